@@ -1,0 +1,43 @@
+# `make demo` and `make test` do all the set-up they need; both can be interrupted and run again.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CARTRITA := $(BIN)/cartrita
+
+.PHONY: help setup demo test test-unit test-stack test-all check format lock clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed  ## Create .venv with the locked dependencies
+
+# The stamp is written last, so an interrupted set-up is simply run again.
+$(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Cartrita needs Python 3.11 or newer; this is $$($(PYTHON) --version). Set PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+check: setup  ## Format, lint, types and architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/architecture
+
+format: setup  ## Format the code and fix what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: setup  ## Resolve the dependencies anew and pin them with hashes
+	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --all-extras --group dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	printf 'uv\n' | $(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-emit-find-links --no-emit-index-url --no-header - -o requirements/uv.txt
+
+clean:  ## Remove the environment and all local data
+	rm -rf $(VENV) .cartrita

@@ -1,0 +1,1 @@
+"""All I/O with the world: models, tools, retrieval, the sandbox, the embedded stack."""

@@ -1,0 +1,1 @@
+"""Events, the envelope, ids, the Avro codec and the schema registry."""

@@ -1,0 +1,1 @@
+"""Materializing topics into Postgres: migrations and the writer."""

@@ -1,0 +1,1 @@
+"""The catalogue of Kafka topics, and which events they carry."""
