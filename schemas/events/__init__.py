@@ -1,0 +1,1 @@
+"""The facts of the system, one module a topic."""

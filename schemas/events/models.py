@@ -1,0 +1,125 @@
+"""Calls of language models: the facts of `model.calls` and `model.results`."""
+
+from dataclasses import dataclass
+
+from schemas.references import RecordReference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptMessage:
+    """One chat message of a prompt: text said here, text that stands elsewhere on the log, or both.
+
+    A reference resolves by what it points to: a MessageReceived to its text, a ModelCallCompleted to
+    its text and tool calls, a ToolCallCompleted to its result, a ToolCallFailed to its error.
+    """
+
+    role: str
+    """system, user, assistant or tool."""
+    text: str | None = None
+    """Comes before the referred text."""
+    source: RecordReference | None = None
+    tool_call_id: str | None = None
+    """For role tool: the id that the model gave its tool call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCallRequested:
+    """A model call was admitted against a reservation of the most that it can use."""
+
+    call_id: str
+    task_id: str
+    turn: int
+    purpose: str
+    """plan, critique, step or synthesize."""
+    agent: str
+    model: str
+    messages: tuple[PromptMessage, ...]
+    tools: tuple[str, ...] = ()
+    """Names of the tools that the model may call."""
+    json_mode: bool = False
+    temperature: float = 0.0
+    input_tokens_max: int
+    """The prompt may have at most so many tokens; a longer one is not sent."""
+    output_tokens_max: int
+    reserved_tokens: int
+    reserved_nanodollars: int
+    timeout_ms: int
+    """For one attempt."""
+    attempts_max: int
+    """Attempts that are certain not to be billed may be repeated; one that may be billed is the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCallCancelled:
+    """The outcome of a model call is no longer wanted; what it has cost is still to be reported."""
+
+    call_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallProposed:
+    """A tool call that a model asks for."""
+
+    tool_call_id: str
+    """The id that the model gave it."""
+    name: str
+    arguments_json: str
+    """As the model wrote it; not yet checked."""
+    arguments_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCallCompleted:
+    """A model answered."""
+
+    call_id: str
+    task_id: str
+    purpose: str
+    agent: str
+    model: str
+    """The model that answered, as the provider names it."""
+    text: str
+    tool_calls: tuple[ToolCallProposed, ...] = ()
+    finish_reason: str
+    """stop, length, tool_calls or content_filter."""
+    input_tokens: int
+    output_tokens: int
+    usage_source: str
+    """provider, or counted where the provider gave none."""
+    cost_nanodollars: int
+    attempts: int
+    latency_ms: int
+    first_token_ms: int | None = None
+    local: bool = False
+    """True when the deterministic local model answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCallFailed:
+    """A model call ended without an answer."""
+
+    call_id: str
+    task_id: str
+    purpose: str
+    agent: str
+    model: str
+    kind: str
+    """rate_limited, provider_error, timeout, refused, prompt_too_long, invalid_request, interrupted or cancelled."""
+    message: str
+    retryable: bool
+    maybe_billed: bool
+    """True when the provider may bill it: the whole reservation is charged."""
+    input_tokens: int = 0
+    """What is known to have been used."""
+    output_tokens: int = 0
+    cost_nanodollars: int = 0
+    prompt_tokens_counted: int = 0
+    """For prompt_too_long: the exact count, so that the next reservation fits."""
+    attempts: int
+    latency_ms: int
+    retry_after_ms: int | None = None
+
+
+ModelCallFact = ModelCallRequested | ModelCallCancelled
+ModelResultFact = ModelCallCompleted | ModelCallFailed

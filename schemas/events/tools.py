@@ -1,0 +1,134 @@
+"""Calls of tools: the facts of `tool.calls`, `tool.results` and `tool.outcomes`."""
+
+from dataclasses import dataclass
+
+from schemas.references import RecordReference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallRequested:
+    """A tool call was allowed by policy and admitted against a reservation."""
+
+    call_id: str
+    task_id: str
+    turn: int
+    tool_call_id: str
+    """The id that the model gave it."""
+    agent: str
+    tool: str
+    tool_version: str
+    arguments_json: str
+    message: RecordReference | None = None
+    """The message of the turn, for tools that read its attachments."""
+    idempotency_key: str
+    idempotent: bool
+    """True when repeating the call is harmless."""
+    reserved_tokens: int
+    """What the tool's own model calls may use at most, in and out together; 0: it makes none."""
+    reserved_nanodollars: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallCancelled:
+    """The outcome of a tool call is no longer wanted; what it has cost is still to be reported."""
+
+    call_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievedDocument:
+    """A passage that a search found."""
+
+    document: str
+    """Name of the document, with `#` and the passage's number."""
+    score: float
+    """Similarity, 0 to 1."""
+    tokens: int
+    used: bool
+    """True when the passage went into the result, false when it was found and left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieval:
+    """How a search went; the session adds how useful it was."""
+
+    query: str
+    query_embedding: tuple[float, ...]
+    """1,536 numbers, or none when the search does not embed."""
+    k_initial: int
+    k_rerank: int
+    retrieval_latency_ms: int
+    rerank_latency_ms: int
+    context_tokens_before: int
+    """Tokens of all the passages found."""
+    context_tokens_after: int
+    """Tokens of the passages in the result."""
+    documents: tuple[RetrievedDocument, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallCompleted:
+    """A tool gave a result that fits its schema."""
+
+    call_id: str
+    task_id: str
+    tool_call_id: str
+    agent: str
+    tool: str
+    tool_version: str
+    result_json: str
+    result_tokens: int
+    retrieval: Retrieval | None = None
+    used_tokens: int
+    """Tokens that the tool's own model calls used."""
+    cost_nanodollars: int
+    attempts: int
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallFailed:
+    """A tool call ended without a result."""
+
+    call_id: str
+    task_id: str
+    tool_call_id: str
+    agent: str
+    tool: str
+    tool_version: str
+    kind: str
+    """unknown_tool, parse_error, validation_error, execution_error, streaming_error, timeout, unknown or cancelled."""
+    message: str
+    retryable: bool
+    maybe_effected: bool
+    """True when it is not known whether the effect took place."""
+    used_tokens: int = 0
+    cost_nanodollars: int = 0
+    maybe_billed: bool = False
+    """True when more may be billed than is known: the whole reservation is charged."""
+    attempts: int
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutcomeObserved:
+    """One outcome, keyed by tool and version, from which capability statistics are made."""
+
+    call_id: str
+    tool: str
+    tool_version: str
+    category: str
+    safety_level: str
+    complexity_score: int
+    resource_intensity: str
+    succeeded: bool
+    latency_ms: int
+    used_tokens: int
+    ended_at_ms: int
+
+
+ToolCallFact = ToolCallRequested | ToolCallCancelled
+ToolResultFact = ToolCallCompleted | ToolCallFailed
+ToolOutcomeFact = ToolOutcomeObserved
