@@ -1,0 +1,1 @@
+"""The embedded stack: Kafka, schema registry and Postgres as child processes, without Docker or Java."""
