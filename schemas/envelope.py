@@ -1,0 +1,94 @@
+"""The envelope: what every event says about itself, whatever its body."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from schemas.events.accounts import AccountFact, AccountRequestFact
+from schemas.events.budgets import BudgetFact
+from schemas.events.capabilities import CapabilityFact
+from schemas.events.configurations import ConfigurationFact
+from schemas.events.dead_letters import DeadLetterFact
+from schemas.events.deltas import DeltaFact
+from schemas.events.inputs import InputFact
+from schemas.events.models import ModelCallFact, ModelResultFact
+from schemas.events.outputs import OutputFact
+from schemas.events.plans import PlanFact
+from schemas.events.policies import PolicyFact
+from schemas.events.retrieval import RetrievalFact
+from schemas.events.snapshots import SnapshotFact
+from schemas.events.tasks import TaskFact
+from schemas.events.timers import TimerFact
+from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
+
+Fact: TypeAlias = (
+    InputFact
+    | TimerFact
+    | PlanFact
+    | TaskFact
+    | ModelCallFact
+    | ModelResultFact
+    | ToolCallFact
+    | ToolResultFact
+    | ToolOutcomeFact
+    | BudgetFact
+    | AccountRequestFact
+    | AccountFact
+    | PolicyFact
+    | RetrievalFact
+    | SnapshotFact
+    | OutputFact
+    | DeltaFact
+    | CapabilityFact
+    | ConfigurationFact
+    | DeadLetterFact
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """Content hashes of the configuration that decided; absent where it had no part."""
+
+    agents: str | None = None
+    prompts: str | None = None
+    policy: str | None = None
+    models: str | None = None
+    limits: str | None = None
+    tools: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One event: who, when, why, and the fact itself.
+
+    A producer of `user.inputs` needs to give only `session_id` and `body`; all else has defaults.
+    """
+
+    event_id: str = ""
+    """UUID. Made from the cause, so that deciding again gives the same; a user input's is its message id,
+    and a repeated one is dropped. Empty in a user input: made from the record's place."""
+    type: str = ""
+    """Name of the body's fact, for SQL and filters."""
+    session_id: str = ""
+    """UUID of the session; empty for facts that are about none."""
+    tenant_id: str = "default"
+    user_id: str = "anonymous"
+    sequence: int = 0
+    """1, 2, 3 … without a gap within a session, given by the session shell alone; 0 for all others."""
+    causation_id: str | None = None
+    """Event id of the direct cause."""
+    correlation_id: str | None = None
+    """Event id of the user input that began the turn."""
+    evidence_ids: tuple[str, ...] = ()
+    """Event ids of what else the decision rests on: texts in a prompt, tasks in an answer."""
+    occurred_at_ms: int = 0
+    """Milliseconds since 1970, UTC; 0 in a user input: the time at which it was taken in."""
+    producer: str = ""
+    """Name of the shell, gateway or program that wrote it."""
+    versions: Versions = Versions()
+    traceparent: str | None = None
+    """W3C trace context."""
+    source: str | None = None
+    """On the last event of a step: topic/partition/offset of the input that was applied."""
+    state_digest: str | None = None
+    """On the last event of a step: 16 hexadecimal digits of the state that it left."""
+    body: Fact

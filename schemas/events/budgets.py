@@ -1,0 +1,92 @@
+"""What is granted, held and spent: the facts of `budget.events`.
+
+Every call is bracketed by one BudgetReserved and one BudgetCharged with the same reservation_id.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetGranted:
+    """A session or a task may use so much."""
+
+    scope: str
+    """session or task."""
+    scope_id: str
+    tokens: int
+    nanodollars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetReserved:
+    """The most that a call can use was set aside before the call."""
+
+    reservation_id: str
+    """The call's id."""
+    task_id: str
+    tokens: int
+    nanodollars: int
+    session_tokens_left: int
+    """What the session has left to reserve after this."""
+    session_nanodollars_left: int
+    task_tokens_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetCharged:
+    """A reservation was settled: what was used is charged, and the rest is released."""
+
+    reservation_id: str
+    task_id: str
+    model: str
+    """The model that was called, or tool:<name>."""
+    tokens: int
+    nanodollars: int
+    tokens_released: int
+    """Negative when the provider billed more than was reserved."""
+    nanodollars_released: int
+    basis: str
+    """usage, or reservation when the bill is not known and the whole reservation counts as used."""
+    session_tokens_left: int
+    session_nanodollars_left: int
+    task_tokens_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetWarned:
+    """A session has used or reserved the warning share of its budget; said once a session."""
+
+    share_used: float
+    """0 to 1; of tokens or of money, whichever is more."""
+    session_tokens_left: int
+    session_nanodollars_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetDownshifted:
+    """A call goes to a cheaper model than its purpose asks for, since little is left."""
+
+    reservation_id: str
+    task_id: str
+    from_model: str
+    to_model: str
+    share_left: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetExhausted:
+    """A call could not be admitted: not even the cheapest model's smallest useful call fits."""
+
+    scope: str
+    """session or task: whose budget is too small."""
+    scope_id: str
+    purpose: str
+    needed_tokens: int
+    needed_nanodollars: int
+    tokens_left: int
+    nanodollars_left: int
+
+
+BudgetFact = (
+    BudgetGranted | BudgetReserved | BudgetCharged | BudgetWarned | BudgetDownshifted | BudgetExhausted
+)

@@ -1,0 +1,258 @@
+"""The map of the system: every topic, what it carries, and how Kafka keeps it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, get_args
+
+from schemas.envelope import (
+    AccountFact,
+    AccountRequestFact,
+    BudgetFact,
+    CapabilityFact,
+    ConfigurationFact,
+    DeadLetterFact,
+    DeltaFact,
+    Fact,
+    InputFact,
+    ModelCallFact,
+    ModelResultFact,
+    OutputFact,
+    PlanFact,
+    PolicyFact,
+    RetrievalFact,
+    SnapshotFact,
+    TaskFact,
+    TimerFact,
+    ToolCallFact,
+    ToolOutcomeFact,
+    ToolResultFact,
+)
+
+HOUR_MS: Final = 3_600_000
+RECORD_BYTES_MAX: Final = 1_000_000
+"""Largest record on any topic, as `max.message.bytes`."""
+
+
+class Keying(StrEnum):
+    """By what a topic's records are keyed, and so who is their one owner."""
+
+    SESSION = "session"
+    ACCOUNT = "account"
+    TOOL = "tool"
+    HASH = "hash"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic of the catalogue."""
+
+    name: str
+    """Without the configured prefix."""
+    facts: tuple[type, ...]
+    keying: Keying
+    purpose: str
+    """One sentence for the documentation."""
+    writers: str
+    cleanup: str = "delete"
+    """Kafka's cleanup.policy: delete or compact."""
+    retention_ms: int = -1
+    """-1 keeps everything: the topic is part of the truth."""
+    partitions: int | None = None
+    """None: the configured count, the same for all of a session's topics."""
+
+    @property
+    def is_truth(self) -> bool:
+        """Tell whether sinks materialize the topic and a rebuild reads it."""
+        return self.retention_ms == -1
+
+
+def _facts(family: object) -> tuple[type, ...]:
+    return get_args(family) or (family,)  # type: ignore[return-value]  # a union's arguments are classes
+
+
+USER_INPUTS: Final = Topic(
+    name="user.inputs",
+    facts=_facts(InputFact),
+    keying=Keying.ANY,
+    purpose="What people and programs ask for; public, any key, any partitioner.",
+    writers="any producer in any language",
+)
+SESSION_INPUTS: Final = Topic(
+    name="session.inputs",
+    facts=_facts(InputFact),
+    keying=Keying.SESSION,
+    purpose="The same, validated, on the session's partition.",
+    writers="ingress shell",
+)
+SESSION_TIMERS: Final = Topic(
+    name="session.timers",
+    facts=_facts(TimerFact),
+    keying=Keying.SESSION,
+    purpose="Deadlines and retries that came due.",
+    writers="session shell's ticker",
+)
+PLANS: Final = Topic(
+    name="plans",
+    facts=_facts(PlanFact),
+    keying=Keying.SESSION,
+    purpose="Plans proposed, rejected, criticised and accepted.",
+    writers="session shell",
+)
+TASK_EVENTS: Final = Topic(
+    name="task.events",
+    facts=_facts(TaskFact),
+    keying=Keying.SESSION,
+    purpose="What happens to each task of a plan.",
+    writers="session shell",
+)
+MODEL_CALLS: Final = Topic(
+    name="model.calls",
+    facts=_facts(ModelCallFact),
+    keying=Keying.SESSION,
+    purpose="Model calls admitted against a reservation.",
+    writers="session shell",
+)
+MODEL_RESULTS: Final = Topic(
+    name="model.results",
+    facts=_facts(ModelResultFact),
+    keying=Keying.SESSION,
+    purpose="Their outcomes, with usage, cost, attempts and latency.",
+    writers="model shell",
+)
+TOOL_CALLS: Final = Topic(
+    name="tool.calls",
+    facts=_facts(ToolCallFact),
+    keying=Keying.SESSION,
+    purpose="Tool calls that policy allowed.",
+    writers="session shell",
+)
+TOOL_RESULTS: Final = Topic(
+    name="tool.results",
+    facts=_facts(ToolResultFact),
+    keying=Keying.SESSION,
+    purpose="Their typed outcomes.",
+    writers="tool shell",
+)
+TOOL_OUTCOMES: Final = Topic(
+    name="tool.outcomes",
+    facts=_facts(ToolOutcomeFact),
+    keying=Keying.TOOL,
+    purpose="Tool outcomes by tool and version, for the capability statistics.",
+    writers="tool shell",
+)
+BUDGET_EVENTS: Final = Topic(
+    name="budget.events",
+    facts=_facts(BudgetFact),
+    keying=Keying.SESSION,
+    purpose="What is granted, reserved and charged; warnings, downshifts and exhaustion.",
+    writers="session shell",
+)
+ACCOUNT_REQUESTS: Final = Topic(
+    name="account.requests",
+    facts=_facts(AccountRequestFact),
+    keying=Keying.ACCOUNT,
+    purpose="Budgets that sessions ask of users and tenants.",
+    writers="session shell",
+)
+ACCOUNT_EVENTS: Final = Topic(
+    name="account.events",
+    facts=_facts(AccountFact),
+    keying=Keying.SESSION,
+    purpose="Leases granted, refused and settled.",
+    writers="account shell",
+)
+POLICY_DECISIONS: Final = Topic(
+    name="policy.decisions",
+    facts=_facts(PolicyFact),
+    keying=Keying.SESSION,
+    purpose="What was allowed or denied, by which rule and why.",
+    writers="session shell",
+)
+RETRIEVAL_METRICS: Final = Topic(
+    name="retrieval.metrics",
+    facts=_facts(RetrievalFact),
+    keying=Keying.SESSION,
+    purpose="How searches went and whether they helped.",
+    writers="session shell",
+)
+GRAPH_SNAPSHOTS: Final = Topic(
+    name="graph.snapshots",
+    facts=_facts(SnapshotFact),
+    keying=Keying.SESSION,
+    purpose="The session's state at each node of its graph.",
+    writers="session shell",
+)
+SESSION_OUTPUTS: Final = Topic(
+    name="session.outputs",
+    facts=_facts(OutputFact),
+    keying=Keying.SESSION,
+    purpose="What the user sees: progress, answers, errors, approval requests.",
+    writers="session shell",
+)
+SESSION_DELTAS: Final = Topic(
+    name="session.deltas",
+    facts=_facts(DeltaFact),
+    keying=Keying.SESSION,
+    purpose="Pieces of answers and tool outputs while they come.",
+    writers="model and tool shells",
+    retention_ms=6 * HOUR_MS,
+)
+TOOL_CAPABILITIES: Final = Topic(
+    name="tool.capabilities",
+    facts=_facts(CapabilityFact),
+    keying=Keying.TOOL,
+    purpose="Rolling 30-day statistics of each tool and version.",
+    writers="capability shell",
+    cleanup="compact",
+)
+CONFIGURATION: Final = Topic(
+    name="configuration",
+    facts=_facts(ConfigurationFact),
+    keying=Keying.HASH,
+    purpose="The configuration that decided, by content hash.",
+    writers="worker at start",
+    cleanup="compact",
+    partitions=1,
+)
+DEAD_LETTERS: Final = Topic(
+    name="dead.letters",
+    facts=_facts(DeadLetterFact),
+    keying=Keying.ANY,
+    purpose="Records that could not be used, with their bytes, place and reason.",
+    writers="all shells and sinks",
+)
+
+TOPICS: Final = (
+    USER_INPUTS,
+    SESSION_INPUTS,
+    SESSION_TIMERS,
+    PLANS,
+    TASK_EVENTS,
+    MODEL_CALLS,
+    MODEL_RESULTS,
+    TOOL_CALLS,
+    TOOL_RESULTS,
+    TOOL_OUTCOMES,
+    BUDGET_EVENTS,
+    ACCOUNT_REQUESTS,
+    ACCOUNT_EVENTS,
+    POLICY_DECISIONS,
+    RETRIEVAL_METRICS,
+    GRAPH_SNAPSHOTS,
+    SESSION_OUTPUTS,
+    SESSION_DELTAS,
+    TOOL_CAPABILITIES,
+    CONFIGURATION,
+    DEAD_LETTERS,
+)
+BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})
+
+# Inputs stand on two topics; everything a decider causes goes to exactly one.
+_BY_FACT: Final = {fact: topic for topic in TOPICS if topic is not USER_INPUTS for fact in topic.facts}
+
+
+def topic_of(fact: Fact) -> Topic:
+    """Return the topic that `fact` is written to; inputs go to `session.inputs`."""
+    return _BY_FACT[type(fact)]
