@@ -5,29 +5,23 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, get_args
 
-from schemas.envelope import (
-    AccountFact,
-    AccountRequestFact,
-    BudgetFact,
-    CapabilityFact,
-    ConfigurationFact,
-    DeadLetterFact,
-    DeltaFact,
-    Fact,
-    InputFact,
-    ModelCallFact,
-    ModelResultFact,
-    OutputFact,
-    PlanFact,
-    PolicyFact,
-    RetrievalFact,
-    SnapshotFact,
-    TaskFact,
-    TimerFact,
-    ToolCallFact,
-    ToolOutcomeFact,
-    ToolResultFact,
-)
+from schemas.envelope import Fact
+from schemas.events.accounts import AccountFact, AccountRequestFact
+from schemas.events.budgets import BudgetFact
+from schemas.events.capabilities import CapabilityFact
+from schemas.events.configurations import ConfigurationFact
+from schemas.events.dead_letters import DeadLetterFact
+from schemas.events.deltas import DeltaFact
+from schemas.events.inputs import InputFact
+from schemas.events.models import ModelCallFact, ModelResultFact
+from schemas.events.outputs import OutputFact
+from schemas.events.plans import PlanFact
+from schemas.events.policies import PolicyFact
+from schemas.events.retrieval import RetrievalFact
+from schemas.events.snapshots import SnapshotFact
+from schemas.events.tasks import TaskFact
+from schemas.events.timers import TimerFact
+from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
 
 HOUR_MS: Final = 3_600_000
 RECORD_BYTES_MAX: Final = 1_000_000
@@ -69,7 +63,9 @@ class Topic:
 
 
 def _facts(family: object) -> tuple[type, ...]:
-    return get_args(family) or (family,)  # type: ignore[return-value]  # a union's arguments are classes
+    if isinstance(family, type):
+        return (family,)
+    return get_args(family)
 
 
 USER_INPUTS: Final = Topic(

@@ -105,7 +105,8 @@ class ModelCallFailed:
     agent: str
     model: str
     kind: str
-    """rate_limited, provider_error, timeout, refused, prompt_too_long, invalid_request, interrupted or cancelled."""
+    """rate_limited, provider_error, timeout, refused, prompt_too_long, invalid_request, interrupted or
+    cancelled."""
     message: str
     retryable: bool
     maybe_billed: bool

@@ -64,7 +64,7 @@ class ErrorReported:
     """An input could not be acted on, or a turn failed without any answer."""
 
     code: str
-    """session_closed, unknown_session, unknown_approval, queue_full, lease_refused, plan_failed, quarantined …"""
+    """session_closed, unknown_session, unknown_approval, queue_full, lease_refused or quarantined."""
     message: str
     input_id: str | None = None
 

@@ -99,7 +99,8 @@ class ToolCallFailed:
     tool: str
     tool_version: str
     kind: str
-    """unknown_tool, parse_error, validation_error, execution_error, streaming_error, timeout, unknown or cancelled."""
+    """unknown_tool, parse_error, validation_error, execution_error, streaming_error, timeout, unknown or
+    cancelled."""
     message: str
     retryable: bool
     maybe_effected: bool

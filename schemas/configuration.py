@@ -1,0 +1,204 @@
+"""The configuration that decides: models and prices, agents, prompts, tools, policy and limits.
+
+Deciders get it whole and never read a file; events name its parts by content hash (`Versions`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.envelope import Versions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatModel:
+    """A chat model with its price."""
+
+    name: str
+    tier: str
+    """premium, standard or fallback: what an agent asks for; choices under pressure go by price alone."""
+    input_nanodollars: int
+    """Per token of the prompt, in 10⁻⁹ dollars: 0.0025 dollars per 1,000 tokens are 2,500."""
+    output_nanodollars: int
+    """Per token of the answer."""
+    context_tokens: int
+    """Prompt and answer together."""
+    encoding: str
+    """Name of tiktoken's encoding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingModel:
+    """An embedding model with its price."""
+
+    name: str
+    input_nanodollars: int
+    dimensions: int
+    """What is asked for and stored; the V2 column holds 1,536."""
+    input_tokens_max: int
+    """Per text."""
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """The models and prices of one day."""
+
+    dated: str
+    """Day of the prices, ISO 8601."""
+    chat: tuple[ChatModel, ...]
+    embedding: EmbeddingModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """A role that tasks are given to."""
+
+    name: str
+    purpose: str
+    """What the planner reads when it chooses."""
+    tier: str
+    tools: tuple[str, ...]
+    prompt: str
+    """The system prompt."""
+    output_tokens_max: int
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """What everybody needs to know of a tool in order to choose, check, allow and price a call of it."""
+
+    name: str
+    version: str
+    description: str
+    """What the model reads."""
+    category: str
+    safety_level: str
+    """safe, caution or restricted."""
+    complexity_score: int
+    """1 to 10."""
+    resource_intensity: str
+    """light, medium or heavy."""
+    parameters_json: str
+    """JSON Schema of the arguments."""
+    result_schema_json: str
+    """JSON Schema of the result."""
+    idempotent: bool
+    """True when repeating a call is harmless."""
+    tokens_max: int
+    """The most that its own model calls may use in one call; 0: it makes none. Less is reserved when the
+    task has less left, down to `tokens_min`."""
+    tokens_min: int
+    """With fewer tokens than this a call of it is pointless and is refused."""
+    nanodollars_per_token: int
+    """The dearest token that it may use."""
+    timeout_ms: int
+    streaming: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRule:
+    """One rule; the first that matches a call decides it."""
+
+    name: str
+    decision: str
+    """allow, deny, throttle, escalate or audit (allow, and mark for review)."""
+    reason: str
+    agents: tuple[str, ...] = ()
+    """Empty: every agent."""
+    tools: tuple[str, ...] = ()
+    """Empty: every tool."""
+    safety_levels: tuple[str, ...] = ()
+    """Empty: every level."""
+    unless_listed: bool = False
+    """True: matches only when the agent's own list lacks the tool."""
+    share_left_below: float | None = None
+    """Matches only when less than this share of the session's budget is left."""
+    calls_above: int | None = None
+    """Matches only when the task has already made so many calls of the tool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The rules, in order; a call that none matches is denied."""
+
+    rules: tuple[PolicyRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownshiftStep:
+    """With less than `share_left` of the budget left, a call may cost at most this share of what is left."""
+
+    share_left: float
+    call_share_max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on everything a session does."""
+
+    session_budget_tokens: int = 100_000
+    session_budget_nanodollars: int = 1_000_000_000
+    task_budget_tokens: int = 5_000
+    warning_share: float = 0.8
+    downshift: tuple[DownshiftStep, ...] = (
+        DownshiftStep(share_left=0.5, call_share_max=0.25),
+        DownshiftStep(share_left=0.2, call_share_max=0.5),
+    )
+    output_tokens_min: int = 64
+    """An answer shorter than this is pointless: a call that cannot have it is not affordable."""
+    plan_output_tokens_max: int = 1_200
+    critique_output_tokens_max: int = 300
+    synthesis_output_tokens_max: int = 1_000
+    synthesis_share: float = 0.15
+    """Of the session's budget, held back from tasks so that an answer can be written."""
+    repairs_max: int = 2
+    revisions_max: int = 2
+    critique_score_min: float = 0.7
+    tasks_max: int = 24
+    """Tasks of one plan."""
+    depth_max: int = 8
+    """Longest chain of dependencies, and of parents."""
+    width_max: int = 12
+    """Most relations of one task."""
+    running_max: int = 4
+    """Tasks of one session that run at once."""
+    steps_max: int = 8
+    """Model calls of one attempt of a task."""
+    tool_calls_max: int = 8
+    """Tool calls that one step may ask for."""
+    attempts_max: int = 3
+    """Attempts of a task."""
+    retry_delay_ms: int = 500
+    retry_delay_ms_max: int = 60_000
+    failure_policy: str = "prune"
+    """prune: a failed task's dependents are dropped; fail: the turn ends."""
+    model_timeout_ms: int = 60_000
+    model_attempts_max: int = 5
+    turn_deadline_ms: int = 900_000
+    stall_ms: int = 120_000
+    approval_ms: int = 3_600_000
+    queue_max: int = 16
+    """Messages that wait for their turn."""
+    intent_characters_max: int = 2_000
+    text_bytes_max: int = 262_144
+    """A message's text and attachments together."""
+    account_tokens: int = 0
+    """What each account (tenant/user) may lease in all; 0: accounts are not limited."""
+    account_nanodollars: int = 0
+    session_retention_ms: int = 86_400_000
+    """How long an ended session stays in the table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """All that decides."""
+
+    models: Models
+    agents: Mapping[str, Agent]
+    prompts: Mapping[str, str]
+    """planner, critic and synthesizer: system prompts; repair, revision: user prompts with fields."""
+    tools: Mapping[str, ToolSpec]
+    policy: Policy
+    limits: Limits
+    versions: Versions
