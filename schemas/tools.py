@@ -45,7 +45,7 @@ class ToolResult:
 
 
 class ToolError(Exception):
-    """A call failed; `kind` is one of ToolCallFailed's, and `retryable` tells whether trying again may help."""
+    """A call failed; `kind` is one of ToolCallFailed's."""
 
     def __init__(
         self,
