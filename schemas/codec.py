@@ -210,10 +210,9 @@ def _envelope(read: dict[str, AvroMessage], writer: _Writer) -> Envelope:
     name = str(body[0]).rpartition(".")[2]
     if name not in _FACTS:
         raise UnknownFactError(name, cast("Mapping[str, object]", {**read, "type": name, "body": body[1]}))
-    read["body"] = (full_name(_FACTS[name]), body[1])
-    read["type"] = name
+    plain = {**read, "type": name, "body": (full_name(_FACTS[name]), body[1])}
     try:
-        return cast("Envelope", decoder_of(Envelope)(cast("Mapping[str, object]", read)))
+        return cast("Envelope", decoder_of(Envelope)(plain))
     except (KeyError, TypeError) as error:
         raise UndecodableError("not_avro", f"the record lacks what {name} needs: {error}") from error
 

@@ -1,0 +1,55 @@
+"""What a decider is to the shell that drives it."""
+
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from schemas.envelope import Envelope
+from schemas.references import RecordReference
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Generic[State]):
+    """The outcome of one input: the new state, and what it caused, in order."""
+
+    state: State
+    events: tuple[Envelope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """Something to be reminded of; the shell publishes a TimerFired when it is due."""
+
+    timer_id: str
+    """UUID; the same timer has the same id when it is decided again."""
+    kind: str
+    due_at_ms: int
+
+
+class Decider(Protocol[State]):
+    """A pure state machine for one key; all of its methods are total and free of I/O."""
+
+    def initial(self, key: str) -> State:
+        """Return the state before the first input."""
+        ...
+
+    def advance(self, state: State, event: Envelope, source: RecordReference) -> Step[State]:
+        """Apply one input that stands at `source`, and tell what it causes."""
+        ...
+
+    def timers(self, state: State) -> tuple[Timer, ...]:
+        """Return the timers that wait, in any order."""
+        ...
+
+    def ended_at_ms(self, state: State) -> int | None:
+        """Return when the key's work ended for good, or None while it goes on."""
+        ...
+
+    def encode(self, state: State) -> bytes:
+        """Write a state for the table."""
+        ...
+
+    def decode(self, data: bytes) -> State:
+        """Read a state that `encode` of this or an earlier version wrote."""
+        ...
