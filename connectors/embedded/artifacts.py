@@ -10,14 +10,13 @@ import shutil
 import tarfile
 import tempfile
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from connectors.embedded.errors import ArtifactError
 from connectors.embedded.filelock import file_lock
@@ -30,9 +29,7 @@ HTTP_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 1_800.0
 """How long to wait for another process that fills the same cache."""
 REPORT_EVERY_BYTES = 1 << 20
-
-Reporter = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""What the resolver tells of a download: its name and size, then each chunk's size."""
+CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +64,12 @@ class Artifacts:
     """The unpacked schema registry: its runner jar, and `lib/`."""
     tiktoken_cache_directory: Path
     """What `TIKTOKEN_CACHE_DIR` must name for exact token counts without a network."""
+
+
+class _Wanted(NamedTuple):
+    artifact: LockedArtifact
+    place: Callable[[Path], None]
+    """Moves or unpacks the downloaded file to where it belongs."""
 
 
 class ArtifactStore:
@@ -127,24 +130,19 @@ class ArtifactStore:
         partial = self._directory / ".partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        wanted: list[tuple[LockedArtifact, Callable[[Path], None]]] = []
-        for jar in self._missing_jars():
-            wanted.append((jar, _mover(self._maven_path(jar))))
+        wanted = [_Wanted(jar, _mover(self._maven_path(jar))) for jar in self._missing_jars()]
         if not self._registry_there():
-            wanted.append((self._lock.registry, self._unpack_registry))
+            wanted.append(_Wanted(self._lock.registry, self._unpack_registry))
         if not self._vocabularies_there():
-            wanted.append((self._lock.vocabularies, self._unpack_vocabularies))
+            wanted.append(_Wanted(self._lock.vocabularies, self._unpack_vocabularies))
         # The largest first: it decides how long all of it takes.
-        wanted.sort(key=lambda entry: -entry[0].size_bytes)
-        total_mb = sum(artifact.size_bytes for artifact, _ in wanted) / 1e6
+        wanted.sort(key=lambda entry: -entry.artifact.size_bytes)
+        total_mb = sum(entry.artifact.size_bytes for entry in wanted) / 1e6
         if wanted:
             progress.stage("artifacts", f"downloading {len(wanted)} files, {total_mb:.0f} MB")
         interrupted = threading.Event()
         with ThreadPoolExecutor(DOWNLOADS_PARALLEL, thread_name_prefix="artifact") as pool:
-            futures = [
-                pool.submit(self._have, artifact, place, _reporter(progress, interrupted))
-                for artifact, place in wanted
-            ]
+            futures = [pool.submit(self._have, entry, progress, interrupted) for entry in wanted]
             try:
                 for future in as_completed(futures):
                     future.result()
@@ -156,50 +154,48 @@ class ArtifactStore:
         shutil.rmtree(partial, ignore_errors=True)
         progress.stage("artifacts", "complete")
 
-    def _have(self, artifact: LockedArtifact, place: Callable[[Path], None], reporter: Reporter) -> None:
+    def _have(self, wanted: _Wanted, progress: Progress, interrupted: threading.Event) -> None:
+        artifact = wanted.artifact
         for attempt in range(1, DOWNLOAD_ATTEMPTS_MAX + 1):
             with tempfile.TemporaryDirectory(dir=self._directory / ".partial") as directory:
+                path = Path(directory) / artifact.file_name
                 try:
-                    path = self._download(artifact, Path(directory), reporter)
+                    self._download(artifact, path, progress, interrupted)
                 except ArtifactError:
-                    # An interrupted one fails again at its first chunk, so it needs no case of its own.
-                    if attempt == DOWNLOAD_ATTEMPTS_MAX:
+                    if attempt == DOWNLOAD_ATTEMPTS_MAX or interrupted.is_set():
                         raise
-                    time.sleep(attempt * self._retry_delay_s)
+                    interrupted.wait(attempt * self._retry_delay_s)
                     continue
                 try:
-                    place(path)
+                    wanted.place(path)
                 except (OSError, tarfile.TarError, zipfile.BadZipFile, KeyError) as error:
                     raise ArtifactError(f"cannot unpack {artifact.coordinate}: {error}") from error
                 return
 
-    def _download(self, artifact: LockedArtifact, directory: Path, reporter: Reporter) -> Path:
+    def _download(
+        self, artifact: LockedArtifact, path: Path, progress: Progress, interrupted: threading.Event
+    ) -> None:
         # Imported here because a start with a complete cache needs none of it, and it takes 0.2 s.
-        from jgo.maven import MavenContext, PythonResolver
+        from jgo.maven import MavenContext
+        from jgo.util import http
         from requests import RequestException
 
-        resolver = PythonResolver(progress_callback=reporter)
-        context = MavenContext(
-            resolver=resolver,
-            repo_cache=directory,
-            remote_repos=self._repositories,
-            timeout=HTTP_TIMEOUT_S,
-        )
-        component = context.project(artifact.group, artifact.name).at_version(artifact.version)
-        try:
-            path = resolver.download(component.artifact(artifact.classifier, artifact.packaging))
-        except (RequestException, OSError, RuntimeError) as error:
-            raise ArtifactError(f"cannot download {artifact.coordinate}: {error}") from error
-        if path is None:
-            raise ArtifactError(f"cannot download {artifact.coordinate}: no repository has it")
-        found = _sha256(path)
-        if found != artifact.sha256:
-            raise ArtifactError(
-                f"{artifact.coordinate} is not what the lock file says: "
-                f"{path.stat().st_size} bytes with SHA-256 {found}, "
-                f"expected {artifact.size_bytes} bytes with SHA-256 {artifact.sha256}"
-            )
-        return path
+        # The repositories are the resolver's, and so is the client: it waits when told to. Only writing the
+        # file is ours, because the resolver writes it in place and takes a wrong checksum for a warning.
+        repositories = MavenContext(remote_repos=self._repositories).remote_repos
+        refusals = []
+        for repository in repositories.values():
+            url = f"{repository}/{artifact.relative_path.as_posix()}"
+            try:
+                with closing(http.get(url, stream=True, timeout=HTTP_TIMEOUT_S)) as response:
+                    if response.status_code == 200:
+                        chunks = response.iter_content(CHUNK_BYTES)
+                        _write(path, chunks, artifact, progress, interrupted)
+                        return
+                    refusals.append(f"HTTP {response.status_code} for {url}")
+            except (RequestException, OSError) as error:
+                raise ArtifactError(f"cannot download {artifact.coordinate}: {error}") from error
+        raise ArtifactError(f"cannot download {artifact.coordinate}: {', '.join(refusals)}")
 
     def _unpack_registry(self, archive: Path) -> None:
         unpacked = archive.parent / "unpacked"
@@ -255,26 +251,31 @@ def _size_bytes(path: Path) -> int | None:
         return None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _reporter(progress: Progress, interrupted: threading.Event) -> Reporter:
-    @contextmanager
-    def reporting(name: str, bytes_total: int) -> Iterator[Callable[[int], None]]:
-        done = reported = 0
-
-        def advance(count: int) -> None:
-            nonlocal done, reported
+def _write(
+    path: Path,
+    chunks: Iterator[bytes],
+    artifact: LockedArtifact,
+    progress: Progress,
+    interrupted: threading.Event,
+) -> None:
+    """Write the chunks to `path`, telling of it, and hold the whole against the artifact's hash."""
+    digest = hashlib.sha256()
+    done = reported = 0
+    progress.downloaded(artifact.file_name, 0, artifact.size_bytes)
+    with path.open("xb") as file:
+        for chunk in chunks:
             if interrupted.is_set():
-                raise ArtifactError(f"the download of {name} was interrupted")
-            done += count
-            if done - reported >= REPORT_EVERY_BYTES or done >= bytes_total:
+                raise ArtifactError(f"the download of {artifact.coordinate} was interrupted")
+            file.write(chunk)
+            digest.update(chunk)
+            done += len(chunk)
+            if done - reported >= REPORT_EVERY_BYTES:
                 reported = done
-                progress.downloaded(name, done, bytes_total)
-
-        progress.downloaded(name, 0, bytes_total)
-        yield advance
-
-    return reporting
+                progress.downloaded(artifact.file_name, done, artifact.size_bytes)
+    if digest.hexdigest() != artifact.sha256:
+        raise ArtifactError(
+            f"{artifact.coordinate} is not what the lock file says: "
+            f"{done} bytes with SHA-256 {digest.hexdigest()}, "
+            f"expected {artifact.size_bytes} bytes with SHA-256 {artifact.sha256}"
+        )
+    progress.downloaded(artifact.file_name, done, artifact.size_bytes)

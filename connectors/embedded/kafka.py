@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaClient  # type: ignore[import-untyped]  # ships no 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
 
 from connectors.embedded.errors import ServerError
-from connectors.embedded.files import write_atomically
+from connectors.embedded.files import fresh_directory, write_atomically
 from connectors.embedded.java import java_arguments, java_environment
 from connectors.embedded.ports import LOOPBACK, port_answers
 from connectors.embedded.process import Command, ServerProcess
@@ -141,9 +141,10 @@ class Kafka:
             return
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._log_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write_settings()
-        if not (self.data_directory / "meta.properties").exists():
+        write_atomically(self._log_settings_path, LOG_SETTINGS.format(log_directory=self._log_directory))
+        if not self.data_directory.exists():
             self._format()
+        write_atomically(self._settings_path, self._settings(self.data_directory))
         self.process.start(self._command("kafka.Kafka", str(self._settings_path)))
 
     def wait_ready(self, timeout_s: float) -> None:
@@ -179,45 +180,41 @@ class Kafka:
             directory=self._directory,
         )
 
-    def _write_settings(self) -> None:
+    def _settings(self, data_directory: Path) -> str:
         settings = BROKER_SETTINGS | {
             "listeners": f"CLIENT://{self.address},CONTROLLER://{LOOPBACK}:{self._controller_port}",
             "advertised.listeners": f"CLIENT://{self.address}",
             # Static voters: unlike a dynamic quorum's, their ports may change from start to start.
             "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
-            "log.dirs": str(self.data_directory),
+            "log.dirs": str(data_directory),
         }
-        write_atomically(
-            self._settings_path, "".join(f"{name}={value}\n" for name, value in settings.items())
-        )
-        write_atomically(self._log_settings_path, LOG_SETTINGS.format(log_directory=self._log_directory))
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
 
     def _format(self) -> None:
-        # Formatting writes meta.properties last, so a format that was cut short is done again.
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
-        # An id that begins with a dash would read as an option.
-        cluster_id = "A" + cluster_id[1:]
-        command = self._command(
-            "kafka.tools.StorageTool",
-            "format",
-            "--cluster-id",
-            cluster_id,
-            "--config",
-            str(self._settings_path),
-            "--ignore-formatted",
-        )
-        done = subprocess.run(
-            list(command.arguments),
-            env=dict(command.environment),
-            cwd=command.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=FORMAT_TIMEOUT_S,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise ServerError(f"kafka: cannot format {self.data_directory}: {done.stdout}{done.stderr}")
+        with fresh_directory(self._directory) as fresh:
+            settings = fresh / "server.properties"
+            settings.write_text(self._settings(fresh / "data"), encoding="utf-8")
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
+            command = self._command(
+                "kafka.tools.StorageTool",
+                "format",
+                # An id that begins with a dash would read as an option.
+                f"--cluster-id=A{cluster_id[1:]}",
+                f"--config={settings}",
+            )
+            done = subprocess.run(
+                list(command.arguments),
+                env=dict(command.environment),
+                cwd=command.directory,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=FORMAT_TIMEOUT_S,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise ServerError(f"kafka: cannot format its storage: {done.stdout}{done.stderr}")
+            (fresh / "data").rename(self.data_directory)
 
     async def _await_metadata(self, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s

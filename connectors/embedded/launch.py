@@ -20,8 +20,9 @@ from pathlib import Path
 def process_identity(pid: int) -> str | None:
     """Return what tells this process from any other that ever had or will have its pid; None if it is gone.
 
-    A zombie counts as gone. On Linux this is the boot and the clock tick of the start, which no change of
-    the wall clock moves; elsewhere the start time in seconds.
+    A zombie counts as gone once its last thread is: until then it may hold its sockets. On Linux this is
+    the boot and the clock tick of the start, which no change of the wall clock moves; elsewhere the start
+    time in seconds.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -29,8 +30,8 @@ def process_identity(pid: int) -> str | None:
         return None if Path("/proc/self/stat").exists() else _identity_by_ps(pid)
     # The command, in parentheses, may itself hold spaces and parentheses.
     fields = stat.rpartition(")")[2].split()
-    state, start_ticks = fields[0], fields[19]
-    if state in ("Z", "X", "x"):
+    state, threads, start_ticks = fields[0], int(fields[17]), fields[19]
+    if state in ("X", "x") or (state == "Z" and threads <= 1):
         return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot}/{start_ticks}"

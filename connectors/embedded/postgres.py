@@ -14,7 +14,7 @@ from psycopg import sql
 
 from connectors.embedded.account import Account, let_through, own, postgres_account
 from connectors.embedded.errors import ServerError
-from connectors.embedded.files import write_atomically
+from connectors.embedded.files import fresh_directory, write_atomically
 from connectors.embedded.launch import process_identity
 from connectors.embedded.ports import LOOPBACK
 from connectors.embedded.process import Command, ServerProcess
@@ -153,20 +153,17 @@ class Postgres:
         return f"postgresql://{ROLE}:{password}@{self.address}/{database}"
 
     def _initialise(self, account: Account | None) -> None:
-        # Made aside and renamed at the end, so that an interrupted start is not taken for a cluster.
-        fresh = self._directory / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
         password = secrets.token_urlsafe(24)
-        password_path = self._directory / "password.new"
-        write_atomically(password_path, password)
-        try:
+        with fresh_directory(self._directory) as fresh:
+            cluster, password_path = fresh / "data", fresh / "password"
+            cluster.mkdir(mode=0o700)
+            write_atomically(password_path, password)
             if account is not None:
-                own(fresh, account)
-                password_path.chmod(0o400)
+                let_through(cluster)
+                own(cluster, account)
                 shutil.chown(password_path, account.user_id, account.group_id)
             arguments = (
-                f"--pgdata={fresh}",
+                f"--pgdata={cluster}",
                 f"--username={ROLE}",
                 f"--pwfile={password_path}",
                 "--auth=scram-sha-256",
@@ -177,10 +174,9 @@ class Postgres:
                 "--locale=C",
             )
             _run(_binary("initdb"), arguments, account, self._directory)
-        finally:
-            password_path.unlink(missing_ok=True)
-        write_atomically(self._password_path, password)
-        fresh.rename(self.data_directory)
+            # The password first: a cluster in its place without one would be lost.
+            write_atomically(self._password_path, password)
+            cluster.rename(self.data_directory)
 
     def _drop_stale_lock(self) -> None:
         # Postgres trusts a pid file whose number belongs to some process of the same account, so after a
