@@ -1,0 +1,72 @@
+"""From a checked request to a whole answer: the role decides who answers, the limit how much of it."""
+
+import json
+from dataclasses import replace
+
+from connectors.local_model import agent, analysis, critic, planner, prompts, quoting
+from connectors.local_model.wire import ChatCall, Completion, Reply
+from connectors.tokens import TokenCounter
+from schemas.events.models import ToolCallProposed
+
+
+def reply_to(call: ChatCall) -> Reply:
+    """Return what the rules answer; a pure function of the request."""
+    role = prompts.role_of(call.messages)
+    if role == "planner":
+        return Reply(text=planner.plan(call.messages))
+    if role == "critic":
+        return Reply(text=critic.critique(call.messages))
+    if role == "synthesizer":
+        text = quoting.synthesis(prompts.synthesis_prompt(call.messages))
+    elif role.startswith("analysis "):
+        text = analysis.analyse(role.removeprefix("analysis "), call.messages)
+    elif role.startswith("agent ") or call.tools:
+        reply = agent.step(role.removeprefix("agent "), call.messages, call.tools, call.tool_choice)
+        if reply.tool_calls:
+            return reply
+        text = reply.text
+    else:
+        last = next((m.text for m in reversed(call.messages) if m.role == "user"), call.messages[-1].text)
+        text = quoting.plain_answer(last)
+    return Reply(text=json.dumps({"answer": text}, ensure_ascii=False) if call.json_mode else text)
+
+
+def complete(
+    call: ChatCall, reply: Reply, counter: TokenCounter, completion_id: str, finish_reason: str | None = None
+) -> Completion:
+    """Cut `reply` to the request's limit and count it.
+
+    Args:
+        finish_reason: instead of the one that follows from the reply.
+    """
+    tokens = counter.count_answer(reply.text, reply.tool_calls, call.model)
+    reason = "tool_calls" if reply.tool_calls else "stop"
+    if call.tokens_max is not None and tokens > call.tokens_max:
+        reply, reason = _cut(reply, call.tokens_max, counter, call.model), "length"
+        tokens = call.tokens_max
+    return Completion(
+        id=completion_id,
+        model=call.model,
+        reply=reply,
+        finish_reason=finish_reason or reason,
+        prompt_tokens=counter.count_prompt(call.messages, call.tools, call.model),
+        completion_tokens=tokens,
+    )
+
+
+def _cut(reply: Reply, tokens_max: int, counter: TokenCounter, model: str) -> Reply:
+    text, used = counter.truncate(reply.text, tokens_max, model)
+    kept: list[ToolCallProposed] = []
+    for call in reply.tool_calls:
+        left = tokens_max - used - counter.count_answer("", [replace(call, arguments_json="")], model)
+        if left < 1:
+            break
+        arguments, _ = counter.truncate(call.arguments_json, left, model)
+        kept.append(replace(call, arguments_json=arguments))
+        used += counter.count_answer("", kept[-1:], model)
+    return Reply(text=text, tool_calls=tuple(kept))
+
+
+def request_text(call: ChatCall) -> str:
+    """Return all messages of a request as one text, for conditions of faults."""
+    return "\n".join(message.text for message in call.messages)

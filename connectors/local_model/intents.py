@@ -1,0 +1,103 @@
+"""What a piece of a request asks for, by its words: which kind of work, and which analysis."""
+
+import re
+from typing import Final
+
+RESEARCH: Final = "researcher"
+ANALYSIS: Final = "analyst"
+WRITING: Final = "writer"
+CODING: Final = "coder"
+REVIEWING: Final = "reviewer"
+
+_CODING = re.compile(
+    r"\b(?:code|script|python|program|compute|calculate|execute|algorithm|implement|plot|simulate|regex)\b",
+    re.IGNORECASE,
+)
+_REVIEWING = re.compile(
+    r"\b(?:review|proofread|critique|audit|verify|double-check|fact-check)\b", re.IGNORECASE
+)
+_WRITING = re.compile(
+    r"\b(?:write|draft|compose|report|letter|e-?mail|essay|memo|article|blog|outline|rewrite|rephrase|"
+    r"refine|improve|polish|shorten|paragraph|conclusion|recommend|recommendations?|announcement|"
+    r"put together|combine|compare|contrast|merge)\b",
+    re.IGNORECASE,
+)
+_ANALYSIS = re.compile(
+    r"\b(?:analy[sz]e|analysis|summar(?:y|i[sz]e|ies)|sentiment|tone|mood|topics?|themes?|keywords?|"
+    r"extract|key facts|facts|figures|dates|names)\b",
+    re.IGNORECASE,
+)
+_RESEARCH = re.compile(
+    r"\b(?:find|search|look up|look for|research|explain|describe|investigate|learn|list|documentation|docs|"
+    r"what|which|who|when|where|why|how|does|is there|tell)\b",
+    re.IGNORECASE,
+)
+_ANALYSIS_TYPES: Final = (
+    ("sentiment", re.compile(r"\b(?:sentiment|tone|mood|attitude|feelings?|emotions?)\b", re.IGNORECASE)),
+    ("topics", re.compile(r"\b(?:topics?|themes?|keywords?|subjects?)\b", re.IGNORECASE)),
+    (
+        "extract_facts",
+        re.compile(
+            r"\b(?:facts?|figures|dates|names|numbers|grievances|claims|data points|extract)\b", re.IGNORECASE
+        ),
+    ),
+    ("summary", re.compile(r"\b(?:summar(?:y|i[sz]e|ies)|overview|gist|abstract)\b", re.IGNORECASE)),
+)
+_GROUND = re.compile(r"\A(?:based on|using|from|with|given)\b[^,]{0,80},\s*", re.IGNORECASE)
+"""What a task rests on says nothing about what it does."""
+_IMPERATIVES_LISTED = """
+analyse analyze answer ask audit build calculate check choose cite classify code collect combine compare
+compile compose compute contrast count create critique decide define describe design determine discuss
+draft edit estimate evaluate examine execute explain extract find gather generate identify implement
+improve inspect investigate learn list look make measure merge name note outline plan plot polish
+prepare present produce propose prove quote rank read recommend refine rephrase report research review
+revise rewrite run search shorten show simulate sketch sort state study suggest summarise summarize tell
+test translate turn use verify write
+"""
+IMPERATIVES: Final = frozenset(_IMPERATIVES_LISTED.split())
+
+
+def kind_of(intent: str, *, attached: bool) -> str:
+    """Return the kind of work that `intent` asks for, by its first telling verb.
+
+    Args:
+        attached: True when the request came with an attachment, which only analysts read.
+    """
+    intent = _GROUND.sub("", intent)
+    first = intent.split(None, 1)[0].lower().strip(",:;") if intent.split() else ""
+    leading = {
+        **dict.fromkeys(
+            ("write", "draft", "compose", "refine", "improve", "polish", "rewrite", "outline"), WRITING
+        ),
+        **dict.fromkeys(("shorten", "rephrase", "compare", "contrast", "combine", "merge"), WRITING),
+        **dict.fromkeys(("analyse", "analyze", "summarise", "summarize", "extract"), ANALYSIS),
+        **dict.fromkeys(("find", "search", "explain", "describe", "research", "look"), RESEARCH),
+        **dict.fromkeys(("what", "which", "who", "when", "where", "why", "how"), RESEARCH),
+        **dict.fromkeys(("review", "proofread", "critique", "audit", "verify"), REVIEWING),
+        **dict.fromkeys(("compute", "calculate", "code", "implement", "execute"), CODING),
+    }
+    if attached and "attachment:" in intent and not (first in leading and leading[first] == WRITING):
+        return ANALYSIS
+    if first in leading:
+        return leading[first]
+    for kind, pattern in (
+        (CODING, _CODING),
+        (REVIEWING, _REVIEWING),
+        (ANALYSIS, _ANALYSIS),
+        (WRITING, _WRITING),
+        (RESEARCH, _RESEARCH),
+    ):
+        if pattern.search(intent):
+            return kind
+    return ANALYSIS if attached else RESEARCH
+
+
+def analysis_types(intent: str) -> list[str]:
+    """Return the analyses that `intent` asks for, in the order of their first words; none may be named."""
+    found = [(match.start(), name) for name, pattern in _ANALYSIS_TYPES if (match := pattern.search(intent))]
+    return [name for _, name in sorted(found)]
+
+
+def is_imperative(word: str) -> bool:
+    """Tell whether a clause that begins with `word` asks for something."""
+    return word.lower().strip(",:;") in IMPERATIVES

@@ -1,0 +1,135 @@
+"""Words, stems and sentences: what every answer of the local model is made from."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+_STOPWORDS_LISTED = """
+a about above after again all also am an and any are as at be because been before being below between
+both but by can could did do does doing done down during each else etc few for from further get give
+given gives had has have having he her here hers him his how i if in into is it its itself just let like
+make made many may me might more most much must my no nor not now of off on once only or other our ours
+out over own please same shall she should show so some such tell than that the their theirs them then
+there these they this those through to too under until up upon us use used very was we were what when
+where which while who whom whose why will with within without would yes yet you your yours one
+"""
+STOPWORDS: Final = frozenset(_STOPWORDS_LISTED.split())
+_ABBREVIATIONS_LISTED = """
+e.g i.e etc vs mr mrs ms dr prof st no vol fig cf al inc ltd jr sr approx dept est p pp
+"""
+ABBREVIATIONS: Final = frozenset(_ABBREVIATIONS_LISTED.split())
+SENTENCE_CHARACTERS_MAX: Final = 600
+"""A longer run of text without an end is cut here, so that quotes stay quotes."""
+
+_WORD = re.compile(r"[^\W_]+(?:[-'’_][^\W_]+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9`*#\[])")
+_BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
+_HEADING = re.compile(r"^\s*#{1,6}\s+")
+_RULE = re.compile(r"^\s*(?:[-=*_|:+ ]{3,}|`{3}.*|~{3}.*)$")
+_CITATION = re.compile(r"\[[^\[\]\s]+#\d+\]|\[\d+\]")
+_SUFFIXES: Final = (
+    ("ational", ""), ("ization", "ize"), ("isation", "ize"), ("fulness", "ful"), ("ousness", "ous"),
+    ("iveness", "ive"), ("ements", ""), ("ement", ""), ("ments", "ment"), ("ising", "ize"), ("izing", "ize"),
+    ("ised", "ize"), ("ized", "ize"), ("ises", "ize"), ("izes", "ize"), ("ise", "ize"), ("ations", ""),
+    ("ation", ""), ("ating", ""), ("ated", ""), ("ates", ""), ("ysis", "ys"), ("yses", "ys"),
+    ("ities", "ity"), ("ingly", ""), ("edly", ""), ("ies", "y"), ("ied", "y"), ("sses", "ss"),
+    ("xes", "x"), ("ches", "ch"),
+    ("shes", "sh"), ("ings", ""), ("ing", ""), ("ed", ""), ("ate", ""), ("ly", ""), ("s", ""),
+)  # fmt: skip
+
+
+def words(text: str) -> list[str]:
+    """Return the words of `text` in order, lower-cased."""
+    return [match.group().lower().replace("’", "'") for match in _WORD.finditer(text)]
+
+
+def content_words(text: str) -> list[str]:
+    """Return the words that carry meaning: no stopwords, no single letters."""
+    return [word for word in words(text) if word not in STOPWORDS and (len(word) > 1 or word.isdigit())]
+
+
+def stems(text: str) -> list[str]:
+    """Return the stems of the words that carry meaning, in order, with repeats."""
+    return [stem(word) for word in content_words(text)]
+
+
+@lru_cache(maxsize=16_384)
+def stem(word: str) -> str:
+    """Return a crude stem of a lower-cased word: plans, planned and planning give plan."""
+    if word.endswith("'s"):
+        word = word[:-2]
+    if len(word) < 4 or not word.isascii():
+        return word
+    for suffix, replacement in _SUFFIXES:
+        rest = word[: len(word) - len(suffix)]
+        if word.endswith(suffix) and len(rest) >= 3 + suffix.startswith("at"):
+            if suffix == "s" and rest[-1] in "su":
+                return word
+            return _tidy(rest + replacement)
+    return _tidy(word)
+
+
+def sentences(text: str) -> list[str]:
+    """Split `text` into sentences in order; list items and headings are sentences of their own."""
+    return [sentence for block in _blocks(text) for sentence in _split_block(block)]
+
+
+def citations(text: str) -> list[str]:
+    """Return the citations in `text` in order, with their brackets: `[guide.md#3]`, `[2]`."""
+    return _CITATION.findall(text)
+
+
+def without_citations(text: str) -> str:
+    """Return `text` without citations, as words are compared."""
+    return _CITATION.sub("", text)
+
+
+def _tidy(word: str) -> str:
+    # Doubled endings (planned → plann) and mute ends (planes, plane) would keep relatives apart.
+    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouls":
+        word = word[:-1]
+    if len(word) > 4 and word.endswith("e"):
+        word = word[:-1]
+    return word
+
+
+def _blocks(text: str) -> Iterator[str]:
+    lines: list[str] = []
+    for line in text.splitlines():
+        starts_item = _BULLET.match(line) or _HEADING.match(line) or line.lstrip().startswith("|")
+        if not line.strip() or starts_item or _RULE.match(line):
+            if lines:
+                yield " ".join(lines)
+            lines = []
+        if not line.strip() or _RULE.match(line):
+            continue
+        stripped = _HEADING.sub("", _BULLET.sub("", line)).strip()
+        if _HEADING.match(line):
+            yield stripped
+        elif stripped:
+            lines.append(stripped)
+    if lines:
+        yield " ".join(lines)
+
+
+def _split_block(block: str) -> Iterator[str]:
+    start = 0
+    for end in _SENTENCE_END.finditer(block):
+        head = block[start : end.start()].rstrip(".")
+        last = head.rsplit(None, 1)[-1].lower() if head.strip() else ""
+        if last in ABBREVIATIONS or (len(last) == 1 and last.isalpha()):
+            continue
+        yield from _cut(block[start : end.end()].strip())
+        start = end.end()
+    yield from _cut(block[start:].strip())
+
+
+def _cut(sentence: str) -> Iterator[str]:
+    while len(sentence) > SENTENCE_CHARACTERS_MAX:
+        at = sentence.rfind(" ", 0, SENTENCE_CHARACTERS_MAX)
+        at = at if at > 0 else SENTENCE_CHARACTERS_MAX
+        yield sentence[:at]
+        sentence = sentence[at:].lstrip()
+    if sentence:
+        yield sentence
