@@ -167,6 +167,8 @@ class Limits:
     """Model calls of one attempt of a task."""
     tool_calls_max: int = 8
     """Tool calls that one step may ask for."""
+    tool_share_max: float = 0.6
+    """Of what a task has left, so that it can read the result."""
     attempts_max: int = 3
     """Attempts of a task."""
     retry_delay_ms: int = 500

@@ -1,0 +1,186 @@
+"""Ending a turn: with the synthesizer's answer, or with the best that there is without a model."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from processors import snapshots
+from processors.retries import retry_delay_ms
+from processors.state import Exchange, Task, TaskStatus
+from processors.transition import Transition
+from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.outputs import AnswerGiven, Citation
+from schemas.events.tasks import TaskCompleted, TaskFailed, TaskPruned
+
+HISTORY_MAX: Final = 6
+"""Earlier turns that a session remembers by reference."""
+EXCERPT_CHARACTERS_MAX: Final = 1_000
+
+
+def complete_tasks(transition: Transition) -> list[Task]:
+    """Return the turn's tasks that ended well, in the order in which answers cite them."""
+    return [task for task in transition.turn.tasks.values() if task.status is TaskStatus.COMPLETE]
+
+
+def answer(transition: Transition, outcome: ModelCallCompleted) -> None:
+    """End the turn with the synthesizer's text."""
+    turn = transition.turn
+    _give(
+        transition,
+        text=outcome.text,
+        reason=turn.degraded or "answered",
+        model=outcome.model,
+        local=outcome.local,
+        evidence=(),
+    )
+
+
+def answer_without_model(transition: Transition, reason: str, why: str) -> None:
+    """End the turn with what the finished tasks found, and why there is no more."""
+    found = [
+        f"[{number}] {task.intent}: {task.excerpt}"
+        for number, task in enumerate(complete_tasks(transition), start=1)
+    ]
+    lead = "This is the best answer so far" if found else "There is no answer"
+    text = "\n\n".join([f"{lead}: {why}.", *found])
+    transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
+    _give(transition, text=text, reason=reason, model="", local=False, evidence=())
+
+
+def turn_call_failed(
+    transition: Transition,
+    outcome: ModelCallFailed,
+    *,
+    retry: Callable[[Transition], None],
+    give_up: Callable[[Transition, ModelCallFailed], None],
+) -> None:
+    """Handle the failure of the planner's, critic's or synthesizer's call: try again, now or later, or not."""
+    turn = transition.turn
+    limits = transition.configuration.limits
+    if outcome.kind == "prompt_too_long" and outcome.prompt_tokens_counted > turn.prompt_tokens_min:
+        transition.turn = replace(turn, prompt_tokens_min=outcome.prompt_tokens_counted)
+        retry(transition)
+    elif outcome.retryable and turn.attempt < limits.attempts_max:
+        delay = retry_delay_ms(turn.attempt, outcome.call_id, limits)
+        transition.turn = replace(
+            turn,
+            attempt=turn.attempt + 1,
+            retries=turn.retries + 1,
+            retry_at_ms=transition.now_ms + max(delay, outcome.retry_after_ms or 0),
+        )
+    else:
+        give_up(transition, outcome)
+
+
+def prune(
+    transition: Transition, task: Task, reason: str, detail: str, evidence: tuple[str, ...] = ()
+) -> None:
+    """Drop a task that has not ended."""
+    ended = transition.emit(
+        TaskPruned(
+            task_id=task.task_id,
+            reason=reason,
+            detail=detail,
+            actual_tokens=task.tokens_used,
+            cost_nanodollars=task.nanodollars_used,
+        ),
+        evidence,
+    )
+    transition.put(
+        ended_task(task, TaskStatus.PRUNED, ended, f"{reason}: {detail}", now_ms=transition.now_ms)
+    )
+
+
+def ended_task(task: Task, status: TaskStatus, ended_event_id: str, error: str, *, now_ms: int) -> Task:
+    """Return a task at its end: it waits for nothing, and what it said on the way is forgotten."""
+    return replace(
+        task,
+        status=status,
+        ended_event_id=ended_event_id,
+        error=error,
+        model_call_id=None,
+        needs_step=False,
+        retry_at_ms=None,
+        tool_calls=(),
+        conversation=(),
+        retrievals=(),
+        progress_at_ms=now_ms,
+    )
+
+
+def _give(
+    transition: Transition, *, text: str, reason: str, model: str, local: bool, evidence: tuple[str, ...]
+) -> None:
+    turn = transition.turn
+    for task in turn.tasks.values():
+        if not task.status.is_end:
+            prune(transition, task, reason, "the turn ended before the task")
+    turn = transition.turn
+    found = complete_tasks(transition)
+    rests_on = tuple(task.ended_event_id for task in found if task.ended_event_id)
+    transition.emit(
+        AnswerGiven(
+            turn=turn.number,
+            input_id=turn.message.reference.event_id,
+            task_id=turn.root_task_id,
+            text=text,
+            citations=tuple(
+                Citation(task_id=task.task_id, intent=task.intent, number=number)
+                for number, task in enumerate(found, start=1)
+            ),
+            complete=not turn.degraded,
+            reason=reason,
+            model=model,
+            local=local,
+            tokens=turn.tokens_used,
+            cost_nanodollars=turn.nanodollars_used,
+        ),
+        (*rests_on, turn.message.reference.event_id, *evidence),
+    )
+    _end_root(transition, text, reason, rests_on, answered=bool(model) or bool(found))
+    snapshots.take(transition, _node(transition, reason))
+    history = transition.state.history
+    if model:
+        answered = transition.reference(_output_tokens(transition))
+        exchange = Exchange(message=turn.message.reference, answer=answered)
+        history = (*history, exchange)[-HISTORY_MAX:]
+    transition.state = replace(transition.state, turn=None, history=history)
+
+
+def _end_root(
+    transition: Transition, text: str, reason: str, evidence: tuple[str, ...], *, answered: bool
+) -> None:
+    turn = transition.turn
+    if answered:
+        transition.emit(
+            TaskCompleted(
+                task_id=turn.root_task_id,
+                actual_tokens=turn.tokens_used,
+                cost_nanodollars=turn.nanodollars_used,
+                steps=turn.calls,
+                excerpt=text[:EXCERPT_CHARACTERS_MAX],
+            ),
+            evidence,
+        )
+    else:
+        transition.emit(
+            TaskFailed(
+                task_id=turn.root_task_id,
+                attempt=1,
+                error_kind=reason,
+                error=text,
+                actual_tokens=turn.tokens_used,
+                cost_nanodollars=turn.nanodollars_used,
+            )
+        )
+
+
+def _node(transition: Transition, reason: str) -> str:
+    if reason == "budget_exhausted":
+        return "exhausted"
+    return "answer" if reason == "answered" or complete_tasks(transition) else "failed"
+
+
+def _output_tokens(transition: Transition) -> int:
+    body = transition.event.body
+    return body.output_tokens if isinstance(body, ModelCallCompleted) else 0

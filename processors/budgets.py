@@ -1,0 +1,315 @@
+"""The budget decider: reserve the most that a call can use, charge what it used, release the rest.
+
+Money and tokens are integers, and a call is admitted only if its whole reservation fits what is left,
+so that no order of outcomes can overspend.
+"""
+
+from dataclasses import dataclass, replace
+
+from processors.state import Budget, Reservation
+from processors.transition import Transition
+from schemas.configuration import ChatModel, Limits
+from schemas.events.budgets import (
+    BudgetCharged,
+    BudgetDownshifted,
+    BudgetExhausted,
+    BudgetReserved,
+    BudgetWarned,
+)
+from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A model call that somebody would like to make."""
+
+    task_id: str
+    purpose: str
+    tier: str
+    input_tokens: int
+    """The most that its prompt can have."""
+    output_tokens: int
+    """The longest answer that is of use."""
+    tokens_left: int
+    """What the session may use for this purpose, what is held back for others taken off."""
+    nanodollars_left: int
+    task_tokens_left: int | None = None
+    """What the task may still use; None: it has no bound of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A model call that can be afforded."""
+
+    model: ChatModel
+    preferred: ChatModel
+    input_tokens: int
+    output_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """The most that the call can use."""
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def nanodollars(self) -> int:
+        """The most that the call can cost."""
+        return price(self.model, self.input_tokens, self.output_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A model call that cannot be afforded, in the least that it would take."""
+
+    scope: str
+    """session or task."""
+    needed_tokens: int
+    needed_nanodollars: int
+
+
+def price(model: ChatModel, input_tokens: int, output_tokens: int) -> int:
+    """Return what a call costs, in nanodollars."""
+    return input_tokens * model.input_nanodollars + output_tokens * model.output_nanodollars
+
+
+def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Limits) -> Admission | Refusal:
+    """Choose a model and the length of its answer, so that the reservation fits.
+
+    The preferred model is that of the wished tier. Where little is left, or it does not fit, the dearest
+    model that costs less and fits is taken; and as the last resort the answer is shortened.
+    """
+    preferred = next((model for model in models if model.tier == wish.tier), models[0])
+    tokens_left = wish.tokens_left
+    scope = "session"
+    if wish.task_tokens_left is not None and wish.task_tokens_left < tokens_left:
+        tokens_left, scope = wish.task_tokens_left, "task"
+    output = min(wish.output_tokens, tokens_left - wish.input_tokens)
+    output_min = min(limits.output_tokens_min, wish.output_tokens)
+    cheapest = min(models, key=lambda model: price(model, wish.input_tokens, output_min))
+    if output < output_min:
+        return Refusal(
+            scope=scope,
+            needed_tokens=wish.input_tokens + output_min,
+            needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
+        )
+    cap = min(wish.nanodollars_left, _call_cap(budget, wish.nanodollars_left, limits))
+    dearest = price(preferred, wish.input_tokens, output)
+    affordable = [
+        model
+        for model in models
+        if model.context_tokens >= wish.input_tokens + output
+        and price(model, wish.input_tokens, output) <= min(cap, dearest)
+    ]
+    if affordable:
+        # Preferred first: two models of one price are no reason to change.
+        chosen = max(
+            affordable, key=lambda model: (price(model, wish.input_tokens, output), model is preferred)
+        )
+        return Admission(
+            model=chosen, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
+        )
+    return _shortened(wish, output, output_min, preferred, models)
+
+
+def _call_cap(budget: Budget, nanodollars_left: int, limits: Limits) -> int:
+    """Return the most that one call may cost while so little is left."""
+    left = share_left(budget)
+    steps = [step for step in limits.downshift if left < step.share_left]
+    if not steps:
+        return nanodollars_left
+    tightest = min(steps, key=lambda step: step.share_left)
+    return int(nanodollars_left * tightest.call_share_max)
+
+
+def _shortened(
+    wish: Wish, output: int, output_min: int, preferred: ChatModel, models: tuple[ChatModel, ...]
+) -> Admission | Refusal:
+    """Find the longest useful answer that the cheapest model can give for what is left."""
+    fitting = [model for model in models if model.context_tokens >= wish.input_tokens + output_min]
+    if not fitting:
+        return Refusal(scope="session", needed_tokens=wish.input_tokens + output_min, needed_nanodollars=0)
+    cheapest = min(fitting, key=lambda model: price(model, wish.input_tokens, output))
+    spare = wish.nanodollars_left - price(cheapest, wish.input_tokens, 0)
+    by_money = spare // cheapest.output_nanodollars if cheapest.output_nanodollars else output
+    output = min(output, by_money, cheapest.context_tokens - wish.input_tokens)
+    if output < output_min:
+        return Refusal(
+            scope="session",
+            needed_tokens=wish.input_tokens + output_min,
+            needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
+        )
+    return Admission(
+        model=cheapest, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
+    )
+
+
+def share_left(budget: Budget) -> float:
+    """Return the share of tokens or of money that is left, whichever is less; 0 to 1."""
+    shares = [
+        left / granted
+        for left, granted in (
+            (budget.tokens_left, budget.tokens_granted),
+            (budget.nanodollars_left, budget.nanodollars_granted),
+        )
+        if granted > 0
+    ]
+    return max(0.0, min(shares, default=0.0))
+
+
+def reserve(transition: Transition, call_id: str, reservation: Reservation, task_tokens_left: int) -> None:
+    """Set aside the most that a call can use; `task_tokens_left` is what its task has left after it."""
+    budget = transition.budget
+    budget = replace(budget, reservations={**budget.reservations, call_id: reservation})
+    assert budget.tokens_left >= 0
+    assert budget.nanodollars_left >= 0
+    transition.budget = budget
+    transition.emit(
+        BudgetReserved(
+            reservation_id=call_id,
+            task_id=reservation.task_id,
+            tokens=reservation.tokens,
+            nanodollars=reservation.nanodollars,
+            session_tokens_left=budget.tokens_left,
+            session_nanodollars_left=budget.nanodollars_left,
+            task_tokens_left=task_tokens_left,
+        )
+    )
+    share_used = 1 - share_left(budget)
+    if not budget.warned and share_used >= transition.configuration.limits.warning_share:
+        transition.budget = replace(budget, warned=True)
+        transition.emit(
+            BudgetWarned(
+                share_used=share_used,
+                session_tokens_left=budget.tokens_left,
+                session_nanodollars_left=budget.nanodollars_left,
+            )
+        )
+
+
+def reserve_model_call(
+    transition: Transition, call_id: str, task_id: str, admission: Admission, task_tokens_left: int
+) -> None:
+    """Set aside what a model call can use, and tell when it is a cheaper one than was wished for."""
+    if admission.model != admission.preferred:
+        transition.emit(
+            BudgetDownshifted(
+                reservation_id=call_id,
+                task_id=task_id,
+                from_model=admission.preferred.name,
+                to_model=admission.model.name,
+                share_left=share_left(transition.budget),
+            )
+        )
+    reservation = Reservation(
+        task_id=task_id,
+        model=admission.model.name,
+        tokens=admission.tokens,
+        nanodollars=admission.nanodollars,
+    )
+    reserve(transition, call_id, reservation, task_tokens_left)
+
+
+Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
+
+
+def settle(transition: Transition, outcome: Outcome) -> Reservation | None:
+    """Charge a call's outcome and release the rest of its reservation.
+
+    Returns the reservation, or None when there is none: the outcome was settled before, or is of no call
+    of this session. An outcome that may be billed beyond what is known is charged in full.
+    """
+    reservation = transition.budget.reservations.get(outcome.call_id)
+    if reservation is None:
+        return None
+    tokens, nanodollars = _used(outcome)
+    basis = "usage"
+    if _maybe_billed(outcome):
+        tokens = max(tokens, reservation.tokens)
+        nanodollars = max(nanodollars, reservation.nanodollars)
+        basis = "reservation"
+    others = {key: held for key, held in transition.budget.reservations.items() if key != outcome.call_id}
+    transition.budget = replace(
+        transition.budget,
+        reservations=others,
+        tokens_used=transition.budget.tokens_used + tokens,
+        nanodollars_used=transition.budget.nanodollars_used + nanodollars,
+    )
+    _charge_turn(transition, reservation.task_id, tokens, nanodollars)
+    transition.emit(
+        BudgetCharged(
+            reservation_id=outcome.call_id,
+            task_id=reservation.task_id,
+            model=reservation.model,
+            tokens=tokens,
+            nanodollars=nanodollars,
+            tokens_released=reservation.tokens - tokens,
+            nanodollars_released=reservation.nanodollars - nanodollars,
+            basis=basis,
+            session_tokens_left=transition.budget.tokens_left,
+            session_nanodollars_left=transition.budget.nanodollars_left,
+            task_tokens_left=task_tokens_left(transition, reservation.task_id),
+        )
+    )
+    return reservation
+
+
+def task_tokens_left(transition: Transition, task_id: str) -> int:
+    """Return what a task may still reserve; the root task's bound is the session's."""
+    budget = transition.budget
+    task = transition.state.turn.tasks.get(task_id) if transition.state.turn else None
+    if task is None:
+        return budget.tokens_left
+    held = sum(held.tokens for held in budget.reservations.values() if held.task_id == task_id)
+    return task.budget_tokens - task.tokens_used - held
+
+
+def exhausted(transition: Transition, wish: Wish, refusal: Refusal, scope_id: str) -> str:
+    """Tell that a call cannot be afforded; returns the event's id."""
+    tokens_left = wish.tokens_left if refusal.scope == "session" else wish.task_tokens_left or 0
+    return transition.emit(
+        BudgetExhausted(
+            scope=refusal.scope,
+            scope_id=scope_id,
+            purpose=wish.purpose,
+            needed_tokens=refusal.needed_tokens,
+            needed_nanodollars=refusal.needed_nanodollars,
+            tokens_left=tokens_left,
+            nanodollars_left=wish.nanodollars_left,
+        )
+    )
+
+
+def _charge_turn(transition: Transition, task_id: str, tokens: int, nanodollars: int) -> None:
+    if transition.state.turn is None:
+        return
+    turn = transition.turn
+    # A late bill of an earlier turn's task is the session's, but not this turn's.
+    if task_id != turn.root_task_id and task_id not in turn.tasks:
+        return
+    transition.turn = replace(
+        turn,
+        tokens_used=turn.tokens_used + tokens,
+        nanodollars_used=turn.nanodollars_used + nanodollars,
+    )
+    if task_id in turn.tasks:
+        task = turn.tasks[task_id]
+        transition.put(
+            replace(
+                task,
+                tokens_used=task.tokens_used + tokens,
+                nanodollars_used=task.nanodollars_used + nanodollars,
+            )
+        )
+
+
+def _used(outcome: Outcome) -> tuple[int, int]:
+    match outcome:
+        case ModelCallCompleted() | ModelCallFailed():
+            return outcome.input_tokens + outcome.output_tokens, outcome.cost_nanodollars
+        case ToolCallCompleted() | ToolCallFailed():
+            return outcome.used_tokens, outcome.cost_nanodollars
+
+
+def _maybe_billed(outcome: Outcome) -> bool:
+    return isinstance(outcome, ModelCallFailed | ToolCallFailed) and outcome.maybe_billed

@@ -1,0 +1,274 @@
+"""The scheduling decider: tasks are created, started in parallel by priority, and followed to their ends."""
+
+from dataclasses import replace
+
+from processors import snapshots, steps, synthesis
+from processors.answers import prune
+from processors.calls import Unaffordable, tell_unaffordable
+from processors.plans import prerequisites
+from processors.state import Phase, Task, TaskStatus, Turn
+from processors.transition import Transition
+from schemas.events.outputs import ProgressReported
+from schemas.events.plans import PlannedTask
+from schemas.events.tasks import TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
+from schemas.ids import derived_id
+
+
+def begin(transition: Transition, accepted_event_id: str) -> None:
+    """Create the plan's tasks and start what can be started."""
+    turn = transition.turn
+    planned = turn.draft.tasks
+    ids = {
+        task.key: derived_id(transition.state.session_id, "task", str(turn.number), task.key)
+        for task in planned
+    }
+    before = prerequisites(planned, ids)
+    bound = transition.configuration.limits.task_budget_tokens
+    created: set[str] = set()
+    for task in planned:
+        created.add(task.key)
+        parent_id = ids[task.parent_key] if task.parent_key else turn.root_task_id
+        budget_tokens = max(1, min(bound, transition.budget.tokens_granted))
+        transition.emit(
+            TaskCreated(
+                task_id=ids[task.key],
+                parent_id=parent_id,
+                plan_id=turn.draft.plan_id,
+                turn=turn.number,
+                intent=task.intent,
+                agent=task.agent,
+                priority=task.priority,
+                budget_tokens=budget_tokens,
+                estimated_tokens=task.estimated_tokens,
+                spec_json=_spec_json(task),
+                edges=_edges(planned, task, ids, created),
+            ),
+            (accepted_event_id,),
+        )
+        transition.put(
+            Task(
+                task_id=ids[task.key],
+                key=task.key,
+                parent_id=parent_id,
+                intent=task.intent,
+                agent=task.agent,
+                priority=task.priority,
+                budget_tokens=budget_tokens,
+                prerequisites=before[task.key],
+                relations=tuple(f"{edge.relation}:{edge.other_key}" for edge in task.edges),
+                progress_at_ms=transition.now_ms,
+            )
+        )
+    transition.turn = replace(
+        transition.turn, phase=Phase.EXECUTE, model_call_id=None, attempt=1, prompt_tokens_min=0
+    )
+    _report(transition, f"{len(planned)} tasks planned")
+    schedule(transition, announce=True)
+    if transition.state.turn is not None and transition.turn.phase is Phase.EXECUTE:
+        snapshots.take(transition, "execute")
+
+
+def schedule(transition: Transition, *, announce: bool = False) -> None:
+    """Start, prune and retry until nothing more can happen before the next input.
+
+    With `announce`, tasks that only the limit on running tasks holds back are told to be ready.
+    """
+    while transition.state.turn is not None and transition.turn.phase is Phase.EXECUTE:
+        moved = _prune_orphans(transition) or _take_waiting_steps(transition) or _start_one(transition)
+        if moved:
+            continue
+        if all(task.status.is_end for task in transition.turn.tasks.values()):
+            synthesis.ask_for_answer(transition)
+            return
+        if not _prune_unaffordable(transition):
+            break
+    if announce:
+        _announce_ready(transition)
+
+
+def due(transition: Transition) -> None:
+    """Repeat attempts whose delay is over, go on with tool calls that waited, and look for stalled tasks."""
+    now_ms = transition.now_ms
+    for task_id in tuple(transition.turn.tasks):
+        task = transition.turn.tasks[task_id]
+        if task.retry_at_ms is not None and task.retry_at_ms <= now_ms:
+            transition.put(replace(task, retry_at_ms=None, attempt=task.attempt + 1, steps=0))
+            steps.take_step(transition, transition.turn.tasks[task_id])
+        elif task.tool_calls:
+            steps.tool_calls_due(transition, task)
+    _check_stalls(transition)
+    schedule(transition)
+
+
+def report_ends(transition: Transition, before: Turn) -> None:
+    """Tell the user of the tasks that ended since `before`."""
+    if transition.state.turn is None or transition.turn.number != before.number:
+        return
+    for task in transition.turn.tasks.values():
+        earlier = before.tasks.get(task.task_id)
+        if task.status.is_end and earlier is not None and not earlier.status.is_end:
+            _report(transition, f"{task.key}: {task.status}: {task.intent}")
+
+
+def _report(transition: Transition, detail: str) -> None:
+    turn = transition.turn
+    transition.emit(
+        ProgressReported(
+            turn=turn.number,
+            stage=turn.phase.value,
+            detail=detail,
+            tasks_done=sum(task.status.is_end for task in turn.tasks.values()),
+            tasks_total=len(turn.tasks),
+        )
+    )
+
+
+def _prune_orphans(transition: Transition) -> bool:
+    """Drop one task that needs the result of a task that ended without one."""
+    tasks = transition.turn.tasks
+    for task in tasks.values():
+        if task.status is not TaskStatus.PENDING:
+            continue
+        for prerequisite in task.prerequisites:
+            earlier = tasks[prerequisite.task_id]
+            if prerequisite.must_complete and earlier.status.is_end and not _is_complete(earlier):
+                evidence = (earlier.ended_event_id,) if earlier.ended_event_id else ()
+                prune(
+                    transition,
+                    task,
+                    "dependency_failed",
+                    f"task {earlier.key} was {earlier.status}",
+                    evidence,
+                )
+                return True
+    return False
+
+
+def _take_waiting_steps(transition: Transition) -> bool:
+    """Take one step that waited for budget and can be afforded now."""
+    waiting = [task for task in transition.turn.tasks.values() if task.needs_step or _has_waiting_call(task)]
+    return any(steps.take_waiting(transition, task) for task in _by_priority(waiting))
+
+
+def _start_one(transition: Transition) -> bool:
+    tasks = transition.turn.tasks
+    running = sum(task.status is TaskStatus.RUNNING for task in tasks.values())
+    ready = [task for task in tasks.values() if _is_ready(transition.turn, task)]
+    if not ready or running >= transition.configuration.limits.running_max:
+        return False
+    task = _by_priority(ready)[0]
+    evidence = tuple(
+        ended
+        for prerequisite in task.prerequisites
+        if (ended := tasks[prerequisite.task_id].ended_event_id) is not None
+    )
+    transition.emit(TaskStarted(task_id=task.task_id, attempt=1), evidence)
+    task = replace(
+        task,
+        status=TaskStatus.RUNNING,
+        attempt=1,
+        started_at_ms=transition.now_ms,
+        progress_at_ms=transition.now_ms,
+    )
+    transition.put(task)
+    steps.take_step(transition, task)
+    return True
+
+
+def _prune_unaffordable(transition: Transition) -> bool:
+    """Drop the least urgent task that waits for budget which no outcome in flight can free."""
+    waiting = [task for task in transition.turn.tasks.values() if task.needs_step]
+    if not waiting or transition.budget.reservations:
+        return False
+    task = _by_priority(waiting)[-1]
+    unaffordable = steps.next_step(transition, task)
+    assert isinstance(unaffordable, Unaffordable)
+    told = tell_unaffordable(transition, unaffordable)
+    transition.turn = replace(transition.turn, degraded=transition.turn.degraded or "budget_exhausted")
+    prune(transition, task, "budget_exhausted", "the session's budget has too little left", (told,))
+    return True
+
+
+def _check_stalls(transition: Transition) -> None:
+    turn = transition.turn
+    limit = transition.configuration.limits.stall_ms
+    if turn.stall_check_at_ms > transition.now_ms:
+        return
+    running = [task for task in turn.tasks.values() if task.status is TaskStatus.RUNNING]
+    for task in running:
+        silent_ms = transition.now_ms - task.progress_at_ms
+        if silent_ms >= limit and not task.stalled:
+            transition.emit(TaskStalled(task_id=task.task_id, silent_ms=silent_ms))
+            transition.put(replace(task, stalled=True))
+    oldest = min((task.progress_at_ms for task in running if not task.stalled), default=transition.now_ms)
+    check_at_ms = max(oldest + limit, transition.now_ms + limit // 4)
+    transition.turn = replace(transition.turn, stall_check_at_ms=check_at_ms)
+
+
+def _announce_ready(transition: Transition) -> None:
+    if transition.state.turn is None:
+        return
+    for task in transition.turn.tasks.values():
+        if _is_ready(transition.turn, task):
+            transition.emit(TaskReady(task_id=task.task_id))
+
+
+def _is_ready(turn: Turn, task: Task) -> bool:
+    if task.status is not TaskStatus.PENDING:
+        return False
+    return all(
+        _is_complete(turn.tasks[prerequisite.task_id])
+        if prerequisite.must_complete
+        else turn.tasks[prerequisite.task_id].status.is_end
+        for prerequisite in task.prerequisites
+    )
+
+
+def _is_complete(task: Task) -> bool:
+    return task.status is TaskStatus.COMPLETE
+
+
+def _has_waiting_call(task: Task) -> bool:
+    return any(call.status == "waiting" for call in task.tool_calls)
+
+
+def _by_priority(tasks: list[Task]) -> list[Task]:
+    """Most urgent first; the plan's order among equals."""
+    return sorted(tasks, key=lambda task: -task.priority)
+
+
+def _edges(
+    planned: tuple[PlannedTask, ...], task: PlannedTask, ids: dict[str, str], created: set[str]
+) -> tuple[TaskEdge, ...]:
+    """Return the relations between `task` and those created before it, whoever stated them."""
+    stated = [(task, edge) for edge in task.edges if edge.other_key in created]
+    stated += [
+        (other, edge)
+        for other in planned
+        if other.key in created and other.key != task.key
+        for edge in other.edges
+        if edge.other_key == task.key
+    ]
+    return tuple(
+        TaskEdge(
+            edge_id=derived_id(ids[owner.key], "edge", edge.relation, ids[edge.other_key]),
+            from_task_id=ids[owner.key],
+            to_task_id=ids[edge.other_key],
+            relation=edge.relation,
+            weight=edge.weight,
+        )
+        for owner, edge in stated
+    )
+
+
+def _spec_json(task: PlannedTask) -> str:
+    return snapshots.json_text(
+        {
+            "key": task.key,
+            "parent": task.parent_key,
+            "edges": [
+                {"relation": edge.relation, "task": edge.other_key, "weight": edge.weight}
+                for edge in task.edges
+            ],
+        }
+    )

@@ -1,0 +1,179 @@
+"""Opening a session, its lease and budget, and taking up messages one after the other."""
+
+from dataclasses import replace
+from typing import Final
+
+from processors import cancellation, planning, snapshots
+from processors.state import (
+    AttachmentName,
+    Draft,
+    MessageTaken,
+    Phase,
+    SessionStatus,
+    Turn,
+)
+from processors.transition import Transition
+from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
+from schemas.events.budgets import BudgetGranted
+from schemas.events.inputs import MessageReceived, SessionOpened
+from schemas.events.outputs import ErrorReported, SessionEnded, TurnStarted
+from schemas.events.tasks import TaskCreated, TaskStarted
+from schemas.ids import derived_id
+
+ROOT_INTENT: Final = "answer the message"
+INTENT_AGENT: Final = "session"
+
+
+def session_opened(transition: Transition, body: SessionOpened) -> None:
+    """Open the session with settings of its own; an open one keeps its settings."""
+    if transition.state.status is SessionStatus.NEW:
+        _open(transition, body.budget_tokens, body.budget_nanodollars)
+
+
+def message_received(transition: Transition, body: MessageReceived) -> None:
+    """Open the session if it is new, and queue the message; a full queue refuses it."""
+    if transition.state.status is SessionStatus.NEW:
+        _open(transition, body.budget_tokens, body.budget_nanodollars)
+    state = transition.state
+    limits = transition.configuration.limits
+    if state.status is SessionStatus.CLOSING:
+        _refuse(transition, "session_closed", "the session is closing and takes no more messages")
+        return
+    if len(state.queue) >= limits.queue_max:
+        _refuse(transition, "queue_full", f"{limits.queue_max} messages wait already")
+        return
+    taken = MessageTaken(
+        reference=transition.reference(body.tokens),
+        attachments=tuple(
+            AttachmentName(name=attachment.name, tokens=attachment.tokens) for attachment in body.attachments
+        ),
+        received_at_ms=transition.now_ms,
+        traceparent=transition.event.traceparent,
+    )
+    transition.state = replace(state, queue=(*state.queue, taken))
+
+
+def lease_granted(transition: Transition, body: LeaseGranted) -> None:
+    """Take the budget that the account lent."""
+    state = transition.state
+    if state.status is SessionStatus.LEASING and state.lease_id == body.lease_id:
+        transition.state = replace(state, status=SessionStatus.OPEN)
+        _grant(transition, body.tokens, body.nanodollars)
+
+
+def lease_refused(transition: Transition, body: LeaseRefused) -> None:
+    """End a session whose account has nothing left."""
+    state = transition.state
+    if state.status is not SessionStatus.LEASING or state.lease_id != body.lease_id:
+        return
+    _refuse(transition, "lease_refused", body.reason)
+    transition.emit(SessionEnded(reason="lease_refused", turns=0, tokens=0, cost_nanodollars=0))
+    transition.state = replace(
+        transition.state,
+        status=SessionStatus.ENDED,
+        ended_at_ms=transition.now_ms,
+        queue=(),
+        lease_id=None,
+    )
+
+
+def start_next_turn(transition: Transition) -> None:
+    """Take up waiting messages while no turn is in progress; end a closing session that has none left."""
+    while (
+        transition.state.turn is None
+        and transition.state.queue
+        and transition.state.status in (SessionStatus.OPEN, SessionStatus.CLOSING)
+    ):
+        message, *rest = transition.state.queue
+        transition.state = replace(transition.state, queue=tuple(rest))
+        _start_turn(transition, message)
+    cancellation.end_if_closing(transition)
+
+
+def _open(transition: Transition, budget_tokens: int | None, budget_nanodollars: int | None) -> None:
+    limits = transition.configuration.limits
+    event = transition.event
+    tokens = max(1, limits.session_budget_tokens if budget_tokens is None else budget_tokens)
+    nanodollars = max(
+        1, limits.session_budget_nanodollars if budget_nanodollars is None else budget_nanodollars
+    )
+    transition.state = replace(
+        transition.state,
+        status=SessionStatus.OPEN,
+        tenant_id=event.tenant_id,
+        user_id=event.user_id,
+    )
+    if limits.account_tokens <= 0:
+        _grant(transition, tokens, nanodollars)
+        return
+    lease_id = derived_id(transition.state.session_id, "lease")
+    transition.state = replace(transition.state, status=SessionStatus.LEASING, lease_id=lease_id)
+    transition.emit(
+        LeaseRequested(
+            lease_id=lease_id,
+            account_id=cancellation.account_of(transition.state),
+            tokens=tokens,
+            nanodollars=nanodollars,
+        )
+    )
+
+
+def _grant(transition: Transition, tokens: int, nanodollars: int) -> None:
+    transition.budget = replace(transition.budget, tokens_granted=tokens, nanodollars_granted=nanodollars)
+    transition.emit(
+        BudgetGranted(
+            scope="session",
+            scope_id=transition.state.session_id,
+            tokens=tokens,
+            nanodollars=nanodollars,
+        )
+    )
+
+
+def _start_turn(transition: Transition, message: MessageTaken) -> None:
+    limits = transition.configuration.limits
+    state = transition.state
+    number = state.turns + 1
+    input_id = message.reference.event_id
+    root_task_id = derived_id(state.session_id, "task", str(number), "root")
+    transition.correlate(input_id)
+    transition.state = replace(
+        state,
+        turns=number,
+        turn=Turn(
+            number=number,
+            message=message,
+            root_task_id=root_task_id,
+            phase=Phase.PLAN,
+            started_at_ms=state.now_ms,
+            deadline_at_ms=state.now_ms + limits.turn_deadline_ms,
+            stall_check_at_ms=state.now_ms + limits.stall_ms,
+            synthesis_tokens=int(max(0, state.budget.tokens_left) * limits.synthesis_share),
+            synthesis_nanodollars=int(max(0, state.budget.nanodollars_left) * limits.synthesis_share),
+            draft=Draft(plan_id=derived_id(state.session_id, "plan", str(number))),
+        ),
+    )
+    evidence = (input_id,)
+    transition.emit(TurnStarted(turn=number, input_id=input_id, task_id=root_task_id), evidence)
+    transition.emit(
+        TaskCreated(
+            task_id=root_task_id,
+            parent_id=None,
+            plan_id=None,
+            turn=number,
+            intent=ROOT_INTENT,
+            agent=INTENT_AGENT,
+            priority=5,
+            budget_tokens=max(1, state.budget.tokens_left),
+            estimated_tokens=0,
+            spec_json=snapshots.json_text({"input_id": input_id, "turn": number}),
+        ),
+        evidence,
+    )
+    transition.emit(TaskStarted(task_id=root_task_id, attempt=1))
+    snapshots.take(transition, "intake")
+    planning.ask_for_plan(transition)
+
+
+def _refuse(transition: Transition, code: str, message: str) -> None:
+    transition.emit(ErrorReported(code=code, message=message, input_id=transition.event.event_id))

@@ -1,0 +1,213 @@
+"""The planning decider: a plan is asked for, checked, repaired, criticised and revised, then accepted."""
+
+from dataclasses import replace
+
+from processors import execution, snapshots
+from processors.answers import answer_without_model, turn_call_failed
+from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
+from processors.plans import PlanFault, parse_critique, parse_plan, prerequisites_of, with_estimates
+from processors.prompts import critique_messages, estimated_tokens, plan_messages
+from processors.state import Phase
+from processors.transition import Transition
+from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
+from schemas.events.plans import PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
+
+FAIR_SCORE = 0.5
+"""What an unreadable critique counts as: the plan is neither praised nor sent back."""
+
+
+def ask_for_plan(transition: Transition) -> None:
+    """Ask the planner, or end the turn if that is unaffordable."""
+    limits = transition.configuration.limits
+    prompt = Prompt(
+        purpose="plan",
+        agent="planner",
+        tier="premium",
+        messages=plan_messages(transition),
+        output_tokens_max=limits.plan_output_tokens_max,
+        json_mode=True,
+        prompt_tokens_min=transition.turn.prompt_tokens_min,
+    )
+    call_id = request(transition, prompt)
+    if isinstance(call_id, Unaffordable):
+        tell_unaffordable(transition, call_id)
+        if transition.turn.draft.tasks:
+            # A revision is a luxury: the plan that stands is carried out.
+            _accept(transition, "revision_unaffordable")
+            return
+        answer_without_model(transition, "budget_exhausted", "the budget is too small to plan the work")
+        return
+    transition.turn = replace(transition.turn, phase=Phase.PLAN, model_call_id=call_id)
+
+
+def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
+    """Check the planner's answer; ask for a repair, for a critique, or give up."""
+    turn = transition.turn
+    limits = transition.configuration.limits
+    checked = parse_plan(outcome.text, transition.configuration.agents, limits)
+    said = PromptMessage(role="assistant", source=transition.reference(outcome.output_tokens))
+    if isinstance(checked, PlanFault):
+        _reject(transition, checked, said)
+        return
+    before = prerequisites_of(checked)
+    estimates = {task.key: estimated_tokens(transition, task, len(before[task.key])) for task in checked}
+    tasks = with_estimates(checked, estimates)
+    proposed = transition.emit(
+        PlanProposed(
+            plan_id=turn.draft.plan_id,
+            turn=turn.number,
+            revision=turn.draft.revision,
+            tasks=tasks,
+            estimated_tokens=sum(estimates.values()),
+        )
+    )
+    draft = replace(
+        turn.draft,
+        tasks=tasks,
+        conversation=(*turn.draft.conversation, said),
+        proposed_event_id=proposed,
+        repairs=0,
+    )
+    transition.turn = replace(turn, draft=draft, prompt_tokens_min=0, attempt=1)
+    snapshots.take(transition, "plan")
+    _ask_for_critique(transition)
+
+
+def critique_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
+    """Take the plan, or have it revised."""
+    turn = transition.turn
+    limits = transition.configuration.limits
+    critique = parse_critique(outcome.text)
+    score, remarks = (
+        (FAIR_SCORE, critique) if isinstance(critique, str) else (critique.score, critique.remarks)
+    )
+    transition.emit(
+        PlanCriticised(
+            plan_id=turn.draft.plan_id,
+            turn=turn.number,
+            revision=turn.draft.revision,
+            score=score,
+            remarks=remarks,
+        ),
+        _proposal(transition),
+    )
+    snapshots.take(transition, "critique")
+    if score >= limits.critique_score_min:
+        _accept(transition, "score_reached")
+    elif isinstance(critique, str):
+        _accept(transition, "critic_failed")
+    elif turn.draft.revision >= limits.revisions_max:
+        _accept(transition, "revisions_used_up")
+    else:
+        _revise(transition, score, remarks)
+
+
+def plan_failed(transition: Transition, outcome: ModelCallFailed) -> None:
+    """Try the planner again, or end the turn without a plan."""
+    turn_call_failed(transition, outcome, retry=ask_for_plan, give_up=_no_planner)
+
+
+def critique_failed(transition: Transition, outcome: ModelCallFailed) -> None:
+    """Try the critic again, or do without it."""
+    turn_call_failed(transition, outcome, retry=_ask_for_critique, give_up=_no_critic)
+
+
+def retry(transition: Transition) -> None:
+    """Repeat the planner's or the critic's call, whose delay is over."""
+    if transition.turn.phase is Phase.PLAN:
+        ask_for_plan(transition)
+    else:
+        _ask_for_critique(transition)
+
+
+def _no_planner(transition: Transition, outcome: ModelCallFailed) -> None:
+    if transition.turn.draft.tasks:
+        _accept(transition, "planner_failed")
+        return
+    answer_without_model(
+        transition, "model_failed", f"the planner's model failed: {outcome.kind}: {outcome.message}"
+    )
+
+
+def _no_critic(transition: Transition, _outcome: ModelCallFailed) -> None:
+    _accept(transition, "critic_failed")
+
+
+def _ask_for_critique(transition: Transition) -> None:
+    prompt = Prompt(
+        purpose="critique",
+        agent="critic",
+        tier="standard",
+        messages=critique_messages(transition),
+        output_tokens_max=transition.configuration.limits.critique_output_tokens_max,
+        json_mode=True,
+        prompt_tokens_min=transition.turn.prompt_tokens_min,
+    )
+    call_id = request(transition, prompt)
+    if isinstance(call_id, Unaffordable):
+        _accept(transition, "critique_unaffordable")
+        return
+    transition.turn = replace(transition.turn, phase=Phase.CRITIQUE, model_call_id=call_id)
+
+
+def _reject(transition: Transition, fault: PlanFault, said: PromptMessage) -> None:
+    turn = transition.turn
+    final = turn.draft.repairs >= transition.configuration.limits.repairs_max
+    transition.emit(
+        PlanRejected(
+            plan_id=turn.draft.plan_id,
+            turn=turn.number,
+            revision=turn.draft.revision,
+            repair=turn.draft.repairs,
+            reason=fault.reason,
+            detail=fault.detail,
+            final=final,
+        )
+    )
+    if final and turn.draft.tasks:
+        _accept(transition, "revision_rejected")
+        return
+    if final:
+        answer_without_model(
+            transition, "plan_rejected", f"the plan was rejected: {fault.reason}: {fault.detail}"
+        )
+        return
+    told = PromptMessage(
+        role="user",
+        text=f"Your plan was rejected: {fault.reason}: {fault.detail}. Answer with the corrected JSON alone.",
+    )
+    _ask_again(transition, said, told, repairs=turn.draft.repairs + 1, revision=turn.draft.revision)
+
+
+def _revise(transition: Transition, score: float, remarks: str) -> None:
+    told = PromptMessage(
+        role="user",
+        text=f"A critic scored your plan {score:.2f}: {remarks} Answer with the improved plan as JSON alone.",
+    )
+    _ask_again(transition, None, told, repairs=0, revision=transition.turn.draft.revision + 1)
+
+
+def _ask_again(
+    transition: Transition, said: PromptMessage | None, told: PromptMessage, *, repairs: int, revision: int
+) -> None:
+    draft = transition.turn.draft
+    conversation = (*draft.conversation, *((said,) if said else ()), told)
+    draft = replace(draft, conversation=conversation, repairs=repairs, revision=revision)
+    transition.turn = replace(transition.turn, draft=draft, prompt_tokens_min=0, attempt=1)
+    ask_for_plan(transition)
+
+
+def _accept(transition: Transition, reason: str) -> None:
+    turn = transition.turn
+    accepted = transition.emit(
+        PlanAccepted(
+            plan_id=turn.draft.plan_id, turn=turn.number, revision=turn.draft.revision, reason=reason
+        ),
+        _proposal(transition),
+    )
+    execution.begin(transition, accepted)
+
+
+def _proposal(transition: Transition) -> tuple[str, ...]:
+    proposed = transition.turn.draft.proposed_event_id
+    return (proposed,) if proposed else ()

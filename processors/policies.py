@@ -1,0 +1,53 @@
+"""The policy decider: a first rule set as data; the first rule that matches a call decides it."""
+
+from dataclasses import dataclass
+
+from schemas.configuration import Agent, Policy, PolicyRule, ToolSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRequest:
+    """A tool call that somebody would like to make."""
+
+    agent: Agent
+    tool: str
+    spec: ToolSpec | None
+    """None for a tool that nobody registered."""
+    calls_before: int
+    """Calls of the tool that the task has made already."""
+    share_left: float
+    """Of the session's budget; 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What policy says."""
+
+    decision: str
+    rule: str
+    reason: str
+
+
+UNKNOWN_TOOL = Verdict(decision="deny", rule="unknown_tool", reason="no tool of that name is registered")
+NO_RULE = Verdict(decision="deny", rule="default_deny", reason="no rule allows this call")
+
+
+def decide(request: PolicyRequest, policy: Policy) -> Verdict:
+    """Decide a call; total: whatever no rule allows is denied."""
+    if request.spec is None:
+        return UNKNOWN_TOOL
+    for rule in policy.rules:
+        if _matches(rule, request, request.spec):
+            return Verdict(decision=rule.decision, rule=rule.name, reason=rule.reason)
+    return NO_RULE
+
+
+def _matches(rule: PolicyRule, request: PolicyRequest, spec: ToolSpec) -> bool:
+    return (
+        (not rule.agents or request.agent.name in rule.agents)
+        and (not rule.tools or request.tool in rule.tools)
+        and (not rule.safety_levels or spec.safety_level in rule.safety_levels)
+        and (not rule.unless_listed or request.tool not in request.agent.tools)
+        and (rule.share_left_below is None or request.share_left < rule.share_left_below)
+        and (rule.calls_above is None or request.calls_before >= rule.calls_above)
+    )

@@ -1,0 +1,224 @@
+"""The session decider: the one entry into all deciders of a session.
+
+`advance` applies one input and runs the deciders to quiescence, so that one input costs one state and one
+batch of events, however many decisions it took. An input that is not expected where the session stands
+changes nothing but what it must: late outcomes are charged, and their content is dropped.
+"""
+
+from dataclasses import replace
+from typing import Final, assert_never
+
+import orjson
+
+from processors import cancellation, execution, opening, planning, steps, synthesis, tool_calls
+from processors.budgets import settle
+from processors.decider import Step, Timer
+from processors.state import Phase, SessionState, SessionStatus, Task, TaskStatus
+from processors.timers import timers_of
+from processors.transition import Transition, encode_state
+from schemas.configuration import Configuration
+from schemas.envelope import Envelope
+from schemas.events.accounts import LeaseGranted, LeaseRefused
+from schemas.events.inputs import (
+    ApprovalReceived,
+    MessageReceived,
+    SessionCancelled,
+    SessionClosed,
+    SessionOpened,
+)
+from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.outputs import ErrorReported
+from schemas.events.timers import TimerFired
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.plain import from_plain
+from schemas.references import RecordReference
+
+SEEN_MAX: Final = 256
+"""User inputs of a session by which repeats are known."""
+SEEN_CHARACTERS: Final = 13
+"""Of each id; a false match among so few has a chance below one in 10⁹."""
+
+UserInput = SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed
+Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
+
+
+class SessionDecider:
+    """Decides for sessions by one configuration."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Take the configuration; it does not change."""
+        self.configuration = configuration
+
+    def initial(self, key: str) -> SessionState:
+        """Return a session that nobody has spoken in."""
+        return SessionState(session_id=key)
+
+    def advance(self, state: SessionState, event: Envelope, source: RecordReference) -> Step[SessionState]:
+        """Apply one input that stands at `source`."""
+        transition = Transition(state, event, source, self.configuration)
+        _apply(transition)
+        opening.start_next_turn(transition)
+        return transition.finish()
+
+    def timers(self, state: SessionState) -> tuple[Timer, ...]:
+        """Return the deadlines and delays that the session waits for."""
+        return timers_of(state)
+
+    def ended_at_ms(self, state: SessionState) -> int | None:
+        """Return when the session ended, once its last bill is known."""
+        return state.ended_at_ms if not state.budget.reservations else None
+
+    def encode(self, state: SessionState) -> bytes:
+        """Write a state as JSON."""
+        return encode_state(state)
+
+    def decode(self, data: bytes) -> SessionState:
+        """Read a state; fields that an earlier version did not have get their defaults."""
+        return from_plain(SessionState, orjson.loads(data))
+
+
+def _apply(transition: Transition) -> None:
+    body = transition.event.body
+    match body:
+        case SessionOpened() | MessageReceived() | ApprovalReceived() | SessionCancelled() | SessionClosed():
+            _user_input(transition, body)
+        case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
+            _outcome(transition, body)
+        case TimerFired():
+            _due(transition)
+        case LeaseGranted():
+            opening.lease_granted(transition, body)
+        case LeaseRefused():
+            opening.lease_refused(transition, body)
+        case _:
+            # Facts that are not addressed to sessions, and any that a newer program may send: no concern here.
+            return
+
+
+def _user_input(transition: Transition, body: UserInput) -> None:
+    state = transition.state
+    mark = transition.event.event_id.replace("-", "")[-SEEN_CHARACTERS:]
+    if mark in state.seen:
+        return
+    transition.state = state = replace(state, seen=(*state.seen, mark)[-SEEN_MAX:])
+    if state.status is SessionStatus.ENDED:
+        _refuse(transition, "session_closed", "the session has ended and takes no more input")
+        return
+    match body:
+        case SessionOpened():
+            opening.session_opened(transition, body)
+        case MessageReceived():
+            opening.message_received(transition, body)
+        case ApprovalReceived():
+            _approval(transition, body)
+        case SessionCancelled():
+            cancellation.cancel(transition, body)
+        case SessionClosed():
+            cancellation.close(transition)
+        case _:
+            assert_never(body)
+
+
+def _approval(transition: Transition, body: ApprovalReceived) -> None:
+    if transition.state.status is SessionStatus.NEW:
+        _refuse(transition, "unknown_session", "there is no such session")
+        return
+    tasks = transition.turn.tasks.values() if transition.state.turn else ()
+    for task in tasks:
+        if tool_calls.awaits_approval(task, body.approval_id):
+            steps.approval_received(
+                transition, task, body.approval_id, approved=body.approved, reason=body.reason or ""
+            )
+            execution.schedule(transition)
+            return
+    _refuse(transition, "unknown_approval", "no call waits for this approval")
+
+
+def _outcome(transition: Transition, body: Outcome) -> None:
+    settle(transition, body)
+    turn = transition.state.turn
+    if turn is None:
+        cancellation.return_lease(transition)
+        return
+    if isinstance(body, ModelCallCompleted | ModelCallFailed) and body.call_id == turn.model_call_id:
+        transition.turn = replace(transition.turn, model_call_id=None)
+        _turn_call(transition, body)
+        return
+    before = turn
+    task = _waiting_task(transition, body.call_id)
+    if task is not None:
+        match body:
+            case ModelCallCompleted():
+                steps.step_completed(transition, task, body)
+            case ModelCallFailed():
+                steps.step_failed(transition, task, body)
+            case ToolCallCompleted() | ToolCallFailed():
+                steps.tool_call_ended(transition, task, body)
+            case _:
+                assert_never(body)
+        _apply_failure_policy(transition)
+    # Even a late outcome releases what others may wait for.
+    execution.report_ends(transition, before)
+    execution.schedule(transition)
+
+
+def _turn_call(transition: Transition, body: ModelCallCompleted | ModelCallFailed) -> None:
+    completed = isinstance(body, ModelCallCompleted)
+    match transition.turn.phase:
+        case Phase.PLAN:
+            planning.plan_completed(transition, body) if completed else planning.plan_failed(transition, body)
+        case Phase.CRITIQUE:
+            if completed:
+                planning.critique_completed(transition, body)
+            else:
+                planning.critique_failed(transition, body)
+        case Phase.EXECUTE:
+            return
+        case Phase.SYNTHESIZE:
+            if completed:
+                synthesis.synthesis_completed(transition, body)
+            else:
+                synthesis.synthesis_failed(transition, body)
+        case _ as never:
+            assert_never(never)
+
+
+def _due(transition: Transition) -> None:
+    """Do what is due at the time that the timer tells; which timer told it does not matter."""
+    turn = transition.state.turn
+    if turn is None:
+        return
+    if turn.deadline_at_ms <= transition.now_ms:
+        cancellation.deadline(transition)
+        return
+    if turn.retry_at_ms is not None and turn.retry_at_ms <= transition.now_ms:
+        transition.turn = replace(turn, retry_at_ms=None)
+        if turn.phase is Phase.SYNTHESIZE:
+            synthesis.ask_for_answer(transition)
+        else:
+            planning.retry(transition)
+        return
+    before = turn
+    execution.due(transition)
+    execution.report_ends(transition, before)
+
+
+def _apply_failure_policy(transition: Transition) -> None:
+    """End the turn at the first failed task where the configuration says so."""
+    if transition.configuration.limits.failure_policy != "fail" or transition.state.turn is None:
+        return
+    if any(task.status is TaskStatus.FAILED for task in transition.turn.tasks.values()):
+        cancellation.give_up(
+            transition, "tasks_failed", "a task failed, and the configuration ends the turn then"
+        )
+
+
+def _waiting_task(transition: Transition, call_id: str) -> Task | None:
+    for task in transition.turn.tasks.values():
+        if task.model_call_id == call_id or any(call.call_id == call_id for call in task.tool_calls):
+            return task
+    return None
+
+
+def _refuse(transition: Transition, code: str, message: str) -> None:
+    transition.emit(ErrorReported(code=code, message=message, input_id=transition.event.event_id))

@@ -1,0 +1,278 @@
+"""The state of a session: all that its deciders need to know, and nothing that stands on the log.
+
+Texts are named by reference, so that the record stays small however long the texts are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas.events.models import PromptMessage, ToolCallProposed
+from schemas.events.plans import PlannedTask
+from schemas.events.tools import RetrievedDocument
+from schemas.references import RecordReference
+
+
+class SessionStatus(StrEnum):
+    """Where a session stands."""
+
+    NEW = "new"
+    LEASING = "leasing"
+    """It waits for its account's lease."""
+    OPEN = "open"
+    CLOSING = "closing"
+    """It ends when the turns that it has taken have ended."""
+    ENDED = "ended"
+
+
+class Phase(StrEnum):
+    """Where a turn stands."""
+
+    PLAN = "plan"
+    CRITIQUE = "critique"
+    EXECUTE = "execute"
+    SYNTHESIZE = "synthesize"
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands; the last four are ends."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    PRUNED = "pruned"
+    ABORTED = "aborted"
+
+    @property
+    def is_end(self) -> bool:
+        """Tell whether the task will not change again."""
+        return self not in (TaskStatus.PENDING, TaskStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """The most that one call may use, set aside until its outcome is known."""
+
+    task_id: str
+    model: str
+    tokens: int
+    nanodollars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A session's budget; nothing is spent that was not reserved before."""
+
+    tokens_granted: int = 0
+    nanodollars_granted: int = 0
+    tokens_used: int = 0
+    nanodollars_used: int = 0
+    reservations: Mapping[str, Reservation] = field(default_factory=dict)
+    """By call id."""
+    warned: bool = False
+
+    @property
+    def tokens_left(self) -> int:
+        """Tokens that can still be reserved; negative when a provider billed beyond a reservation."""
+        return self.tokens_granted - self.tokens_used - sum(r.tokens for r in self.reservations.values())
+
+    @property
+    def nanodollars_left(self) -> int:
+        """Money that can still be reserved, in 10⁻⁹ dollars."""
+        return (
+            self.nanodollars_granted
+            - self.nanodollars_used
+            - sum(r.nanodollars for r in self.reservations.values())
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prerequisite:
+    """A task that must end before another can start."""
+
+    task_id: str
+    must_complete: bool
+    """False for `blocks`: any end will do."""
+
+
+class ToolCallStatus(StrEnum):
+    """Where a tool call that a model asked for stands."""
+
+    WAITING = "waiting"
+    """For budget."""
+    THROTTLED = "throttled"
+    ESCALATED = "escalated"
+    """For a person."""
+    REQUESTED = "requested"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallPending:
+    """One tool call of the step that a task is in."""
+
+    proposed: ToolCallProposed
+    call_id: str
+    status: ToolCallStatus
+    due_at_ms: int = 0
+    """When a throttled call goes on, or an escalated one expires."""
+    answer: PromptMessage | None = None
+    """What the model is told, once settled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalPending:
+    """A search whose usefulness is known when its task ends."""
+
+    call_id: str
+    event_id: str
+    query: str
+    k_initial: int
+    k_rerank: int
+    retrieval_latency_ms: int
+    rerank_latency_ms: int
+    context_tokens_before: int
+    context_tokens_after: int
+    documents: tuple[RetrievedDocument, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One task of a turn."""
+
+    task_id: str
+    key: str
+    parent_id: str
+    intent: str
+    agent: str
+    priority: int
+    budget_tokens: int
+    prerequisites: tuple[Prerequisite, ...]
+    relations: tuple[str, ...] = ()
+    """`relation:other_key`, for snapshots."""
+    status: TaskStatus = TaskStatus.PENDING
+    attempt: int = 0
+    steps: int = 0
+    """Model calls of this attempt."""
+    steps_total: int = 0
+    tokens_used: int = 0
+    nanodollars_used: int = 0
+    conversation: tuple[PromptMessage, ...] = ()
+    """What came after the task's opening messages."""
+    model_call_id: str | None = None
+    """The model call in flight."""
+    prompt_tokens_min: int = 0
+    """What a refused prompt was counted to have."""
+    needs_step: bool = False
+    """True when its next model call waits for budget."""
+    tool_calls: tuple[ToolCallPending, ...] = ()
+    tools_called: Mapping[str, int] = field(default_factory=dict)
+    retrievals: tuple[RetrievalPending, ...] = ()
+    result: RecordReference | None = None
+    ended_event_id: str | None = None
+    """The event that told of its end: evidence of what builds on it."""
+    excerpt: str = ""
+    error: str = ""
+    retry_at_ms: int | None = None
+    started_at_ms: int | None = None
+    progress_at_ms: int = 0
+    stalled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentName:
+    """An attachment of the turn's message; its text stands on the log."""
+
+    name: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageTaken:
+    """A user's message, by reference."""
+
+    reference: RecordReference
+    attachments: tuple[AttachmentName, ...]
+    received_at_ms: int
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The plan in the making."""
+
+    plan_id: str
+    revision: int = 0
+    repairs: int = 0
+    """Repairs asked for in this revision."""
+    tasks: tuple[PlannedTask, ...] = ()
+    """The newest plan that passed validation."""
+    conversation: tuple[PromptMessage, ...] = ()
+    """The planner's outputs and what it was told of them."""
+    proposed_event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message on its way to an answer."""
+
+    number: int
+    message: MessageTaken
+    root_task_id: str
+    phase: Phase
+    started_at_ms: int
+    deadline_at_ms: int
+    stall_check_at_ms: int
+    synthesis_tokens: int
+    """Held back from plan and tasks, so that an answer can be written."""
+    synthesis_nanodollars: int
+    draft: Draft
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    """By task id, in the order of the plan."""
+    model_call_id: str | None = None
+    """The planner's, critic's or synthesizer's call in flight."""
+    attempt: int = 1
+    """Of that call."""
+    retry_at_ms: int | None = None
+    """When that call is tried again."""
+    prompt_tokens_min: int = 0
+    calls: int = 0
+    retries: int = 0
+    tokens_used: int = 0
+    nanodollars_used: int = 0
+    degraded: str = ""
+    """Why the answer cannot be complete; the first reason counts. Empty while it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """An earlier turn: what was asked and answered, by reference."""
+
+    message: RecordReference
+    answer: RecordReference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionState:
+    """One session."""
+
+    session_id: str
+    tenant_id: str = "default"
+    user_id: str = "anonymous"
+    status: SessionStatus = SessionStatus.NEW
+    sequence: int = 0
+    """Of the last event."""
+    now_ms: int = 0
+    """The latest time that any input told; it never goes back."""
+    seen: tuple[str, ...] = ()
+    """Shortened ids of the latest user inputs, by which repeats are known; at most SEEN_MAX."""
+    budget: Budget = field(default_factory=Budget)
+    lease_id: str | None = None
+    queue: tuple[MessageTaken, ...] = ()
+    turn: Turn | None = None
+    turns: int = 0
+    """Turns that have begun."""
+    history: tuple[Exchange, ...] = ()
+    """The latest turns, oldest first; at most HISTORY_MAX."""
+    ended_at_ms: int | None = None

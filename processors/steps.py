@@ -1,0 +1,207 @@
+"""The agent step decider: a task goes from model to tools and back until its agent has an answer."""
+
+from dataclasses import replace
+from typing import Final
+
+from processors import retrievals, tool_calls
+from processors.answers import EXCERPT_CHARACTERS_MAX, ended_task, prune
+from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
+from processors.prompts import task_messages
+from processors.retries import retry_delay_ms
+from processors.state import Task, TaskStatus, ToolCallStatus
+from processors.transition import Transition
+from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
+from schemas.events.tasks import TaskCompleted, TaskFailed, TaskRetried
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+
+ERROR_CHARACTERS_MAX: Final = 1_000
+
+
+def take_step(transition: Transition, task: Task) -> None:
+    """Request the task's next model call; wait for budget, or drop the task, where it is unaffordable."""
+    limits = transition.configuration.limits
+    if task.steps >= limits.steps_max:
+        fail(transition, task, "step_limit", f"no answer after {task.steps} steps", retryable=False)
+        return
+    outcome = request(transition, _prompt(transition, task))
+    task = transition.turn.tasks[task.task_id]
+    if isinstance(outcome, Unaffordable):
+        if outcome.refusal.scope == "session":
+            # Calls in flight may release what this one needs; the scheduler asks again after each outcome.
+            transition.put(replace(task, needs_step=True))
+            return
+        told = tell_unaffordable(transition, outcome)
+        prune(transition, task, "budget_exhausted", "the task's own budget has too little left", (told,))
+        degrade(transition, "budget_exhausted")
+        return
+    transition.put(
+        replace(
+            task,
+            model_call_id=outcome,
+            needs_step=False,
+            steps=task.steps + 1,
+            steps_total=task.steps_total + 1,
+            progress_at_ms=transition.now_ms,
+            stalled=False,
+        )
+    )
+
+
+def next_step(transition: Transition, task: Task) -> str | Unaffordable:
+    """Ask once more for a step that waits for budget."""
+    return request(transition, _prompt(transition, task))
+
+
+def take_waiting(transition: Transition, task: Task) -> bool:
+    """Go on with what the task waits for, if it can be afforded now; tells whether it moved."""
+    if task.needs_step:
+        take_step(transition, task)
+        return not transition.turn.tasks[task.task_id].needs_step
+    return tool_calls.take_waiting(transition, task) and _go_on(transition, task.task_id)
+
+
+def step_completed(transition: Transition, task: Task, outcome: ModelCallCompleted) -> None:
+    """Act on a model's answer: call the tools that it asks for, or end the task with its text."""
+    task = replace(task, model_call_id=None, progress_at_ms=transition.now_ms, prompt_tokens_min=0)
+    said = PromptMessage(role="assistant", source=transition.reference(outcome.output_tokens))
+    if outcome.tool_calls:
+        transition.put(replace(task, conversation=(*task.conversation, said)))
+        tool_calls.begin(transition, task.task_id, outcome.tool_calls)
+        _go_on(transition, task.task_id)
+    elif outcome.text.strip():
+        _complete(transition, task, outcome)
+    else:
+        fail(transition, task, "empty_answer", "the model wrote nothing", retryable=True)
+
+
+def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) -> None:
+    """Handle the failure of a task's model call: reserve anew, try again later, or fail the task."""
+    task = replace(task, model_call_id=None)
+    if outcome.kind == "prompt_too_long" and outcome.prompt_tokens_counted > task.prompt_tokens_min:
+        task = replace(task, prompt_tokens_min=outcome.prompt_tokens_counted, steps=task.steps - 1)
+        transition.put(task)
+        take_step(transition, task)
+        return
+    fail(
+        transition,
+        task,
+        outcome.kind,
+        outcome.message,
+        retryable=outcome.retryable,
+        retry_after_ms=outcome.retry_after_ms or 0,
+    )
+
+
+def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> None:
+    """Take a tool's outcome; the next step follows when all calls of this one are settled."""
+    if isinstance(outcome, ToolCallFailed) and outcome.maybe_effected:
+        fail(transition, task, f"tool_{outcome.kind}", outcome.message, retryable=False)
+        return
+    tool_calls.settle(transition, task, outcome)
+    _go_on(transition, task.task_id)
+
+
+def tool_calls_due(transition: Transition, task: Task) -> None:
+    """Go on with throttled calls, and give up on approvals that nobody gave in time."""
+    tool_calls.due(transition, task)
+    _go_on(transition, task.task_id)
+
+
+def approval_received(
+    transition: Transition, task: Task, call_id: str, *, approved: bool, reason: str
+) -> None:
+    """Make, or refuse, the call that waited for a person."""
+    tool_calls.approval_received(transition, task, call_id, approved=approved, reason=reason)
+    _go_on(transition, task.task_id)
+
+
+def fail(
+    transition: Transition, task: Task, kind: str, message: str, *, retryable: bool, retry_after_ms: int = 0
+) -> None:
+    """End an attempt of a task, and the task with it unless it may be tried again."""
+    limits = transition.configuration.limits
+    message = message[:ERROR_CHARACTERS_MAX]
+    if retryable and task.attempt < limits.attempts_max:
+        delay_ms = max(retry_after_ms, retry_delay_ms(task.attempt, task.task_id, limits))
+        transition.emit(
+            TaskRetried(
+                task_id=task.task_id,
+                attempt=task.attempt,
+                delay_ms=delay_ms,
+                error_kind=kind,
+                error=message,
+                actual_tokens=task.tokens_used,
+            )
+        )
+        transition.put(replace(task, retry_at_ms=transition.now_ms + delay_ms, error=message))
+        transition.turn = replace(transition.turn, retries=transition.turn.retries + 1)
+        return
+    failed = transition.emit(
+        TaskFailed(
+            task_id=task.task_id,
+            attempt=task.attempt,
+            error_kind=kind,
+            error=message,
+            actual_tokens=task.tokens_used,
+            cost_nanodollars=task.nanodollars_used,
+        )
+    )
+    retrievals.measure(transition, task, "", "failed")
+    transition.put(
+        ended_task(task, TaskStatus.FAILED, failed, f"{kind}: {message}", now_ms=transition.now_ms)
+    )
+    degrade(transition, "tasks_failed")
+
+
+def degrade(transition: Transition, reason: str) -> None:
+    """Note why the turn's answer cannot be complete; the first reason counts."""
+    transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
+
+
+def _complete(transition: Transition, task: Task, outcome: ModelCallCompleted) -> None:
+    excerpt = outcome.text[:EXCERPT_CHARACTERS_MAX]
+    completed = transition.emit(
+        TaskCompleted(
+            task_id=task.task_id,
+            actual_tokens=task.tokens_used,
+            cost_nanodollars=task.nanodollars_used,
+            steps=task.steps_total,
+            excerpt=excerpt,
+        )
+    )
+    retrievals.measure(transition, task, outcome.text, "complete")
+    ended = ended_task(task, TaskStatus.COMPLETE, completed, "", now_ms=transition.now_ms)
+    transition.put(replace(ended, result=transition.reference(outcome.output_tokens), excerpt=excerpt))
+
+
+def _go_on(transition: Transition, task_id: str) -> bool:
+    """Take the next step if the calls of this one are all settled; tells that something moved."""
+    task = transition.turn.tasks[task_id]
+    if task.status is not TaskStatus.RUNNING or not task.tool_calls:
+        return True
+    if any(call.status is not ToolCallStatus.SETTLED for call in task.tool_calls):
+        return True
+    answers = tuple(call.answer for call in task.tool_calls if call.answer is not None)
+    task = replace(task, conversation=(*task.conversation, *answers), tool_calls=())
+    transition.put(task)
+    take_step(transition, task)
+    return True
+
+
+def _prompt(transition: Transition, task: Task) -> Prompt:
+    configuration = transition.configuration
+    agent = configuration.agents[task.agent]
+    # The last step offers no tools, so that it ends in an answer.
+    is_last = task.steps + 1 >= configuration.limits.steps_max
+    tools = () if is_last else tuple(name for name in agent.tools if name in configuration.tools)
+    return Prompt(
+        purpose="step",
+        agent=agent.name,
+        tier=agent.tier,
+        messages=task_messages(transition, task),
+        output_tokens_max=agent.output_tokens_max,
+        temperature=agent.temperature,
+        tools=tools,
+        task=task,
+        prompt_tokens_min=task.prompt_tokens_min,
+    )

@@ -1,0 +1,45 @@
+"""What a session waits for in time; the shell reminds it, and it does whatever is due then."""
+
+from processors.decider import Timer
+from processors.state import SessionState, Task, ToolCallStatus, Turn
+from schemas.ids import derived_id
+
+
+def timers_of(state: SessionState) -> tuple[Timer, ...]:
+    """Return a timer for each deadline and delay; its id follows from what it is for and when it is due."""
+    if state.turn is None:
+        return ()
+    waits = _turn_waits(state.turn)
+    for task in state.turn.tasks.values():
+        waits += _task_waits(task)
+    return tuple(
+        Timer(
+            timer_id=derived_id(state.session_id, "timer", kind, subject, str(due_at_ms)),
+            kind=kind,
+            due_at_ms=due_at_ms,
+        )
+        for kind, subject, due_at_ms in waits
+    )
+
+
+def _turn_waits(turn: Turn) -> list[tuple[str, str, int]]:
+    subject = str(turn.number)
+    waits = [
+        ("turn_deadline", subject, turn.deadline_at_ms),
+        ("stall", subject, turn.stall_check_at_ms),
+    ]
+    if turn.retry_at_ms is not None:
+        waits.append(("retry", subject, turn.retry_at_ms))
+    return waits
+
+
+def _task_waits(task: Task) -> list[tuple[str, str, int]]:
+    waits = []
+    if task.retry_at_ms is not None:
+        waits.append(("retry", task.task_id, task.retry_at_ms))
+    for call in task.tool_calls:
+        if call.status is ToolCallStatus.THROTTLED:
+            waits.append(("throttle", call.call_id, call.due_at_ms))
+        elif call.status is ToolCallStatus.ESCALATED:
+            waits.append(("approval", call.call_id, call.due_at_ms))
+    return waits

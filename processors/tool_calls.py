@@ -1,0 +1,273 @@
+"""Tool calls of an agent's step: each is decided by policy, reserved, made, and answered to the model."""
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+
+from processors import retrievals, snapshots
+from processors.budgets import reserve, share_left, task_tokens_left
+from processors.policies import PolicyRequest, Verdict, decide
+from processors.prompts import text_tokens
+from processors.state import Reservation, Task, ToolCallPending, ToolCallStatus
+from processors.transition import Transition
+from schemas.configuration import ToolSpec
+from schemas.events.budgets import BudgetExhausted
+from schemas.events.models import PromptMessage, ToolCallProposed
+from schemas.events.outputs import ApprovalRequested
+from schemas.events.policies import PolicyDecided
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
+
+
+def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed, ...]) -> None:
+    """Decide each call that a model asks for, and make those that are allowed."""
+    limits = transition.configuration.limits
+    calls = tuple(
+        ToolCallPending(proposed=call, call_id=transition.new_id("tool-call"), status=ToolCallStatus.WAITING)
+        for call in proposed
+    )
+    transition.put(replace(transition.turn.tasks[task_id], tool_calls=calls))
+    for number, call in enumerate(calls, start=1):
+        task = transition.turn.tasks[task_id]
+        if number > limits.tool_calls_max:
+            text = f"not made: at most {limits.tool_calls_max} calls at once; ask again if it is needed"
+            _answer(transition, task, call, text)
+        else:
+            _decide(transition, task, call)
+
+
+def take_waiting(transition: Transition, task: Task) -> bool:
+    """Make calls that waited for budget, as far as they can be afforded now; tells whether any moved."""
+    moved = False
+    for call in task.tool_calls:
+        if call.status is ToolCallStatus.WAITING:
+            _make(transition, transition.turn.tasks[task.task_id], call)
+            now = _find(transition.turn.tasks[task.task_id], call.call_id)
+            moved = moved or now.status is not ToolCallStatus.WAITING
+    return moved
+
+
+def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> None:
+    """Keep a tool's outcome for the model, by reference."""
+    call = _find(task, outcome.call_id)
+    if isinstance(outcome, ToolCallCompleted):
+        tokens = outcome.result_tokens
+        searched = retrievals.pending(outcome, transition.event.event_id)
+        if searched is not None:
+            task = replace(task, retrievals=(*task.retrievals, searched))
+    else:
+        tokens = text_tokens(outcome.message) + text_tokens(outcome.kind)
+    answer = PromptMessage(
+        role="tool", source=transition.reference(tokens), tool_call_id=call.proposed.tool_call_id
+    )
+    task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
+    _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=answer))
+
+
+def due(transition: Transition, task: Task) -> None:
+    """Make throttled calls whose delay is over; answer for approvals that have expired."""
+    for call in task.tool_calls:
+        if call.due_at_ms > transition.now_ms:
+            continue
+        if call.status is ToolCallStatus.THROTTLED:
+            _make(transition, transition.turn.tasks[task.task_id], call)
+        elif call.status is ToolCallStatus.ESCALATED:
+            current = transition.turn.tasks[task.task_id]
+            _answer(transition, current, call, "not made: nobody approved it in time")
+
+
+def approval_received(
+    transition: Transition, task: Task, call_id: str, *, approved: bool, reason: str
+) -> None:
+    """Make or refuse a call that waited for a person."""
+    call = _find(task, call_id)
+    if approved:
+        _make(transition, task, call)
+    else:
+        _answer(transition, task, call, f"not made: a person refused it: {reason or 'no reason given'}")
+
+
+def awaits_approval(task: Task, call_id: str) -> bool:
+    """Tell whether a call of the task waits for a person."""
+    return any(
+        call.call_id == call_id and call.status is ToolCallStatus.ESCALATED for call in task.tool_calls
+    )
+
+
+def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
+    configuration = transition.configuration
+    name = call.proposed.name
+    spec = configuration.tools.get(name)
+    request = PolicyRequest(
+        agent=configuration.agents[task.agent],
+        tool=name,
+        spec=spec,
+        calls_before=task.tools_called.get(name, 0),
+        share_left=share_left(transition.budget),
+    )
+    verdict = decide(request, configuration.policy)
+    planned = 0
+    if spec is not None and verdict.decision in ("allow", "audit"):
+        planned = _reservation_tokens(transition, task, spec)
+    _tell(transition, task, call, verdict, planned)
+    transition.put(replace(task, tools_called={**task.tools_called, name: request.calls_before + 1}))
+    task = transition.turn.tasks[task.task_id]
+    match verdict.decision:
+        case "allow" | "audit":
+            _make(transition, task, call)
+        case "throttle":
+            delay_ms = configuration.limits.retry_delay_ms
+            waiting = replace(call, status=ToolCallStatus.THROTTLED, due_at_ms=transition.now_ms + delay_ms)
+            _store(transition, task, waiting)
+        case "escalate":
+            _escalate(transition, task, call, verdict)
+        case _:
+            _answer(transition, task, call, f"denied by policy ({verdict.rule}): {verdict.reason}")
+
+
+def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
+    """Reserve what the tool's own model calls may use, and request the call; or wait, or refuse."""
+    spec = transition.configuration.tools[call.proposed.name]
+    tokens = _reservation_tokens(transition, task, spec)
+    if tokens < spec.tokens_min:
+        if transition.budget.reservations:
+            _store(transition, task, replace(call, status=ToolCallStatus.WAITING))
+            return
+        _tell_exhausted(transition, task, spec)
+        _answer(transition, task, call, "not made: the budget has too little left for it")
+        return
+    nanodollars = tokens * spec.nanodollars_per_token
+    if tokens > 0:
+        held = Reservation(
+            task_id=task.task_id, model=f"tool:{spec.name}", tokens=tokens, nanodollars=nanodollars
+        )
+        reserve(transition, call.call_id, held, task_tokens_left(transition, task.task_id) - tokens)
+    transition.emit(
+        ToolCallRequested(
+            call_id=call.call_id,
+            task_id=task.task_id,
+            turn=transition.turn.number,
+            tool_call_id=call.proposed.tool_call_id,
+            agent=task.agent,
+            tool=spec.name,
+            tool_version=spec.version,
+            arguments_json=call.proposed.arguments_json,
+            message=transition.turn.message.reference,
+            idempotency_key=call.call_id,
+            idempotent=spec.idempotent,
+            reserved_tokens=tokens,
+            reserved_nanodollars=nanodollars,
+            timeout_ms=spec.timeout_ms,
+        )
+    )
+    transition.turn = replace(transition.turn, calls=transition.turn.calls + 1)
+    task = transition.turn.tasks[task.task_id]
+    _store(
+        transition,
+        replace(task, progress_at_ms=transition.now_ms),
+        replace(call, status=ToolCallStatus.REQUESTED),
+    )
+
+
+def _reservation_tokens(transition: Transition, task: Task, spec: ToolSpec) -> int:
+    """Return how many tokens a tool may use: its maximum, or less where less is left.
+
+    A share of what the task has left stays for the step that reads the result.
+    """
+    turn = transition.turn
+    budget = transition.budget
+    share = transition.configuration.limits.tool_share_max
+    tokens = min(
+        spec.tokens_max,
+        int(task_tokens_left(transition, task.task_id) * share),
+        budget.tokens_left - turn.synthesis_tokens,
+    )
+    if spec.nanodollars_per_token > 0:
+        money = budget.nanodollars_left - turn.synthesis_nanodollars
+        tokens = min(tokens, money // spec.nanodollars_per_token)
+    return max(0, tokens)
+
+
+def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict, planned: int) -> None:
+    state = transition.state
+    before = snapshots.usage(transition)
+    after = {
+        **before,
+        "tokens_reserved": before["tokens_reserved"] + planned,
+        "tokens_left": before["tokens_left"] - planned,
+    }
+    transition.emit(
+        PolicyDecided(
+            decision_id=transition.new_id("policy"),
+            call_id=call.call_id,
+            task_id=task.task_id,
+            agent=task.agent,
+            tool=call.proposed.name,
+            decision=verdict.decision,
+            rule=verdict.rule,
+            reason=verdict.reason,
+            tokens_left_before=before["tokens_left"],
+            tokens_left_after=after["tokens_left"],
+            usage_before_json=snapshots.json_text(before),
+            usage_after_json=snapshots.json_text(after),
+            request_json=snapshots.json_text(
+                {
+                    "tool": call.proposed.name,
+                    "arguments": call.proposed.arguments_json,
+                    "task": task.intent,
+                    "calls_before": task.tools_called.get(call.proposed.name, 0),
+                }
+            ),
+            user_json=snapshots.json_text({"tenant_id": state.tenant_id, "user_id": state.user_id}),
+        )
+    )
+
+
+def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict) -> None:
+    expires_at_ms = transition.now_ms + transition.configuration.limits.approval_ms
+    transition.emit(
+        ApprovalRequested(
+            approval_id=call.call_id,
+            call_id=call.call_id,
+            task_id=task.task_id,
+            agent=task.agent,
+            tool=call.proposed.name,
+            arguments_json=call.proposed.arguments_json,
+            arguments_sha256=sha256(call.proposed.arguments_json.encode()).hexdigest(),
+            reason=verdict.reason,
+            expires_at_ms=expires_at_ms,
+        )
+    )
+    _store(transition, task, replace(call, status=ToolCallStatus.ESCALATED, due_at_ms=expires_at_ms))
+
+
+def _tell_exhausted(transition: Transition, task: Task, spec: ToolSpec) -> None:
+    transition.emit(
+        BudgetExhausted(
+            scope="task",
+            scope_id=task.task_id,
+            purpose=f"tool:{spec.name}",
+            needed_tokens=spec.tokens_min,
+            needed_nanodollars=spec.tokens_min * spec.nanodollars_per_token,
+            tokens_left=task_tokens_left(transition, task.task_id),
+            nanodollars_left=transition.budget.nanodollars_left,
+        )
+    )
+
+
+def _answer(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
+    """Answer the model in place of a tool."""
+    told = PromptMessage(
+        role="tool",
+        text=json.dumps({"error": text}, ensure_ascii=False),
+        tool_call_id=call.proposed.tool_call_id,
+    )
+    _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
+
+
+def _find(task: Task, call_id: str) -> ToolCallPending:
+    return next(call for call in task.tool_calls if call.call_id == call_id)
+
+
+def _store(transition: Transition, task: Task, call: ToolCallPending) -> None:
+    calls = tuple(call if other.call_id == call.call_id else other for other in task.tool_calls)
+    transition.put(replace(task, tool_calls=calls))

@@ -1,0 +1,122 @@
+"""One input on its way through the deciders: the state so far, and the facts that it has caused."""
+
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Final
+
+import orjson
+
+from processors.decider import Step
+from processors.state import Budget, SessionState, Task, Turn
+from schemas.configuration import Configuration
+from schemas.envelope import Envelope, Fact
+from schemas.ids import derived_id, event_id_of
+from schemas.references import RecordReference
+
+PRODUCER: Final = "session-shell"
+
+
+class Transition:
+    """What the deciders work on while one input is applied; it never outlives the call of `advance`.
+
+    The parts are frozen; deciders replace them. All ids follow from the input's event id and the order
+    in which they were asked for, so that applying the input again gives the same.
+    """
+
+    def __init__(
+        self, state: SessionState, event: Envelope, source: RecordReference, configuration: Configuration
+    ) -> None:
+        """Begin with the state before the input."""
+        self.event = event
+        self.source = source
+        self.configuration = configuration
+        self.state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
+        self._facts: list[tuple[Fact, tuple[str, ...]]] = []
+        self._ids = 0
+        self._correlation_id = state.turn.message.reference.event_id if state.turn else None
+
+    @property
+    def now_ms(self) -> int:
+        """The time of the input; it never goes back within a session."""
+        return self.state.now_ms
+
+    @property
+    def turn(self) -> Turn:
+        """The turn in progress; only asked for where there is one."""
+        assert self.state.turn is not None
+        return self.state.turn
+
+    @turn.setter
+    def turn(self, turn: Turn) -> None:
+        self.state = replace(self.state, turn=turn)
+
+    @property
+    def budget(self) -> Budget:
+        """The session's budget."""
+        return self.state.budget
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        self.state = replace(self.state, budget=budget)
+
+    def reference(self, tokens: int) -> RecordReference:
+        """Name the input's text, which has so many tokens, by its place on the log."""
+        return replace(self.source, event_id=self.event.event_id, tokens=tokens)
+
+    def put(self, task: Task) -> None:
+        """Store a task of the turn in progress."""
+        self.turn = replace(self.turn, tasks={**self.turn.tasks, task.task_id: task})
+
+    def correlate(self, input_id: str) -> None:
+        """From here on, facts belong to the turn that the input `input_id` began."""
+        self._correlation_id = input_id
+
+    def new_id(self, kind: str) -> str:
+        """Make an id that follows from the input."""
+        self._ids += 1
+        return derived_id(self.event.event_id, kind, str(self._ids))
+
+    def emit(self, fact: Fact, evidence: tuple[str, ...] = ()) -> str:
+        """Cause a fact, resting on the events `evidence` beside the input; returns its event id."""
+        self._facts.append((fact, tuple(dict.fromkeys(evidence))))
+        return event_id_of(self.event.event_id, len(self._facts) - 1)
+
+    def finish(self) -> Step[SessionState]:
+        """Give every fact its envelope, and the last one the digest of the state that the step leaves."""
+        first = self.state.sequence + 1
+        state = replace(self.state, sequence=self.state.sequence + len(self._facts))
+        correlations = self._correlation_id or self.event.correlation_id or self.event.event_id
+        traceparent = self.event.traceparent or (state.turn.message.traceparent if state.turn else None)
+        events = [
+            Envelope(
+                event_id=event_id_of(self.event.event_id, index),
+                type=type(fact).__name__,
+                session_id=state.session_id,
+                tenant_id=state.tenant_id,
+                user_id=state.user_id,
+                sequence=first + index,
+                causation_id=self.event.event_id,
+                correlation_id=correlations,
+                evidence_ids=evidence,
+                occurred_at_ms=state.now_ms,
+                producer=PRODUCER,
+                versions=self.configuration.versions,
+                traceparent=traceparent,
+                body=fact,
+            )
+            for index, (fact, evidence) in enumerate(self._facts)
+        ]
+        if events:
+            place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
+            events[-1] = replace(events[-1], source=place, state_digest=digest(state))
+        return Step(state=state, events=tuple(events))
+
+
+def encode_state(state: SessionState) -> bytes:
+    """Write a state as JSON."""
+    return orjson.dumps(state)
+
+
+def digest(state: SessionState) -> str:
+    """Return 16 hexadecimal digits that tell states apart."""
+    return blake2b(encode_state(state), digest_size=8).hexdigest()
