@@ -13,6 +13,7 @@ from schemas.models import ChatMessage
 _ROLE = re.compile(r"\ARole: (planner|critic|synthesizer|agent [\w-]+|analysis [\w-]+)\s*$", re.MULTILINE)
 _AGENT = re.compile(r"^- ([\w-]+): (.*?)(?: \(tools: ([^)]*)\))?$", re.MULTILINE)
 _ATTACHMENT = re.compile(r"^Attachment: (.+?) \((\d+) tokens\).*$", re.MULTILINE)
+_REQUEST = re.compile(r"\A(?:Attachment: .*\n+)*Request:\n")
 _TASK = re.compile(r"\ATask ([\w.-]+): (.*)\Z", re.DOTALL)
 _RESULT = re.compile(r"\AResult of task ([\w.-]+) \((.*?)\):\n(.*)\Z", re.DOTALL)
 _NUMBERED = re.compile(r"\A\[(\d+)\] ([^\n]*)\n?(.*)\Z", re.DOTALL)
@@ -81,9 +82,7 @@ def planning_prompt(messages: Sequence[ChatMessage]) -> PlanningPrompt:
     """Read a planner's messages."""
     place = next((index for index in range(len(messages) - 1, -1, -1) if _is_planning(messages[index])), None)
     text = messages[place].text if place is not None else _last_user(messages)
-    listed, found, request = text.partition("\nRequest:\n") if place is not None else ("", "", text)
-    if not found and text.startswith("Request:\n"):
-        request = text.removeprefix("Request:\n")
+    listed, request = _around_request(text)
     agents = tuple(
         OfferedAgent(
             name=match.group(1),
@@ -95,7 +94,7 @@ def planning_prompt(messages: Sequence[ChatMessage]) -> PlanningPrompt:
     everything = "\n".join(message.text for message in messages)
     earlier = messages[:place] if place is not None else ()
     return PlanningPrompt(
-        request=_ATTACHMENT.sub("", request).strip(),
+        request=request.strip(),
         agents=agents,
         attachments=_attachments(everything),
         earlier="\n".join(message.text for message in earlier if message.role in ("user", "assistant")),
@@ -104,9 +103,9 @@ def planning_prompt(messages: Sequence[ChatMessage]) -> PlanningPrompt:
 
 def critique_prompt(messages: Sequence[ChatMessage]) -> tuple[str, str]:
     """Return the request and the plan's JSON that a critic is given."""
-    text = _last_user(messages).removeprefix("Request:\n")
+    text = "\n\n".join(message.text for message in messages if message.role == "user")
     request, _, plan = text.rpartition("\n\nPlan:\n")
-    return _ATTACHMENT.sub("", request).strip(), plan
+    return _around_request(request)[1].strip(), plan
 
 
 def step_prompt(messages: Sequence[ChatMessage]) -> StepPrompt:
@@ -116,8 +115,8 @@ def step_prompt(messages: Sequence[ChatMessage]) -> StepPrompt:
     for message in messages:
         if message.role != "user":
             continue
-        if message.text.startswith("Request:\n") and not request:
-            request = message.text.removeprefix("Request:\n")
+        if _is_request(message.text) and not request:
+            request = _around_request(message.text)[1]
         elif (task := _TASK.match(message.text)) and not intent:
             key, intent = task.group(1), task.group(2).strip()
         elif result := _RESULT.match(message.text):
@@ -126,7 +125,7 @@ def step_prompt(messages: Sequence[ChatMessage]) -> StepPrompt:
         "\n".join(message.text for message in messages if message.role in ("user", "system"))
     )
     return StepPrompt(
-        request=_ATTACHMENT.sub("", request).strip(),
+        request=request.strip(),
         key=key,
         intent=intent or request.strip() or _last_user(messages),
         attachments=named,
@@ -141,19 +140,31 @@ def synthesis_prompt(messages: Sequence[ChatMessage]) -> SynthesisPrompt:
     for message in messages:
         if message.role != "user":
             continue
-        if message.text.startswith("Request:\n"):
-            request = message.text.removeprefix("Request:\n").strip()
+        if _is_request(message.text):
+            request = _around_request(message.text)[1].strip()
         elif message.text.startswith("Tasks without a result:"):
             missing = message.text.removeprefix("Tasks without a result:").strip()
         elif result := _NUMBERED.match(message.text):
             results.append(
                 Source(key=result.group(1), intent=result.group(2).strip(), text=result.group(3).strip())
             )
-    return SynthesisPrompt(request=_ATTACHMENT.sub("", request), results=tuple(results), missing=missing)
+    return SynthesisPrompt(request=request, results=tuple(results), missing=missing)
 
 
 def _is_planning(message: ChatMessage) -> bool:
     return message.role == "user" and message.text.startswith("Agents:\n")
+
+
+def _is_request(text: str) -> bool:
+    return bool(_REQUEST.match(text))
+
+
+def _around_request(text: str) -> tuple[str, str]:
+    """Return what stands before the request, and the request without lines on attachments."""
+    before, found, request = f"\n{text}".partition("\nRequest:\n")
+    if not found:
+        before, request = "", text
+    return before, _ATTACHMENT.sub("", request)
 
 
 def _attachments(text: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"^\s*#{1,6}\s+")
 _RULE = re.compile(r"^\s*(?:[-=*_|:+ ]{3,}|`{3}.*|~{3}.*)$")
-_CITATION = re.compile(r"\[[^\[\]\s]+#\d+\]|\[\d+\]")
+_CITATION = re.compile(r"\[[^\[\]\n]{1,300}#\d+\]|\[\d+\]")
 _SUFFIXES: Final = (
     ("ational", ""), ("ization", "ize"), ("isation", "ize"), ("fulness", "ful"), ("ousness", "ous"),
     ("iveness", "ive"), ("ements", ""), ("ement", ""), ("ments", "ment"), ("ising", "ize"), ("izing", "ize"),
