@@ -1,0 +1,190 @@
+"""Attacks that use up time, memory, threads, output or disk; each runs alone and must be ended in time."""
+
+from __future__ import annotations
+
+from connectors.sandbox.attacks.attack import ExhaustionAttack
+from connectors.sandbox.limits import Limit
+from connectors.sandbox.result import Status
+
+_FAILED = frozenset({Status.FAILED})
+_TIME = frozenset({Limit.CPU, Limit.WALL_CLOCK})
+_MEMORY = frozenset({Limit.MEMORY, Status.CRASHED, Status.FAILED})
+_DISK = frozenset({Limit.DISK, Status.FAILED})
+# What a tier can't even start (threads, processes, signals in WebAssembly) fails there as an exception.
+_THREADS = frozenset({Limit.THREADS, Limit.MEMORY, Status.FAILED})
+
+_IGNORE_SIGNALS = """
+import signal
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError, AttributeError):
+        pass
+while True:
+    pass
+"""
+
+_IGNORE_INTERRUPTS = """
+while True:
+    try:
+        while True:
+            pass
+    except BaseException:
+        pass
+"""
+
+_THREAD_BOMB = """
+import threading, time
+threading.stack_size(64 * 1024)
+def wait():
+    time.sleep(60)
+while True:
+    threading.Thread(target=wait, daemon=True).start()
+"""
+
+_THREADS_SPIN = """
+import threading
+def spin():
+    while True:
+        pass
+for _ in range(8):
+    threading.Thread(target=spin, daemon=True).start()
+spin()
+"""
+
+_ZIP_BOMB = """
+import io, zipfile
+packed = io.BytesIO()
+with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+    for index in range(20):
+        archive.writestr(str(index), bytes(2_000_000))
+with zipfile.ZipFile(packed) as archive:
+    archive.extractall(".")
+"""
+
+_HIDDEN_FILES = """
+import os
+handles = []
+for index in range(100):
+    handle = os.open(f"hidden-{index}", os.O_CREAT | os.O_RDWR)
+    os.unlink(f"hidden-{index}")
+    handles.append(handle)
+    for _ in range(7):
+        os.write(handle, bytes(1_000_000))
+import time
+time.sleep(60)
+"""
+
+_DEEP_DIRECTORIES = """
+import os
+for index in range(100_000):
+    os.mkdir("d")
+    os.chdir("d")
+"""
+
+_MANY_LINKS = """
+import os
+open("file", "w").close()
+for index in range(200_000):
+    os.symlink("file", f"link-{index}")
+"""
+
+_SOCKET_BUFFERS = """
+import socket
+pairs = []
+while True:
+    pair = socket.socketpair()
+    pairs.append(pair)
+    pair[0].setblocking(False)
+    try:
+        while True:
+            pair[0].send(bytes(65536))
+    except BlockingIOError:
+        pass
+"""
+
+_MAP_FILES = """
+import mmap, os
+maps = []
+for index in range(1000):
+    handle = os.open(f"map-{index}", os.O_CREAT | os.O_RDWR)
+    os.ftruncate(handle, 4_000_000)
+    found = mmap.mmap(handle, 4_000_000)
+    os.close(handle)
+    os.unlink(f"map-{index}")
+    for place in range(0, 4_000_000, 4096):
+        found[place] = 1
+    maps.append(found)
+"""
+
+_CODES: dict[str, tuple[str, frozenset[Limit | Status]]] = {
+    "loop_forever": ("while True:\n    pass", _TIME),
+    "loop_ignoring_signals": (_IGNORE_SIGNALS, _TIME),
+    "loop_catching_everything": (_IGNORE_INTERRUPTS, _TIME),
+    "sleep_forever": ("import time\ntime.sleep(10_000)", frozenset({Limit.WALL_CLOCK})),
+    "wait_for_input_of_own_pipe": ("import os\nr, w = os.pipe()\nos.read(r, 1)", _TIME | _FAILED),
+    "hold_the_lock_in_c": ("str(7 ** 10 ** 7)", _TIME | _FAILED),
+    "huge_power": ("x = 9 ** 9 ** 9", _TIME | _MEMORY),
+    "regular_expression": ("import re\nre.match('(a+)+$', 'a' * 64 + 'b')", _TIME),
+    "threads_that_spin": (_THREADS_SPIN, _TIME | _THREADS),
+    "thread_bomb": (_THREAD_BOMB, _THREADS | _TIME),
+    "fork_bomb": ("import os\nwhile True:\n    os.fork()", _FAILED),
+    "memory_in_one_piece": ("x = bytearray(4_000_000_000)", _MEMORY),
+    "memory_bit_by_bit": ("x = []\nwhile True:\n    x.append(bytearray(1_000_000))", _MEMORY | _TIME),
+    "memory_in_small_objects": ("x = None\nwhile True:\n    x = [x]", _MEMORY | _TIME),
+    "recursion_without_bound": (
+        "import sys\nsys.setrecursionlimit(10 ** 9)\ndef f():\n    return [f()]\nf()",
+        _MEMORY | _TIME,
+    ),
+    "recursion_in_c": (
+        "import sys\nsys.setrecursionlimit(10 ** 9)\nx = []\nfor _ in range(10 ** 6):\n    x = [x]\nrepr(x)",
+        _MEMORY | _TIME,
+    ),
+    "output_flood": ("while True:\n    print('x' * 10_000)", frozenset({Limit.OUTPUT})),
+    "error_flood": ("import sys\nwhile True:\n    sys.stderr.write('x' * 10_000)", frozenset({Limit.OUTPUT})),
+    "output_without_newline": (
+        "import os\nwhile True:\n    os.write(1, b'x' * 65536)",
+        frozenset({Limit.OUTPUT}),
+    ),
+    "one_large_file": (
+        "f = open('large', 'wb')\nwhile True:\n    f.write(bytes(1_000_000))\n    f.flush()",
+        _DISK,
+    ),
+    "many_large_files": (
+        "n = 0\nwhile True:\n    open(f'large-{n}', 'wb').write(bytes(1_000_000))\n    n += 1",
+        _DISK,
+    ),
+    "files_deleted_but_open": (_HIDDEN_FILES, _DISK),
+    "files_deleted_but_mapped": (_MAP_FILES, _DISK | _MEMORY | _TIME),
+    "many_empty_files": (
+        "n = 0\nwhile True:\n    open(f'empty-{n}', 'w').close()\n    n += 1",
+        frozenset({Limit.INODES}),
+    ),
+    "many_links": (_MANY_LINKS, frozenset({Limit.INODES, Status.FAILED})),
+    "deep_directories": (_DEEP_DIRECTORIES, frozenset({Limit.INODES, Status.FAILED})),
+    "sparse_file": ("f = open('sparse', 'wb')\nf.truncate(10 ** 12)", _DISK),
+    "zip_bomb": (_ZIP_BOMB, _DISK),
+    "socket_buffers": (_SOCKET_BUFFERS, _FAILED | _TIME),
+    "fill_temporary_directory": (
+        "import tempfile\nwhile True:\n"
+        "    f = tempfile.NamedTemporaryFile(delete=False)\n    f.write(bytes(1_000_000))",
+        frozenset({Limit.DISK, Limit.INODES, Status.FAILED}),
+    ),
+    "exception_whose_text_loops": (
+        "class E(Exception):\n    def __str__(self):\n        while True:\n            pass\nraise E()",
+        _TIME,
+    ),
+    "value_whose_repr_loops": (
+        "class V:\n    def __repr__(self):\n        while True:\n            pass\nV()",
+        _TIME,
+    ),
+    "exit_handler_loops": (
+        "import atexit, threading\ndef spin():\n    while True:\n        pass\n"
+        "atexit.register(spin)\nthreading.Thread(target=spin).start()",
+        _TIME | _FAILED,
+    ),
+}
+
+ATTACKS: tuple[ExhaustionAttack, ...] = tuple(
+    ExhaustionAttack(name=name, code=code, expected=expected) for name, (code, expected) in _CODES.items()
+)

@@ -1,0 +1,206 @@
+"""Attacks that only need to reach a part of the kernel: each is a raw call which must be refused as such."""
+
+from __future__ import annotations
+
+from connectors.sandbox.attacks.attack import IsolationAttack, Target, isolation, source_of
+
+
+def call(target: Target, x86_64: int, aarch64: int, *arguments: int) -> str | None:
+    import ctypes
+    import errno
+    import os
+
+    number = {"x86_64": x86_64, "aarch64": aarch64}[os.uname().machine]
+    if number < 0:
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    result = libc.syscall(ctypes.c_long(number), *(ctypes.c_long(argument) for argument in arguments))
+    code = ctypes.get_errno()
+    # Any other error means that the kernel looked at the request, and only its details were wrong.
+    if result == -1 and code in (errno.EPERM, errno.ENOSYS):
+        return None
+    return f"the call reached the kernel: result {result}, {errno.errorcode.get(code, code)}"
+
+
+def raise_filter_with_x32(target: Target) -> str | None:
+    import ctypes
+    import os
+
+    if os.uname().machine != "x86_64":
+        raise OSError("only on x86_64")
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = libc.syscall(ctypes.c_long(0x40000000 + 39))
+    return f"an x32 call returned {result}"
+
+
+def raise_filter_with_int80(target: Target) -> str | None:
+    import ctypes
+    import mmap
+    import os
+
+    if os.uname().machine != "x86_64":
+        raise OSError("only on x86_64")
+    # mov eax, 20 (getpid of the 32-bit table); int 0x80; ret
+    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
+    function = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+    return f"a 32-bit call returned {function()}"
+
+
+def loosen_filter(target: Target) -> str | None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    # PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_SECUREBITS
+    allowed = [name for name in (22, 38, 4, 24, 28) if libc.prctl(name, 0, 0, 0, 0) == 0]
+    return f"prctl {allowed} was allowed" if allowed else None
+
+
+def new_namespace_by_thread_flag(target: Target) -> str | None:
+    import ctypes
+    import errno
+    import os
+
+    number = {"x86_64": 56, "aarch64": 220}[os.uname().machine]
+    libc = ctypes.CDLL(None, use_errno=True)
+    for namespace in (0x10000000, 0x00020000, 0x20000000, 0x40000000):
+        result = libc.syscall(ctypes.c_long(number), ctypes.c_long(0x00010F00 | namespace), 0, 0, 0, 0)
+        if result != -1 or ctypes.get_errno() != errno.EPERM:
+            return f"clone with a thread flag and namespace {namespace:#x} reached the kernel"
+    return None
+
+
+# name: numbers on x86_64 and aarch64 (-1: none there), then the arguments. None of them could do harm if it
+# were let through: descriptors and addresses are invalid.
+_CALLS: dict[str, tuple[int, ...]] = {
+    "unshare": (272, 97, 0x10000000),
+    "setns": (308, 268, -1, 0),
+    "clone_process": (56, 220, 17, 0, 0, 0, 0),
+    "clone_new_user": (56, 220, 0x10000011, 0, 0, 0, 0),
+    "vfork": (58, -1),
+    "clone3": (435, 435, 0, 0),
+    "execve": (59, 221, 0, 0, 0),
+    "execveat": (322, 281, -1, 0, 0, 0, 0),
+    "mount": (165, 40, 0, 0, 0, 0, 0),
+    "umount2": (166, 39, 0, 0),
+    "pivot_root": (155, 41, 0, 0),
+    "chroot": (161, 51, 0),
+    "move_mount": (429, 429, -1, 0, -1, 0, 0),
+    "open_tree": (428, 428, -1, 0, 0),
+    "fsopen": (430, 430, 0, 0),
+    "fsconfig": (431, 431, -1, 0, 0, 0, 0),
+    "mount_setattr": (442, 442, -1, 0, 0, 0, 0),
+    "bpf": (321, 280, 0, 0, 0),
+    "io_uring_setup": (425, 425, 1, 0),
+    "io_uring_enter": (426, 426, -1, 0, 0, 0, 0, 0),
+    "io_uring_register": (427, 427, -1, 0, 0, 0),
+    "io_setup": (206, 0, 1, 0),
+    "userfaultfd": (323, 282, 0),
+    "keyctl": (250, 219, 0, 0, 0, 0, 0),
+    "add_key": (248, 217, 0, 0, 0, 0, 0),
+    "request_key": (249, 218, 0, 0, 0, 0),
+    "perf_event_open": (298, 241, 0, 0, -1, -1, 0),
+    "kexec_load": (246, 104, 0, 0, 0, 0),
+    "kexec_file_load": (320, 294, -1, -1, 0, 0, 0),
+    "init_module": (175, 105, 0, 0, 0),
+    "finit_module": (313, 273, -1, 0, 0),
+    "delete_module": (176, 106, 0, 0),
+    "personality": (135, 92, 0xFFFFFFFF),
+    "ptrace": (101, 117, 0, 0, 0, 0),
+    "process_vm_readv": (310, 270, 1, 0, 0, 0, 0, 0),
+    "process_vm_writev": (311, 271, 1, 0, 0, 0, 0, 0),
+    "process_madvise": (440, 440, -1, 0, 0, 0, 0),
+    "pidfd_open": (434, 434, 1, 0),
+    "pidfd_getfd": (438, 438, -1, 0, 0),
+    "pidfd_send_signal": (424, 424, -1, 0, 0, 0),
+    "kcmp": (312, 272, 1, 1, 0, 0, 0),
+    "rt_sigqueueinfo": (129, 138, 1, 0, 0),
+    "rt_tgsigqueueinfo": (297, 240, 1, 1, 0, 0),
+    "tkill": (200, 130, 1, 0),
+    "name_to_handle_at": (303, 264, -1, 0, 0, 0, 0),
+    "open_by_handle_at": (304, 265, -1, 0, 0),
+    "openat2": (437, 437, -1, 0, 0, 0),
+    "memfd_create": (319, 279, 0, 0),
+    "memfd_secret": (447, 447, 0),
+    "shmget": (29, 194, 0, 4096, 0o1600),
+    "shmat": (30, 196, -1, 0, 0),
+    "msgget": (68, 186, 0, 0o1600),
+    "semget": (64, 190, 0, 1, 0o1600),
+    "mq_open": (240, 180, 0, 0, 0, 0),
+    "timer_create": (222, 107, 99, 0, 0),
+    "timerfd_create": (283, 85, 99, 0),
+    "signalfd4": (289, 74, -1, 0, 8, 0),
+    "inotify_init1": (294, 26, -1),
+    "fanotify_init": (300, 262, 0, 0),
+    "setpriority": (141, 140, 0, 1, 0),
+    "ioprio_set": (251, 30, 1, 1, 0),
+    "sched_setattr": (314, 274, 1, 0, 0),
+    "sched_setaffinity": (203, 122, 1, 0, 0),
+    "migrate_pages": (256, 238, 1, 0, 0, 0),
+    "move_pages": (279, 239, 1, 0, 0, 0, 0, 0),
+    "mbind": (237, 235, 0, 0, 99, 0, 0, 0),
+    "mlockall": (151, 230, 99),
+    "swapon": (167, 224, 0, 0),
+    "reboot": (169, 142, 0, 0, 0, 0),
+    "sethostname": (170, 161, 0, 0),
+    "settimeofday": (164, 170, 0, 0),
+    "clock_settime": (227, 112, 99, 0),
+    "adjtimex": (159, 171, 0),
+    "acct": (163, 89, 0),
+    "quotactl": (179, 60, 0, 0, 0, 0),
+    "syslog": (103, 116, 99, 0, 0),
+    "iopl": (172, -1, 0),
+    "ioperm": (173, -1, 0, 0, 0),
+    "modify_ldt": (154, -1, 99, 0, 0),
+    "lookup_dcookie": (212, 18, 0, 0, 0),
+    "vmsplice": (278, 75, -1, 0, 0, 0),
+    "splice": (275, 76, -1, 0, -1, 0, 0, 0),
+    "tee": (276, 77, -1, -1, 0, 0),
+    "mknod": (133, -1, 0, 0, 0),
+    "mknodat": (259, 33, -1, 0, 0, 0),
+    "truncate": (76, 45, 0, 0),
+    "setuid": (105, 146, 0),
+    "setresuid": (117, 147, 0, 0, 0),
+    "setgroups": (116, 159, 0, 0),
+    "capset": (126, 91, 0, 0),
+    "seccomp": (317, 277, 99, 0, 0),
+    "landlock_create_ruleset": (444, 444, 0, 0, 99),
+    "socket": (41, 198, 2, 1, 0),
+    "connect": (42, 203, -1, 0, 0),
+    "sendmsg": (46, 211, -1, 0, 0),
+    "recvmsg": (47, 212, -1, 0, 0),
+    "setsockopt": (54, 208, -1, 0, 0, 0, 0),
+    "prlimit_other": (302, 261, 1, 7, 0, 0),
+    "kill_other": (62, 129, 999999, 0),
+    "fcntl_setown": (72, 25, 1, 8, 1),
+    "ioctl_tiocsti": (16, 29, 99, 0x5412, 0),
+    "ioctl_tiocsti_high_bits": (16, 29, 99, 0x1_0000_5412, 0),
+    "ioctl_fioasync": (16, 29, 99, 0x5452, 0),
+    "prctl_pdeathsig_high_bits": (157, 167, 0x1_0000_0001, 99, 0, 0, 0),
+    "socketpair_inet": (53, 199, 2, 1, 0, 0),
+    "socketpair_datagram": (53, 199, 1, 2, 0, 0),
+    "sendto_with_address": (44, 206, 99, 0, 0, 0, 4096, 16),
+    "sendto_with_high_address": (44, 206, 99, 0, 0, 0, 0x1_0000_0000, 16),
+    "statmount": (457, 457, 0, 0, 0, 0),
+    "listmount": (458, 458, 0, 0, 0, 0),
+    "cachestat": (451, 451, -1, 0, 0, 0),
+    "lsm_set_self_attr": (460, 460, 0, 0, 0, 0),
+    "no_such_call": (9999, 9999),
+}
+
+ATTACKS: tuple[IsolationAttack, ...] = (
+    *(
+        IsolationAttack(
+            name=f"call_{name}",
+            group="kernel",
+            source=source_of(call),
+            arguments=arguments,
+            canary=name in ("unshare", "mount", "bpf", "io_uring_setup", "ptrace", "shmget", "userfaultfd"),
+            succeeds_outside=name in ("io_uring_setup", "memfd_create", "timer_create", "splice", "openat2"),
+        )
+        for name, arguments in _CALLS.items()
+    ),
+    *isolation("kernel", loosen_filter, new_namespace_by_thread_flag),
+    *isolation("kernel", raise_filter_with_x32, raise_filter_with_int80, alone=True),
+)

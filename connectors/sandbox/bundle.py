@@ -1,0 +1,75 @@
+"""Packs the child's modules into bytes that travel through its standard input."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import marshal
+from collections.abc import Mapping
+
+# In the order of their imports.
+_MODULES = (
+    "connectors.sandbox.child.syscalls",
+    "connectors.sandbox.child.seccomp",
+    "connectors.sandbox.child.landlock",
+    "connectors.sandbox.child.confinement",
+    "connectors.sandbox.child.evaluation",
+    "connectors.sandbox.child.wasm",
+    "connectors.sandbox.child.runner",
+)
+
+BOOTSTRAP = """
+import marshal, os, sys, types
+def part():
+    size = int.from_bytes(os.read(0, 8), "big")
+    pieces = []
+    while size:
+        piece = os.read(0, min(size, 1 << 20))
+        if not piece:
+            os._exit(70)
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+for name in ("connectors", "connectors.sandbox", "connectors.sandbox.child"):
+    module = types.ModuleType(name)
+    module.__path__ = []
+    sys.modules[name] = module
+for name, code in marshal.loads(part()):
+    parent, _, last = name.rpartition(".")
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    setattr(sys.modules[parent], last, module)
+    exec(code, module.__dict__)
+import json
+plan = json.loads(part())
+null = os.open("/dev/null", os.O_RDONLY)
+os.dup2(null, 0)
+os.close(null)
+main = sys.modules["connectors.sandbox.child.runner"].main
+control, result = int(sys.argv[1]), int(sys.argv[2])
+del sys.argv[1:]
+main(control, result, plan)
+"""
+
+
+def standard_input(plan: Mapping[str, object]) -> bytes:
+    """Return what the bootstrap reads: the modules, then `plan`, each after its length in 8 bytes."""
+    body = json.dumps(plan).encode()
+    modules = _modules()
+    return b"".join((len(modules).to_bytes(8, "big"), modules, len(body).to_bytes(8, "big"), body))
+
+
+def module_source(name: str) -> str:
+    """Return the source text of one of the child's modules."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    with open(spec.origin, encoding="utf-8") as file:
+        return file.read()
+
+
+@functools.cache
+def _modules() -> bytes:
+    # Code objects, not text, save the child compiling; both sides are the same interpreter.
+    return marshal.dumps([(name, compile(module_source(name), f"<{name}>", "exec")) for name in _MODULES])

@@ -1,0 +1,202 @@
+"""Takes away, in order, everything that the process does not need, before a line of foreign code runs.
+
+The order matters: directories are opened while the process may still reach them, the user is dropped before
+the filter forbids it, and the filter comes last because it forbids all the rest.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.sandbox.child import landlock, seccomp
+from connectors.sandbox.child.syscalls import TABLES
+
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What the parent tells its child to confine itself to."""
+
+    tier: str
+    user_id: int | None
+    """To become this user and group; None keeps the parent's, which then is not root."""
+    parent_process_id: int | None
+    """The process whose death must end this one; None where a process namespace sees to it."""
+    landlock_required: bool
+    seccomp_required: bool
+    read_paths: tuple[str, ...]
+    list_paths: tuple[str, ...]
+    device_paths: tuple[str, ...]
+    scratch_path: str
+    memory_bytes: int
+    """The limit of the address space; 0 leaves it, where the engine enforces memory itself."""
+    cpu_s: int
+    file_bytes: int
+    threads: int
+    """Enforced only for a user of the run's own; 0 leaves it to the parent's watch."""
+
+
+class ConfinementFailed(Exception):
+    """A layer that the tier needs could not be put in force; no foreign code may run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confined:
+    """What is now in force, for the parent's record."""
+
+    landlock_version: int
+    seccomp: bool
+    user_id: int
+    relocations: Mapping[str, str]
+    """Read paths that the user cannot reach by name, to where it reaches them: a directory held open."""
+
+
+def confine(plan: Confinement) -> Confined:
+    """Put every layer in force; irreversible.
+
+    Raises:
+        ConfinementFailed: a required layer could not be had; the process must end at once.
+    """
+    os.umask(0o077)
+    with_landlock = landlock.version() > 0
+    if plan.landlock_required and not with_landlock:
+        raise ConfinementFailed("landlock: this kernel has none")
+    handles = {
+        path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in _paths(plan) if os.path.lexists(path)
+    }
+    if plan.scratch_path not in handles:
+        raise ConfinementFailed("scratch: the directory is missing")
+    try:
+        _become(plan.user_id)
+        _no_new_privileges()
+        _die_with(plan.parent_process_id)
+        relocations = _relocate(plan, handles)
+        version = landlock.restrict(_rules(plan, handles)) if with_landlock else 0
+        for path, handle in handles.items():
+            if path not in relocations:
+                os.close(handle)
+        _limit_resources(plan)
+        filtered = _filter(plan)
+    except OSError as error:
+        raise ConfinementFailed(str(error)) from error
+    return Confined(landlock_version=version, seccomp=filtered, user_id=os.getuid(), relocations=relocations)
+
+
+def _paths(plan: Confinement) -> tuple[str, ...]:
+    return (*plan.read_paths, *plan.list_paths, *plan.device_paths, plan.scratch_path)
+
+
+def _become(user_id: int | None) -> None:
+    if user_id is None:
+        if 0 in (os.getuid(), os.geteuid()):
+            raise ConfinementFailed("user: foreign code must not run as root")
+        return
+    os.setgroups([])
+    os.setresgid(user_id, user_id, user_id)
+    os.setresuid(user_id, user_id, user_id)
+    try:
+        os.setresuid(0, 0, 0)
+    except PermissionError:
+        return
+    raise ConfinementFailed("user: the drop from root did not hold")
+
+
+def _no_new_privileges() -> None:
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _die_with(parent_process_id: int | None) -> None:
+    # Set after the change of user, which clears it; the check closes the gap in which the parent died.
+    if parent_process_id is None:
+        return
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_process_id:
+        raise ConfinementFailed("parent: it ended before the run began")
+
+
+def _relocate(plan: Confinement, handles: Mapping[str, int]) -> dict[str, str]:
+    """Find what the user cannot reach by name, such as an interpreter below root's home."""
+    relocations: dict[str, str] = {}
+    # The library's directory comes first: what lies in it is reached through it, by one descriptor.
+    for path in (*plan.list_paths, *plan.read_paths):
+        inside = relocated(path, relocations) != path
+        if path in handles and not inside and not os.access(path, os.R_OK):
+            relocations[path] = f"/proc/self/fd/{handles[path]}"
+    if relocations:
+        _rewrite_import_paths(relocations)
+    return relocations
+
+
+def _rewrite_import_paths(relocations: Mapping[str, str]) -> None:
+    sys.path[:] = [relocated(path, relocations) for path in sys.path]
+    sys.path_importer_cache.clear()
+    for module in list(sys.modules.values()):
+        paths = getattr(module, "__path__", None)
+        if isinstance(paths, list):
+            paths[:] = [relocated(path, relocations) for path in paths]
+
+
+def relocated(path: str, relocations: Mapping[str, str]) -> str:
+    """Return where `path` can be reached: itself, or below the directory that is held open for it."""
+    for original in sorted(relocations, key=len, reverse=True):
+        if path == original or path.startswith(original + "/"):
+            return relocations[original] + path[len(original) :]
+    return path
+
+
+def _rules(plan: Confinement, handles: Mapping[str, int]) -> list[landlock.PathRule]:
+    kinds = (
+        (plan.read_paths, landlock.read_rule),
+        (plan.list_paths, landlock.list_rule),
+        (plan.device_paths, landlock.device_rule),
+        ((plan.scratch_path,), landlock.scratch_rule),
+    )
+    return [rule(handles[path]) for paths, rule in kinds for path in paths if path in handles]
+
+
+def _limit_resources(plan: Confinement) -> None:
+    # A core limit of 1 keeps even a core_pattern that pipes to a program from being started; 0 would not.
+    limits = {
+        resource.RLIMIT_CPU: (plan.cpu_s, plan.cpu_s + 1),
+        resource.RLIMIT_FSIZE: (plan.file_bytes, plan.file_bytes),
+        resource.RLIMIT_NOFILE: (128, 128),
+        resource.RLIMIT_CORE: (1, 1),
+        resource.RLIMIT_MEMLOCK: (0, 0),
+        resource.RLIMIT_MSGQUEUE: (0, 0),
+        resource.RLIMIT_SIGPENDING: (128, 128),
+        resource.RLIMIT_NICE: (0, 0),
+        resource.RLIMIT_RTPRIO: (0, 0),
+    }
+    if plan.threads > 0:
+        limits[resource.RLIMIT_NPROC] = (plan.threads, plan.threads)
+    if plan.memory_bytes > 0:
+        limits[resource.RLIMIT_AS] = (plan.memory_bytes, plan.memory_bytes)
+    for name, (soft, hard) in limits.items():
+        _, hard_before = resource.getrlimit(name)
+        ceiling = hard if hard_before == resource.RLIM_INFINITY else min(hard, hard_before)
+        resource.setrlimit(name, (min(soft, ceiling), ceiling))
+
+
+def _filter(plan: Confinement) -> bool:
+    machine = platform.machine()
+    if machine not in TABLES:
+        if plan.seccomp_required:
+            raise ConfinementFailed(f"seccomp: no table of system calls for {machine}")
+        return False
+    seccomp.install(seccomp.filter_program(machine, os.getpid()))
+    return True
+
+
+def _prctl(operation: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(operation, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl {operation}: {os.strerror(number)}")

@@ -1,0 +1,165 @@
+"""Runs the foreign code and puts what came of it into one JSON document.
+
+Shared by the native runner and by the guest in WebAssembly, which gets this module as source text: Python
+3.11 and 3.12, standard library only. Everything it reports is only what the foreign code lets it report:
+it runs in the same process, so the parent trusts nothing here and checks the document again.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import linecache
+import math
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from importlib.util import spec_from_file_location
+
+FILE_NAME = "<code>"
+VALUE_BYTES_MAX = 48 * 1024
+REPR_CHARACTERS_MAX = 4 * 1024
+TRACEBACK_CHARACTERS_MAX = 8 * 1024
+DEPTH_MAX = 24
+INTEGER_MAX = 2**63
+
+
+def evaluate(code: str) -> bytes:
+    """Run `code` as a module named __main__; the value is that of its last line, if that is an expression.
+
+    Returns:
+        A JSON object: value, value_kind ("none", "json" or "repr"), error (null, or type, message and
+        traceback) and exit_code. At most 64 KiB.
+    """
+    lines = code.splitlines(keepends=True)
+    linecache.cache[FILE_NAME] = (len(code), None, lines, FILE_NAME)
+    main = type(sys)("__main__")
+    vars(main)["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main
+    document: dict[str, object] = {"value": None, "value_kind": "none", "error": None, "exit_code": 0}
+    try:
+        value = _run(code, vars(main))
+        document["value"], document["value_kind"] = _portable(value)
+    except SystemExit as stop:
+        document["exit_code"] = _exit_code(stop)
+    except BaseException as error:  # foreign code raises what it likes, KeyboardInterrupt included
+        document["error"], document["exit_code"] = _describe(error), 1
+    return _encode(document)
+
+
+def offer_packages(places: Mapping[str, str]) -> None:
+    """Let the foreign code import the packages at `places` (name to path), and nothing beside them."""
+
+    class ApprovedPackages:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> object:  # noqa: ARG004
+            place = places.get(name)
+            if place is None:
+                return None
+            if not os.path.isdir(place):
+                return spec_from_file_location(name, place)
+            return spec_from_file_location(name, f"{place}/__init__.py", submodule_search_locations=[place])
+
+    if places:
+        sys.meta_path.append(ApprovedPackages)  # type: ignore[arg-type]  # a finder needs find_spec alone
+
+
+def _run(code: str, namespace: dict[str, object]) -> object:
+    tree = ast.parse(code, FILE_NAME)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, FILE_NAME, "exec"), namespace)  # noqa: S102  running foreign code is the purpose
+    if not isinstance(last, ast.Expr):
+        return None
+    expression = ast.fix_missing_locations(ast.Expression(last.value))
+    return eval(compile(expression, FILE_NAME, "eval"), namespace)  # noqa: S307  as above
+
+
+def _exit_code(stop: SystemExit) -> int:
+    code = stop.code
+    if code is None:
+        return 0
+    if type(code) is int:
+        return code & 0xFF
+    print(_text(code), file=sys.stderr)  # noqa: T201  what the interpreter does with sys.exit("message")
+    return 1
+
+
+def _portable(value: object) -> tuple[object, str]:
+    """Return the value itself where JSON holds it exactly, and otherwise its repr, cut."""
+    if value is None:
+        return None, "none"
+    try:
+        plain = _plain(value, 0)
+        if len(json.dumps(plain).encode()) <= VALUE_BYTES_MAX:
+            return plain, "json"
+    except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{type(value).__name__}: repr failed with {type(error).__name__}>"
+    return str(text)[:REPR_CHARACTERS_MAX], "repr"
+
+
+def _plain(value: object, depth: int) -> object:
+    # Exact types only: a subclass may lie in every method that encoding would call.
+    kind = type(value)
+    if depth > DEPTH_MAX:
+        raise ValueError("nested too deeply")
+    if kind is bool or value is None:
+        return value
+    if kind is str:
+        assert isinstance(value, str)
+        value.encode()
+        return value
+    if kind is int:
+        assert isinstance(value, int)
+        if not -INTEGER_MAX <= value < INTEGER_MAX:
+            raise ValueError("an integer beyond 64 bits")
+        return value
+    if kind is float:
+        assert isinstance(value, float)
+        if not math.isfinite(value):
+            raise ValueError("not a finite number")
+        return value
+    if kind is list or kind is tuple:
+        assert isinstance(value, (list, tuple))
+        return [_plain(item, depth + 1) for item in value]
+    if kind is dict:
+        assert isinstance(value, dict)
+        if any(type(key) is not str for key in value):
+            raise TypeError("keys that are no text")
+        return {_plain(key, depth): _plain(item, depth + 1) for key, item in value.items()}
+    raise TypeError("no JSON type")
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    shown = error.__traceback__
+    while shown is not None and shown.tb_frame.f_code.co_filename != FILE_NAME:
+        shown = shown.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, shown))
+    except Exception as failure:
+        text = f"<no traceback: {type(failure).__name__}>"
+    if len(text) > TRACEBACK_CHARACTERS_MAX:
+        half = TRACEBACK_CHARACTERS_MAX // 2
+        text = f"{text[:half]}\n[cut]\n{text[-half:]}"
+    return {"type": type(error).__name__[:200], "message": _text(error)[:2000], "traceback": text}
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as failure:
+        return f"<unprintable: {type(failure).__name__}>"
+
+
+def _encode(document: dict[str, object]) -> bytes:
+    error = document["error"]
+    if isinstance(error, dict):
+        # Escaping may make a character six times as long, and the whole document has a bound.
+        for name, count_max in (("message", 500), ("traceback", 2000)):
+            if len(json.dumps(error)) > VALUE_BYTES_MAX:
+                error[name] = error[name][:count_max]
+    return json.dumps(document, allow_nan=False).encode("ascii", "replace") + b"\n"

@@ -1,0 +1,123 @@
+"""Runs CPython on WebAssembly: the foreign code has the guest's memory, two directories, and nothing else.
+
+The engine is loaded before the process confines itself; after that only the compiled guest is opened.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import wasmtime
+
+RESULT_BYTES_MAX = 64 * 1024
+RESULT_NAME = "result.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WasmPlan:
+    """What the host of the guest needs to know."""
+
+    engine_path: str
+    """The directory that holds the wasmtime package."""
+    module_path: str
+    """The guest, compiled by this machine's wasmtime."""
+    guest_source: str
+    """The Python program that the guest runs: evaluation.py and a main part."""
+    memory_bytes: int
+    result_path: str
+    """A directory beside the working directory, where the guest leaves its result."""
+    temporary_path: str
+    packages: dict[str, str]
+
+
+GUEST_MAIN = """
+import base64
+os.chdir("/work")
+offer_packages({name: f"/packages/{name}" for name in json.loads(sys.argv[2])})
+own_module, source = sys.modules["__main__"], base64.b64decode(sys.argv[1]).decode()
+del sys.argv[1:]
+document = evaluate(source)
+with open("/result/result.json", "wb") as file:
+    file.write(document)
+"""
+
+_engine: list[object] = []
+
+
+def load_engine(plan: WasmPlan) -> None:
+    """Import wasmtime and map the compiled guest, while the file system can still be reached."""
+    sys.path.append(plan.engine_path)
+    import wasmtime
+
+    engine = wasmtime.Engine(engine_configuration())
+    _engine[:] = [engine, wasmtime.Module.deserialize_file(engine, plan.module_path)]
+    sys.path.remove(plan.engine_path)
+
+
+def engine_configuration() -> wasmtime.Config:
+    """Return the settings under which a guest is compiled and run; both sides must agree on them."""
+    import wasmtime
+
+    configuration = wasmtime.Config()
+    configuration.parallel_compilation = True
+    # Without this the engine keeps memory images in memfds, which the filter refuses.
+    configuration.memory_init_cow = False
+    return configuration
+
+
+def run_guest(plan: WasmPlan, code: str, work: str) -> bytes:
+    """Run `code` in the guest and return the result document that it left; empty if there is none."""
+    import wasmtime
+
+    engine, module = _engine
+    assert isinstance(engine, wasmtime.Engine)
+    assert isinstance(module, wasmtime.Module)
+    linker = wasmtime.Linker(engine)
+    linker.define_wasi()
+    store = wasmtime.Store(engine)
+    store.set_limits(memory_size=plan.memory_bytes, instances=1, memories=1, tables=4)
+    configuration = wasmtime.WasiConfig()
+    arguments = ["python", "-I", "-S", "-B", "-u", "-X", "utf8", "-c", plan.guest_source]
+    # Base64, because a C string ends at the first NUL.
+    configuration.argv = [
+        *arguments,
+        base64.b64encode(code.encode()).decode(),
+        json.dumps(list(plan.packages)),
+    ]
+    configuration.env = [("HOME", "/work"), ("TMPDIR", "/tmp"), ("PWD", "/work")]  # noqa: S108  the guest's
+    configuration.inherit_stdout()
+    configuration.inherit_stderr()
+    configuration.preopen_dir(work, "/work")
+    configuration.preopen_dir(plan.temporary_path, "/tmp")  # noqa: S108  the guest's own
+    configuration.preopen_dir(plan.result_path, "/result")
+    for name, path in plan.packages.items():
+        configuration.preopen_dir(path, f"/packages/{name}", fs_mutable=False)
+    store.set_wasi(configuration)
+    try:
+        start = linker.instantiate(store, module).exports(store)["_start"]
+        assert isinstance(start, wasmtime.Func)
+        start(store)
+    except wasmtime.ExitTrap:
+        pass
+    except wasmtime.WasmtimeError as error:
+        print(f"the guest stopped: {str(error).splitlines()[0][:200]}", file=sys.stderr)  # noqa: T201
+    except wasmtime.Trap as trap:
+        print(f"the guest trapped: {trap.trap_code}", file=sys.stderr)  # noqa: T201
+    return _result(f"{plan.result_path}/{RESULT_NAME}")
+
+
+def _result(path: str) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, RESULT_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)

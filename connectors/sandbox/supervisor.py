@@ -1,0 +1,353 @@
+"""Watches one child process from its start to its end, and holds every limit from outside.
+
+Runs in a thread of its own and blocks it. The thread that starts the child also stays until the child is
+gone: the kernel ties "die with the parent" to the thread, not to the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from connectors.sandbox.bundle import standard_input
+from connectors.sandbox.errors import SandboxUnavailable
+from connectors.sandbox.launch import Launch
+from connectors.sandbox.limits import RESULT_BYTES_MAX, Limit, Limits
+from connectors.sandbox.result import Stream
+from connectors.sandbox.scratch import MemoryScratch, Scratch
+from connectors.sandbox.tier import Tier
+
+START_MS_MAX = 15_000
+_TICK_S = 0.02
+_END_S_MAX = 5.0
+_CREDENTIALS = struct.Struct("=iII")
+_CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True, kw_only=True)
+class Observation:
+    """What the parent saw of a run."""
+
+    start_ms: float = 0.0
+    execution_ms: float = 0.0
+    cpu_ms: float = 0.0
+    limit_hit: Limit | None = None
+    cancelled: bool = False
+    exit_code: int | None = None
+    signal: int | None = None
+    result: bytes = b""
+    landlock_version: int = 0
+    seccomp: bool = False
+    disk_bytes_max: int = 0
+    output_bytes: int = 0
+
+
+class Supervision:
+    """One run: start, watch, end."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        limits: Limits,
+        timeout_ms: int,
+        on_output: Callable[[Stream, bytes], None],
+        scratch: Scratch | None,
+        cancel: threading.Event,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            launch: what to start.
+            limits: the bounds to hold.
+            timeout_ms: wall clock from the first line of foreign code.
+            on_output: gets each piece of output, in this thread, up to the output limit.
+            scratch: the run's writable space; None if the child brings a tmpfs of its own.
+            cancel: ends the run when set.
+        """
+        self.seen = Observation()
+        self.scratch = scratch
+        self._launch = launch
+        self._limits = limits
+        self._timeout_ms = timeout_ms
+        self._on_output = on_output
+        self._cancel = cancel
+        self._selector = selectors.DefaultSelector()
+        self._pending_input = memoryview(standard_input(launch.plan))
+        self._process_id = 0
+        self._runner = -1
+        self._ready_at: float | None = None
+        self._next_usage_at = 0.0
+        self._next_output_at = 0.0
+        self._pending_output: list[tuple[Stream, bytearray]] = []
+        self._refusal = ""
+
+    def run(self) -> None:
+        """Run to the end; afterwards `seen` and `scratch` hold what there is to know.
+
+        Raises:
+            SandboxUnavailable: the child could not be started or confined; no foreign code ran.
+        """
+        started_at = time.monotonic()
+        control, control_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        result, result_child = os.pipe()
+        try:
+            process = self._start(control_child, result_child)
+        except OSError as error:
+            control.close()
+            os.close(result)
+            raise SandboxUnavailable(f"tier {self._launch.tier}: {error}") from error
+        finally:
+            control_child.close()
+            os.close(result_child)
+        try:
+            self._watch(process, control, result, started_at)
+        finally:
+            self._end(process)
+            self._pass_on_output()
+            control.close()
+            os.close(result)
+            self._selector.close()
+        if self._ready_at is None:
+            raise SandboxUnavailable(
+                f"tier {self._launch.tier}: {self._refusal or 'the child did not start'}"
+            )
+        self.seen.execution_ms = (time.monotonic() - self._ready_at) * 1000
+        self._classify()
+
+    def _start(self, control: socket.socket, result: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*self._launch.arguments, str(control.fileno()), str(result)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(self._launch.environment),
+            pass_fds=(control.fileno(), result),
+            cwd="/",
+            start_new_session=True,
+            bufsize=0,
+        )
+
+    def _watch(
+        self, process: subprocess.Popen[bytes], control: socket.socket, result: int, started_at: float
+    ) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process_id = process.pid
+        output, errors, stdin = process.stdout.fileno(), process.stderr.fileno(), process.stdin.fileno()
+        readers: dict[int, Callable[[], bool]] = {
+            control.fileno(): lambda: self._hear(control, started_at),
+            output: lambda: self._read_output(output, Stream.STDOUT),
+            errors: lambda: self._read_output(errors, Stream.STDERR),
+            result: lambda: self._read_result(result),
+        }
+        ended = os.pidfd_open(process.pid)
+        try:
+            for descriptor in (*readers, stdin):
+                os.set_blocking(descriptor, False)
+            for descriptor in (*readers, ended):
+                self._selector.register(descriptor, selectors.EVENT_READ)
+            self._selector.register(stdin, selectors.EVENT_WRITE)
+            while not self._must_end(started_at):
+                ready = [key.fd for key, _ in self._selector.select(_TICK_S)]
+                for descriptor in ready:
+                    keep = self._feed(stdin) if descriptor == stdin else readers.get(descriptor, bool)()
+                    if descriptor != ended and not keep:
+                        self._selector.unregister(descriptor)
+                        if descriptor == stdin:
+                            process.stdin.close()
+                if ended in ready:
+                    self._drain(readers)
+                    return
+        finally:
+            os.close(ended)
+
+    def _drain(self, readers: dict[int, Callable[[], bool]]) -> None:
+        """Read what the child had written before it ended; nobody is left to write more."""
+        open_descriptors = set(self._selector.get_map())
+        for descriptor, read in readers.items():
+            if descriptor in open_descriptors:
+                with contextlib.suppress(BlockingIOError):
+                    while self.seen.limit_hit is None and read():
+                        pass
+
+    def _feed(self, stdin: int) -> bool:
+        try:
+            written = os.write(stdin, self._pending_input[: 1 << 16])
+        except BrokenPipeError:
+            return False
+        self._pending_input = self._pending_input[written:]
+        return len(self._pending_input) > 0
+
+    def _hear(self, control: socket.socket, started_at: float) -> bool:
+        """Take the child's report that it is confined, check it, and let the foreign code begin."""
+        space = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_CREDENTIALS.size)
+        data, ancillary, _, _ = control.recvmsg(4096, space)
+        work = -1
+        user_id = -1
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                work = int.from_bytes(content[:4], sys.byteorder)
+            elif level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                # Filled in by the kernel, and in this process's numbers: no claim of the child's.
+                self._process_id, user_id, _ = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])
+        if work >= 0:
+            if self.scratch is None:
+                self.scratch = MemoryScratch(work)
+            else:
+                os.close(work)
+            return True
+        report = json.loads(data) if data else {}
+        self._refusal = self._fault(report, user_id)
+        if self._refusal:
+            return False
+        self._runner = os.pidfd_open(self._process_id)
+        self.seen.landlock_version, self.seen.seccomp = report["landlock_version"], report["seccomp"]
+        self._ready_at = time.monotonic()
+        self.seen.start_ms = (self._ready_at - started_at) * 1000
+        control.send(b"g")
+        return False
+
+    def _fault(self, report: Mapping[str, object], user_id: int) -> str:
+        """Return why the foreign code must not begin; empty if it may."""
+        if "refused" in report:
+            return str(report["refused"])
+        if not report or self.scratch is None:
+            return "the child ended before it was confined"
+        if user_id != self._launch.user_id:
+            return f"the child runs as user {user_id}, not as {self._launch.user_id}"
+        tier = self._launch.tier
+        if tier is not Tier.WASM and report.get("seccomp") is not True:
+            return "the filter of system calls is not in force"
+        if tier is Tier.LSM and not report.get("landlock_version"):
+            return "Landlock is not in force"
+        return ""
+
+    def _read_output(self, descriptor: int, stream: Stream) -> bool:
+        data = os.read(descriptor, 1 << 16)
+        left = self._limits.output_bytes - self.seen.output_bytes
+        self.seen.output_bytes += len(data)
+        if len(data) > left:
+            self._hit(Limit.OUTPUT)
+        if self._pending_output and self._pending_output[-1][0] is stream:
+            self._pending_output[-1][1].extend(data[: max(0, left)])
+        else:
+            self._pending_output.append((stream, bytearray(data[: max(0, left)])))
+        return bool(data)
+
+    def _pass_on_output(self) -> None:
+        """Hand on what has gathered; code that writes single characters would else make as many pieces."""
+        for stream, data in self._pending_output:
+            if data:
+                self._on_output(stream, bytes(data))
+        self._pending_output.clear()
+
+    def _read_result(self, descriptor: int) -> bool:
+        data = os.read(descriptor, 1 << 16)
+        self.seen.result += data
+        if len(self.seen.result) > RESULT_BYTES_MAX:
+            self._hit(Limit.RESULT)
+        return bool(data)
+
+    def _must_end(self, started_at: float) -> bool:
+        now = time.monotonic()
+        if self._pending_output and now >= self._next_output_at:
+            self._pass_on_output()
+            self._next_output_at = now + _TICK_S
+        if self._cancel.is_set():
+            self.seen.cancelled = True
+        elif self._ready_at is None:
+            if self._refusal or (now - started_at) * 1000 > START_MS_MAX:
+                self._refusal = self._refusal or f"the child was not ready after {START_MS_MAX} ms"
+                return True
+        elif (now - self._ready_at) * 1000 > self._timeout_ms:
+            self._hit(Limit.WALL_CLOCK)
+        elif now >= self._next_usage_at:
+            self._check_usage()
+            # A costly count is made less often, so that a hostile tree can't keep this thread busy.
+            spent_s = time.monotonic() - now
+            self._next_usage_at = now + max(_TICK_S, 10 * spent_s)
+        return self.seen.cancelled or self.seen.limit_hit is not None
+
+    def _check_usage(self) -> None:
+        threads, cpu_ms = _processor_use(self._process_id)
+        self.seen.cpu_ms = max(self.seen.cpu_ms, cpu_ms)
+        if cpu_ms > self._limits.cpu_ms + 1_000:
+            self._hit(Limit.CPU)
+        if threads > self._limits.threads:
+            self._hit(Limit.THREADS)
+        assert self.scratch is not None
+        usage = self.scratch.usage(self._process_id, self._limits.inodes)
+        self.seen.disk_bytes_max = max(self.seen.disk_bytes_max, usage.disk_bytes)
+        if usage.inodes > self._limits.inodes:
+            self._hit(Limit.INODES)
+        elif usage.disk_bytes > self._limits.disk_bytes:
+            self._hit(Limit.DISK)
+
+    def _hit(self, limit: Limit) -> None:
+        if self.seen.limit_hit is None:
+            self.seen.limit_hit = limit
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Make sure that the child is gone and reaped, whatever came before."""
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        found, status, used = os.wait4(process.pid, os.WNOHANG)
+        if found == 0:
+            if self._runner >= 0:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._runner, signal.SIGKILL)
+            os.kill(process.pid, signal.SIGKILL)
+            _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if self._runner >= 0:
+            # bwrap may be gone before what it started; the run is over only when that is too.
+            _wait_readable(self._runner, _END_S_MAX)
+            os.close(self._runner)
+        self.seen.cpu_ms = max(self.seen.cpu_ms, (used.ru_utime + used.ru_stime) * 1000)
+        code = process.returncode
+        if code < 0:
+            self.seen.signal = -code
+        elif code > 128 and self._launch.tier is Tier.NS:
+            self.seen.signal = code - 128
+        else:
+            self.seen.exit_code = code
+
+    def _classify(self) -> None:
+        """Name the processor limit, which the kernel holds by a signal."""
+        if self.seen.cancelled or self.seen.limit_hit is not None:
+            return
+        used_up = self.seen.cpu_ms >= self._limits.cpu_ms
+        if self.seen.signal == signal.SIGXCPU or (self.seen.signal == signal.SIGKILL and used_up):
+            self._hit(Limit.CPU)
+
+
+def _processor_use(process_id: int) -> tuple[int, float]:
+    """Return how many threads a process has, and the processor time of all of them in milliseconds."""
+    try:
+        with open(f"/proc/{process_id}/stat", "rb") as file:
+            fields = file.read().rpartition(b") ")[2].split()
+    except OSError:
+        return 0, 0.0
+    return int(fields[17]), (int(fields[11]) + int(fields[12])) * 1000 / _CLOCK_TICKS_PER_S
+
+
+def _wait_readable(descriptor: int, seconds: float) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(seconds * 1000)
