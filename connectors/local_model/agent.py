@@ -9,7 +9,7 @@ from typing import Final
 from connectors.local_model import intents, quoting
 from connectors.local_model.prompts import StepPrompt, step_prompt
 from connectors.local_model.wire import Reply
-from connectors.local_model.words import content_words
+from connectors.words import content_words
 from schemas.events.models import ToolCallProposed
 from schemas.models import ChatMessage, ToolOffered
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from connectors.local_model.lexicon import NEGATIONS, NEGATIVE, POSITIVE
+from connectors.lexicon import feelings
 from connectors.local_model.ranking import central
-from connectors.local_model.words import STOPWORDS, content_words, sentences, stem, words
+from connectors.words import STOPWORDS, content_words, sentences, stem, words
 from schemas.models import ChatMessage
 
 WORDS_DEFAULT: Final = 500
@@ -65,7 +65,7 @@ def sentiment(text: str, words_max: int) -> str:
     negative: Counter[str] = Counter()
     leaning: list[tuple[int, int, str]] = []
     for index, sentence in enumerate(sentences(text)):
-        good, bad = _feelings(sentence)
+        good, bad = feelings(sentence)
         positive.update(good)
         negative.update(bad)
         leaning.append((len(good) - len(bad), index, sentence))
@@ -121,21 +121,6 @@ def _facts_in(sentence: str) -> float:
     names = {name for name in _NAME.findall(sentence) if name.lower() not in STOPWORDS}
     found = 2 * len(_DATE.findall(sentence)) + len(_NUMBER.findall(sentence)) + len(names)
     return found / math.sqrt(8 + len(sentence.split()))
-
-
-def _feelings(sentence: str) -> tuple[list[str], list[str]]:
-    good: list[str] = []
-    bad: list[str] = []
-    found = words(sentence)
-    for index, word in enumerate(found):
-        root = stem(word)
-        positive, negative = root in POSITIVE, root in NEGATIVE
-        if not positive and not negative:
-            continue
-        negated = any(other in NEGATIONS for other in found[max(0, index - 3) : index])
-        shown = f"not {word}" if negated else word
-        (good if positive != negated else bad).append(shown)
-    return good, bad
 
 
 def _named(label: str, counted: Counter[str]) -> list[str]:

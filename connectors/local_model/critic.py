@@ -8,7 +8,7 @@ from typing import Final
 
 from connectors.local_model import intents
 from connectors.local_model.prompts import critique_prompt
-from connectors.local_model.words import content_words, sentences, stem, stems
+from connectors.words import content_words, sentences, stem, stems
 from schemas.models import ChatMessage
 
 COVERAGE_SHARE: Final = 0.6

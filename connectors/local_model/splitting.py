@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.local_model.intents import is_imperative
-from connectors.local_model.words import sentences, stems
+from connectors.words import sentences, stems
 
+DEPTH_MAX: Final = 7
+"""A longer chain has its last pieces joined into one."""
 PIECES_MAX: Final = 12
 """A longer request has its last pieces joined into one."""
 INTENT_CHARACTERS_MAX: Final = 1_500
@@ -210,6 +212,9 @@ def _append(pieces: list[Piece], text: str) -> None:
         return
     if pieces and _REPORTS.match(intent):
         return
+    if after and _depth(pieces, after) >= DEPTH_MAX:
+        pieces[-1] = replace(pieces[-1], intent=_clip(f"{pieces[-1].intent.rstrip('.')}; then {intent}"))
+        return
     refines = len(pieces) - 1 if pieces and _REFINES.match(intent) else None
     optional = bool(re.search(r"\b(?:if possible|optionally|if you can)\b", intent, re.IGNORECASE))
     pieces.append(Piece(intent=intent, after=after, refines=refines, optional=optional))
@@ -225,6 +230,15 @@ def _needs(pieces: Sequence[Piece], intent: str, sequel: bool, last: bool) -> tu
     if sequel or _REFINES.match(intent) or _RESTS_ON_PREVIOUS.search(intent):
         return (len(pieces) - 1,)
     return ()
+
+
+def _depth(pieces: Sequence[Piece], after: Sequence[int]) -> int:
+    """Return how many pieces the longest chain behind `after` has."""
+    depths: list[int] = []
+    for place, piece in enumerate(pieces):
+        waits = (*piece.after, *(other for other in range(place) if place in pieces[other].blocks))
+        depths.append(1 + max((depths[other] for other in waits), default=0))
+    return max(depths[place] for place in after)
 
 
 def _verb(word: str) -> str:

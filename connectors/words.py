@@ -1,4 +1,4 @@
-"""Words, stems and sentences: what every answer of the local model is made from."""
+"""Words, stems and sentences: of searches, of analyses, and of the local model's answers."""
 
 import re
 from collections.abc import Iterator

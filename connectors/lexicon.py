@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from connectors.local_model.words import stem
+from connectors.words import stem, words
 
 _NEGATIONS_LISTED = """
 not no never none neither nor without hardly cannot can't don't doesn't isn't wasn't
@@ -42,3 +42,19 @@ useless usurpation vicious victim violate violence war warfare waste weak worry 
 wrong
 """
 NEGATIVE: Final = frozenset(stem(word) for word in _NEGATIVE_LISTED.split())
+
+
+def feelings(text: str) -> tuple[list[str], list[str]]:
+    """Return the praising and the blaming words of `text`; one after a negation counts as its opposite."""
+    good: list[str] = []
+    bad: list[str] = []
+    found = words(text)
+    for index, word in enumerate(found):
+        root = stem(word)
+        positive, negative = root in POSITIVE, root in NEGATIVE
+        if not positive and not negative:
+            continue
+        negated = any(other in NEGATIONS for other in found[max(0, index - 3) : index])
+        shown = f"not {word}" if negated else word
+        (good if positive != negated else bad).append(shown)
+    return good, bad
