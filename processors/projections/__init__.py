@@ -1,0 +1,1 @@
+"""Projections: pure functions from events to the rows that sinks write to Postgres, a module a table."""

@@ -1,0 +1,106 @@
+"""Which projections an event goes through: the one map from facts to tables."""
+
+from processors.projections import (
+    conversation_messages,
+    graph_snapshots,
+    policy_decisions,
+    retrieval_metrics,
+    sessions,
+    task_edges,
+    tasks_v2,
+    tool_capability_index,
+    tool_invocations,
+)
+from processors.projections.rows import Place, RowChange
+from schemas.envelope import Envelope
+from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.capabilities import ToolCapabilityMeasured
+from schemas.events.inputs import (
+    ApprovalReceived,
+    MessageReceived,
+    SessionCancelled,
+    SessionClosed,
+    SessionOpened,
+)
+from schemas.events.models import ModelCallCompleted
+from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
+from schemas.events.policies import PolicyDecided
+from schemas.events.retrieval import RetrievalMeasured
+from schemas.events.snapshots import GraphSnapshotTaken
+from schemas.events.tasks import (
+    TaskAborted,
+    TaskCompleted,
+    TaskCreated,
+    TaskFailed,
+    TaskPruned,
+    TaskReady,
+    TaskRetried,
+    TaskStalled,
+    TaskStarted,
+)
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolOutcomeObserved
+from topics.catalog import USER_INPUTS
+
+
+def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
+    """Return what an event changes beside the event log, parents before children; it never fails.
+
+    Nothing for an event that changes no table, nor for what stands on `user.inputs`: only what the ingress
+    shell took in counts, and that stands on `session.inputs`.
+    """
+    if place.topic == USER_INPUTS.name:
+        return ()
+    match envelope.body:
+        case MessageReceived() as fact:
+            return (
+                *sessions.of_input(envelope, fact, place),
+                *conversation_messages.of_message(envelope, fact, place),
+            )
+        case SessionOpened() | ApprovalReceived() | SessionCancelled() | SessionClosed() as fact:
+            return sessions.of_input(envelope, fact, place)
+        case BudgetGranted() | BudgetCharged() as fact:
+            return sessions.of_budget(envelope, fact)
+        case TurnStarted() as fact:
+            return (*sessions.of_output(envelope, fact), *conversation_messages.of_turn(envelope, fact))
+        case AnswerGiven() as fact:
+            return (*sessions.of_output(envelope, fact), *conversation_messages.of_answer(envelope, fact))
+        case ErrorReported() | SessionEnded() as fact:
+            return sessions.of_output(envelope, fact)
+        case TaskCreated() as fact:
+            return (*tasks_v2.of_task(envelope, fact), *task_edges.of_created(envelope, fact))
+        case (
+            TaskReady()
+            | TaskStarted()
+            | TaskCompleted()
+            | TaskRetried()
+            | TaskFailed()
+            | TaskPruned()
+            | TaskAborted()
+            | TaskStalled() as fact
+        ):
+            return tasks_v2.of_task(envelope, fact)
+        case ModelCallCompleted() as fact:
+            return conversation_messages.of_model(envelope, fact)
+        case ToolCallCompleted() as fact:
+            return (
+                *conversation_messages.of_tool(envelope, fact),
+                *tool_invocations.of_result(envelope, fact),
+                *retrieval_metrics.of_result(envelope, fact),
+            )
+        case ToolCallFailed() as fact:
+            return (
+                *conversation_messages.of_tool(envelope, fact),
+                *tool_invocations.of_result(envelope, fact),
+            )
+        case ToolOutcomeObserved() as fact:
+            return tool_invocations.of_outcome(envelope, fact)
+        case RetrievalMeasured() as fact:
+            return retrieval_metrics.of_measured(envelope, fact)
+        case GraphSnapshotTaken() as fact:
+            return graph_snapshots.of_snapshot(envelope, fact)
+        case PolicyDecided() as fact:
+            return policy_decisions.of_decided(envelope, fact)
+        case ToolCapabilityMeasured() as fact:
+            return tool_capability_index.of_measured(fact)
+        case _:
+            return ()

@@ -1,0 +1,70 @@
+"""What a projection says about rows, and how what many events say about one row is folded."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from processors.projections.tables import BY_NAME, Column, Resolve
+
+Cell = object
+"""str, int, float, bool, datetime, list[str], or None for 'said nothing'."""
+_NOTHING: Final[Mapping[str, Cell]] = MappingProxyType({})
+_BIGINT_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a record stands, and when it was written."""
+
+    topic: str
+    """Name in the catalogue, without the configured prefix."""
+    partition: int
+    offset: int
+    timestamp_ms: int = 0
+    """The record's own time: what counts for inputs, which may come without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChange:
+    """Some columns of one row. What is not named, or is None, keeps what it has."""
+
+    table: str
+    key: str
+    """The row's id. Every table has one, a UUID."""
+    values: Mapping[str, Cell] = _NOTHING
+    """By column; none: the row is only to exist, as a parent that others refer to."""
+
+
+Rows = dict[str, dict[str, dict[str, Cell]]]
+"""By table and key the columns that events have set."""
+
+
+def fold(changes: Iterable[RowChange]) -> Rows:
+    """Fold changes, in their order, into one per row: what a column resolves to is its table's to say."""
+    rows: Rows = {}
+    for change in changes:
+        row = rows.setdefault(change.table, {}).setdefault(change.key, {})
+        columns = BY_NAME[change.table].by_name
+        for name, value in change.values.items():
+            if value is not None:
+                row[name] = _resolved(columns[name], row.get(name), value)
+    return rows
+
+
+def _resolved(column: Column, there: Cell, said: Cell) -> Cell:
+    if there is None:
+        return said
+    match column.resolve:
+        case Resolve.LAST:
+            return said
+        case Resolve.FIRST:
+            return there
+        case Resolve.GREATEST:
+            assert isinstance(there, int)
+            assert isinstance(said, int)
+            return max(there, said)
+        case Resolve.ADD:
+            assert isinstance(there, int)
+            assert isinstance(said, int)
+            return max(-_BIGINT_MAX, min(_BIGINT_MAX, there + said))

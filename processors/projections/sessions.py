@@ -1,0 +1,78 @@
+"""Rows of `sessions` and `session_summaries`, of inputs, outputs and budgets."""
+
+from processors.projections.parents import session_row
+from processors.projections.rows import Cell, Place, RowChange
+from processors.projections.values import as_uuid, cut, moment
+from schemas.envelope import Envelope
+from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.inputs import InputFact, MessageReceived, SessionOpened
+from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
+
+TITLE_CHARACTERS_MAX = 80
+ANSWER_CHARACTERS_MAX = 1_000
+ACCOUNT_CHARACTERS_MAX = 200
+
+
+def of_input(envelope: Envelope, fact: InputFact, place: Place) -> tuple[RowChange, ...]:
+    """An input opens its session if nothing has."""
+    session_id = as_uuid(envelope.session_id)
+    if session_id is None:
+        return ()
+    taken_at = moment(envelope.occurred_at_ms or place.timestamp_ms)
+    values: dict[str, Cell] = {
+        "tenant_id": cut(envelope.tenant_id, ACCOUNT_CHARACTERS_MAX),
+        "user_id": cut(envelope.user_id, ACCOUNT_CHARACTERS_MAX),
+        "opened_at": taken_at,
+        "last_input_at": taken_at,
+    }
+    if isinstance(fact, SessionOpened):
+        values["title"] = cut(fact.title, TITLE_CHARACTERS_MAX) if fact.title else None
+    if isinstance(fact, MessageReceived):
+        values["title"] = cut(" ".join(fact.text.split()), TITLE_CHARACTERS_MAX)
+        values["messages"] = 1
+    return (
+        RowChange(table="sessions", key=session_id, values={"created_at": taken_at}),
+        RowChange(table="session_summaries", key=session_id, values=values),
+    )
+
+
+def of_budget(envelope: Envelope, fact: BudgetGranted | BudgetCharged) -> tuple[RowChange, ...]:
+    """What the session may use and has used; a task's own budget is no money of its own."""
+    if isinstance(fact, BudgetCharged):
+        return _summary(envelope, {"tokens_used": fact.tokens, "nanodollars_used": fact.nanodollars})
+    if fact.scope != "session":
+        return ()
+    return _summary(envelope, {"budget_tokens": fact.tokens, "budget_nanodollars": fact.nanodollars})
+
+
+def of_output(
+    envelope: Envelope, fact: TurnStarted | AnswerGiven | ErrorReported | SessionEnded
+) -> tuple[RowChange, ...]:
+    """Where the session stands."""
+    at = moment(envelope.occurred_at_ms)
+    match fact:
+        case TurnStarted():
+            return _summary(envelope, {"status": "running", "turns": fact.turn})
+        case AnswerGiven():
+            answer: dict[str, Cell] = {
+                "status": "answered",
+                "last_answer_id": as_uuid(envelope.event_id),
+                "last_answer": cut(fact.text, ANSWER_CHARACTERS_MAX),
+                "last_answer_at": at,
+            }
+            return _summary(envelope, answer)
+        case ErrorReported():
+            return _summary(envelope, {"status": "quarantined"}) if fact.code == "quarantined" else ()
+        case SessionEnded():
+            status = "cancelled" if fact.reason == "cancelled" else "closed"
+            return _summary(envelope, {"status": status, "ended_at": at})
+
+
+def _summary(envelope: Envelope, values: dict[str, Cell]) -> tuple[RowChange, ...]:
+    session_id = as_uuid(envelope.session_id)
+    if session_id is None:
+        return ()
+    return (
+        session_row(session_id),
+        RowChange(table="session_summaries", key=session_id, values=values),
+    )

@@ -1,0 +1,158 @@
+"""Turns Kafka records into what the writer takes, and puts aside what cannot be read."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from processors.projections.event_log import log_row, unknown_log_row
+from processors.projections.project import project
+from processors.projections.rows import Place
+from schemas.codec import UndecodableError, UnknownFactError
+from schemas.envelope import Envelope
+from schemas.events.dead_letters import RecordHeader, RecordRejected
+from schemas.ids import derived_id
+from sinks.writer import Projected
+from topics.catalog import BY_NAME, RECORD_BYTES_MAX, Keying
+from topics.routing import key_of
+
+# Nobody else reads these, so that a bad record on them is the sink's to put aside. What stands on the others
+# a shell has put aside, or will, and two dead letters for one record would only confuse.
+SINK_ONLY_TOPICS: Final = frozenset(
+    {
+        "plans",
+        "task.events",
+        "budget.events",
+        "policy.decisions",
+        "retrieval.metrics",
+        "graph.snapshots",
+        "session.outputs",
+        "tool.capabilities",
+        "configuration",
+    }
+)
+VALUE_BYTES_MAX: Final = RECORD_BYTES_MAX * 9 // 10
+"""More of a value than this does not fit into a dead letter with all that goes around it."""
+PRODUCER: Final = "sink"
+
+
+class Decoder(Protocol):
+    """What reads values; `schemas.codec.Codec` does."""
+
+    async def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
+        """Read a record's value; raises as the codec does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One record that Kafka delivered."""
+
+    place: Place
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a record is put aside."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A record as the writer takes it, and why it is put aside if it is."""
+
+    delivery: Delivery
+    projected: Projected
+    refusal: Refusal | None = None
+
+
+async def take(delivery: Delivery, decoder: Decoder) -> Taken:
+    """Read and project one record.
+
+    Raises:
+        schemas.registry.RegistryUnavailable: its schema cannot be had at present.
+    """
+    place = delivery.place
+    try:
+        envelope = await decoder.decode(delivery.value, delivery.headers)
+    except UnknownFactError as error:
+        # Of a newer program: stored, so that nothing is lost, and not applied.
+        log = unknown_log_row(error.plain, place)
+        return Taken(delivery=delivery, projected=Projected(place=place, log=log))
+    except UndecodableError as error:
+        return _aside(delivery, error.code, error.reason)
+    refusal = _misplaced(delivery, envelope)
+    try:
+        log = log_row(envelope, place)
+        changes = () if refusal is not None else project(envelope, place)
+    except Exception as error:  # a projection is pure: what it raises on this record it would raise for ever
+        return _aside(delivery, "not_projectable", f"{type(error).__name__}: {error}")
+    return Taken(
+        delivery=delivery, projected=Projected(place=place, log=log, changes=changes), refusal=refusal
+    )
+
+
+def without_changes(taken: Taken, refusal: Refusal) -> Taken:
+    """Return the record as one to log and not to apply."""
+    projected = Projected(place=taken.projected.place, log=taken.projected.log)
+    return Taken(delivery=taken.delivery, projected=projected, refusal=refusal)
+
+
+def skipped(taken: Taken) -> Taken:
+    """Return the record as one to go past without a trace in Postgres."""
+    projected = Projected(place=taken.projected.place, log=None)
+    return Taken(delivery=taken.delivery, projected=projected, refusal=taken.refusal)
+
+
+def dead_letter(
+    delivery: Delivery, refusal: Refusal, *, topic_prefix: str, now_ms: Callable[[], int]
+) -> Envelope:
+    """Make the event that puts a record aside; the same record, refused again, gives the same id."""
+    place = delivery.place
+    full_name = topic_prefix + place.topic
+    value, reason = delivery.value, refusal.reason
+    if value is not None and len(value) > VALUE_BYTES_MAX:
+        reason = f"{reason} (only the first {VALUE_BYTES_MAX} of its {len(value)} bytes are kept here)"
+        value = value[:VALUE_BYTES_MAX]
+    return Envelope(
+        event_id=derived_id(full_name, str(place.partition), str(place.offset), PRODUCER, refusal.code),
+        type=RecordRejected.__name__,
+        occurred_at_ms=now_ms(),
+        producer=PRODUCER,
+        body=RecordRejected(
+            topic=full_name,
+            partition=place.partition,
+            offset=place.offset,
+            key=delivery.key,
+            value=value,
+            headers=tuple(RecordHeader(name=name, value=text) for name, text in delivery.headers),
+            code=refusal.code,
+            reason=reason,
+            shell=PRODUCER,
+        ),
+    )
+
+
+def _aside(delivery: Delivery, code: str, reason: str) -> Taken:
+    return Taken(
+        delivery=delivery,
+        projected=Projected(place=delivery.place, log=None),
+        refusal=Refusal(code=code, reason=reason),
+    )
+
+
+def _misplaced(delivery: Delivery, envelope: Envelope) -> Refusal | None:
+    """Tell why an event does not belong where it stands: no shell applies it, so no table shows it."""
+    topic = BY_NAME[delivery.place.topic]
+    if not isinstance(envelope.body, topic.facts):
+        name = type(envelope.body).__name__
+        return Refusal(code="wrong_topic", reason=f"{topic.name} does not carry the fact {name}")
+    if topic.keying is not Keying.ANY and (delivery.key or b"") != key_of(topic, envelope):
+        return Refusal(
+            code="key_mismatch", reason=f"the record's key is not the {topic.keying} that its value names"
+        )
+    return None

@@ -1,0 +1,104 @@
+"""What a sink tells Prometheus."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """One metric as the documentation lists it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+METRICS: Final = (
+    Described(
+        name="cartrita_sink_events_total",
+        kind="counter",
+        labels=("topic", "outcome"),
+        text="Records taken in: applied, repeated (logged before), not_applied (logged only) or put_aside.",
+    ),
+    Described(
+        name="cartrita_sink_rows_total",
+        kind="counter",
+        labels=("table",),
+        text="Rows inserted or updated.",
+    ),
+    Described(
+        name="cartrita_sink_batch_records",
+        kind="histogram",
+        labels=(),
+        text="Records that shared one transaction.",
+    ),
+    Described(
+        name="cartrita_sink_batch_seconds",
+        kind="histogram",
+        labels=(),
+        text="How long one transaction took.",
+    ),
+    Described(
+        name="cartrita_sink_latency_seconds",
+        kind="histogram",
+        labels=(),
+        text="From when a record was written to Kafka until it is in Postgres; the oldest of each batch.",
+    ),
+    Described(
+        name="cartrita_sink_lag_records",
+        kind="gauge",
+        labels=("topic", "partition"),
+        text="Records in Kafka that are not in Postgres.",
+    ),
+    Described(
+        name="cartrita_sink_dead_letters_total",
+        kind="counter",
+        labels=("topic", "code"),
+        text="Records put aside.",
+    ),
+    Described(
+        name="cartrita_sink_retries_total",
+        kind="counter",
+        labels=("reason",),
+        text="Tries that failed and are made again: postgres, kafka, registry or offsets_moved.",
+    ),
+    Described(
+        name="cartrita_sink_sequence_conflicts_total",
+        kind="counter",
+        labels=(),
+        text="Numbers of a session that two events have: two owners decided for it at once. Alarm on any.",
+    ),
+)
+
+
+class SinkMetrics:
+    """The metrics of one sink, in the registry that its process serves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register every metric."""
+        self._registry = registry
+        self._by_name = {one.name: one for one in METRICS}
+        self.events = self._counter("cartrita_sink_events_total")
+        self.rows = self._counter("cartrita_sink_rows_total")
+        self.batch_records = self._histogram("cartrita_sink_batch_records", _BATCH)
+        self.batch_seconds = self._histogram("cartrita_sink_batch_seconds", _LATENCY_S)
+        self.latency_seconds = self._histogram("cartrita_sink_latency_seconds", _LATENCY_S)
+        lag = self._by_name["cartrita_sink_lag_records"]
+        self.lag_records = Gauge(lag.name, lag.text, lag.labels, registry=registry)
+        self.dead_letters = self._counter("cartrita_sink_dead_letters_total")
+        self.retries = self._counter("cartrita_sink_retries_total")
+        self.sequence_conflicts = self._counter("cartrita_sink_sequence_conflicts_total")
+
+    def _counter(self, name: str) -> Counter:
+        one = self._by_name[name]
+        return Counter(name.removesuffix("_total"), one.text, one.labels, registry=self._registry)
+
+    def _histogram(self, name: str, buckets: tuple[float, ...]) -> Histogram:
+        one = self._by_name[name]
+        return Histogram(name, one.text, one.labels, registry=self._registry, buckets=buckets)

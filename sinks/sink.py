@@ -1,0 +1,286 @@
+"""The sink: reads every topic of the truth and keeps Postgres in step, each event exactly once.
+
+Kafka's group decides only who reads what; where to go on is what Postgres says, in the same transaction as
+the rows. Whoever was left behind with partitions that are no longer its own cannot write: the offsets that it
+expects have moved.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeVar
+
+import psycopg
+import structlog
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
+from prometheus_client import CollectorRegistry
+
+from schemas.codec import Codec
+from schemas.registry import RegistryUnavailable
+from sinks.dead_letters import DeadLetters
+from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_of_the_row, is_passing, is_unfit
+from sinks.intake import SINK_ONLY_TOPICS, Refusal, Taken, skipped, take, without_changes
+from sinks.metrics import SinkMetrics
+from sinks.reader import Reader
+from sinks.writer import Slot, Writer, Written
+from topics.catalog import DEAD_LETTERS, TOPICS
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+TRUTH: Final = tuple(topic.name for topic in TOPICS if topic.is_truth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkSettings:
+    """What a sink is told."""
+
+    bootstrap: str
+    """Kafka's addresses, host:port, separated by commas."""
+    dsn: str = field(repr=False)
+    """Of Postgres; not shown, since it may hold a password."""
+    topic_prefix: str = ""
+    sink: str = "postgres"
+    """Under this name the offsets are kept; another name begins from the start."""
+    group: str = "cartrita-sink"
+    """Kafka's consumer group; sinks of one group share the partitions."""
+    batch_records_max: int = 2_000
+    batch_wait_ms: int = 50
+    """How long a batch may wait to fill."""
+    retry_delay_ms: int = 250
+    retry_delay_ms_max: int = 5_000
+    session_timeout_ms: int = 10_000
+
+
+async def run_sink(
+    settings: SinkSettings, codec: Codec, stop: asyncio.Event, metrics: SinkMetrics | None = None
+) -> None:
+    """Keep Postgres in step until `stop` is set. Kafka, Postgres and the registry may come and go.
+
+    Raises:
+        SinkStopped: it cannot go on until a person has acted; the message says what is wrong.
+    """
+    await Sink(settings, codec, stop, metrics or SinkMetrics(CollectorRegistry())).run()
+
+
+class _Stopped(Exception):
+    """`stop` was set during a wait."""
+
+
+class Sink:
+    """One sink in one process."""
+
+    def __init__(
+        self, settings: SinkSettings, codec: Codec, stop: asyncio.Event, metrics: SinkMetrics
+    ) -> None:
+        """Connect nothing yet."""
+        self._settings = settings
+        self._codec = codec
+        self._stop = stop
+        self._metrics = metrics
+        self._writer: Writer | None = None
+        self._reader = Reader(
+            bootstrap=settings.bootstrap,
+            group=settings.group,
+            topic_prefix=settings.topic_prefix,
+            topics=TRUTH,
+            session_timeout_ms=settings.session_timeout_ms,
+        )
+        self._dead_letters = DeadLetters(
+            bootstrap=settings.bootstrap, topic_prefix=settings.topic_prefix, codec=codec
+        )
+        self._positions: dict[Slot, int] = {}
+        """By partition that is ours, the offset that Postgres expects next."""
+
+    async def run(self) -> None:
+        """Run until `stop` is set; see `run_sink`."""
+        try:
+            await self._on_kafka(self._reader.start)
+            await self._on_postgres(_nothing)
+            while not self._stop.is_set():
+                await self._round()
+        except _Stopped:
+            pass
+        finally:
+            await self._reader.stop()
+            await self._dead_letters.stop()
+            if self._writer is not None:
+                await self._writer.close()
+            _log.info("sink_stopped", sink=self._settings.sink)
+
+    async def _round(self) -> None:
+        if self._reader.moved:
+            await self._locate()
+        fetch = partial(
+            self._reader.fetch,
+            records_max=self._settings.batch_records_max,
+            wait_ms=self._settings.batch_wait_ms,
+        )
+        deliveries = await self._on_kafka(fetch)
+        batch: list[Taken] = []
+        for delivery in deliveries:
+            position = self._positions.get((delivery.place.topic, delivery.place.partition))
+            if position is not None and delivery.place.offset >= position:
+                batch.append(await self._on_registry(partial(take, delivery, self._codec)))
+        # What was fetched before the newest assignment may not be ours, or may leave out what came before it.
+        if self._reader.moved or not batch:
+            return
+        try:
+            await self._put_aside(batch)
+            await self._store(batch)
+        except OffsetsMoved as error:
+            self._metrics.retries.labels("offsets_moved").inc()
+            _log.warning("sink_offsets_moved", sink=self._settings.sink, detail=str(error))
+            self._reader.relocate()
+        self._report_lag()
+
+    async def _locate(self) -> None:
+        self._positions.clear()
+        located = await self._on_kafka(self._reader.locate)
+        positions = await self._on_postgres(lambda writer: writer.positions(located.topic_ids))
+        self._reader.seek(located, positions)
+        self._positions = {slot: position.next_offset for slot, position in positions.items()}
+        _log.info("sink_located", sink=self._settings.sink, partitions=len(positions))
+
+    async def _store(self, batch: Sequence[Taken]) -> None:
+        """Write a batch; of one that the database refuses, only the record at fault is put aside."""
+        waiting = [batch]
+        while waiting:
+            part = waiting.pop()
+            try:
+                await self._write(part)
+            except RowRefused as error:
+                if len(part) > 1:
+                    half = len(part) // 2
+                    waiting += [part[half:], part[:half]]
+                else:
+                    await self._store_refused(part[0], error)
+
+    async def _store_refused(self, taken: Taken, error: RowRefused) -> None:
+        reason = (
+            f"the database refuses a row of it: {error}; it is put right by a rebuild with a mended program"
+        )
+        refused = without_changes(taken, Refusal(code="row_refused", reason=reason))
+        await self._put_aside([refused])
+        try:
+            await self._write([refused])
+        except RowRefused:
+            await self._write([skipped(refused)])
+
+    async def _write(self, part: Sequence[Taken]) -> None:
+        began_s = time.monotonic()
+        projected = [taken.projected for taken in part]
+        written = await self._on_postgres(lambda writer: writer.write(projected, self._positions))
+        for taken in part:
+            place = taken.delivery.place
+            self._positions[place.topic, place.partition] = place.offset + 1
+        self._metrics.batch_seconds.observe(time.monotonic() - began_s)
+        self._count(part, written)
+
+    def _count(self, part: Sequence[Taken], written: Written) -> None:
+        self._metrics.batch_records.observe(len(part))
+        oldest_ms = min(taken.delivery.place.timestamp_ms for taken in part)
+        self._metrics.latency_seconds.observe(max(0.0, time.time() - oldest_ms / 1_000))
+        for taken in part:
+            place = taken.delivery.place
+            if taken.projected.log is None:
+                outcome = "put_aside"
+            elif (place.topic, place.partition, place.offset) not in written.fresh:
+                outcome = "repeated"
+            else:
+                outcome = "applied" if taken.refusal is None else "not_applied"
+            self._metrics.events.labels(place.topic, outcome).inc()
+        for table, rows in written.rows.items():
+            self._metrics.rows.labels(table).inc(rows)
+        for conflict in written.conflicts:
+            self._metrics.sequence_conflicts.inc()
+            _log.error(
+                "session_sequence_conflict",
+                session_id=conflict.session_id,
+                sequence=conflict.sequence,
+                events=conflict.events,
+            )
+
+    async def _put_aside(self, batch: Sequence[Taken]) -> None:
+        for taken in batch:
+            if taken.refusal is None:
+                continue
+            place, refusal = taken.delivery.place, taken.refusal
+            self._metrics.dead_letters.labels(place.topic, refusal.code).inc()
+            _log.warning(
+                "sink_record_put_aside",
+                topic=place.topic,
+                partition=place.partition,
+                offset=place.offset,
+                code=refusal.code,
+                reason=refusal.reason,
+            )
+            ours = place.topic in SINK_ONLY_TOPICS or refusal.code in ("row_refused", "not_projectable")
+            # A dead letter about a dead letter would hold it, be refused for the same, and so on for ever.
+            if ours and place.topic != DEAD_LETTERS.name:
+                await self._on_kafka(partial(self._dead_letters.put, taken.delivery, refusal))
+
+    def _report_lag(self) -> None:
+        for slot, end in self._reader.ends().items():
+            if slot in self._positions:
+                lag = max(0, end - self._positions[slot])
+                self._metrics.lag_records.labels(slot[0], str(slot[1])).set(lag)
+
+    async def _on_kafka(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        delay_ms = self._settings.retry_delay_ms
+        while True:
+            try:
+                return await call()
+            except KafkaError as error:
+                delay_ms = await self._pause("kafka", error, delay_ms)
+
+    async def _on_registry(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        delay_ms = self._settings.retry_delay_ms
+        while True:
+            try:
+                return await call()
+            except RegistryUnavailable as error:
+                delay_ms = await self._pause("registry", error, delay_ms)
+
+    async def _on_postgres(self, call: Callable[[Writer], Awaitable[_T]]) -> _T:
+        delay_ms = self._settings.retry_delay_ms
+        while True:
+            try:
+                if self._writer is None:
+                    self._writer = await self._connected()
+                return await call(self._writer)
+            except psycopg.Error as error:
+                if is_of_the_row(error):
+                    raise RowRefused(str(error).strip()) from error
+                if is_unfit(error) or not is_passing(error):
+                    raise DatabaseUnfit(f"Postgres refuses: {str(error).strip()}") from error
+                # A new connection in any case: its staging tables are empty, whatever became of the old one.
+                # Should the old one have committed after all, the offsets have moved, which is noticed.
+                await self._disconnect()
+                delay_ms = await self._pause("postgres", error, delay_ms)
+
+    async def _connected(self) -> Writer:
+        writer = await Writer.connect(self._settings.dsn, self._settings.sink)
+        _log.info("sink_connected", sink=self._settings.sink, tables_left_alone=list(writer.unwritten))
+        return writer
+
+    async def _disconnect(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+
+    async def _pause(self, reason: str, error: Exception, delay_ms: int) -> int:
+        """Wait before another try, and return how long to wait after the next."""
+        self._metrics.retries.labels(reason).inc()
+        text = str(error).strip().split("\n")[0] or type(error).__name__
+        _log.warning(f"{reason}_unavailable", sink=self._settings.sink, reason=text, retry_ms=delay_ms)
+        try:
+            await asyncio.wait_for(self._stop.wait(), delay_ms / 1_000)
+        except TimeoutError:
+            return min(2 * delay_ms, self._settings.retry_delay_ms_max)
+        raise _Stopped
+
+
+async def _nothing(_writer: Writer) -> None:
+    """Only connect."""

@@ -1,0 +1,279 @@
+"""Writes batches of projected records to Postgres: rows and offsets in one transaction, each event once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from processors.projections.event_log import COLUMNS, LogRow
+from processors.projections.rows import Cell, Place, RowChange, fold
+from processors.projections.tables import BY_NAME, TABLES, Table
+from sinks.errors import DatabaseUnfit, OffsetsMoved
+from sinks.staging import Statements, statements
+
+CONNECT_TIMEOUT_S: Final = 10
+
+_LOG_COLUMNS: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_CREATE_LOG_STAGE: Final = "CREATE TEMP TABLE stage_event_log (LIKE event_log) ON COMMIT DELETE ROWS"
+_COPY_LOG: Final = f"COPY stage_event_log ({_LOG_COLUMNS}) FROM STDIN"
+_INSERT_LOG: Final = f"""
+    INSERT INTO event_log ({_LOG_COLUMNS})
+    SELECT {_LOG_COLUMNS} FROM stage_event_log ORDER BY topic, partition, "offset"
+    ON CONFLICT DO NOTHING
+    RETURNING topic, partition, "offset"
+"""  # noqa: S608  # names of our own columns
+_MOVE_OFFSETS: Final = """
+    UPDATE sink_offsets o
+    SET next_offset = m.next_offset
+    FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[])
+        AS m(topic, partition, expected, next_offset)
+    WHERE o.sink = %s AND o.topic = m.topic AND o.partition = m.partition AND o.next_offset = m.expected
+"""
+_FIND_OFFSETS: Final = """
+    INSERT INTO sink_offsets (sink, topic, partition, topic_id, next_offset)
+    SELECT %s, topic, partition, topic_id, 0
+    FROM unnest(%s::text[], %s::int[], %s::uuid[]) AS wanted(topic, partition, topic_id)
+    ON CONFLICT DO NOTHING
+"""
+_READ_OFFSETS: Final = "SELECT topic, partition, topic_id, next_offset FROM sink_offsets WHERE sink = %s"
+# The log's own rows, so that a conflict within one batch is seen as well as one with an earlier batch.
+_SEQUENCE_CONFLICTS: Final = """
+    SELECT e.session_id, e.sequence, count(*)
+    FROM event_log e
+    JOIN (SELECT DISTINCT session_id, sequence FROM stage_event_log
+          WHERE sequence > 0 AND session_id IS NOT NULL) s USING (session_id, sequence)
+    GROUP BY 1, 2
+    HAVING count(DISTINCT e.event_id) > 1
+"""
+_COLUMNS_OF: Final = """
+    SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '', format_type(a.atttypid, NULL)
+    FROM pg_attribute a
+    WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+Slot = tuple[str, int]
+"""Topic name and partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projected:
+    """A record on its way into Postgres."""
+
+    place: Place
+    log: LogRow | None
+    """None for a record that is put aside: only its offset counts."""
+    changes: tuple[RowChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceConflict:
+    """A session in which two events have one number: two owners decided for it at once."""
+
+    session_id: str
+    sequence: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What one batch came to."""
+
+    fresh: frozenset[tuple[str, int, int]]
+    """Topic, partition and offset of what was not logged before, under whatever place."""
+    rows: Mapping[str, int]
+    """By table, rows inserted or updated."""
+    conflicts: tuple[SequenceConflict, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a sink goes on reading."""
+
+    topic_id: UUID
+    next_offset: int
+
+
+class Writer:
+    """One connection to Postgres, set up for one sink; `connect` makes it."""
+
+    def __init__(
+        self, connection: AsyncConnection[TupleRow], sink: str, tables: Mapping[str, Statements]
+    ) -> None:
+        """Take a connection whose staging tables exist."""
+        self._connection = connection
+        self._sink = sink
+        self._statements = tables
+
+    @classmethod
+    async def connect(cls, dsn: str, sink: str) -> "Writer":
+        """Connect and set up the staging tables.
+
+        Raises:
+            DatabaseUnfit: tables are missing, or a V1 table cannot take what events say.
+            psycopg.OperationalError: the server is away.
+        """
+        connection = await AsyncConnection.connect(
+            dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name=f"cartrita-sink-{sink}"
+        )
+        try:
+            # Keeps the updated_at trigger away, and makes times mean the same in any V1 column.
+            await connection.execute("SELECT set_config('cartrita.sink', 'on', false)")
+            await connection.execute("SET TIME ZONE 'UTC'")
+            await connection.execute("SET client_min_messages = warning")
+            tables = {}
+            for table in TABLES:
+                usable = await _usable_columns(connection, table)
+                if usable is not None:
+                    tables[table.name] = statements(table, usable)
+            await _demand_log(connection)
+            for name, made in tables.items():
+                assert name in BY_NAME
+                await connection.execute(made.create.encode())
+            await connection.execute(_CREATE_LOG_STAGE)
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(connection, sink, tables)
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """Return the V1 tables that stand in another form and are left alone."""
+        return tuple(table.name for table in TABLES if table.name not in self._statements)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    async def positions(self, topic_ids: Mapping[Slot, UUID]) -> dict[Slot, Position]:
+        """Return where to go on reading these partitions; 0 for one that was never read."""
+        slots = sorted(topic_ids)
+        async with self._connection.transaction():
+            await self._connection.execute(
+                _FIND_OFFSETS,
+                [self._sink, [s[0] for s in slots], [s[1] for s in slots], [topic_ids[s] for s in slots]],
+            )
+            cursor = await self._connection.execute(_READ_OFFSETS, [self._sink])
+            rows = await cursor.fetchall()
+        found = {(row[0], row[1]): Position(topic_id=row[2], next_offset=row[3]) for row in rows}
+        return {slot: found[slot] for slot in slots}
+
+    async def write(self, records: Sequence[Projected], expected: Mapping[Slot, int]) -> Written:
+        """Write records and move the offsets past them, or do nothing.
+
+        Args:
+            records: of each partition in the order of offsets.
+            expected: by partition where the sink stands before them.
+
+        Raises:
+            OffsetsMoved: another sink has moved them.
+            psycopg.Error: the database refused; sinks.errors tells what to do.
+        """
+        async with self._connection.transaction():
+            await self._move(records, expected)
+            logged = [record for record in records if record.log is not None]
+            fresh = await self._log(logged)
+            changes = (
+                change
+                for record in logged
+                if (record.place.topic, record.place.partition, record.place.offset) in fresh
+                for change in record.changes
+            )
+            rows = await self._apply(changes)
+            conflicts = await self._conflicts() if fresh else ()
+        return Written(
+            fresh=frozenset(fresh),
+            rows=rows,
+            conflicts=conflicts,
+        )
+
+    async def _move(self, records: Sequence[Projected], expected: Mapping[Slot, int]) -> None:
+        # First of all, so that a sink that was left behind waits here and then finds that it was.
+        following: dict[Slot, int] = {}
+        for record in records:
+            following[record.place.topic, record.place.partition] = record.place.offset + 1
+        slots = sorted(following)
+        cursor = await self._connection.execute(
+            _MOVE_OFFSETS,
+            [
+                [slot[0] for slot in slots],
+                [slot[1] for slot in slots],
+                [expected[slot] for slot in slots],
+                [following[slot] for slot in slots],
+                self._sink,
+            ],
+        )
+        if cursor.rowcount != len(slots):
+            raise OffsetsMoved(f"{len(slots) - cursor.rowcount} of {len(slots)} partitions")
+
+    async def _log(self, records: Sequence[Projected]) -> set[tuple[str, int, int]]:
+        if not records:
+            return set()
+        rows = [_cells(record.log) for record in records if record.log is not None]
+        await self._copy(_COPY_LOG, rows)
+        cursor = await self._connection.execute(_INSERT_LOG)
+        return {(row[0], row[1], row[2]) for row in await cursor.fetchall()}
+
+    async def _apply(self, changes: Iterable[RowChange]) -> dict[str, int]:
+        folded = fold(changes)
+        written: dict[str, int] = {}
+        for table in TABLES:
+            made = self._statements.get(table.name)
+            rows = folded.get(table.name)
+            if made is None or not rows:
+                continue
+            await self._copy(
+                made.copy, [(key, *(row.get(name) for name in made.columns)) for key, row in rows.items()]
+            )
+            inserted = await self._connection.execute(made.insert.encode())
+            updated = await self._connection.execute(made.update.encode())
+            written[table.name] = inserted.rowcount + updated.rowcount
+        return written
+
+    async def _copy(self, statement: str, rows: Sequence[Sequence[Cell]]) -> None:
+        async with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in rows:
+                await copy.write_row(row)
+
+    async def _conflicts(self) -> tuple[SequenceConflict, ...]:
+        cursor = await self._connection.execute(_SEQUENCE_CONFLICTS)
+        return tuple(
+            SequenceConflict(session_id=str(row[0]), sequence=row[1], events=row[2])
+            for row in await cursor.fetchall()
+        )
+
+
+def _cells(row: LogRow) -> tuple[Cell, ...]:
+    """Return a log row's cells in the order of its columns, without copying what they hold."""
+    return tuple(getattr(row, name) for name in COLUMNS)
+
+
+async def _demand_log(connection: AsyncConnection[TupleRow]) -> None:
+    cursor = await connection.execute("SELECT to_regclass('event_log'), to_regclass('sink_offsets')")
+    if await cursor.fetchone() in (None, (None, None)):
+        raise DatabaseUnfit("the database has no event_log: run the migrations first (cartrita migrate)")
+
+
+async def _usable_columns(connection: AsyncConnection[TupleRow], table: Table) -> dict[str, bool] | None:
+    """Return the columns to write, and whether they may be null; None for a V1 table of another form."""
+    cursor = await connection.execute(_COLUMNS_OF, [table.name])
+    there = {row[0]: (row[1], row[2], row[3]) for row in await cursor.fetchall()}
+    known = {"id", *table.by_name}
+    if not there:
+        raise DatabaseUnfit(f"the database has no table {table.name}: run the migrations first")
+    demanded = sorted(
+        name
+        for name, (required, has_default, _) in there.items()
+        if required and not has_default and name not in known
+    )
+    fits = "id" in there and there["id"][2] == "uuid" and not demanded
+    if fits:
+        return {name: not there[name][0] for name in table.by_name if name in there}
+    if table.version_one and table.name != "sessions":
+        return None
+    raise DatabaseUnfit(
+        f"the table {table.name} needs {', '.join(demanded) or 'an id of type uuid'}, "
+        "which no event says: give it a default"
+    )

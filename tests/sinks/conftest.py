@@ -1,0 +1,64 @@
+"""One stack for all tests of this folder, and a database of its own for each."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from connectors.embedded.stack import Endpoints, Stack
+from sinks.migrator import migrate
+
+PROJECT_DIRECTORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def sink_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack of this folder's own: its tests kill servers, which no other test should notice."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=PROJECT_DIRECTORY / ".cartrita" / "artifacts")
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def endpoints(sink_stack: Stack) -> Endpoints:
+    """Where the stack is, after making sure that all of it runs."""
+    return sink_stack.start()
+
+
+@pytest.fixture
+async def empty_dsn(endpoints: Endpoints) -> AsyncIterator[str]:
+    """A database without tables."""
+    name = f"test_{uuid.uuid4().hex}"
+    async with await AsyncConnection.connect(endpoints.postgres_dsn, autocommit=True) as admin:
+        await admin.execute(f"CREATE DATABASE {name}".encode())
+    yield endpoints.postgres_dsn.rpartition("/")[0] + "/" + name
+    async with await AsyncConnection.connect(endpoints.postgres_dsn, autocommit=True) as admin:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+async def dsn(empty_dsn: str) -> str:
+    """A database with all migrations."""
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        await migrate(connection)
+    return empty_dsn
+
+
+@pytest.fixture
+async def connection(dsn: str) -> AsyncIterator[AsyncConnection[TupleRow]]:
+    """A connection to look at what was written, or to get in its way."""
+    async with await AsyncConnection.connect(dsn, autocommit=True) as one:
+        yield one
+
+
+async def rows(connection: AsyncConnection[TupleRow], query: str) -> list[TupleRow]:
+    """Return all rows of a query, which must come within bounds."""
+    cursor = await asyncio.wait_for(connection.execute(query.encode()), 10)
+    return await cursor.fetchall()
