@@ -25,6 +25,8 @@ class Embedded:
     tokens: int
     nanodollars: int
     attempts: int
+    model: str
+    """Who answered, as the server names it: vectors of one model are comparable with its own alone."""
     local: bool
     """True when the deterministic local model made them."""
 
@@ -121,5 +123,6 @@ class OpenAIEmbeddings:
             tokens=tokens,
             nanodollars=tokens * self.model.input_nanodollars,
             attempts=attempt,
-            local=is_local(answered.model, None),
+            model=answered.model or self.model.name,
+            local=is_local(answered.model or "", None),
         )

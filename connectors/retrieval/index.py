@@ -1,0 +1,115 @@
+"""The passages in Postgres, as searches and tools read them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from connectors.retrieval.ingest import vector_text
+
+DOCUMENT_CHARACTERS_MAX: Final = 2_000_000
+
+_BY_MEANING: Final = """
+SELECT document, ordinal, text, tokens, 1 - (embedding <=> %(vector)s::vector) AS cosine
+FROM document_passages
+WHERE tenant_id = %(tenant)s AND model = %(model)s
+ORDER BY embedding <=> %(vector)s::vector, document, ordinal
+LIMIT %(count)s
+"""
+# Any of the query's words is enough: a question has many that its answer lacks.
+_BY_WORDS: Final = """
+WITH asked AS (SELECT replace(plainto_tsquery('english', %(query)s)::text, '&', '|')::tsquery AS words)
+SELECT document, ordinal, text, tokens, 1 - (embedding <=> %(vector)s::vector) AS cosine
+FROM document_passages, asked
+WHERE tenant_id = %(tenant)s AND model = %(model)s AND lexemes @@ asked.words
+ORDER BY ts_rank_cd(lexemes, asked.words, 1) DESC, document, ordinal
+LIMIT %(count)s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundPassage:
+    """A passage with its likeness to a query."""
+
+    document: str
+    ordinal: int
+    text: str
+    tokens: int
+    cosine: float
+    """Of the query's vector and its own: -1 to 1."""
+
+    @property
+    def citation(self) -> str:
+        """The passage as answers cite it: name of the document, `#`, number."""
+        return f"{self.document}#{self.ordinal}"
+
+
+class PassageIndex:
+    """Reads the table document_passages; each tenant sees its own documents alone."""
+
+    def __init__(self, pool: AsyncConnectionPool[AsyncConnection]) -> None:
+        """Note the pool, which its owner opens and closes."""
+        self._pool = pool
+
+    async def candidates(
+        self, *, tenant_id: str, query: str, vector: Sequence[float], model: str, count: int
+    ) -> list[FoundPassage]:
+        """Return the `count` passages nearest in meaning and the `count` nearest in words, without repeats.
+
+        Args:
+            vector: of the query.
+            model: who made the vector; passages of another model's are not comparable, and not found.
+        """
+        given = {
+            "tenant": tenant_id,
+            "query": query.replace("\x00", " "),
+            "vector": vector_text(vector),
+            "model": model,
+            "count": count,
+        }
+        found: dict[tuple[str, int], FoundPassage] = {}
+        async with self._pool.connection() as connection:
+            for statement in (_BY_MEANING, _BY_WORDS):
+                cursor = await connection.execute(statement, given)
+                for document, ordinal, text, tokens, cosine in await cursor.fetchall():
+                    found.setdefault(
+                        (document, ordinal),
+                        FoundPassage(
+                            document=document, ordinal=ordinal, text=text, tokens=tokens, cosine=float(cosine)
+                        ),
+                    )
+        return list(found.values())
+
+    async def text_of(self, document: str, tenant_id: str) -> str | None:
+        """Return a document's passages as one text, or None when the tenant has no such document.
+
+        The name may lack the folder in front when that is clear: guide.md for docs/guide.md.
+        """
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT DISTINCT document FROM document_passages WHERE tenant_id = %s "
+                "AND (document = %s OR right(document, length(%s) + 1) = '/' || %s) ORDER BY document",
+                (tenant_id, document, document, document),
+            )
+            names = [str(row[0]) for row in await cursor.fetchall()]
+            name = document if document in names else names[0] if len(names) == 1 else None
+            if name is None:
+                return None
+            cursor = await connection.execute(
+                "SELECT text FROM document_passages WHERE tenant_id = %s AND document = %s ORDER BY ordinal",
+                (tenant_id, name),
+            )
+            text = "\n\n".join(str(row[0]) for row in await cursor.fetchall())
+        return text[:DOCUMENT_CHARACTERS_MAX]
+
+    async def count(self, tenant_id: str) -> tuple[int, int]:
+        """Return how many documents and passages the tenant has."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT count(DISTINCT document), count(*) FROM document_passages WHERE tenant_id = %s",
+                (tenant_id,),
+            )
+            row = await cursor.fetchone()
+        return (int(row[0]), int(row[1])) if row is not None else (0, 0)

@@ -1,0 +1,165 @@
+"""generate_embeddings: vectors of texts, or how alike the texts are."""
+
+import json
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from connectors.openai_embeddings import Embedded
+from schemas.configuration import EmbeddingModel, ToolSpec
+from schemas.models import ConnectorError
+from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
+
+TEXTS_MAX: Final = 16
+TEXT_CHARACTERS_MAX: Final = 30_000
+TOKENS_MAX: Final = 8_000
+"""Of all texts of a call together."""
+TIMEOUT_MS: Final = 30_000
+DECIMALS: Final = 6
+"""A vector of 1,536 numbers is then about 15 kB of JSON; more would say nothing about likeness."""
+
+
+class Embedder(Protocol):
+    """What makes vectors: connectors.openai_embeddings.OpenAIEmbeddings, or a twin of it."""
+
+    model: EmbeddingModel
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of `text` exactly."""
+        ...
+
+    def truncate(self, text: str, tokens_max: int) -> str:
+        """Return the longest beginning of `text` of at most `tokens_max` tokens."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
+        """Embed texts; raises ConnectorError."""
+        ...
+
+
+PARAMETERS: Final = {
+    "type": "object",
+    "properties": {
+        "texts": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS_MAX},
+            "minItems": 1,
+            "maxItems": TEXTS_MAX,
+            "description": "Texts to embed",
+        },
+        "output": {
+            "type": "string",
+            "enum": ["vectors", "similarities"],
+            "default": "vectors",
+            "description": "vectors of 1,536 numbers, which are thousands of tokens each to read; or "
+            "similarities: the cosine of each pair of texts",
+        },
+    },
+    "required": ["texts"],
+    "additionalProperties": False,
+}
+_NUMBERS: Final = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
+RESULT: Final = {
+    "type": "object",
+    "properties": {
+        "embeddings": _NUMBERS,
+        "similarities": _NUMBERS,
+        "dimensions": {"type": "integer", "minimum": 1},
+        "model_used": {"type": "string"},
+        "token_count": {"type": "integer", "minimum": 0},
+        "local": {"type": "boolean"},
+    },
+    "required": ["dimensions", "model_used", "token_count", "local"],
+    "oneOf": [{"required": ["embeddings"]}, {"required": ["similarities"]}],
+    "additionalProperties": False,
+}
+
+
+class GenerateEmbeddings:
+    """Embeds texts with the configured model at its configured number of dimensions."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        """Note what makes the vectors."""
+        self._embedder = embedder
+        self._spec = ToolSpec(
+            name="generate_embeddings",
+            version="1.0.0",
+            description="Generate vector embeddings for texts, or compare texts by them.",
+            category="ml",
+            safety_level="safe",
+            complexity_score=2,
+            resource_intensity="light",
+            parameters_json=json.dumps(PARAMETERS),
+            result_schema_json=json.dumps(RESULT),
+            idempotent=True,
+            tokens_max=TOKENS_MAX,
+            tokens_min=16,
+            nanodollars_per_token=embedder.model.input_nanodollars,
+            timeout_ms=TIMEOUT_MS,
+        )
+
+    @property
+    def spec(self) -> ToolSpec:
+        """Describe the tool."""
+        return self._spec
+
+    async def run(self, arguments: Arguments, context: ToolContext) -> ToolResult:
+        """Embed the texts.
+
+        Raises:
+            ToolError: execution_error when they are more than the reservation covers, or the model failed.
+        """
+        listed = arguments["texts"]
+        assert isinstance(listed, list)  # the schema says so
+        texts = [str(text) for text in listed]
+        embedded = await embed_within(self._embedder, texts, context, TIMEOUT_MS)
+        result: dict[str, object] = {
+            "dimensions": self._embedder.model.dimensions,
+            "model_used": self._embedder.model.name,
+            "token_count": embedded.tokens,
+            "local": embedded.local,
+        }
+        if arguments.get("output") == "similarities":
+            result["similarities"] = [
+                [round(cosine(left, right), DECIMALS) for right in embedded.vectors]
+                for left in embedded.vectors
+            ]
+        else:
+            result["embeddings"] = [[round(number, DECIMALS) for number in v] for v in embedded.vectors]
+        return ToolResult(result=result, used_tokens=embedded.tokens, cost_nanodollars=embedded.nanodollars)
+
+
+async def embed_within(
+    embedder: Embedder, texts: Sequence[str], context: ToolContext, timeout_ms: int
+) -> Embedded:
+    """Embed texts if the call's reservation covers them.
+
+    Raises:
+        ToolError: execution_error: it does not, or the model failed.
+    """
+    tokens = sum(embedder.count_tokens(text) for text in texts)
+    nanodollars = tokens * embedder.model.input_nanodollars
+    if tokens > context.tokens_max or nanodollars > context.nanodollars_max:
+        raise ToolError(
+            "execution_error",
+            f"the texts have {tokens} tokens for {nanodollars} nanodollars; reserved are "
+            f"{context.tokens_max} tokens and {context.nanodollars_max} nanodollars",
+        )
+    try:
+        return await embedder.embed(texts, call_id=context.call_id, timeout_ms=timeout_ms)
+    except ConnectorError as error:
+        raise tool_error_of(error) from error
+
+
+def tool_error_of(error: ConnectorError) -> ToolError:
+    """Return what a model's failure means for the tool that asked it."""
+    return ToolError(
+        "timeout" if error.kind == "timeout" else "execution_error",
+        f"{error.kind}: {error}",
+        retryable=error.retryable,
+        maybe_billed=error.maybe_billed,
+    )
+
+
+def cosine(left: Sequence[float], right: Sequence[float]) -> float:
+    """Return the cosine of two unit vectors, kept within -1 and 1 against rounding."""
+    return max(-1.0, min(1.0, sum(a * b for a, b in zip(left, right, strict=True))))
