@@ -131,18 +131,25 @@ def _can_run(probed: Probe) -> bool:
     )
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  a command prints
+
+
 def main() -> None:
     """Print the report; the exit code is 0 if the machine is healthy, else 1."""
     parser = argparse.ArgumentParser(prog="python -m connectors.sandbox.doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the whole report as JSON")
-    parser.add_argument("--tier", action="append", choices=[tier.value for tier in TIERS], help="only this tier")
+    parser.add_argument(
+        "--tier", action="append", choices=[tier.value for tier in TIERS], help="only this tier"
+    )
+    parser.add_argument("--parallel", type=int, default=2, help="runs at a time")
     parser.add_argument("--state", type=Path, help="where the compiled guest is kept between calls")
     options = parser.parse_args()
     tiers = [Tier(name) for name in options.tier] if options.tier else TIERS
     with tempfile.TemporaryDirectory(prefix="cartrita-doctor-") as name:
         Path(name).chmod(0o711)
         config = SandboxConfig(state_path=options.state or Path(name) / "state")
-        report = run_doctor(config, tiers, lambda text: print(text, file=sys.stderr))  # noqa: T201  a command
+        report = run_doctor(config, tiers, _say, options.parallel)
     text = json.dumps(dataclasses.asdict(report), indent=2) if options.json else render(report)
     print(text)  # noqa: T201  a command prints
     raise SystemExit(0 if report.healthy else 1)

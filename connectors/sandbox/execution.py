@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class Executor:
             value_kind=ValueKind.NONE if frame is None else frame.value_kind,
             error=None if frame is None else frame.error,
             exit_code=seen.exit_code if frame is None else frame.exit_code,
+            signal_name=_signal_name(seen.signal),
             artefacts=artefacts,
             artefacts_refused=refused,
             limit_hit=limit,
@@ -184,6 +186,15 @@ def _status(seen: Observation, frame: Frame | None) -> Status:
     if frame is None:
         return Status.CRASHED
     return Status.COMPLETED if frame.exit_code == 0 and frame.error is None else Status.FAILED
+
+
+def _signal_name(number: int | None) -> str | None:
+    if number is None:
+        return None
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _limit_reported(frame: Frame | None) -> Limit | None:

@@ -24,14 +24,16 @@ class Interpreter:
     """The standard library's directory: its names may be listed, its entries are in `read_paths`."""
     read_paths: tuple[str, ...]
     """Everything that running code may read: shared libraries, and the library's entries one by one, so that
-    site-packages stays out. The executable is not among them."""
+    site-packages stays out."""
+    start_paths: tuple[str, ...]
+    """What only starting needs: the executable, and libpython if there is one."""
 
     @property
     def bind_paths(self) -> tuple[str, ...]:
         """The same, for mounts: the library as a whole, whose hidden directories get covered."""
         inside = self.library_path + "/"
         outside = (path for path in self.read_paths if not path.startswith(inside))
-        return (self.executable, *outside, self.library_path)
+        return (*self.start_paths, *outside, self.library_path)
 
     @property
     def hidden_paths(self) -> tuple[str, ...]:
@@ -56,7 +58,8 @@ def find_interpreter() -> Interpreter:
     return Interpreter(
         executable=executable,
         library_path=library,
-        read_paths=(*shared, *system, *entries),
+        read_paths=(*system, *entries),
+        start_paths=(executable, *shared),
     )
 
 

@@ -213,7 +213,9 @@ def _parents(paths: Iterable[str]) -> list[str]:
     """Return the directories above `paths`, without those that come with one of them."""
     whole = {path.rstrip("/") for path in paths}
     parents = {str(parent) for path in whole for parent in Path(path).parents if str(parent) != "/"}
-    inside = {parent for parent in parents if any(parent == path or parent.startswith(path + "/") for path in whole)}
+    inside = {
+        parent for parent in parents if any(parent == path or parent.startswith(path + "/") for path in whole)
+    }
     return sorted(parents - inside, key=_depth)
 
 

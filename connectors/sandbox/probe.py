@@ -1,7 +1,7 @@
 """The canary attack: what decides at the start whether a tier holds on this machine.
 
-Versions and feature flags lie (a kernel may claim an ability it lacks, a container may hide one), so each tier is
-attacked for real, against bait that nothing but the sandbox protects, and the host is asked what it saw.
+Versions and feature flags lie (a kernel may claim an ability it lacks, a container may hide one), so each tier
+is attacked for real, against bait that nothing but the sandbox protects, and the host is asked what it saw.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def probe(executor: Executor, tier: Tier) -> Probe:
         canary_id = hashlib.sha256(f"{tier} {bait.token}".encode()).hexdigest()[:16]
     passed = [outcome for outcome in outcomes if not outcome.stopped]
     if passed:
-        reason = f"{len(passed)} of {len(CANARY)} canary attacks passed, the first: {passed[0].name}: {passed[0].detail}"
+        first = f"{passed[0].name}: {passed[0].detail}"
+        reason = f"{len(passed)} of {len(CANARY)} canary attacks got through, the first {first}"
     else:
         reason = f"withstood {len(CANARY)} canary attacks"
     return Probe(tier=tier, holds=not passed, reason=reason, canary_id=canary_id, outcomes=outcomes)

@@ -61,5 +61,5 @@ def is_relative_name(name: str) -> bool:
         name.isprintable()
         and size <= NAME_BYTES_MAX
         and len(parts) <= 8
-        and all(part not in ("", ".", "..") for part in parts)
+        and all(part not in ("", ".", "..") and part == part.strip() for part in parts)
     )

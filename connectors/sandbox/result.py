@@ -106,6 +106,8 @@ class ExecutionResult:
     error: ExecutionError | None
     exit_code: int | None
     """What the code left with; None if it was killed."""
+    signal_name: str | None
+    """The signal that ended the process, such as "SIGSEGV"; None if it ended by itself."""
     artefacts: tuple[Artefact, ...]
     artefacts_refused: tuple[ArtefactRefused, ...]
     limit_hit: Limit | None

@@ -41,6 +41,8 @@ class SandboxConfig:
     limits: Limits = field(default_factory=Limits)
     approved: tuple[ApprovedPackage, ...] = (NUMPY,)
     concurrency_max: int = 8
+    bubblewrap_path: Path | None = None
+    """None takes the one of the wheel, or else the system's."""
     user_id_first: int = 64_001
     """Runs of a root parent get the numbers from here on, one each."""
 
@@ -48,7 +50,9 @@ class SandboxConfig:
 class Sandbox:
     """Runs foreign code in the tier that was found at the start, and in no other."""
 
-    def __init__(self, config: SandboxConfig, executor: Executor, tier: Tier, probes: tuple[Probe, ...]) -> None:
+    def __init__(
+        self, config: SandboxConfig, executor: Executor, tier: Tier, probes: tuple[Probe, ...]
+    ) -> None:
         """Use `Sandbox.open` instead, which probes the machine."""
         self._config = config
         self._executor = executor
@@ -88,12 +92,15 @@ class Sandbox:
         queue: asyncio.Queue[OutputChunk | None] = asyncio.Queue()
         cancel = threading.Event()
 
+        def pass_on(chunk: OutputChunk) -> None:
+            loop.call_soon_threadsafe(queue.put_nowait, chunk)
+
         def execute() -> ExecutionResult:
             try:
                 return self._executor.execute(
                     self.tier,
                     request,
-                    lambda chunk: loop.call_soon_threadsafe(queue.put_nowait, chunk),
+                    pass_on,
                     cancel,
                     self.probes[-1].canary_id,
                 )
@@ -120,7 +127,9 @@ class Sandbox:
 
     def _require_tier(self) -> None:
         if self.tier is Tier.REFUSE:
-            reasons = "; ".join(f"{tried.tier}: {tried.reason}" for tried in self.probes) or "by configuration"
+            reasons = (
+                "; ".join(f"{tried.tier}: {tried.reason}" for tried in self.probes) or "by configuration"
+            )
             raise SandboxUnavailable(f"sandbox_unavailable (demand {self._config.demand}): {reasons}")
 
 
@@ -147,7 +156,7 @@ def open_executor(config: SandboxConfig) -> Executor:
     return Executor(
         host=Host(
             interpreter=find_interpreter(),
-            bubblewrap=find_bubblewrap(),
+            bubblewrap=str(config.bubblewrap_path) if config.bubblewrap_path else find_bubblewrap(),
             limits=config.limits,
         ),
         approved=config.approved,

@@ -58,7 +58,7 @@ class MemoryScratch:
         """Descriptor of the working directory."""
         return self._work
 
-    def usage(self, process_id: int, inodes_max: int) -> Usage:  # noqa: ARG002  the file system counts by itself
+    def usage(self, process_id: int, inodes_max: int) -> Usage:
         """Return what is in use, deleted but open files included."""
         now = self._now()
         return Usage(

@@ -75,7 +75,7 @@ def prepare_wasm(cache: Path, on_progress: Callable[[str], None]) -> WasmRuntime
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = cache.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise SandboxUnavailable(f"tier wasm: others may write to {cache}, so its machine code can't be trusted")
+        raise SandboxUnavailable(f"tier wasm: others may write to {cache}, so its code can't be trusted")
     compiled = cache / f"python-{SHA256[:16]}-wasmtime-{version}.compiled"
     if not compiled.exists():
         on_progress("compiling CPython for WebAssembly, once for this machine (a few seconds)")
@@ -103,7 +103,18 @@ def _guest_file() -> Path:
 def _compile(engine_path: str, source: Path, target: Path) -> None:
     unfinished = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     host = module_source("connectors.sandbox.child.wasm")
-    command = [sys.executable, "-I", "-S", "-B", "-c", _COMPILE, engine_path, host, str(source), str(unfinished)]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-B",
+        "-c",
+        _COMPILE,
+        engine_path,
+        host,
+        str(source),
+        str(unfinished),
+    ]
     try:
         finished = subprocess.run(command, env={}, capture_output=True, timeout=COMPILE_S_MAX, check=False)
         if finished.returncode != 0:

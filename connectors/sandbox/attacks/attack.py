@@ -41,7 +41,7 @@ class ExhaustionAttack:
     expected: frozenset[Limit | Status]
     limits: Limits = field(
         default_factory=lambda: Limits(
-            cpu_ms=2_000,
+            cpu_ms=1_000,
             memory_bytes=256 * MIB,
             output_bytes=64 * 1024,
             disk_bytes=8 * MIB,
@@ -50,7 +50,7 @@ class ExhaustionAttack:
             artefacts_bytes=1 * MIB,
         )
     )
-    timeout_ms: int = 2_500
+    timeout_ms: int = 1_500
 
 
 Judge = Callable[[ExecutionResult], str | None]

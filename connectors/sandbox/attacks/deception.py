@@ -81,13 +81,17 @@ def _strings(value: JsonValue) -> list[str]:
     return []
 
 
-_INVISIBLE = r"""'VISIBLE\x1b[2J\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07\x9b31m\u202e\u2066\u200b\u200d\ufeff\u00ad' \
-    '\U000e0041\U000e0042\ue000\u2028\x00\x08\x7f\r\x85\ud800'"""
+_INVISIBLE = (
+    r"'VISIBLE\x1b[2J\x1b]0;title\x07\x1b]52;c;ZXZpbA==\x07\x9b31m\u202e\u2066\u200b\u200d\ufeff\u00ad"
+    r"\U000e0041\U000e0042\ue000\u2028\x00\x08\x7f\r\x85\ud800'"
+)
 
 _NASTY_NAMES = """
 import os
 open("honest.txt", "w").write("x")
-for name in (b"new\\nline", b"esc\\x1b[2J", b"\\xff\\xfe", "bidi\\u202e.txt".encode(), b"tag\\xf3\\xa0\\x81\\x81", b" "):
+names = [b"new\\nline", b"esc\\x1b[2J", b"\\xff\\xfe", b" "]
+names += ["bidi\\u202e.txt".encode(), "tag\\U000e0041".encode(), "wide\\u3000 ".encode()]
+for name in names:
     try:
         open(name, "w").write("x")
     except (OSError, ValueError):
@@ -147,20 +151,22 @@ ATTACKS: tuple[ResultAttack, ...] = (
     ),
     ResultAttack(
         name="result_with_nan",
-        code=_forge("b'{\"value\": NaN, \"value_kind\": \"json\", \"error\": null, \"exit_code\": 0}'", "os._exit(0)"),
+        code=_forge(
+            'b\'{"value": NaN, "value_kind": "json", "error": null, "exit_code": 0}\'', "os._exit(0)"
+        ),
         judge=_no_result,
     ),
     ResultAttack(
         name="result_with_infinity",
         code=_forge(
-            "b'{\"value\": 1e999, \"value_kind\": \"json\", \"error\": null, \"exit_code\": 0}'", "os._exit(0)"
+            'b\'{"value": 1e999, "value_kind": "json", "error": null, "exit_code": 0}\'', "os._exit(0)"
         ),
         judge=_no_result,
     ),
     ResultAttack(
         name="result_with_giant_integer",
         code=_forge(
-            "b'{\"value\": ' + b'9' * 5000 + b', \"value_kind\": \"json\", \"error\": null, \"exit_code\": 0}'",
+            'b\'{"value": \' + b\'9\' * 5000 + b\', "value_kind": "json", "error": null, "exit_code": 0}\'',
             "os._exit(0)",
         ),
         judge=_no_result,
@@ -168,8 +174,8 @@ ATTACKS: tuple[ResultAttack, ...] = (
     ResultAttack(
         name="result_nested_deeply",
         code=_forge(
-            "b'{\"value\": ' + b'[' * 20000 + b']' * 20000 + b', \"value_kind\": \"json\", \"error\": null,"
-            " \"exit_code\": 0}'",
+            'b\'{"value": \' + b\'[\' * 20000 + b\']\' * 20000 + b\', "value_kind": "json", "error": null,'
+            ' "exit_code": 0}\'',
             "os._exit(0)",
         ),
         judge=_no_result,
@@ -193,7 +199,7 @@ ATTACKS: tuple[ResultAttack, ...] = (
     ),
     ResultAttack(
         name="close_all_descriptors",
-        code="import os\nfor d in range(1024):\n    try:\n        os.close(d)\n    except OSError:\n        pass",
+        code="import os\nfor d in range(1024):\n    try: os.close(d)\n    except OSError: pass",
         judge=_no_result,
     ),
     ResultAttack(
@@ -202,8 +208,12 @@ ATTACKS: tuple[ResultAttack, ...] = (
         "try:\n    threading.Thread(target=late).start()\nexcept RuntimeError:\n    pass\n'VALUE'",
         judge=_measured_by_parent,
     ),
-    ResultAttack(name="print_invisible", code=f"import sys\nprint({_INVISIBLE}.encode('utf-8', 'replace').decode())\n"
-    f"sys.stdout.buffer.write({_INVISIBLE}.encode('utf-8', 'surrogatepass'))", judge=_no_invisible),
+    ResultAttack(
+        name="print_invisible",
+        code=f"import sys\nprint({_INVISIBLE}.encode('utf-8', 'replace').decode())\n"
+        f"sys.stdout.buffer.write({_INVISIBLE}.encode('utf-8', 'surrogatepass'))",
+        judge=_no_invisible,
+    ),
     ResultAttack(name="return_invisible", code=f"{{'VISIBLE': [{_INVISIBLE}[:-1]]}}", judge=_no_invisible),
     ResultAttack(name="return_surrogates", code=f"{_INVISIBLE}", judge=_no_invisible),
     ResultAttack(name="raise_invisible", code=f"raise ValueError({_INVISIBLE})", judge=_no_invisible),

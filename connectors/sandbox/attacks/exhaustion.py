@@ -6,12 +6,14 @@ from connectors.sandbox.attacks.attack import ExhaustionAttack
 from connectors.sandbox.limits import Limit
 from connectors.sandbox.result import Status
 
-_FAILED = frozenset({Status.FAILED})
-_TIME = frozenset({Limit.CPU, Limit.WALL_CLOCK})
-_MEMORY = frozenset({Limit.MEMORY, Status.CRASHED, Status.FAILED})
-_DISK = frozenset({Limit.DISK, Status.FAILED})
+_Expected = frozenset[Limit | Status]
+
+_FAILED: _Expected = frozenset({Status.FAILED})
+_TIME: _Expected = frozenset({Limit.CPU, Limit.WALL_CLOCK})
+_MEMORY: _Expected = frozenset({Limit.MEMORY, Status.CRASHED, Status.FAILED})
+_DISK: _Expected = frozenset({Limit.DISK, Status.FAILED})
 # What a tier can't even start (threads, processes, signals in WebAssembly) fails there as an exception.
-_THREADS = frozenset({Limit.THREADS, Limit.MEMORY, Status.FAILED})
+_THREADS: _Expected = frozenset({Limit.THREADS, Limit.MEMORY, Status.FAILED})
 
 _IGNORE_SIGNALS = """
 import signal
@@ -50,6 +52,14 @@ def spin():
 for _ in range(8):
     threading.Thread(target=spin, daemon=True).start()
 spin()
+"""
+
+_THREAD_GOES_ON = """
+import threading
+def spin():
+    while True:
+        pass
+threading.Thread(target=spin).start()
 """
 
 _ZIP_BOMB = """
@@ -117,7 +127,7 @@ for index in range(1000):
     maps.append(found)
 """
 
-_CODES: dict[str, tuple[str, frozenset[Limit | Status]]] = {
+_CODES: dict[str, tuple[str, _Expected]] = {
     "loop_forever": ("while True:\n    pass", _TIME),
     "loop_ignoring_signals": (_IGNORE_SIGNALS, _TIME),
     "loop_catching_everything": (_IGNORE_INTERRUPTS, _TIME),
@@ -166,8 +176,7 @@ _CODES: dict[str, tuple[str, frozenset[Limit | Status]]] = {
     "zip_bomb": (_ZIP_BOMB, _DISK),
     "socket_buffers": (_SOCKET_BUFFERS, _FAILED | _TIME),
     "fill_temporary_directory": (
-        "import tempfile\nwhile True:\n"
-        "    f = tempfile.NamedTemporaryFile(delete=False)\n    f.write(bytes(1_000_000))",
+        "import tempfile as t\nwhile True:\n    t.NamedTemporaryFile(delete=False).write(bytes(10**6))",
         frozenset({Limit.DISK, Limit.INODES, Status.FAILED}),
     ),
     "exception_whose_text_loops": (
@@ -178,11 +187,7 @@ _CODES: dict[str, tuple[str, frozenset[Limit | Status]]] = {
         "class V:\n    def __repr__(self):\n        while True:\n            pass\nV()",
         _TIME,
     ),
-    "exit_handler_loops": (
-        "import atexit, threading\ndef spin():\n    while True:\n        pass\n"
-        "atexit.register(spin)\nthreading.Thread(target=spin).start()",
-        _TIME | _FAILED,
-    ),
+    "thread_that_never_ends": (_THREAD_GOES_ON, _TIME | _FAILED),
 }
 
 ATTACKS: tuple[ExhaustionAttack, ...] = tuple(

@@ -4,15 +4,18 @@ None of these is stopped by the sandbox, and none has to be: the border is the p
 to do what the border must refuse.
 """
 
+# Every attack takes the target, whether it aims at it or not, and doing the unsafe thing is the purpose.
+# ruff: noqa: ARG001, S301
+
 from __future__ import annotations
 
 from connectors.sandbox.attacks.attack import IsolationAttack, Target, isolation
 
 
 def read_through_subclasses(target: Target) -> str | None:
-    for kind in ().__class__.__base__.__subclasses__():
+    for kind in object.__subclasses__():
         if kind.__name__ == "FileLoader":
-            data = kind("x", str(target["secret"])).get_data(str(target["secret"]))
+            data = kind("x", str(target["secret"])).get_data(str(target["secret"]))  # type: ignore[call-arg,attr-defined]  # found by name
             return f"read {len(data)} bytes of the host's secret through a loader"
     return None
 
@@ -102,8 +105,16 @@ def read_through_zip_import(target: Target) -> str | None:
 
 
 ATTACKS: tuple[IsolationAttack, ...] = (
-    *isolation("python", read_through_subclasses, rewrite_code_object, bypass_audit_hooks, succeeds_outside=True),
+    *isolation(
+        "python", read_through_subclasses, rewrite_code_object, bypass_audit_hooks, succeeds_outside=True
+    ),
     *isolation("python", read_by_raw_call, canary=True, succeeds_outside=True),
     *isolation("python", read_through_import_hook, read_through_pickle, succeeds_outside=True),
-    *isolation("python", walk_frames_to_channel, search_memory_for_channel, search_modules_for_project, read_through_zip_import),
+    *isolation(
+        "python",
+        walk_frames_to_channel,
+        search_memory_for_channel,
+        search_modules_for_project,
+        read_through_zip_import,
+    ),
 )

@@ -1,5 +1,8 @@
 """Attacks that send or receive anything: by IP, by socket files, by name, by stranger families."""
 
+# Every attack takes the target, whether it aims at it or not, and doing the unsafe thing is the purpose.
+# ruff: noqa: ARG001
+
 from __future__ import annotations
 
 from connectors.sandbox.attacks.attack import IsolationAttack, Target, isolation, source_of

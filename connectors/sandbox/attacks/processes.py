@@ -1,5 +1,8 @@
 """Attacks on other processes, and attempts to become or start one."""
 
+# Every attack takes the target, whether it aims at it or not, and doing the unsafe thing is the purpose.
+# ruff: noqa: ARG001, S103, S606
+
 from __future__ import annotations
 
 from connectors.sandbox.attacks.attack import IsolationAttack, Target, isolation
@@ -233,7 +236,9 @@ def lift_own_limits(target: Target) -> str | None:
 
 
 ATTACKS: tuple[IsolationAttack, ...] = (
-    *isolation("process", signal_parent, end_other_process, signal_everyone, canary=True, succeeds_outside=True),
+    *isolation(
+        "process", signal_parent, end_other_process, signal_everyone, canary=True, succeeds_outside=True
+    ),
     *isolation("process", signal_by_file_owner, start_process, canary=True, succeeds_outside=True),
     *isolation("process", renice_other_process, pin_other_process, canary=True, succeeds_outside=True),
     *isolation("process", limit_other_process, trace_itself, canary=True),

@@ -1,5 +1,8 @@
 """Attacks that read what is not theirs: files, other processes, inherited descriptors, the environment."""
 
+# Every attack takes the target, whether it aims at it or not, and doing the unsafe thing is the purpose.
+# ruff: noqa: ARG001
+
 from __future__ import annotations
 
 from connectors.sandbox.attacks.attack import IsolationAttack, Target, isolation, source_of
@@ -110,8 +113,8 @@ def enter_root_of_parent(target: Target) -> str | None:
     import os
 
     found = []
-    for process in (target["parent"], target["victim"], 1, "self"):
-        for name in ("root", "cwd", "fd"):
+    for process in (target["parent"], target["victim"], 1):
+        for name in ("root", "cwd", "fd", "task", "map_files"):
             try:
                 found.append((process, name, os.listdir(f"/proc/{process}/{name}")[:3]))
             except OSError:
@@ -175,7 +178,9 @@ _DIRECTORIES = (
 
 
 def _named(path: str) -> str:
-    return path.strip("/.").replace("/", "_").replace(".", "_") or "root"
+    """Return a name for a path, such as etc_passwd, or up_up_env for "../../.env"."""
+    words = path.replace("../", "up_").lstrip("/").replace("/.", "/").lstrip(".")
+    return words.replace("/", "_").replace(".", "_") or "top"
 
 
 ATTACKS: tuple[IsolationAttack, ...] = (
@@ -183,7 +188,12 @@ ATTACKS: tuple[IsolationAttack, ...] = (
     *isolation("read", read_secret_through_link, canary=True, succeeds_outside=True),
     *isolation("read", read_secret_through_dirfd_walk, succeeds_outside=True),
     *isolation(
-        "read", read_environment, find_inherited_descriptors, read_memory_of_parent, read_link_of_parent, canary=True
+        "read",
+        read_environment,
+        find_inherited_descriptors,
+        read_memory_of_parent,
+        read_link_of_parent,
+        canary=True,
     ),
     *isolation(
         "read",

@@ -48,7 +48,9 @@ def outcome(first: ExecutionResult, second: ExecutionResult) -> Outcome:
     """Return whether anything came over from the first run to the second."""
     name, group = "leave_for_the_next_run", "succession"
     if not first.value:
-        return Outcome(name=name, group=group, stopped=False, detail=f"nothing could be planted: {first.error}")
+        return Outcome(
+            name=name, group=group, stopped=False, detail=f"nothing could be planted: {first.error}"
+        )
     if second.value == []:
         return Outcome(name=name, group=group, stopped=True, detail="the next run found nothing")
     return Outcome(name=name, group=group, stopped=False, detail=f"found {second.value!r} {second.error}")

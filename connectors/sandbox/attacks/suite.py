@@ -115,9 +115,14 @@ def run_deception(executor: Executor, tier: Tier, attack: ResultAttack) -> Outco
     achieved = attack.judge(result)
     if achieved is None and result.error is not None and result.error.type in ("SyntaxError", "NameError"):
         achieved = f"the attack itself broke: {result.error.message}"
-    ended = f"{result.status}" + ("" if result.status is Status.COMPLETED else f" ({result.limit_hit or '-'})")
+    ended = f"{result.status}" + (
+        "" if result.status is Status.COMPLETED else f" ({result.limit_hit or '-'})"
+    )
     return Outcome(
-        name=attack.name, group="deception", stopped=achieved is None, detail=ended if achieved is None else achieved
+        name=attack.name,
+        group="deception",
+        stopped=achieved is None,
+        detail=ended if achieved is None else achieved,
     )
 
 
