@@ -54,7 +54,7 @@ def turn_call_failed(
     retry: Callable[[Transition], None],
     give_up: Callable[[Transition, ModelCallFailed], None],
 ) -> None:
-    """Handle the failure of the planner's, critic's or synthesizer's call: try again, now or later, or not."""
+    """Handle the failure of one of the turn's own calls: try it again, now or later, or give up."""
     turn = transition.turn
     limits = transition.configuration.limits
     if outcome.kind == "prompt_too_long" and outcome.prompt_tokens_counted > turn.prompt_tokens_min:

@@ -76,8 +76,9 @@ def price(model: ChatModel, input_tokens: int, output_tokens: int) -> int:
 def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Limits) -> Admission | Refusal:
     """Choose a model and the length of its answer, so that the reservation fits.
 
-    The preferred model is that of the wished tier. Where little is left, or it does not fit, the dearest
-    model that costs less and fits is taken; and as the last resort the answer is shortened.
+    The preferred model is that of the wished tier. Where it does not fit what is left, or may not cost so
+    much while little is left, the cheapest model is taken: by price, since the names of tiers say nothing
+    of it. As the last resort the answer is shortened.
     """
     preferred = next((model for model in models if model.tier == wish.tier), models[0])
     tokens_left = wish.tokens_left
@@ -94,22 +95,12 @@ def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Lim
             needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
         )
     cap = min(wish.nanodollars_left, _call_cap(budget, wish.nanodollars_left, limits))
-    dearest = price(preferred, wish.input_tokens, output)
-    affordable = [
-        model
-        for model in models
-        if model.context_tokens >= wish.input_tokens + output
-        and price(model, wish.input_tokens, output) <= min(cap, dearest)
-    ]
-    if affordable:
-        # Preferred first: two models of one price are no reason to change.
-        chosen = max(
-            affordable, key=lambda model: (price(model, wish.input_tokens, output), model is preferred)
-        )
+    fits = preferred.context_tokens >= wish.input_tokens + output
+    if fits and price(preferred, wish.input_tokens, output) <= cap:
         return Admission(
-            model=chosen, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
+            model=preferred, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
         )
-    return _shortened(wish, output, output_min, preferred, models)
+    return _cheapest(wish, output, output_min, preferred, models)
 
 
 def _call_cap(budget: Budget, nanodollars_left: int, limits: Limits) -> int:
@@ -122,10 +113,10 @@ def _call_cap(budget: Budget, nanodollars_left: int, limits: Limits) -> int:
     return int(nanodollars_left * tightest.call_share_max)
 
 
-def _shortened(
+def _cheapest(
     wish: Wish, output: int, output_min: int, preferred: ChatModel, models: tuple[ChatModel, ...]
 ) -> Admission | Refusal:
-    """Find the longest useful answer that the cheapest model can give for what is left."""
+    """Take the cheapest model, and shorten its answer as far as money asks for it."""
     fitting = [model for model in models if model.context_tokens >= wish.input_tokens + output_min]
     if not fitting:
         return Refusal(scope="session", needed_tokens=wish.input_tokens + output_min, needed_nanodollars=0)

@@ -57,9 +57,9 @@ def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
     call_id = transition.new_id("model-call")
     left = task_tokens_left(transition, wish.task_id) - admission.tokens
     reserve_model_call(transition, call_id, wish.task_id, admission, left)
-    transition.emit(
-        _requested(transition, prompt, admission, call_id, wish.task_id), evidence_of(prompt.messages)
-    )
+    requested = _requested(transition, prompt, admission, call_id, wish.task_id)
+    begun = (prompt.task.started_event_id,) if prompt.task else ()
+    transition.emit(requested, (*begun, *evidence_of(prompt.messages)))
     transition.turn = replace(transition.turn, calls=turn.calls + 1)
     return call_id
 

@@ -29,7 +29,7 @@ def begin(transition: Transition, accepted_event_id: str) -> None:
         created.add(task.key)
         parent_id = ids[task.parent_key] if task.parent_key else turn.root_task_id
         budget_tokens = max(1, min(bound, transition.budget.tokens_granted))
-        transition.emit(
+        created_event_id = transition.emit(
             TaskCreated(
                 task_id=ids[task.key],
                 parent_id=parent_id,
@@ -56,6 +56,7 @@ def begin(transition: Transition, accepted_event_id: str) -> None:
                 budget_tokens=budget_tokens,
                 prerequisites=before[task.key],
                 relations=tuple(f"{edge.relation}:{edge.other_key}" for edge in task.edges),
+                created_event_id=created_event_id,
                 progress_at_ms=transition.now_ms,
             )
         )
@@ -162,11 +163,13 @@ def _start_one(transition: Transition) -> bool:
         for prerequisite in task.prerequisites
         if (ended := tasks[prerequisite.task_id].ended_event_id) is not None
     )
-    transition.emit(TaskStarted(task_id=task.task_id, attempt=1), evidence)
+    started = TaskStarted(task_id=task.task_id, attempt=1)
+    started_event_id = transition.emit(started, (task.created_event_id, *evidence))
     task = replace(
         task,
         status=TaskStatus.RUNNING,
         attempt=1,
+        started_event_id=started_event_id,
         started_at_ms=transition.now_ms,
         progress_at_ms=transition.now_ms,
     )

@@ -91,7 +91,7 @@ def _apply(transition: Transition) -> None:
         case LeaseRefused():
             opening.lease_refused(transition, body)
         case _:
-            # Facts that are not addressed to sessions, and any that a newer program may send: no concern here.
+            # Facts that are not addressed to sessions are no concern here.
             return
 
 
@@ -163,24 +163,21 @@ def _outcome(transition: Transition, body: Outcome) -> None:
 
 
 def _turn_call(transition: Transition, body: ModelCallCompleted | ModelCallFailed) -> None:
-    completed = isinstance(body, ModelCallCompleted)
-    match transition.turn.phase:
-        case Phase.PLAN:
-            planning.plan_completed(transition, body) if completed else planning.plan_failed(transition, body)
-        case Phase.CRITIQUE:
-            if completed:
-                planning.critique_completed(transition, body)
-            else:
-                planning.critique_failed(transition, body)
-        case Phase.EXECUTE:
-            return
-        case Phase.SYNTHESIZE:
-            if completed:
-                synthesis.synthesis_completed(transition, body)
-            else:
-                synthesis.synthesis_failed(transition, body)
-        case _ as never:
-            assert_never(never)
+    match transition.turn.phase, body:
+        case Phase.PLAN, ModelCallCompleted():
+            planning.plan_completed(transition, body)
+        case Phase.PLAN, ModelCallFailed():
+            planning.plan_failed(transition, body)
+        case Phase.CRITIQUE, ModelCallCompleted():
+            planning.critique_completed(transition, body)
+        case Phase.CRITIQUE, ModelCallFailed():
+            planning.critique_failed(transition, body)
+        case Phase.SYNTHESIZE, ModelCallCompleted():
+            synthesis.synthesis_completed(transition, body)
+        case Phase.SYNTHESIZE, ModelCallFailed():
+            synthesis.synthesis_failed(transition, body)
+        case _:
+            raise AssertionError("a turn that executes has no call of its own")
 
 
 def _due(transition: Transition) -> None:

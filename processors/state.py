@@ -115,6 +115,8 @@ class ToolCallPending:
     proposed: ToolCallProposed
     call_id: str
     status: ToolCallStatus
+    decided_event_id: str = ""
+    """Of the policy decision."""
     due_at_ms: int = 0
     """When a throttled call goes on, or an escalated one expires."""
     answer: PromptMessage | None = None
@@ -170,6 +172,9 @@ class Task:
     tools_called: Mapping[str, int] = field(default_factory=dict)
     retrievals: tuple[RetrievalPending, ...] = ()
     result: RecordReference | None = None
+    created_event_id: str = ""
+    started_event_id: str = ""
+    """The events that told of its beginnings: evidence of its calls."""
     ended_event_id: str | None = None
     """The event that told of its end: evidence of what builds on it."""
     excerpt: str = ""

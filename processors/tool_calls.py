@@ -108,9 +108,8 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
     planned = 0
     if spec is not None and verdict.decision in ("allow", "audit"):
         planned = _reservation_tokens(transition, task, spec)
-    _tell(transition, task, call, verdict, planned)
-    transition.put(replace(task, tools_called={**task.tools_called, name: request.calls_before + 1}))
-    task = transition.turn.tasks[task.task_id]
+    call = replace(call, decided_event_id=_tell(transition, task, call, verdict, planned))
+    task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
     match verdict.decision:
         case "allow" | "audit":
             _make(transition, task, call)
@@ -157,7 +156,8 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
             reserved_tokens=tokens,
             reserved_nanodollars=nanodollars,
             timeout_ms=spec.timeout_ms,
-        )
+        ),
+        (call.decided_event_id, transition.turn.message.reference.event_id),
     )
     transition.turn = replace(transition.turn, calls=transition.turn.calls + 1)
     task = transition.turn.tasks[task.task_id]
@@ -187,7 +187,7 @@ def _reservation_tokens(transition: Transition, task: Task, spec: ToolSpec) -> i
     return max(0, tokens)
 
 
-def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict, planned: int) -> None:
+def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict, planned: int) -> str:
     state = transition.state
     before = snapshots.usage(transition)
     after = {
@@ -195,7 +195,7 @@ def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Ve
         "tokens_reserved": before["tokens_reserved"] + planned,
         "tokens_left": before["tokens_left"] - planned,
     }
-    transition.emit(
+    return transition.emit(
         PolicyDecided(
             decision_id=transition.new_id("policy"),
             call_id=call.call_id,
