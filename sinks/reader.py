@@ -219,10 +219,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
     def __init__(self, note: Callable[[], None]) -> None:
         self._note = note
 
-    def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002  # aiokafka gives it
+    def on_partitions_revoked(self, revoked: object) -> None:
         self._note()
 
-    def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002  # aiokafka gives it
+    def on_partitions_assigned(self, assigned: object) -> None:
         self._note()
 
 

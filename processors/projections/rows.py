@@ -1,7 +1,7 @@
 """What a projection says about rows, and how what many events say about one row is folded."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -32,7 +32,7 @@ class RowChange:
     table: str
     key: str
     """The row's id. Every table has one, a UUID."""
-    values: Mapping[str, Cell] = _NOTHING
+    values: Mapping[str, Cell] = field(default_factory=lambda: _NOTHING)
     """By column; none: the row is only to exist, as a parent that others refer to."""
 
 

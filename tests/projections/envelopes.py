@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from processors.projections.rows import Place
 from schemas.envelope import Envelope, Fact
+from schemas.events.tasks import TaskCreated
 from topics.catalog import TOPICS, Topic, topic_of
 
 SESSION = "11111111-1111-4111-8111-111111111111"
@@ -47,14 +48,15 @@ def place_of(envelope: Envelope, offset: int = 0) -> Place:
 
 def any_event() -> st.SearchStrategy[tuple[Topic, Envelope]]:
     """Make any event that a record of the truth can hold, with ids that often meet."""
-    truth = [topic for topic in TOPICS if topic.is_truth]
-    return st.sampled_from(truth).flatmap(
-        lambda topic: st.tuples(st.just(topic), _records(Envelope, {"body": _fact_of(topic)}))
-    )
+    pairs = [(topic, fact) for topic in TOPICS if topic.is_truth for fact in topic.facts]
+    # More of those that fill tables by some chance only: edges between tasks that differ.
+    pairs += [(topic, fact) for topic, fact in pairs if fact is TaskCreated] * 4
+    return st.sampled_from(pairs).flatmap(lambda pair: st.tuples(st.just(pair[0]), _envelopes(pair[1])))
 
 
-def _fact_of(topic: Topic) -> st.SearchStrategy[object]:
-    return st.one_of(*(_records(fact, {}) for fact in topic.facts))
+def _envelopes(fact: type) -> st.SearchStrategy[Envelope]:
+    given = {"body": _records(fact, {}), "event_id": st.one_of(st.uuids().map(str), _IDS)}
+    return cast("st.SearchStrategy[Envelope]", _records(Envelope, given))
 
 
 _IDS = st.one_of(
@@ -64,7 +66,9 @@ _IDS = st.one_of(
 )
 _TEXTS = st.one_of(
     st.text(max_size=40),
-    st.sampled_from(["\x00", "a\x00b", "depends_on", "session", "allow", "safe", "light", "x" * 300, "é" * 3_000]),
+    st.sampled_from(
+        ["\x00", "a\x00b", "depends_on", "session", "allow", "safe", "light", "x" * 300, "é" * 3_000]
+    ),
 )
 _JSON = st.one_of(
     st.sampled_from(
@@ -97,7 +101,9 @@ _EMBEDDINGS = st.one_of(
 
 def _records(cls: type, given: Mapping[str, st.SearchStrategy[object]]) -> st.SearchStrategy[object]:
     hints = get_type_hints(cls)
-    parts = {f.name: given.get(f.name) or _values(f.name, hints[f.name]) for f in fields(cls)}
+    parts = {
+        f.name: given[f.name] if f.name in given else _values(f.name, hints[f.name]) for f in fields(cls)
+    }
     return st.builds(cls, **parts)
 
 

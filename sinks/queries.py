@@ -1,0 +1,305 @@
+"""What the command line and the console ask of Postgres: sessions, their tasks and steps, dead letters."""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow, class_row
+
+_SESSION_COLUMNS: Final = """
+    s.id, s.status, s.title, s.tenant_id, s.user_id, s.messages, s.turns, s.budget_tokens,
+    s.budget_nanodollars, s.tokens_used, s.nanodollars_used, s.opened_at, s.last_input_at,
+    s.last_answer_id, s.last_answer, s.last_answer_at, s.ended_at
+"""
+_SESSIONS: Final = f"""
+    SELECT {_SESSION_COLUMNS} FROM session_summaries s
+    WHERE (%(status)s::text IS NULL OR s.status = %(status)s)
+      AND (%(tenant)s::text IS NULL OR s.tenant_id = %(tenant)s)
+      AND (%(before)s::timestamptz IS NULL OR (s.opened_at, s.id) < (%(before)s, %(before_id)s::uuid))
+    ORDER BY s.opened_at DESC NULLS LAST, s.id DESC
+    LIMIT %(limit)s
+"""  # noqa: S608  # names of our own columns
+_SESSION: Final = f"SELECT {_SESSION_COLUMNS} FROM session_summaries s WHERE s.id = %s"  # noqa: S608  # as above
+_TASKS: Final = """
+    SELECT id, parent_id, intent, agent_assigned AS agent, status, priority, cost_budget_tokens,
+           estimated_cost_tokens, actual_cost_tokens, retry_count, error_message,
+           created_at, completed_at
+    FROM tasks_v2 WHERE session_id = %s
+    ORDER BY created_at NULLS LAST, priority DESC, id
+"""
+_EDGES: Final = """
+    SELECT e.from_task_id, e.to_task_id, e.relation_type AS relation, e.weight::float8 AS weight
+    FROM task_edges e JOIN tasks_v2 t ON t.id = e.from_task_id
+    WHERE t.session_id = %s ORDER BY e.created_at, e.id
+"""
+# The tier is the one of the model in the configuration that decided; a model that it does not name has none.
+_STEPS: Final = """
+    SELECT r.event_id, r.body ->> 'task_id' AS task_id, r.body ->> 'purpose' AS purpose,
+           r.body ->> 'agent' AS agent, r.body ->> 'model' AS model,
+           COALESCE((SELECT m.chat ->> 'tier'
+                     FROM event_log c
+                     CROSS JOIN LATERAL jsonb_array_elements(
+                         (c.body ->> 'content_json')::jsonb -> 'chat') AS m(chat)
+                     WHERE c.topic = 'configuration' AND c.body ->> 'kind' = 'models'
+                       AND c.body ->> 'content_hash' = q.versions ->> 'models'
+                       AND m.chat ->> 'name' = q.body ->> 'model'
+                     LIMIT 1), '') AS tier,
+           r.type = 'ModelCallCompleted' AS succeeded,
+           COALESCE((r.body ->> 'local')::boolean, false) AS local,
+           (r.body ->> 'input_tokens')::bigint AS input_tokens,
+           (r.body ->> 'output_tokens')::bigint AS output_tokens,
+           (r.body ->> 'cost_nanodollars')::bigint AS cost_nanodollars,
+           (r.body ->> 'attempts')::bigint AS attempts,
+           (r.body ->> 'latency_ms')::bigint AS latency_ms,
+           r.occurred_at
+    FROM event_log r
+    LEFT JOIN LATERAL (
+        SELECT * FROM event_log q
+        WHERE q.subject_id = r.subject_id AND q.topic = 'model.calls' AND q.type = 'ModelCallRequested'
+        LIMIT 1
+    ) q ON true
+    WHERE r.session_id = %s AND r.topic = 'model.results'
+    ORDER BY r.occurred_at, r.partition, r."offset"
+"""
+_LETTER_COLUMNS: Final = """
+    event_id, occurred_at, body ->> 'topic' AS topic, (body ->> 'partition')::int AS partition,
+    (body ->> 'offset')::bigint AS "offset", body ->> 'code' AS code, body ->> 'reason' AS reason,
+    body ->> 'shell' AS shell, session_id
+"""
+_LETTERS: Final = f"""
+    SELECT {_LETTER_COLUMNS} FROM event_log
+    WHERE topic = 'dead.letters' AND type = 'RecordRejected'
+      AND (%(code)s::text IS NULL OR body ->> 'code' = %(code)s)
+    ORDER BY occurred_at DESC, event_id
+    LIMIT %(limit)s
+"""  # noqa: S608  # names of our own columns
+_LETTER: Final = f"""
+    SELECT {_LETTER_COLUMNS}, body ->> 'key' AS key, body ->> 'value' AS value, body -> 'headers' AS headers
+    FROM event_log WHERE topic = 'dead.letters' AND event_id = %s LIMIT 1
+"""  # noqa: S608  # as above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """One session, as a list shows it."""
+
+    id: UUID
+    status: str
+    title: str | None
+    tenant_id: str | None
+    user_id: str | None
+    messages: int
+    turns: int
+    budget_tokens: int | None
+    budget_nanodollars: int | None
+    tokens_used: int
+    nanodollars_used: int
+    opened_at: datetime | None
+    last_input_at: datetime | None
+    last_answer_id: UUID | None
+    last_answer: str | None
+    last_answer_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """One task."""
+
+    id: UUID
+    parent_id: UUID | None
+    intent: str
+    agent: str | None
+    status: str
+    priority: int | None
+    cost_budget_tokens: int | None
+    estimated_cost_tokens: int | None
+    actual_cost_tokens: int | None
+    retry_count: int | None
+    error_message: str | None
+    created_at: datetime | None
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeRow:
+    """One relation between tasks."""
+
+    from_task_id: UUID
+    to_task_id: UUID
+    relation: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """One model call with what it cost."""
+
+    event_id: UUID
+    task_id: str
+    purpose: str
+    agent: str
+    model: str
+    tier: str
+    """Of the model that was asked for; empty when the configuration that decided is not known."""
+    succeeded: bool
+    local: bool
+    """True when the deterministic local model answered."""
+    input_tokens: int
+    output_tokens: int
+    cost_nanodollars: int
+    attempts: int
+    latency_ms: int
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskNode:
+    """One task with its steps and the tasks that are part of it."""
+
+    task: TaskRow
+    steps: tuple[StepRow, ...]
+    children: tuple["TaskNode", ...]
+
+    @property
+    def cost_nanodollars(self) -> int:
+        """Return the cost of its own model calls."""
+        return sum(step.cost_nanodollars for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDetail:
+    """One session with all its tasks."""
+
+    session: SessionRow
+    tasks: tuple[TaskNode, ...]
+    """Those that are part of no other: one a turn."""
+    edges: tuple[EdgeRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterRow:
+    """One record that was put aside."""
+
+    event_id: UUID
+    occurred_at: datetime
+    topic: str
+    """Full name, with the prefix."""
+    partition: int
+    offset: int
+    code: str
+    reason: str
+    shell: str
+    session_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterDetail:
+    """One record that was put aside, with its bytes."""
+
+    letter: DeadLetterRow
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+
+async def sessions(
+    connection: AsyncConnection[TupleRow],
+    *,
+    status: str | None = None,
+    tenant_id: str | None = None,
+    after: SessionRow | None = None,
+    limit: int = 50,
+) -> list[SessionRow]:
+    """List sessions, the newest first; `after` is the last row of the page before."""
+    async with connection.cursor(row_factory=class_row(SessionRow)) as cursor:
+        await cursor.execute(
+            _SESSIONS.encode(),
+            {
+                "status": status,
+                "tenant": tenant_id,
+                "before": after.opened_at if after else None,
+                "before_id": after.id if after else None,
+                "limit": limit,
+            },
+        )
+        return await cursor.fetchall()
+
+
+async def session_detail(connection: AsyncConnection[TupleRow], session_id: UUID) -> SessionDetail | None:
+    """Return a session with its tree of tasks; None when it is not known."""
+    async with connection.cursor(row_factory=class_row(SessionRow)) as cursor:
+        await cursor.execute(_SESSION.encode(), [session_id])
+        session = await cursor.fetchone()
+    if session is None:
+        return None
+    async with connection.cursor(row_factory=class_row(TaskRow)) as cursor:
+        tasks = await (await cursor.execute(_TASKS, [session_id])).fetchall()
+    async with connection.cursor(row_factory=class_row(StepRow)) as cursor:
+        steps = await (await cursor.execute(_STEPS, [session_id])).fetchall()
+    async with connection.cursor(row_factory=class_row(EdgeRow)) as cursor:
+        edges = await (await cursor.execute(_EDGES, [session_id])).fetchall()
+    return SessionDetail(session=session, tasks=task_tree(tasks, steps), edges=tuple(edges))
+
+
+def task_tree(tasks: list[TaskRow], steps: list[StepRow]) -> tuple[TaskNode, ...]:
+    """Hang tasks below their parents; those whose parents lead back to themselves stand alone."""
+    steps_of: dict[str, list[StepRow]] = {}
+    for step in steps:
+        steps_of.setdefault(step.task_id, []).append(step)
+    children_of: dict[UUID | None, list[TaskRow]] = {}
+    known = {task.id for task in tasks}
+    for task in tasks:
+        parent = task.parent_id if task.parent_id in known else None
+        children_of.setdefault(parent, []).append(task)
+    placed: set[UUID] = set()
+
+    def node(task: TaskRow) -> TaskNode:
+        placed.add(task.id)
+        below = [child for child in children_of.get(task.id, ()) if child.id not in placed]
+        return TaskNode(
+            task=task,
+            steps=tuple(steps_of.get(str(task.id), ())),
+            children=tuple(node(child) for child in below),
+        )
+
+    roots = [node(task) for task in children_of.get(None, ())]
+    roots += [node(task) for task in tasks if task.id not in placed]
+    return tuple(roots)
+
+
+async def dead_letters(
+    connection: AsyncConnection[TupleRow], *, code: str | None = None, limit: int = 100
+) -> list[DeadLetterRow]:
+    """List what was put aside, the newest first."""
+    async with connection.cursor(row_factory=class_row(DeadLetterRow)) as cursor:
+        await cursor.execute(_LETTERS.encode(), {"code": code, "limit": limit})
+        return await cursor.fetchall()
+
+
+async def dead_letter(connection: AsyncConnection[TupleRow], event_id: UUID) -> DeadLetterDetail | None:
+    """Return one record that was put aside, by the id of its dead letter."""
+    cursor = await connection.execute(_LETTER.encode(), [event_id])
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    letter = DeadLetterRow(
+        event_id=row[0],
+        occurred_at=row[1],
+        topic=row[2],
+        partition=row[3],
+        offset=row[4],
+        code=row[5],
+        reason=row[6],
+        shell=row[7],
+        session_id=row[8],
+    )
+    headers = tuple((header["name"], _bytes(header["value"])) for header in row[11])
+    return DeadLetterDetail(letter=letter, key=_bytes(row[9]), value=_bytes(row[10]), headers=headers)
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)

@@ -1,0 +1,27 @@
+"""Records as they come from Kafka, for tests of what stands behind it."""
+
+from processors.projections.rows import Place
+from schemas.codec import Codec
+from schemas.envelope import Envelope
+from sinks.intake import Delivery, Taken, take
+from tests.projections.envelopes import NOON_MS
+from topics.catalog import Topic, topic_of
+from topics.routing import key_of
+
+CODEC = Codec.offline()
+
+
+def delivery_of(envelope: Envelope, offset: int, topic: Topic | None = None, partition: int = 0) -> Delivery:
+    """Encode an event as the record of that offset."""
+    to = topic or topic_of(envelope.body)
+    return Delivery(
+        place=Place(topic=to.name, partition=partition, offset=offset, timestamp_ms=NOON_MS),
+        key=key_of(to, envelope),
+        value=CODEC.encode(to, envelope),
+        headers=tuple(CODEC.headers(to, envelope)),
+    )
+
+
+async def taken(topic: Topic, envelope: Envelope, offset: int) -> Taken:
+    """Take an event in as the sink does."""
+    return await take(delivery_of(envelope, offset, topic), CODEC)
