@@ -1,0 +1,1 @@
+"""What the folders may import, and how the code must be."""

@@ -1,0 +1,1 @@
+"""Events, the envelope, ids, the codec and the registry."""
