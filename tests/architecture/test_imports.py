@@ -23,33 +23,31 @@ MAY_IMPORT = {
 }
 PROJECTIONS = "processors/projections"
 # Deciders have no clock, no randomness, no I/O and no engine.
-IMPURE = set(
-    [
-        "aiohttp",
-        "aiokafka",
-        "asyncio",
-        "datetime",
-        "faust",
-        "httpx",
-        "io",
-        "logging",
-        "os",
-        "pathlib",
-        "psycopg",
-        "random",
-        "secrets",
-        "shutil",
-        "socket",
-        "sqlite3",
-        "structlog",
-        "subprocess",
-        "sys",
-        "tempfile",
-        "threading",
-        "time",
-        "urllib",
-    ]
-)
+IMPURE = {
+    "aiohttp",
+    "aiokafka",
+    "asyncio",
+    "datetime",
+    "faust",
+    "httpx",
+    "io",
+    "logging",
+    "os",
+    "pathlib",
+    "psycopg",
+    "random",
+    "secrets",
+    "shutil",
+    "socket",
+    "sqlite3",
+    "structlog",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib",
+}
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "uuid4", "uuid1"}
 
 
