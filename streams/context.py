@@ -1,0 +1,53 @@
+"""What all shells of one process share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.codec import Codec
+from streams.app import AppSettings
+from streams.heartbeat import now_ms
+from streams.metrics import Metrics
+from topics.tables import Fence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellContext:
+    """Settings and services from which a shell is built."""
+
+    kafka_bootstrap: str
+    topic_prefix: str
+    app_id: str
+    """Each shell's consumer group is this and its name."""
+    partitions: int
+    data_directory: Path
+    session_timeout_ms: int
+    heartbeat_interval_ms: int
+    rebalance_timeout_ms: int
+    produce_timeout_ms: int
+    commit_interval_ms: int
+    worker_identity: str | None
+    """The static identity, when a lock proves the predecessor gone."""
+    codec: Codec
+    metrics: Metrics
+    now_ms: Callable[[], int] = now_ms
+
+    @property
+    def fence(self) -> Fence:
+        """Return what the changelog topics were created with."""
+        return Fence.of(self.session_timeout_ms)
+
+    def app_settings(self, shell: str) -> AppSettings:
+        """Return the settings of one shell's Faust app."""
+        identity = self.worker_identity
+        return AppSettings(
+            group_id=f"{self.topic_prefix}{self.app_id}-{shell}",
+            kafka_bootstrap=self.kafka_bootstrap,
+            data_directory=self.data_directory,
+            session_timeout_ms=self.session_timeout_ms,
+            heartbeat_interval_ms=self.heartbeat_interval_ms,
+            rebalance_timeout_ms=self.rebalance_timeout_ms,
+            produce_timeout_ms=self.produce_timeout_ms,
+            commit_interval_ms=self.commit_interval_ms,
+            group_instance_id=f"{identity}-{shell}" if identity else None,
+        )

@@ -1,0 +1,56 @@
+"""Positions that a table has applied, against what Kafka has."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from streams.ending import ExitCode, ShellStopped
+from streams.stored_record import NEVER, peek
+from topics.routing import partition_of
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """What a recovered table holds, seen from above."""
+
+    applied: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By source topic and partition, the highest offset applied to any key."""
+    due: list[tuple[int, bytes]] = field(default_factory=list)
+    """When keys are due, and the key."""
+    quarantined: int = 0
+
+
+async def survey_of(table: Mapping[bytes, bytes], partitions: int) -> Survey:
+    """Look at every record once; lets others run in between.
+
+    Raises:
+        RecordUnreadable: a newer program wrote one.
+    """
+    survey = Survey()
+    for number, (key, data) in enumerate(table.items()):
+        glance = peek(data)
+        partition = partition_of(key, partitions)
+        for topic, offset in glance.positions.items():
+            place = (topic, partition)
+            survey.applied[place] = max(survey.applied.get(place, -1), offset)
+        if glance.due_at_ms != NEVER:
+            survey.due.append((glance.due_at_ms, key))
+        survey.quarantined += glance.quarantined
+        if number % 1_000 == 0:
+            await asyncio.sleep(0)
+    return survey
+
+
+def only_known(positions: Mapping[tuple[str, int], int], topic: str, partition: int, offset: int) -> None:
+    """Refuse to go on when a table has seen more of a topic than there is.
+
+    Raises:
+        ShellStopped: the topic was deleted and made again, or cut.
+    """
+    end = positions.get((topic, partition))
+    if end is not None and offset >= end:
+        raise ShellStopped(
+            ExitCode.TOPICS,
+            f"the table has applied offset {offset} of {topic}/{partition}, which ends at {end}: the topic "
+            "was deleted and made again; restore it, or start with another topic prefix",
+        )

@@ -1,0 +1,116 @@
+"""Two repairs of faust-streaming 0.15.3, without which a restart loses and reorders inputs.
+
+1. `Recovery.on_recovery_completed` lets stream partitions flow, then seeks them to the committed offsets and
+   then clears the queues: what came in between is dropped without being read again. Here: seek first, and
+   clear the queues before anything flows, with no await in between.
+2. `Consumer._wait_next_records` hands its live set of active partitions to the consumer's thread. When the
+   set runs empty, aiokafka takes that for "all partitions" and drains records that are then thrown away.
+   Here: a snapshot, and no fetch without partitions.
+
+Both parts are needed; with the first alone the second race stalls a partition for ever. Upgrading Faust means
+reading these two methods again and running tests/streams/test_recovery_stack.py without the repairs.
+"""
+
+import asyncio
+from typing import Final, cast
+
+import faust
+from faust.app.base import App
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer
+from faust.types import TP
+
+REPAIRED_VERSION: Final = "0.15.3"
+_IDLE_S: Final = 0.1
+
+
+class UnknownFaustVersion(Exception):
+    """The repairs were made for another version of Faust."""
+
+
+def check_version(version: str = faust.__version__) -> None:
+    """Refuse any version of Faust but the one that was repaired.
+
+    Raises:
+        UnknownFaustVersion: it is another one.
+    """
+    if version != REPAIRED_VERSION:
+        raise UnknownFaustVersion(
+            f"faust-streaming {version} is installed, and the repair of its table recovery was made for "
+            f"{REPAIRED_VERSION}; without it inputs are lost"
+        )
+
+
+class RepairedRecovery(Recovery):
+    """Recovery that seeks and clears before partitions flow, and tells the app when its tables are whole."""
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Let streams flow after the tables are recovered."""
+        app = cast("App", self.app)
+        await app.on_rebalance_complete.send()
+        self._set_recovery_ended()
+        for table in self.tables.values():
+            await table.on_recovery_completed(self.actives_for_table[table], self.standbys_for_table[table])
+        await self._flow(generation_id)
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        """Let streams flow in an app without tables."""
+        await cast("App", self.app).on_rebalance_complete.send()
+        await self._flow(generation_id)
+
+    async def _flow(self, generation_id: int) -> None:
+        app = cast("App", self.app)
+        consumer = app.consumer
+        assignment = consumer.assignment()
+        if app.consumer_generation_id != generation_id:
+            return
+        if assignment:
+            await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
+        streams = {tp for tp in assignment if not self._is_changelog_tp(tp)}
+        recovered = getattr(app, "on_partitions_recovered", None)
+        if recovered is not None:
+            await self._wait(recovered(streams))
+        if app.consumer_generation_id != generation_id:
+            return
+        self.completed.set()
+        # No await between these three: the queues are cleared while nothing can have come.
+        app.flow_control.resume()
+        consumer.resume_partitions(streams)
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+
+
+class RepairedTableManager(TableManager):
+    """The table manager with the repaired recovery."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """Return the recovery service."""
+        if self._recovery is None:
+            self._recovery = RepairedRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+
+class RepairedFetching(Consumer):
+    """A consumer whose thread gets a snapshot of the active partitions."""
+
+    async def _wait_next_records(
+        self,
+        timeout: float,  # noqa: ASYNC109  # the signature is Faust's
+    ) -> tuple[dict[TP, list[object]] | None, set[TP] | None]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode takes asyncio's Event
+        try:
+            self.not_waiting_next_records.clear()
+            active = set(self._get_active_partitions())
+            if not active:
+                await asyncio.sleep(_IDLE_S)
+                return {}, active
+            records = await self._getmany(active_partitions=active, timeout=timeout)
+            return cast("dict[TP, list[object]]", records), active
+        finally:
+            self.not_waiting_next_records.set()

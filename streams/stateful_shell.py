@@ -1,0 +1,397 @@
+"""The protocol of a shell with state, free of Faust: gather, decide, store, publish, acknowledge.
+
+Per key there is ONE record: state, positions and outbox. For a batch of inputs over many keys:
+
+1. load; an input at or below its key's position is a replay and is not applied again;
+2. decide, in the order in which the inputs came;
+3. put aside what cannot be applied (dead.letters, awaited);
+4. store each changed record with the new outbox behind entries not known to be published, and wait;
+5. publish the outbox, and wait;
+6. acknowledge.
+
+A crash between any two of these repeats the input; the position stops a second application and the outbox
+is published again, with the same event ids, so that readers drop what they have.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from processors.decider import Decider, Timer
+from schemas.codec import Codec, UnknownFactError
+from schemas.envelope import Envelope
+from streams import failpoints
+from streams.delivery import (
+    Delivery,
+    Entry,
+    Log,
+    Outgoing,
+    OwnershipLost,
+    outgoing,
+    restored,
+)
+from streams.intake import Intake, RecordRefused
+from streams.loaded import Loaded, redriven_place, too_large
+from streams.metrics import ShellMetrics
+from streams.positions import only_known, survey_of
+from streams.reference import reference_to
+from streams.stored_record import NEVER, StoredRecord
+from streams.ticker import Ticker
+from topics.routing import partition_of
+
+State = TypeVar("State")
+
+OUTBOX_BYTES_MAX: Final = 131_072
+"""With more than this unpublished, a key's outbox is published before its next input is applied, so that a
+record is never too large merely because many inputs came at once."""
+_LOADED_MAX: Final = 20_000
+"""Keys whose state stays decoded in memory."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Batch(Generic[State]):
+    """What a batch has come to so far."""
+
+    generation: int
+    touched: dict[bytes, Loaded[State]] = field(default_factory=dict)
+    letters: list[Outgoing] = field(default_factory=list)
+
+
+class StatefulShell(Generic[State]):
+    """Drives one decider; knows the partitions that it owns only through `own` and `disown`."""
+
+    def __init__(
+        self,
+        decider: Decider[State],
+        *,
+        name: str,
+        codec: Codec,
+        log: Log,
+        table: Mapping[bytes, bytes],
+        partitions: int,
+        topic_prefix: str,
+        metrics: ShellMetrics,
+        now_ms: Callable[[], int],
+        retention_ms: int | None = None,
+    ) -> None:
+        """Take the decider and its surroundings.
+
+        Args:
+            decider: what decides.
+            name: of the shell, for dead letters and logs.
+            codec: reads and writes events.
+            log: what is written to.
+            table: stored records by key; `log.store` changes it.
+            partitions: of each source topic and of the changelog.
+            topic_prefix: before topic names in dead letters.
+            metrics: counts.
+            now_ms: the clock, for dead letters, latencies and timers; a decider never sees it.
+            retention_ms: how long after its end a key's state stays; None: for ever.
+        """
+        self.name = name
+        self.decider = decider
+        self.intake = Intake(
+            codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
+        )
+        self._codec = codec
+        self._out = log
+        self._table = table
+        self._partitions = partitions
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._retention_ms = retention_ms
+        self._generation = 0
+        self._lock = asyncio.Lock()
+        self._owner = False
+        self._loaded: dict[bytes, Loaded[State]] = {}
+        # Keys whose stored outbox this process has published; after a recovery nothing counts as published.
+        self._confirmed: set[bytes] = set()
+        self.ticker = Ticker(self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics)
+
+    async def own(self, positions: Mapping[tuple[str, int], int]) -> None:
+        """Begin to own partitions: the table is recovered, and nothing of before counts.
+
+        Args:
+            positions: where each source topic's partition ends now.
+
+        Raises:
+            ShellStopped: the table has seen more of a topic than there is.
+            RecordUnreadable: a newer program wrote the table.
+        """
+        self._forget()
+        survey = await survey_of(self._table, self._partitions)
+        for (topic, partition), offset in survey.applied.items():
+            only_known(positions, topic, partition, offset)
+        self._metrics.table_keys.set(len(self._table))
+        self._metrics.quarantined_keys.set(survey.quarantined)
+        self.ticker.begin(survey.due)
+        self._owner = True
+
+    def disown(self) -> None:
+        """Stop: what is on its way ends without acknowledgement at its next step."""
+        self._forget()
+        self._owner = False
+
+    async def settle(self) -> None:
+        """Wait until nothing is on its way."""
+        await self.ticker.settle()
+        async with self._lock:
+            return
+
+    def is_owner(self) -> bool:
+        """Tell whether partitions are owned now."""
+        return self._owner
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """Take a batch of deliveries through the protocol.
+
+        Raises:
+            OwnershipLost: the partitions were revoked; nothing of the batch is acknowledged.
+        """
+        async with self._lock:
+            batch = _Batch[State](generation=self._generation)
+            self._check(batch.generation)
+            for delivery in deliveries:
+                await self._take(delivery, batch)
+            await self._commit(batch)
+            self._out.acknowledge(deliveries)
+            self._observe(deliveries)
+            failpoints.reach("acknowledged")
+
+    async def load(self, key: bytes) -> Loaded[State]:
+        """Return a key as it stands.
+
+        Raises:
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            return loaded
+        generation = self._generation
+        data = self._table.get(key)
+        if data is None:
+            stored = StoredRecord(state=b"")
+            state = self.decider.initial(key.decode())
+        else:
+            stored = StoredRecord.decode(data)
+            state = self.decider.decode(stored.state) if stored.state else self.decider.initial(key.decode())
+        loaded = Loaded(key=key, partition=partition_of(key, self._partitions), state=state, stored=stored)
+        if key not in self._confirmed:
+            for topic, value in stored.outbox:
+                loaded.outbox.append(await restored(self._codec, topic, value))
+            self._check(generation)
+        self._remember(loaded)
+        return loaded
+
+    async def timers_of(self, key: bytes) -> tuple[tuple[Timer, ...], str, str]:
+        """Return a key's timers, its tenant and its user; a quarantined key's timers wait.
+
+        Raises:
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+        async with self._lock:
+            generation = self._generation
+            loaded = await self.load(key)
+            self._check(generation)
+            timers = () if loaded.stored.parked else self.decider.timers(loaded.state)
+            return timers, loaded.stored.tenant_id, loaded.stored.user_id
+
+    async def retire(self, key: bytes) -> None:
+        """Drop the state of a key that ended long ago; what comes later is refused, never begun anew.
+
+        Raises:
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+        async with self._lock:
+            batch = _Batch[State](generation=self._generation)
+            loaded = await self.load(key)
+            ended_at_ms = self.decider.ended_at_ms(loaded.state)
+            if self._retention_ms is None or loaded.stored.retired or loaded.stored.parked:
+                return
+            if ended_at_ms is None or ended_at_ms + self._retention_ms > self._now_ms():
+                return
+            batch.touched[key] = loaded
+            await self._commit(batch)
+            loaded.state = self.decider.initial(key.decode())
+            loaded.stored = StoredRecord(
+                state=b"",
+                positions=loaded.stored.positions,
+                tenant_id=loaded.stored.tenant_id,
+                user_id=loaded.stored.user_id,
+                retired=True,
+            )
+            loaded.changed = True
+            await self._commit(batch)
+
+    async def _take(self, delivery: Delivery, batch: _Batch[State]) -> None:
+        try:
+            event = await self.intake.read(delivery)
+            self._check(batch.generation)
+        except RecordRefused as refused:
+            self._refuse(delivery, refused, batch)
+            return
+        except UnknownFactError as unknown:
+            # Sinks store it; a newer program that knows it is upgraded before its producers are.
+            self._metrics.input(delivery.topic, "unknown_fact")
+            _log.warning("unknown_fact", shell=self.name, fact=unknown.name, place=delivery.coordinates)
+            return
+        assert delivery.key is not None
+        loaded = batch.touched.get(delivery.key)
+        if loaded is None:
+            loaded = batch.touched[delivery.key] = await self.load(delivery.key)
+            self._check(batch.generation)
+        if loaded.outbox and loaded.outbox_bytes > OUTBOX_BYTES_MAX:
+            await self._commit(batch)
+        if loaded.stored.positions.get(delivery.topic, -1) >= delivery.offset:
+            self._metrics.input(delivery.topic, "replayed")
+            return
+        self._apply(loaded, delivery, event, batch)
+
+    def _apply(
+        self, loaded: Loaded[State], delivery: Delivery, event: Envelope, batch: _Batch[State]
+    ) -> None:
+        parked = loaded.stored.parked
+        place = (delivery.topic, delivery.offset)
+        redriven = redriven_place(delivery)
+        if redriven in parked:
+            place = redriven
+        elif parked:
+            reason = "an earlier input of this key cannot be applied; redrive both in order"
+            self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch)
+            return
+        if loaded.stored.retired:
+            self._refuse(
+                delivery, RecordRefused("ended", "the session ended long ago; begin another", event), batch
+            )
+            loaded.pass_over(delivery)
+            return
+        try:
+            step = self.decider.advance(loaded.state, event, reference_to(delivery, event))
+            caused = [outgoing(self._codec, one) for one in step.events]
+            state = self.decider.encode(step.state)
+            due_at_ms = self._due_at_ms(step.state)
+        except Exception as error:
+            # A decider is pure: what raises once raises for ever. The key is put aside, the others go on.
+            _log.exception("decider_raised", shell=self.name, place=delivery.coordinates)
+            reason = f"the decider raised {type(error).__name__}: {error}"[:2_000]
+            self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch, place)
+            return
+        candidate = loaded.after(delivery, event, caused, state, due_at_ms)
+        problem = too_large(candidate, caused)
+        if problem is not None:
+            self._park(loaded, delivery, RecordRefused("too_large", problem, event), batch, place)
+            return
+        if place in candidate.parked:
+            candidate.parked.remove(place)
+            self._metrics.quarantined_keys.dec(0 if candidate.parked else 1)
+        loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
+        loaded.outbox.extend(caused)
+        self._metrics.input(delivery.topic, "applied")
+
+    def _due_at_ms(self, state: State) -> int:
+        timers = self.decider.timers(state)
+        if timers:
+            return min(timer.due_at_ms for timer in timers)
+        ended_at_ms = self.decider.ended_at_ms(state)
+        if ended_at_ms is None or self._retention_ms is None:
+            return NEVER
+        return ended_at_ms + self._retention_ms
+
+    def _park(
+        self,
+        loaded: Loaded[State],
+        delivery: Delivery,
+        refused: RecordRefused,
+        batch: _Batch[State],
+        place: tuple[str, int] | None = None,
+    ) -> None:
+        if not loaded.stored.parked:
+            self._metrics.quarantined_keys.inc()
+        loaded.park(delivery, instead_of=place)
+        batch.letters.append(self._letter(delivery, refused))
+        self._metrics.input(delivery.topic, "parked")
+
+    def _refuse(self, delivery: Delivery, refused: RecordRefused, batch: _Batch[State]) -> None:
+        batch.letters.append(self._letter(delivery, refused))
+        self._metrics.input(delivery.topic, "rejected")
+
+    def _letter(self, delivery: Delivery, refused: RecordRefused) -> Outgoing:
+        self._metrics.dead_letter(refused.code)
+        _log.warning(
+            "record_refused",
+            shell=self.name,
+            code=refused.code,
+            reason=refused.reason,
+            place=delivery.coordinates,
+        )
+        return outgoing(self._codec, self.intake.dead_letter(delivery, refused))
+
+    async def _commit(self, batch: _Batch[State]) -> None:
+        failpoints.reach("decided")
+        # Letters first: once the record says that an input was put aside, nobody makes its letter again.
+        await self._publish(batch.letters, batch.generation)
+        batch.letters.clear()
+        await self._store([loaded for loaded in batch.touched.values() if loaded.changed], batch.generation)
+        unpublished = [record for loaded in batch.touched.values() for record in loaded.outbox]
+        await self._publish(unpublished, batch.generation)
+        for loaded in batch.touched.values():
+            loaded.outbox.clear()
+            self._confirmed.add(loaded.key)
+        failpoints.reach("published")
+
+    async def _store(self, changed: Sequence[Loaded[State]], generation: int) -> None:
+        if not changed:
+            return
+        await self._out.store(
+            [
+                Entry(key=loaded.key, value=loaded.stored.encode(), partition=loaded.partition)
+                for loaded in changed
+            ]
+        )
+        self._check(generation)
+        for loaded in changed:
+            loaded.changed = False
+            if loaded.stored.due_at_ms != NEVER:
+                self.ticker.note(loaded.stored.due_at_ms, loaded.key)
+        self._metrics.table_keys.set(len(self._table))
+        failpoints.reach("stored")
+
+    async def _publish(self, records: Sequence[Outgoing], generation: int) -> None:
+        if not records:
+            return
+        self._metrics.outbox_records.set(len(records))
+        await self._out.publish(records)
+        self._metrics.outbox_records.set(0)
+        self._check(generation)
+        for record in records:
+            self._metrics.output(record.topic.name)
+
+    def _observe(self, batch: Sequence[Delivery]) -> None:
+        now_ms = self._now_ms()
+        self._metrics.batch_inputs.observe(len(batch))
+        for delivery in batch:
+            self._metrics.hop_latency_seconds.observe(max(now_ms - delivery.timestamp_ms, 0) / 1_000)
+
+    def _check(self, generation: int) -> None:
+        if not self._owner or self._generation != generation:
+            raise OwnershipLost
+
+    def _forget(self) -> None:
+        self._generation += 1
+        self._loaded.clear()
+        self._confirmed.clear()
+        self._metrics.outbox_records.set(0)
+
+    def _remember(self, loaded: Loaded[State]) -> None:
+        if len(self._loaded) >= _LOADED_MAX:
+            idle = next(
+                (key for key, one in self._loaded.items() if not one.changed and not one.outbox), None
+            )
+            if idle is not None:
+                del self._loaded[idle]
+        self._loaded[loaded.key] = loaded

@@ -1,0 +1,140 @@
+"""What every shell asks of a record before it believes it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from schemas.codec import Codec, UnknownFactError
+from schemas.envelope import Envelope
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.inputs import MessageReceived
+from schemas.registry import RegistryUnavailable
+from streams.delivery import Delivery, OwnershipLost
+from streams.intake import Intake, RecordRefused
+from tests.streams.twin import CODEC, Kafka, event
+from topics.catalog import MODEL_RESULTS, SESSION_INPUTS
+
+MESSAGE = event(MessageReceived(text="hello"))
+
+
+def intake(*, is_owner: bool = True) -> Intake:
+    return Intake(CODEC, shell="session", topic_prefix="p.", is_owner=lambda: is_owner, now_ms=lambda: 7)
+
+
+async def refused(delivery: Delivery) -> RecordRefused:
+    with pytest.raises(RecordRefused) as caught:
+        await intake().read(delivery)
+    return caught.value
+
+
+async def test_a_sound_record_is_read() -> None:
+    assert await intake().read(Kafka().send(MESSAGE)) == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (b"", "not_avro"),
+        (b"{}", "not_avro"),
+        (b"plain text", "not_avro"),
+        (b"\x00\x00\x00\x00\x02", "not_avro"),
+        (b"\x00\x00\x00\x00\x02garbage garbage garbage", "not_avro"),
+        (b"\x00\x00\x0f\x42\x3fgarbage", "unknown_schema"),
+        (CODEC.encode(SESSION_INPUTS, MESSAGE) + b"more", "not_avro"),
+        (CODEC.encode(SESSION_INPUTS, MESSAGE)[:-1], "not_avro"),
+    ],
+)
+async def test_bytes_that_are_no_event_are_refused(value: bytes, code: str) -> None:
+    assert (await refused(Kafka().send(MESSAGE, value=value))).code == code
+
+
+async def test_a_record_without_a_value_is_refused() -> None:
+    assert (await refused(Kafka().send(MESSAGE, valueless=True))).code == "no_value"
+
+
+async def test_a_record_without_a_key_is_refused() -> None:
+    assert (await refused(Kafka().send(MESSAGE, keyless=True))).code == "key_missing"
+
+
+async def test_a_key_that_disagrees_with_the_value_is_refused() -> None:
+    assert (await refused(Kafka().send(MESSAGE, key=b"another"))).code == "key_mismatch"
+
+
+async def test_an_event_on_a_topic_that_does_not_carry_it_is_refused() -> None:
+    value = CODEC.encode(SESSION_INPUTS, MESSAGE)
+    delivery = Delivery(
+        topic=MODEL_RESULTS.name,
+        partition=0,
+        offset=0,
+        key=MESSAGE.session_id.encode(),
+        value=value,
+        headers=(),
+        timestamp_ms=0,
+    )
+
+    assert (await refused(delivery)).code == "wrong_topic"
+
+
+async def test_an_event_id_that_is_no_uuid_is_refused() -> None:
+    nameless = replace(MESSAGE, event_id="not-a-uuid")
+
+    assert (await refused(Kafka().send(nameless))).code == "invalid_input"
+
+
+async def test_a_record_whose_schema_is_not_known_waits_for_the_registry_while_it_is_owned() -> None:
+    delivery = Kafka().send(MESSAGE)
+
+    with pytest.raises(OwnershipLost):
+        await Intake(
+            _AwayCodec(),
+            shell="session",
+            topic_prefix="p.",
+            is_owner=lambda: False,
+            now_ms=lambda: 7,
+        ).read(delivery)
+
+
+async def test_an_unknown_fact_of_a_newer_program_is_neither_applied_nor_refused() -> None:
+    with pytest.raises(UnknownFactError):
+        await Intake(
+            _NewerCodec(), shell="session", topic_prefix="p.", is_owner=lambda: True, now_ms=lambda: 7
+        ).read(Kafka().send(MESSAGE))
+
+
+class _AwayCodec(Codec):
+    def __init__(self) -> None:
+        super().__init__(None, {})
+
+    async def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
+        raise RegistryUnavailable("the registry is away")
+
+
+class _NewerCodec(Codec):
+    def __init__(self) -> None:
+        super().__init__(None, {})
+
+    async def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
+        raise UnknownFactError("MessageEdited", {})
+
+
+async def test_a_dead_letter_keeps_the_bytes_the_place_and_the_reason() -> None:
+    delivery = Kafka().send(MESSAGE, key=b"another", headers=(("name", b"value"),))
+    error = await refused(delivery)
+
+    letter = intake().dead_letter(delivery, error)
+
+    assert isinstance(letter.body, RecordRejected)
+    assert letter.body.topic == "p.session.inputs"
+    assert (letter.body.partition, letter.body.offset) == (delivery.partition, delivery.offset)
+    assert (letter.body.key, letter.body.value) == (b"another", delivery.value)
+    assert letter.body.headers[0].name == "name"
+    assert letter.session_id == MESSAGE.session_id
+    assert letter.causation_id == MESSAGE.event_id
+
+
+async def test_the_same_record_refused_twice_makes_the_same_dead_letter() -> None:
+    delivery = Kafka().send(MESSAGE, key=b"another")
+    error = await refused(delivery)
+
+    assert intake().dead_letter(delivery, error).event_id == intake().dead_letter(delivery, error).event_id

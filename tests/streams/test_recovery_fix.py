@@ -1,0 +1,145 @@
+"""The repairs of Faust's recovery, each beside what Faust itself does, which loses records."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from faust.app.base import App
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer
+from faust.types import TP
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
+
+from streams.recovery_fix import (
+    RepairedFetching,
+    RepairedRecovery,
+    UnknownFaustVersion,
+    check_version,
+)
+
+STREAM = TP("inputs", 0)
+
+
+class Broker:
+    """A consumer that delivers as soon as a partition flows, and seeks with a pause as a real one does."""
+
+    def __init__(self) -> None:
+        self.flow = FlowControlEvent(loop=asyncio.get_running_loop())
+        self.queue: ThrowableQueue[int] = ThrowableQueue(flow_control=self.flow, clear_on_resume=True)
+        self.flow.suspend()
+        self.position = 0
+        self.sought = False
+
+    def assignment(self) -> set[TP]:
+        return {STREAM}
+
+    def resume_partitions(self, partitions: set[TP]) -> None:
+        if STREAM in partitions:
+            self.deliver()
+
+    async def perform_seek(self) -> None:
+        await asyncio.sleep(0)
+        self.sought = True
+
+    def resume_flow(self) -> None:
+        return
+
+    def deliver(self) -> None:
+        """Hand over the next record; the position moves on, as the fetcher's does."""
+        self.queue._queue.append(self.position)  # type: ignore[attr-defined]  # delivery past the flow's gate
+        self.position += 1
+
+
+async def recovered_by(recovery_class: type[Recovery]) -> Broker:
+    """Complete a recovery, and return the consumer."""
+    broker = Broker()
+    done = asyncio.Event()
+
+    async def send() -> None:
+        return
+
+    async def maybe_start() -> None:
+        done.set()
+
+    app = SimpleNamespace(
+        consumer=broker,
+        on_rebalance_complete=SimpleNamespace(send=send),
+        consumer_generation_id=1,
+        conf=SimpleNamespace(broker_request_timeout=5, stream_recovery_delay=0),
+        flow_control=broker.flow,
+        _fetcher=SimpleNamespace(maybe_start=maybe_start),
+        assignor=SimpleNamespace(assigned_standbys=set),
+        on_rebalance_end=lambda: None,
+        in_recovery=True,
+        tracer=None,
+    )
+    tables = cast("TableManager", _Tables())
+    recovery = recovery_class(cast("App", app), tables)
+    recovery.actives_for_table = defaultdict(set)
+    recovery.standbys_for_table = defaultdict(set)
+    await recovery.on_recovery_completed(1)
+    assert done.is_set()
+    return broker
+
+
+class _Tables(dict[str, object]):
+    changelog_topics: frozenset[str] = frozenset()
+
+    def on_actives_ready(self) -> None:
+        return
+
+    def on_standbys_ready(self) -> None:
+        return
+
+
+async def test_records_that_come_once_partitions_flow_are_still_there_when_recovery_ends() -> None:
+    broker = await recovered_by(RepairedRecovery)
+
+    assert broker.sought
+    assert list(broker.queue._queue) == [0]  # type: ignore[attr-defined]  # what a shell would get next
+
+
+async def test_faust_itself_drops_them_which_is_why_it_is_repaired() -> None:
+    broker = await recovered_by(Recovery)
+
+    assert broker.position == 1
+    assert list(broker.queue._queue) == []  # type: ignore[attr-defined]  # the record is gone
+
+
+async def fetched_by(wait_next_records: Callable[..., Awaitable[object]]) -> set[TP]:
+    """Fetch while the active partitions are paused; return the partitions that the fetcher saw at its end."""
+    active = {STREAM}
+    seen: list[set[TP]] = []
+
+    async def getmany(active_partitions: set[TP], **_options: object) -> dict[TP, list[object]]:
+        active.clear()  # recovery pauses the changelogs while the consumer's thread fetches
+        seen.append(active_partitions)
+        return {}
+
+    consumer = SimpleNamespace(
+        flow_active=True,
+        app=SimpleNamespace(client_only=False),
+        not_waiting_next_records=asyncio.Event(),
+        _get_active_partitions=lambda: active,
+        _getmany=getmany,
+    )
+    await wait_next_records(consumer, 1.0)
+    return seen[0]
+
+
+async def test_a_fetch_keeps_to_the_partitions_that_were_active_when_it_began() -> None:
+    assert await fetched_by(RepairedFetching._wait_next_records) == {STREAM}
+
+
+async def test_faust_itself_hands_over_a_set_that_runs_empty_which_the_client_takes_for_all() -> None:
+    assert await fetched_by(Consumer._wait_next_records) == set()
+
+
+def test_another_version_of_faust_is_refused_until_the_repairs_are_read_again() -> None:
+    check_version("0.15.3")
+    with pytest.raises(UnknownFaustVersion, match=r"0\.16\.0"):
+        check_version("0.16.0")

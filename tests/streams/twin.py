@@ -1,0 +1,151 @@
+"""A log in memory that breaks on demand, and a source that delivers again what was not acknowledged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.codec import Codec
+from schemas.envelope import Envelope, Fact
+from schemas.ids import derived_id
+from streams.delivery import Delivery, Entry, Outgoing
+from streams.metrics import Metrics, ShellMetrics
+from topics.catalog import SESSION_INPUTS, Topic
+from topics.routing import key_of, partition_of
+
+PARTITIONS: Final = 4
+CODEC: Final = Codec.offline()
+
+
+class Crash(BaseException):
+    """The process ends here, as by kill -9."""
+
+
+def metrics(shell: str = "session") -> ShellMetrics:
+    """Return metrics that nobody reads."""
+    return ShellMetrics(Metrics(), shell)
+
+
+@dataclass(slots=True, kw_only=True)
+class Kafka:
+    """What survives a crash."""
+
+    changelog: list[Entry] = field(default_factory=list)
+    published: list[Outgoing] = field(default_factory=list)
+    committed: dict[tuple[str, int], int] = field(default_factory=dict)
+    sources: dict[tuple[str, int], list[Delivery]] = field(default_factory=dict)
+
+    def send(
+        self,
+        event: Envelope,
+        topic: Topic = SESSION_INPUTS,
+        *,
+        key: bytes | None = None,
+        value: bytes | None = None,
+        keyless: bool = False,
+        valueless: bool = False,
+        headers: tuple[tuple[str, bytes | None], ...] = (),
+    ) -> Delivery:
+        """Write an event to a source topic; what is given replaces what the codec makes."""
+        own_key = key_of(topic, event)
+        partition = partition_of(own_key, PARTITIONS)
+        records = self.sources.setdefault((topic.name, partition), [])
+        delivery = Delivery(
+            topic=topic.name,
+            partition=partition,
+            offset=len(records),
+            key=None if keyless else (own_key if key is None else key),
+            value=None if valueless else (CODEC.encode(topic, event) if value is None else value),
+            headers=headers,
+            timestamp_ms=1_000,
+        )
+        records.append(delivery)
+        return delivery
+
+    def waiting(self) -> list[Delivery]:
+        """Return what is not acknowledged, topic by topic, partition by partition, each in order."""
+        return [
+            delivery
+            for place, records in self.sources.items()
+            for delivery in records[self.committed.get(place, 0) :]
+        ]
+
+    def table(self) -> dict[bytes, bytes]:
+        """Recover the table."""
+        table: dict[bytes, bytes] = {}
+        for entry in self.changelog:
+            if entry.value is None:
+                table.pop(entry.key, None)
+            else:
+                table[entry.key] = entry.value
+        return table
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """Return where each source topic's partition ends."""
+        return {place: len(records) for place, records in self.sources.items()}
+
+    def events(self, topic: Topic) -> list[Envelope]:
+        """Return what was published to a topic, in order."""
+        return [record.event for record in self.published if record.topic is topic]
+
+
+class TwinLog:
+    """One process's view of it; breaks before the `crash_at`-th single write."""
+
+    def __init__(self, kafka: Kafka, crash_at: int | None = None) -> None:
+        """Take what survives, and when to break."""
+        self.kafka = kafka
+        self.table = kafka.table()
+        self.steps = 0
+        self.on_step: Callable[[], None] = lambda: None
+        self._crash_at = crash_at
+
+    async def store(self, entries: Sequence[Entry]) -> None:
+        """Write entry by entry, as Kafka may."""
+        for entry in entries:
+            self._step()
+            self.kafka.changelog.append(entry)
+        self._step()
+        for entry in entries:
+            if entry.value is None:
+                self.table.pop(entry.key, None)
+            else:
+                self.table[entry.key] = entry.value
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Publish record by record."""
+        for record in records:
+            self._step()
+            self.kafka.published.append(record)
+        self._step()
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Commit; acknowledgements are lost with a crash before it, which the source's order hides."""
+        self._step()
+        for delivery in deliveries:
+            self.kafka.committed[delivery.topic, delivery.partition] = delivery.offset + 1
+
+    def _step(self) -> None:
+        self.steps += 1
+        self.on_step()
+        if self._crash_at is not None and self.steps > self._crash_at:
+            raise Crash
+
+
+def session_id(number: int) -> str:
+    """Return the id of a session."""
+    return derived_id("session", str(number))
+
+
+def event(body: Fact, *, session: int = 0, number: int = 0, occurred_at_ms: int = 1_000) -> Envelope:
+    """Return an event about a session."""
+    name = type(body).__name__
+    return Envelope(
+        event_id=derived_id("test", name, str(session), str(number)),
+        type=name,
+        session_id=session_id(session),
+        tenant_id="tenant",
+        user_id="user",
+        occurred_at_ms=occurred_at_ms,
+        producer="test",
+        body=body,
+    )
