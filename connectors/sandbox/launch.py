@@ -74,6 +74,7 @@ def native_launch(
         device_paths=DEVICES,
         scratch_path=place,
         memory_bytes=host.limits.memory_bytes,
+        data_bytes=0,
         cpu_s=math.ceil(host.limits.cpu_ms / 1000),
         file_bytes=host.limits.disk_bytes,
         # A namespace counts its own threads; so does a user of the run's own. A shared user's are watched.
@@ -104,11 +105,13 @@ def wasm_launch(
         parent_process_id=os.getpid(),
         landlock_required=False,
         seccomp_required=False,
-        read_paths=(*host.interpreter.read_paths, wasm.engine_path, *wasm.packages.values()),
+        read_paths=(*host.interpreter.read_paths, f"{wasm.engine_path}/wasmtime", *wasm.packages.values()),
         list_paths=(host.interpreter.library_path,),
         device_paths=DEVICES,
         scratch_path=str(scratch),
         memory_bytes=0,
+        # The guest's memory, what the engine needs, and what a guest makes the engine allocate.
+        data_bytes=host.limits.memory_bytes + 384 * MIB,
         cpu_s=math.ceil(host.limits.cpu_ms / 1000),
         file_bytes=host.limits.disk_bytes,
         threads=host.limits.threads if user_id is not None else 0,

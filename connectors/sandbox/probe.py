@@ -1,7 +1,7 @@
 """The canary attack: what decides at the start whether a tier holds on this machine.
 
-Versions and feature flags lie (a kernel may claim an ability it lacks, a container may hide one), so each tier
-is attacked for real, against bait that nothing but the sandbox protects, and the host is asked what it saw.
+Versions and feature flags lie (a kernel may claim an ability it lacks, a container hide one), so each tier is
+attacked for real, against bait that nothing but the sandbox protects; then the host is asked.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,16 @@ class Sandbox:
 
     @classmethod
     async def open(cls, config: SandboxConfig, on_progress: ProgressHandler | None = None) -> Sandbox:
-        """Probe the machine and return a sandbox; it refuses to run anything if no tier holds."""
+        """Probe the machine and return a sandbox; it refuses to run anything if no tier holds.
+
+        Args:
+            config: what the operator decides.
+            on_progress: told what happens, a line at a time; the first start compiles the guest of tier wasm
+                if that tier is tried.
+
+        Raises:
+            SandboxUnavailable: this is no Linux.
+        """
         return await asyncio.to_thread(_open, cls, config, on_progress or (lambda _: None))
 
     async def run(self, request: ExecutionRequest, on_output: OutputHandler | None = None) -> ExecutionResult:
@@ -134,6 +144,8 @@ class Sandbox:
 
 
 def _open(cls: type[Sandbox], config: SandboxConfig, on_progress: ProgressHandler) -> Sandbox:
+    if sys.platform != "linux":
+        raise SandboxUnavailable(f"every tier needs Linux; this is {sys.platform}")
     executor = open_executor(config)
     probes: list[Probe] = []
     for tier in candidates(config.demand):

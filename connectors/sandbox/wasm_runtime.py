@@ -57,7 +57,7 @@ class WasmRuntime:
 
 
 def prepare_wasm(cache: Path, on_progress: Callable[[str], None]) -> WasmRuntime:
-    """Return the runtime, compiling it first if this version of wasmtime has not yet; blocks for seconds then.
+    """Return the runtime, compiling it first (seconds) if this wasmtime has not yet.
 
     Args:
         cache: a directory of this user alone: what lies there is run as machine code.
@@ -75,7 +75,7 @@ def prepare_wasm(cache: Path, on_progress: Callable[[str], None]) -> WasmRuntime
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = cache.lstat()
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise SandboxUnavailable(f"tier wasm: others may write to {cache}, so its code can't be trusted")
+        raise SandboxUnavailable(f"tier wasm: others may write to {cache}")
     compiled = cache / f"python-{SHA256[:16]}-wasmtime-{version}.compiled"
     if not compiled.exists():
         on_progress("compiling CPython for WebAssembly, once for this machine (a few seconds)")

@@ -136,7 +136,9 @@ def poison_library(target: Target) -> str | None:
     import sys
 
     written = []
-    for directory in [*sys.path, os.path.dirname(os.__file__), os.path.dirname(sys.executable)]:
+    # The working directory is on the path too, behind the library, and is the run's own.
+    library = [place for place in sys.path if place != os.getcwd()]
+    for directory in [*library, os.path.dirname(os.__file__), os.path.dirname(sys.executable)]:
         for name in ("sitecustomize.py", "poison.pth"):
             try:
                 with open(f"{directory}/{name}", "w") as file:

@@ -37,7 +37,9 @@ class Confinement:
     device_paths: tuple[str, ...]
     scratch_path: str
     memory_bytes: int
-    """The limit of the address space; 0 leaves it, where the engine enforces memory itself."""
+    """Limit of the address space; 0 leaves it, where an engine reserves far more than it uses."""
+    data_bytes: int
+    """Limit of the writable memory of this process alone; 0 leaves it."""
     cpu_s: int
     file_bytes: int
     threads: int
@@ -179,6 +181,8 @@ def _limit_resources(plan: Confinement) -> None:
         limits[resource.RLIMIT_NPROC] = (plan.threads, plan.threads)
     if plan.memory_bytes > 0:
         limits[resource.RLIMIT_AS] = (plan.memory_bytes, plan.memory_bytes)
+    if plan.data_bytes > 0:
+        limits[resource.RLIMIT_DATA] = (plan.data_bytes, plan.data_bytes)
     for name, (soft, hard) in limits.items():
         _, hard_before = resource.getrlimit(name)
         ceiling = hard if hard_before == resource.RLIM_INFINITY else min(hard, hard_before)

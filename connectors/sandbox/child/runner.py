@@ -55,6 +55,8 @@ def main(control: int, result: int, plan: Mapping[str, object]) -> None:
             {name: relocated(path, confined.relocations) for name, path in packages.items()}
         )
         _forget_own_modules()
+        # Behind the library, so that a file of the request may be imported but replaces nothing.
+        sys.path.append(work)
         document = evaluation.evaluate(code)
         _finish_threads()
     _flush()

@@ -39,6 +39,7 @@ class WasmPlan:
 GUEST_MAIN = """
 import base64
 os.chdir("/work")
+sys.path.append("/work")
 offer_packages({name: f"/packages/{name}" for name in json.loads(sys.argv[2])})
 own_module, source = sys.modules["__main__"], base64.b64decode(sys.argv[1]).decode()
 del sys.argv[1:]

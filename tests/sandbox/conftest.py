@@ -1,0 +1,78 @@
+"""One prepared state directory for all sandbox tests, and a sandbox per tier that this machine has."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from connectors.sandbox.execution import Executor
+from connectors.sandbox.probe import Probe, probe
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig, open_executor, with_wasm
+from connectors.sandbox.tier import Tier, TierDemand
+
+TIERS = (Tier.NS, Tier.LSM, Tier.WASM)
+NATIVE_TIERS = (Tier.NS, Tier.LSM)
+
+
+@pytest.fixture(scope="session")
+def state_path() -> Iterator[Path]:
+    """A directory that the runs' users may pass through; pytest's own is closed to them."""
+    path = Path(tempfile.mkdtemp(prefix="cartrita-sandbox-tests-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def executor(state_path: Path) -> Iterator[Executor]:
+    """Everything for running in any tier, the guest of tier wasm included."""
+    config = SandboxConfig(state_path=state_path)
+    prepared = with_wasm(open_executor(config), config, lambda _: None)
+    yield prepared
+    prepared.scratch_parent.close()
+
+
+@pytest.fixture(scope="session")
+def probes(executor: Executor) -> dict[Tier, Probe]:
+    """What the canary attack says of each tier on this machine."""
+    return {tier: probe(executor, tier) for tier in TIERS}
+
+
+@pytest.fixture(params=TIERS)
+def tier(request: pytest.FixtureRequest, probes: dict[Tier, Probe]) -> Tier:
+    """Each tier; one that does not hold here is skipped, with the reason."""
+    return available(request.param, probes)
+
+
+@pytest.fixture(params=NATIVE_TIERS)
+def native_tier(request: pytest.FixtureRequest, probes: dict[Tier, Probe]) -> Tier:
+    """Each tier that runs the machine's own interpreter."""
+    return available(request.param, probes)
+
+
+@pytest_asyncio.fixture
+async def sandbox(tier: Tier, state_path: Path) -> AsyncIterator[Sandbox]:
+    """A sandbox in each tier."""
+    opened = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand(tier.value)))
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def native_sandbox(native_tier: Tier, state_path: Path) -> AsyncIterator[Sandbox]:
+    """A sandbox in each native tier."""
+    opened = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand(native_tier.value)))
+    yield opened
+    await opened.close()
+
+
+def available(tier: Tier, probes: dict[Tier, Probe]) -> Tier:
+    """Return `tier`, or skip the test loudly where this machine can't hold it."""
+    if not probes[tier].holds:
+        pytest.skip(f"NOT TESTED HERE: tier {tier} does not hold on this machine: {probes[tier].reason}")
+    return tier

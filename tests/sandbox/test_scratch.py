@@ -1,0 +1,119 @@
+"""Hostile trees are counted and removed without following or exhausting anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from connectors.sandbox.scratch import HostScratch, ScratchParent, remove_tree
+
+
+def dig(directory: Path, levels: int) -> None:
+    """Make `levels` nested directories, deeper than any path may be long."""
+    here = os.open(directory, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("deep", dir_fd=here)
+        below = os.open("deep", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
+def test_a_tree_deeper_than_recursion_and_paths_allow_is_removed(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    dig(top, 3_000)
+
+    remove_tree(top)
+
+    assert not top.exists()
+
+
+def test_removing_leaves_alone_what_links_point_to(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("x")
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "link").symlink_to(outside)
+    (top / "file").symlink_to(outside / "kept")
+
+    remove_tree(top)
+
+    assert (outside / "kept").read_text() == "x"
+
+
+def test_directories_that_nobody_may_enter_are_removed(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "closed" / "inner").mkdir(parents=True)
+    (top / "closed" / "inner" / "file").write_text("x")
+    (top / "closed" / "inner").chmod(0)
+    (top / "closed").chmod(0)
+
+    remove_tree(top)
+
+    assert not top.exists()
+
+
+def test_usage_counts_files_bytes_and_what_is_deleted_but_open(tmp_path: Path) -> None:
+    scratch = HostScratch(tmp_path, None)
+    (scratch.path / "work" / "kept").write_bytes(bytes(100_000))
+    with (scratch.path / "work" / "deleted").open("wb") as held:
+        held.write(bytes(200_000))
+        held.flush()
+        (scratch.path / "work" / "deleted").unlink()
+
+        usage = scratch.usage(os.getpid(), 100)
+
+    assert usage.inodes == 1
+    assert 300_000 <= usage.disk_bytes < 400_000
+    scratch.close()
+    assert not scratch.path.exists()
+
+
+def test_usage_of_a_bottomless_tree_is_over_any_limit(tmp_path: Path) -> None:
+    scratch = HostScratch(tmp_path, None)
+    dig(scratch.path / "work", 500)
+
+    assert scratch.usage(os.getpid(), 10_000).inodes > 10_000
+    scratch.close()
+
+
+def test_what_a_killed_sandbox_left_is_swept_and_a_living_one_is_not(tmp_path: Path) -> None:
+    root = tmp_path / "scratch"
+    living = ScratchParent(root)
+    code = (
+        "import sys, os, signal; from pathlib import Path; from connectors.sandbox.scratch import ScratchParent\n"
+        "parent = ScratchParent(Path(sys.argv[1])); (parent.path / 'run-x').mkdir()\n"
+        "print(parent.path, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        cwd=os.getcwd(),
+    )
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+
+    later = ScratchParent(root)
+
+    assert not left.exists()
+    assert living.path.is_dir()
+    later.close()
+    living.close()
+    assert list(root.iterdir()) == []
+
+
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "scratch"
+    root.mkdir()
+    root.chmod(0o777)
+
+    with pytest.raises(PermissionError, match="nobody else may write"):
+        ScratchParent(root)
