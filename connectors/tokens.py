@@ -6,6 +6,7 @@ tool calls and definitions into the prompt is not published; for them the consta
 so that a prompt is never larger than what was reserved for it.
 """
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -133,9 +134,18 @@ def _tools_tokens(tools: tuple[ToolOffered, ...], encoding: str) -> int:
         TOKENS_PER_TOOL
         + count_tokens(tool.name, encoding)
         + count_tokens(tool.description, encoding)
-        + count_tokens(tool.parameters_json, encoding)
+        + count_tokens(_canonical(tool.parameters_json), encoding)
         for tool in tools
     )
+
+
+@lru_cache(maxsize=256)
+def _canonical(parameters_json: str) -> str:
+    # Spaces and escapes get lost on the way to the provider: both sides must count the same text.
+    try:
+        return json.dumps(json.loads(parameters_json), ensure_ascii=False)
+    except ValueError:
+        return parameters_json
 
 
 @lru_cache(maxsize=4_096)

@@ -6,13 +6,14 @@ from functools import lru_cache
 from typing import Final
 
 _STOPWORDS_LISTED = """
-a about above after again all also am an and any are as at be because been before being below between
-both but by can could did do does doing done down during each else etc few for from further get give
-given gives had has have having he her here hers him his how i if in into is it its itself just let like
-make made many may me might more most much must my no nor not now of off on once only or other our ours
-out over own please same shall she should show so some such tell than that the their theirs them then
-there these they this those through to too under until up upon us use used very was we were what when
-where which while who whom whose why will with within without would yes yet you your yours one
+a about above after again all also am among amongst an and any are as at be because been before being
+below between both but by can could did do does doing done down during each else etc few for from
+further get give given gives had has have having he hence her here hers him his how i if in into is it
+its itself just let like made make many may me might more most much must my no nor not now of off on
+once one only or other our ours out over own please same shall she should show so some such tell than
+that the their theirs them then there therefore these they this those through thus to too under until up
+upon us use used very was we were what when where which while who whom whose why will with within
+without would yes yet you your yours
 """
 STOPWORDS: Final = frozenset(_STOPWORDS_LISTED.split())
 _ABBREVIATIONS_LISTED = """

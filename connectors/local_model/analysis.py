@@ -131,17 +131,17 @@ def _named(label: str, counted: Counter[str]) -> list[str]:
 
 
 def _fit(lines: Sequence[str], words_max: int, joint: str = " ") -> str:
-    """Join as many lines as have at most `words_max` words together; a single longer one is cut."""
+    """Join the lines that fit into `words_max` words together, in order; if none does, the first is cut."""
     kept: list[str] = []
     left = words_max
     for line in lines:
         size = len(line.split())
         if size > left:
-            if not kept:
-                kept.append(" ".join(line.split()[:left]) + " …")
-            break
+            continue
         kept.append(line)
         left -= size
+    if not kept and lines:
+        kept.append(" ".join(lines[0].split()[:words_max]) + " …")
     return joint.join(kept)
 
 

@@ -91,9 +91,11 @@ class LocalModelServer:
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
         """Listen, and return the port: the given one, or a free one for 0."""
         # A cancelled handler is how a client's giving up gets into the ledger at once.
-        self._runner = web.AppRunner(self._application(), handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(
+            self._application(), handler_cancellation=True, access_log=None, shutdown_timeout=0.5
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, shutdown_timeout=0.5)
+        site = web.TCPSite(self._runner, host, port)
         await site.start()
         address: tuple[str, int] = self._runner.addresses[0]
         return address[1]

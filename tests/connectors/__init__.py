@@ -1,0 +1,1 @@
+"""Models, tools, retrieval, and the local deterministic server."""
