@@ -87,7 +87,7 @@ async def trace(
         connection: to Postgres.
         given: id of an event, task, model or tool call, plan, decision, snapshot, or session.
         effects: look forward instead.
-        events_max: bounds the answer.
+        events_max: bounds the answer; the nearest events are kept, and one more tells that there were more.
 
     Returns:
         None when nothing of that id is known.
@@ -99,7 +99,7 @@ async def trace(
     cursor = await connection.execute(EFFECTS if effects else CAUSES, [given, events_max + 1])
     events = [_event(row) for row in await cursor.fetchall()]
     truncated = len(events) > events_max
-    return tree(start[0], events[:events_max], effects=effects, truncated=truncated)
+    return tree(start[0], events, effects=effects, truncated=truncated)
 
 
 def tree(start: UUID, events: Sequence[TracedEvent], *, effects: bool, truncated: bool = False) -> Trace:

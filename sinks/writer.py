@@ -251,9 +251,10 @@ def _cells(row: LogRow) -> tuple[Cell, ...]:
 
 
 async def _demand_log(connection: AsyncConnection[TupleRow]) -> None:
-    cursor = await connection.execute("SELECT to_regclass('event_log'), to_regclass('sink_offsets')")
-    if await cursor.fetchone() in (None, (None, None)):
-        raise DatabaseUnfit("the database has no event_log: run the migrations first (cartrita migrate)")
+    for table in ("event_log", "sink_offsets"):
+        cursor = await connection.execute("SELECT to_regclass(%s) IS NULL", [table])
+        if await cursor.fetchone() == (True,):
+            raise DatabaseUnfit(f"the database has no table {table}: run the migrations first")
 
 
 async def _usable_columns(connection: AsyncConnection[TupleRow], table: Table) -> dict[str, bool] | None:

@@ -1,6 +1,8 @@
 """One stack for all tests of this folder, and a database of its own for each."""
 
 import asyncio
+import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,14 +18,18 @@ PROJECT_DIRECTORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def sink_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def sink_stack() -> Iterator[Stack]:
     """A running stack of this folder's own: its tests kill servers, which no other test should notice."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=PROJECT_DIRECTORY / ".cartrita" / "artifacts")
+    # Not below pytest's own directory: the next run of pytest, at whatever time, closes that to other
+    # accounts, and Postgres, which root runs as another, then loses its data.
+    directory = Path(tempfile.mkdtemp(prefix="cartrita-sinks-"))
+    stack = Stack(directory, artifacts=PROJECT_DIRECTORY / ".cartrita" / "artifacts")
     try:
         stack.start()
         yield stack
     finally:
         stack.stop()
+        shutil.rmtree(directory)
 
 
 @pytest.fixture

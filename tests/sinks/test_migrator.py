@@ -1,0 +1,190 @@
+"""Migrations on a real Postgres."""
+
+import asyncio
+import re
+from dataclasses import replace
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from processors.projections.tables import TABLES
+from sinks.migrator import MigrationEdited, migrate, migrations, pending
+from sinks.writer import Writer
+from tests.sinks.conftest import rows
+
+pytestmark = pytest.mark.stack
+
+V2_TABLES = (
+    "tasks_v2",
+    "task_edges",
+    "graph_snapshots",
+    "retrieval_metrics",
+    "tool_capability_index",
+    "policy_decisions",
+)
+V2_INDEXES = {
+    "idx_tasks_v2_session_status",
+    "idx_tasks_v2_parent",
+    "idx_tasks_v2_agent_status",
+    "idx_tasks_v2_priority_status",
+    "idx_task_edges_from",
+    "idx_task_edges_to",
+    "idx_graph_snapshots_session",
+    "idx_graph_snapshots_node",
+    "idx_retrieval_metrics_session",
+    "idx_retrieval_metrics_usefulness",
+    "idx_retrieval_metrics_embedding",
+    "idx_tool_capability_name",
+    "idx_tool_capability_category",
+    "idx_tool_capability_performance",
+    "idx_policy_decisions_session",
+    "idx_policy_decisions_tool",
+    "idx_policy_decisions_agent",
+    "idx_conversation_messages_task",
+    "idx_conversation_messages_graph_node",
+}
+
+
+async def test_a_second_run_applies_nothing(empty_dsn: str) -> None:
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        before = await pending(connection)
+        first = await migrate(connection)
+        second = await migrate(connection)
+        after = await pending(connection)
+
+        versions = await rows(connection, "SELECT version, name, sha256 FROM schema_migrations ORDER BY 1")
+
+    assert before == first == migrations()
+    assert second == after == ()
+    assert versions == [(step.version, step.name, step.sha256) for step in migrations()]
+
+
+async def test_four_that_migrate_at_once_apply_each_migration_once(empty_dsn: str) -> None:
+    async def one() -> int:
+        async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+            return len(await migrate(connection))
+
+    applied = await asyncio.wait_for(asyncio.gather(*(one() for _ in range(4))), 30)
+
+    assert sorted(applied) == [0, 0, 0, len(migrations())]
+
+
+async def test_an_edited_migration_is_named_and_nothing_is_applied(dsn: str) -> None:
+    first, *others = migrations()
+    edited = replace(first, sql=first.sql + "\n-- an afterthought")
+    new = replace(first, version=len(others) + 2, name="new", sql="CREATE TABLE too_late (id INTEGER)")
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        with pytest.raises(MigrationEdited, match=r"migration 1 \(version_one\) was edited"):
+            await migrate(connection, (new, edited, *others))
+
+        assert await rows(connection, "SELECT to_regclass('too_late')") == [(None,)]
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(empty_dsn: str) -> None:
+    first, *_ = migrations()
+    broken = replace(first, version=2, name="broken", sql="CREATE TABLE half (id INTEGER); SELECT 1/0")
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            await migrate(connection, (first, broken))
+
+        found = await rows(connection, "SELECT to_regclass('half'), to_regclass('sessions')")
+
+    assert found == [(None, None)]
+
+
+async def test_every_index_and_check_of_the_design_is_there(
+    connection: AsyncConnection[psycopg.rows.TupleRow],
+) -> None:
+    indexes = {row[0] for row in await rows(connection, "SELECT indexname FROM pg_indexes")}
+    checks = await rows(
+        connection,
+        "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE contype IN ('c', 'u') AND conrelid::regclass::text = ANY('{tasks_v2,task_edges,"
+        "retrieval_metrics,tool_capability_index,policy_decisions}')",
+    )
+
+    assert indexes >= V2_INDEXES
+    found = sorted((table, re.sub(r"\W+", " ", text)) for table, text in checks)
+    assert [table for table, _ in found] == [
+        "policy_decisions",
+        "retrieval_metrics",
+        "task_edges",
+        "task_edges",
+        "tasks_v2",
+        "tasks_v2",
+        "tasks_v2",
+        "tool_capability_index",
+        "tool_capability_index",
+        "tool_capability_index",
+        "tool_capability_index",
+    ]
+
+
+async def test_every_column_of_a_v2_table_has_a_projection(
+    connection: AsyncConnection[psycopg.rows.TupleRow],
+) -> None:
+    by_name = {table.name: table for table in TABLES}
+    for name in V2_TABLES:
+        there = await rows(
+            connection,
+            f"SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
+            f"WHERE attrelid = '{name}'::regclass AND attnum > 0 AND attname <> 'id'",
+        )
+        assert {row[0] for row in there} == set(by_name[name].by_name), name
+
+
+async def test_the_trigger_stamps_what_people_update_and_not_what_the_sink_does(
+    connection: AsyncConnection[psycopg.rows.TupleRow],
+) -> None:
+    await connection.execute("INSERT INTO sessions (id) VALUES (gen_random_uuid())")
+    await connection.execute(
+        "INSERT INTO tasks_v2 (session_id, intent, updated_at) SELECT id, 'x', 'epoch' FROM sessions"
+    )
+
+    async with connection.transaction():
+        await connection.execute("SET LOCAL cartrita.sink = 'on'")
+        await connection.execute("UPDATE tasks_v2 SET intent = 'y'")
+    by_sink = await rows(connection, "SELECT updated_at = 'epoch' FROM tasks_v2")
+    await connection.execute("UPDATE tasks_v2 SET intent = 'z'")
+    by_hand = await rows(connection, "SELECT updated_at = 'epoch' FROM tasks_v2")
+
+    assert (by_sink, by_hand) == ([(True,)], [(False,)])
+
+
+async def test_v1_tables_that_exist_keep_their_form_and_their_rows(empty_dsn: str) -> None:
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        await connection.execute(
+            """
+            CREATE TABLE sessions (id uuid PRIMARY KEY, owner text DEFAULT 'me',
+                                   created_at timestamp NOT NULL DEFAULT now());
+            CREATE TABLE conversation_messages (id bigserial PRIMARY KEY, session_id uuid, role text,
+                                                content text, created_at timestamptz, metadata json);
+            CREATE TABLE tool_invocations (id serial PRIMARY KEY, tool_name text, must text NOT NULL);
+            INSERT INTO sessions (id) VALUES ('11111111-1111-4111-8111-111111111111');
+            INSERT INTO conversation_messages (role, content) VALUES ('user', 'old');
+            """
+        )
+        await migrate(connection)
+        columns = await rows(
+            connection,
+            "SELECT table_name, string_agg(column_name, ' ' ORDER BY ordinal_position) "
+            "FROM information_schema.columns WHERE table_name IN "
+            "('sessions', 'conversation_messages', 'tool_invocations') GROUP BY 1 ORDER BY 1",
+        )
+        old = await rows(connection, "SELECT content, task_id, cost_tokens FROM conversation_messages")
+
+    writer = await Writer.connect(empty_dsn, "v1")
+    await writer.close()
+
+    assert columns == [
+        (
+            "conversation_messages",
+            "id session_id role content created_at metadata task_id graph_node cost_tokens",
+        ),
+        ("sessions", "id owner created_at"),
+        ("tool_invocations", "id tool_name must"),
+    ]
+    assert old == [("old", None, 0)]
+    # Numbers as ids cannot take what events are called: these two are left alone.
+    assert writer.unwritten == ("conversation_messages", "tool_invocations")

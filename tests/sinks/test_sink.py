@@ -1,0 +1,411 @@
+"""The sink between a real Kafka and a real Postgres, whatever happens to either or to itself."""
+
+import asyncio
+import json
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from connectors.embedded.stack import Endpoints, Stack
+from schemas.envelope import Envelope
+from schemas.events.budgets import BudgetCharged
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.inputs import MessageReceived
+from schemas.events.tasks import TaskCreated, TaskStarted
+from sinks import intake
+from sinks.errors import DatabaseUnfit, RecordsMissing, TopicRecreated
+from sinks.metrics import METRICS, SinkMetrics
+from sinks.sink import SinkSettings, run_sink
+from tests.projections.envelopes import event
+from tests.sinks.conftest import rows
+from tests.sinks.kafka import create_topics, delete_topic, producing, values_of
+from tests.sinks.records import CODEC
+from topics.catalog import BUDGET_EVENTS, DEAD_LETTERS, TASK_EVENTS
+
+pytestmark = pytest.mark.stack
+
+PROJECT_DIRECTORY = Path(__file__).parents[2]
+WAIT_S = 30.0
+COUNT = "SELECT count(*) FROM event_log"
+
+
+@pytest.fixture
+async def settings(endpoints: Endpoints, dsn: str) -> SinkSettings:
+    """A sink of this test's own topics and database."""
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    await create_topics(endpoints.kafka_bootstrap, prefix)
+    return SinkSettings(
+        bootstrap=endpoints.kafka_bootstrap,
+        dsn=dsn,
+        topic_prefix=prefix,
+        group=f"{prefix}sink",
+        retry_delay_ms=50,
+        retry_delay_ms_max=200,
+        session_timeout_ms=2_000,
+    )
+
+
+@asynccontextmanager
+async def running(
+    settings: SinkSettings, metrics: SinkMetrics | None = None
+) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run a sink until the block ends; what ends it earlier is raised."""
+    stop = asyncio.Event()
+    sink = asyncio.create_task(run_sink(settings, CODEC, stop, metrics))
+    try:
+        yield sink
+    finally:
+        stop.set()
+        await asyncio.wait_for(sink, WAIT_S)
+
+
+@asynccontextmanager
+async def running_process(settings: SinkSettings) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a sink as a process until the block ends, which kills it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.sinks.sink_process",
+        json.dumps(asdict(settings)),
+        cwd=PROJECT_DIRECTORY,
+        env={"PATH": "/usr/bin:/bin"},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], sink: "asyncio.Task[None] | None" = None) -> None:
+    """Wait until a condition holds, or the sink has ended."""
+    async with asyncio.timeout(WAIT_S):
+        while not await condition():
+            if sink is not None and sink.done():
+                sink.result()
+                raise AssertionError("the sink ended")
+            await asyncio.sleep(0.02)
+
+
+def logged(connection: AsyncConnection[TupleRow], number: int) -> Callable[[], Awaitable[bool]]:
+    """Tell whether the log has so many events."""
+
+    async def condition() -> bool:
+        return await rows(connection, COUNT) == [(number,)]
+
+    return condition
+
+
+_NUMBERS: Iterator[int] = count(1)
+
+
+def workload(sessions: int, charges: int) -> list[Envelope]:
+    """Return a message, and so many charges of 1 token, for so many sessions."""
+    found = []
+    for _ in range(sessions):
+        session = str(uuid.uuid4())
+        found.append(event(MessageReceived(text="Hi"), next(_NUMBERS), session_id=session))
+        for sequence in range(1, charges + 1):
+            charge = BudgetCharged(
+                reservation_id=str(uuid.uuid4()),
+                task_id=str(uuid.uuid4()),
+                model="gpt-4o",
+                tokens=1,
+                nanodollars=1,
+                tokens_released=0,
+                nanodollars_released=0,
+                basis="usage",
+                session_tokens_left=0,
+                session_nanodollars_left=0,
+                task_tokens_left=0,
+            )
+            found.append(event(charge, next(_NUMBERS), session_id=session, sequence=sequence))
+    return found
+
+
+async def assert_exactly_once(connection: AsyncConnection[TupleRow], sessions: int, charges: int) -> None:
+    """Check that every event of the workload counts once."""
+    sums = "SELECT messages, tokens_used, count(*) FROM session_summaries GROUP BY 1, 2"
+    assert await rows(connection, sums) == [(1, charges, sessions)]
+    assert await rows(connection, COUNT) == [(sessions * (charges + 1),)]
+    distinct = "SELECT count(DISTINCT event_id), (SELECT sum(next_offset) FROM sink_offsets) FROM event_log"
+    ((events, offsets),) = await rows(connection, distinct)
+    assert events == sessions * (charges + 1)
+    assert offsets >= events
+
+
+async def test_events_become_rows_and_metrics_tell_so(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    registry = CollectorRegistry()
+    events = workload(5, 4)
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await producer.put([*events, *events[:3]])
+        async with running(settings, SinkMetrics(registry)) as sink:
+
+            async def caught_up() -> bool:
+                repeated = registry.get_sample_value(
+                    "cartrita_sink_events_total", {"topic": "budget.events", "outcome": "repeated"}
+                )
+                return await logged(connection, 25)() and repeated == 2
+
+            await until(caught_up, sink)
+
+    await assert_exactly_once(connection, 5, 4)
+    assert registry.get_sample_value("cartrita_sink_rows_total", {"table": "sessions"})
+    assert registry.get_sample_value("cartrita_sink_batch_records_count")
+    lag = {"topic": "budget.events", "partition": "0"}
+    assert registry.get_sample_value("cartrita_sink_lag_records", lag) == 0
+    names = {metric.name for metric in registry.collect()}
+    assert names == {one.name.removesuffix("_total") for one in METRICS}
+
+
+async def test_a_sink_that_is_killed_in_the_middle_of_a_batch_leaves_nothing_out_and_nothing_twice(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    settings = replace(settings, batch_records_max=40)
+    sessions, charges = 20, 20
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await producer.put(workload(sessions, charges))
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE application_name LIKE 'cartrita-sink%' AND wait_event = 'relation'"
+    )
+
+    for table in ("event_log", "session_summaries", "sink_offsets"):
+        async with await AsyncConnection.connect(settings.dsn) as obstacle:
+            async with running_process(settings) as process:
+                # The sink's transaction is open, and part of it is done, when it meets this lock.
+                await obstacle.execute(f"LOCK TABLE {table} IN SHARE MODE".encode())
+                await until(lambda: _is_one(connection, waiting))
+                process.kill()
+            await obstacle.rollback()
+    async with running(settings) as sink:
+        await until(logged(connection, sessions * (charges + 1)), sink)
+
+    await assert_exactly_once(connection, sessions, charges)
+
+
+async def _is_one(connection: AsyncConnection[TupleRow], query: str) -> bool:
+    return await rows(connection, query) == [(1,)]
+
+
+async def test_a_second_sink_shares_the_work_and_takes_over_what_the_first_leaves(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    first, second, third = workload(10, 5), workload(10, 5), workload(10, 5)
+    async with (
+        producing(settings.bootstrap, settings.topic_prefix) as producer,
+        running(settings) as staying,
+    ):
+        await producer.put(first)
+        await until(logged(connection, 60), staying)
+        async with running(settings) as leaving:
+            await producer.put(second)
+            await until(logged(connection, 120), leaving)
+        await producer.put(third)
+        await until(logged(connection, 180), staying)
+
+    await assert_exactly_once(connection, 30, 5)
+
+
+async def test_a_sink_that_was_left_behind_goes_on_from_where_the_other_is(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    """Two groups read the same partitions under one name: both believe that they own them."""
+    async with (
+        producing(settings.bootstrap, settings.topic_prefix) as producer,
+        running(settings) as one,
+        running(replace(settings, group="other" + settings.group)),
+    ):
+        for _ in range(10):
+            await producer.put(workload(2, 9))
+        await until(logged(connection, 200), one)
+
+    await assert_exactly_once(connection, 20, 9)
+
+
+async def test_records_that_are_not_avro_are_put_aside_and_their_neighbours_go_on(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    created = task_created()
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await producer.put_bytes("task.events", b"not avro")
+        await producer.put_bytes("task.events", None)
+        await producer.put_bytes("task.events", b"\x00" + b"\x7f" * 900_100)
+        # A shell reads this topic, and puts its bad records aside itself.
+        await producer.put_bytes("user.inputs", b"not avro")
+        await producer.put([event(created, next(_NUMBERS))])
+        async with running(settings) as sink:
+            # The event, and the three dead letters, which are events themselves.
+            await until(logged(connection, 4), sink)
+
+    letters = await values_of(settings.bootstrap, settings.topic_prefix + DEAD_LETTERS.name)
+    bodies = [(await CODEC.decode(value)).body for value in letters]
+    rejected = [body for body in bodies if isinstance(body, RecordRejected)]
+    assert {(one.offset, one.code) for one in rejected} == {
+        (0, "not_avro"),
+        (1, "no_value"),
+        (2, "unknown_schema"),
+    }
+    assert {one.topic for one in rejected} == {settings.topic_prefix + TASK_EVENTS.name}
+    assert max(len(one.value or b"") for one in rejected) == intake.VALUE_BYTES_MAX
+    assert await rows(connection, "SELECT count(*) FROM tasks_v2 WHERE intent = 'Find it'") == [(1,)]
+
+
+async def test_a_row_that_the_database_refuses_is_narrowed_down_put_aside_and_still_logged(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    # Nothing that projections make is refused; so the database gets a check that no program knows of.
+    await connection.execute("ALTER TABLE tasks_v2 ADD CHECK (intent <> 'poison')")
+    session = str(uuid.uuid4())
+    tasks = [
+        event(
+            replace(task_created(), intent="poison" if number in (3, 11) else "fine"),
+            next(_NUMBERS),
+            session_id=session,
+        )
+        for number in range(16)
+    ]
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await producer.put(tasks)
+        async with running(settings) as sink:
+            await until(logged(connection, 18), sink)
+
+    assert await rows(connection, "SELECT intent, count(*) FROM tasks_v2 GROUP BY 1") == [("fine", 14)]
+    letters = (
+        "SELECT body ->> 'offset', body ->> 'code' FROM event_log WHERE topic = 'dead.letters' ORDER BY 1"
+    )
+    assert await rows(connection, letters) == [("11", "row_refused"), ("3", "row_refused")]
+
+
+async def test_two_events_with_one_number_are_counted_as_an_alarm(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    registry = CollectorRegistry()
+    started = TaskStarted(task_id=str(uuid.uuid4()), attempt=1)
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await producer.put([event(started, next(_NUMBERS), sequence=7) for _ in range(2)])
+        async with running(settings, SinkMetrics(registry)) as sink:
+            await until(logged(connection, 2), sink)
+
+    assert registry.get_sample_value("cartrita_sink_sequence_conflicts_total") == 1
+
+
+async def test_postgres_may_be_away_at_the_start_and_be_killed_in_the_middle(
+    settings: SinkSettings, sink_stack: Stack
+) -> None:
+    registry = CollectorRegistry()
+    events = workload(20, 5)
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await asyncio.to_thread(sink_stack.stop_service, "postgres", hard=True)
+        async with running(settings, SinkMetrics(registry)) as sink:
+            await producer.put(events[:60])
+            await until(lambda: _has_retried(registry, "postgres"), sink)
+            await asyncio.to_thread(sink_stack.start_service, "postgres")
+            async with await AsyncConnection.connect(settings.dsn, autocommit=True) as connection:
+                await until(logged(connection, 60), sink)
+            await asyncio.to_thread(sink_stack.stop_service, "postgres", hard=True)
+            await producer.put(events[60:])
+            await asyncio.to_thread(sink_stack.start_service, "postgres")
+            async with await AsyncConnection.connect(settings.dsn, autocommit=True) as connection:
+                await until(logged(connection, 120), sink)
+                await assert_exactly_once(connection, 20, 5)
+
+
+async def test_kafka_may_be_killed_and_come_back(
+    settings: SinkSettings, sink_stack: Stack, connection: AsyncConnection[TupleRow]
+) -> None:
+    async with running(settings) as sink:
+        async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+            await producer.put(workload(10, 5))
+            await until(logged(connection, 60), sink)
+        await asyncio.to_thread(sink_stack.stop_service, "kafka", hard=True)
+        await asyncio.to_thread(sink_stack.start_service, "kafka")
+        async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+            await producer.put(workload(10, 5))
+            await until(logged(connection, 120), sink)
+
+    await assert_exactly_once(connection, 20, 5)
+
+
+async def _has_retried(registry: CollectorRegistry, reason: str) -> bool:
+    return bool(registry.get_sample_value("cartrita_sink_retries_total", {"reason": reason}))
+
+
+async def test_a_topic_that_was_made_anew_stops_the_sink(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await producer.put(workload(2, 2))
+    async with running(settings) as sink:
+        await until(logged(connection, 6), sink)
+    await delete_topic(settings.bootstrap, settings.topic_prefix + "budget.events")
+    await create_topics(settings.bootstrap, settings.topic_prefix, [BUDGET_EVENTS])
+
+    with pytest.raises(TopicRecreated, match=r"topic budget\.events was deleted and made anew"):
+        await _run_to_its_end(settings)
+
+
+async def test_a_log_that_lost_records_stops_the_sink(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    async with producing(settings.bootstrap, settings.topic_prefix) as producer:
+        await producer.put(workload(2, 2))
+    async with running(settings) as sink:
+        await until(logged(connection, 6), sink)
+    await connection.execute("UPDATE sink_offsets SET next_offset = 1000 WHERE topic = 'budget.events'")
+
+    with pytest.raises(RecordsMissing, match="lost records"):
+        await _run_to_its_end(settings)
+
+
+async def test_a_database_without_migrations_stops_the_sink_with_advice(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    await connection.execute("DROP TABLE event_log CASCADE")
+
+    with pytest.raises(DatabaseUnfit, match="no table event_log: run the migrations first"):
+        await _run_to_its_end(settings)
+
+
+async def test_a_wrong_password_stops_the_sink(settings: SinkSettings) -> None:
+    wrong = replace(settings, dsn=settings.dsn.replace("cartrita:", "cartrita:wrong"))
+
+    with pytest.raises(DatabaseUnfit, match="password authentication failed"):
+        await _run_to_its_end(wrong)
+
+
+async def test_a_dsn_is_never_shown(settings: SinkSettings) -> None:
+    assert "postgresql" not in repr(settings)
+
+
+async def _run_to_its_end(settings: SinkSettings) -> None:
+    await asyncio.wait_for(run_sink(settings, CODEC, asyncio.Event()), WAIT_S)
+
+
+def task_created() -> TaskCreated:
+    """Return a task of its own."""
+    return TaskCreated(
+        task_id=str(uuid.uuid4()),
+        parent_id=None,
+        plan_id=None,
+        turn=1,
+        intent="Find it",
+        agent="researcher",
+        priority=5,
+        budget_tokens=500,
+        estimated_tokens=30,
+        spec_json="{}",
+    )

@@ -1,0 +1,408 @@
+"""Traces and lists on a real Postgres, over the log of one small session."""
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from schemas.envelope import Envelope, Versions
+from schemas.events.configurations import ConfigurationPublished
+from schemas.events.inputs import MessageReceived
+from schemas.events.models import ModelCallCompleted, ModelCallRequested
+from schemas.events.outputs import AnswerGiven, Citation, TurnStarted
+from schemas.events.tasks import TaskCompleted, TaskCreated
+from sinks.intake import Refusal, dead_letter
+from sinks.queries import (
+    TaskRow,
+    dead_letters,
+    session_detail,
+    sessions,
+    task_tree,
+)
+from sinks.queries import dead_letter as dead_letter_of
+from sinks.trace import Node, trace
+from sinks.writer import Slot, Writer
+from tests.projections.envelopes import CALL, ROOT, SESSION, TASK, event, event_id
+from tests.sinks.conftest import rows
+from tests.sinks.records import delivery_of, taken
+from topics.catalog import TOPICS, USER_INPUTS, Topic, topic_of
+
+pytestmark = pytest.mark.stack
+
+MESSAGE, TURN, CREATED, ASKED, SAID, DONE, ANSWER, CONFIGURED = range(1, 9)
+
+
+def story(session_id: str = SESSION, tenant_id: str = "acme") -> dict[int, Envelope]:
+    """Return a session that answers one message by one task, as events by number."""
+
+    def one(number: int, fact: object, cause: int | None, evidence: tuple[int, ...] = ()) -> Envelope:
+        return event(
+            fact,  # type: ignore[arg-type]  # each call below gives a fact
+            number,
+            session_id=session_id,
+            tenant_id=tenant_id,
+            sequence=0 if number in (MESSAGE, SAID) else number,
+            causation_id=None if cause is None else event_id(cause),
+            evidence_ids=tuple(event_id(item) for item in evidence),
+            versions=Versions(models="abc"),
+        )
+
+    created = TaskCreated(
+        task_id=TASK,
+        parent_id=ROOT,
+        plan_id=None,
+        turn=1,
+        intent="Find it",
+        agent="researcher",
+        priority=5,
+        budget_tokens=500,
+        estimated_tokens=30,
+        spec_json="{}",
+    )
+    asked = ModelCallRequested(
+        call_id=CALL,
+        task_id=TASK,
+        turn=1,
+        purpose="step",
+        agent="researcher",
+        model="gpt-4o",
+        messages=(),
+        input_tokens_max=100,
+        output_tokens_max=100,
+        reserved_tokens=200,
+        reserved_nanodollars=200,
+        timeout_ms=1_000,
+        attempts_max=1,
+    )
+    said = ModelCallCompleted(
+        call_id=CALL,
+        task_id=TASK,
+        purpose="step",
+        agent="researcher",
+        model="gpt-4o-2024-08-06",
+        text="It is one.",
+        finish_reason="stop",
+        input_tokens=10,
+        output_tokens=4,
+        usage_source="provider",
+        cost_nanodollars=65,
+        attempts=1,
+        latency_ms=5,
+    )
+    done = TaskCompleted(task_id=TASK, actual_tokens=14, cost_nanodollars=65, steps=1, excerpt="It is one.")
+    answer = AnswerGiven(
+        turn=1,
+        input_id=event_id(MESSAGE),
+        task_id=ROOT,
+        text="It is one. [1]",
+        citations=(Citation(task_id=TASK, intent="Find it", number=1),),
+        complete=True,
+        reason="answered",
+        model="gpt-4o",
+        local=False,
+        tokens=14,
+        cost_nanodollars=65,
+    )
+    return {
+        MESSAGE: one(MESSAGE, MessageReceived(text="What is a sink?", tokens=5), None),
+        TURN: one(TURN, TurnStarted(turn=1, input_id=event_id(MESSAGE), task_id=ROOT), MESSAGE),
+        CREATED: one(CREATED, created, MESSAGE),
+        ASKED: one(ASKED, asked, CREATED, (MESSAGE,)),
+        SAID: one(SAID, said, ASKED),
+        DONE: one(DONE, done, SAID),
+        ANSWER: one(ANSWER, answer, DONE, (DONE, MESSAGE)),
+    }
+
+
+class Log:
+    """What was written, topic by topic."""
+
+    def __init__(self, writer: Writer) -> None:
+        """Begin at the start of every topic."""
+        self.writer = writer
+        self.following: dict[Slot, int] = {(topic.name, 0): 0 for topic in TOPICS}
+
+    async def add(self, envelope: Envelope, topic: Topic | None = None) -> None:
+        """Write one event."""
+        slot = ((topic or topic_of(envelope.body)).name, 0)
+        one = await taken(topic or topic_of(envelope.body), envelope, self.following[slot])
+        await self.writer.write([one.projected], self.following)
+        self.following[slot] += 1
+
+
+@pytest.fixture
+async def log(dsn: str) -> AsyncIterator[Log]:
+    """The log of one session."""
+    writer = await Writer.connect(dsn, "test")
+    one = Log(writer)
+    await writer.positions({slot: uuid.uuid4() for slot in one.following})
+    for envelope in story().values():
+        await one.add(envelope)
+    yield one
+    await writer.close()
+
+
+def shape(node: Node) -> tuple[str, list[object]]:
+    """Return a tree as names."""
+    return (f"{node.link} {node.event.type}", [shape(child) for child in node.children])
+
+
+CAUSES_OF_ANSWER: tuple[str, list[object]] = (
+    "start AnswerGiven",
+    [
+        (
+            "cause TaskCompleted",
+            [("cause ModelCallCompleted", [("cause ModelCallRequested", [("cause TaskCreated", [])])])],
+        ),
+        ("evidence MessageReceived", []),
+    ],
+)
+
+
+async def test_an_answer_leads_back_to_the_message_through_all_that_it_rests_on(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    found = await trace(connection, uuid.UUID(event_id(ANSWER)))
+
+    assert found is not None
+    assert shape(found.root) == CAUSES_OF_ANSWER
+    assert (found.events, found.truncated) == (6, False)
+    assert found.root.event.label == "It is one. [1]"
+    assert found.root.children[0].event.causation_id == uuid.UUID(event_id(SAID))
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        (SESSION, "AnswerGiven"),
+        (TASK, "TaskCompleted"),
+        (CALL, "ModelCallCompleted"),
+        (event_id(ASKED), "ModelCallRequested"),
+    ],
+)
+async def test_a_trace_starts_from_a_session_task_call_or_event(
+    log: Log, connection: AsyncConnection[TupleRow], given: str, start: str
+) -> None:
+    found = await trace(connection, uuid.UUID(given))
+
+    assert found is not None
+    assert found.root.event.type == start
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [(SESSION, "MessageReceived"), (TASK, "TaskCreated"), (CALL, "ModelCallRequested")],
+)
+async def test_effects_start_from_the_oldest(
+    log: Log, connection: AsyncConnection[TupleRow], given: str, start: str
+) -> None:
+    found = await trace(connection, uuid.UUID(given), effects=True)
+
+    assert found is not None
+    assert found.root.event.type == start
+
+
+async def test_a_message_s_effects_are_all_that_came_of_it(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    found = await trace(connection, uuid.UUID(event_id(MESSAGE)), effects=True)
+
+    assert found is not None
+    assert found.events == 7
+    assert [child.event.type for child in found.root.children] == [
+        "TurnStarted",
+        "TaskCreated",
+        "ModelCallRequested",
+        "AnswerGiven",
+    ]
+
+
+async def test_an_unknown_id_has_no_trace(log: Log, connection: AsyncConnection[TupleRow]) -> None:
+    assert await trace(connection, uuid.UUID(int=99)) is None
+
+
+async def test_events_that_name_each_other_end(log: Log, connection: AsyncConnection[TupleRow]) -> None:
+    ids = [str(uuid.UUID(int=number, version=4)) for number in (101, 102)]
+    for own, other in (ids, ids[::-1]):
+        await log.add(
+            event(MessageReceived(text=own), event_id=own, causation_id=other, evidence_ids=(own, other))
+        )
+
+    found = await trace(connection, uuid.UUID(ids[0]))
+    forward = await trace(connection, uuid.UUID(ids[0]), effects=True)
+
+    assert found is not None
+    assert forward is not None
+    assert (found.events, forward.events) == (2, 2)
+
+
+async def test_many_ways_through_dense_evidence_cost_no_more_than_the_events(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    """Of 30 layers of 3 events, each resting on all of the layer before, there are 3³⁰ ways."""
+
+    def of(layer: int, index: int) -> str:
+        return str(uuid.UUID(int=1_000 + 3 * layer + index, version=4))
+
+    for layer in range(30):
+        evidence = tuple(of(layer - 1, index) for index in range(3)) if layer else ()
+        for index in range(3):
+            await log.add(event(MessageReceived(text="x"), event_id=of(layer, index), evidence_ids=evidence))
+
+    found = await trace(connection, uuid.UUID(of(29, 0)))
+    bounded = await trace(connection, uuid.UUID(of(29, 0)), events_max=10)
+
+    assert found is not None
+    assert bounded is not None
+    assert (found.events, found.truncated) == (1 + 29 * 3, False)
+    assert (bounded.events, bounded.truncated) == (11, True)
+
+
+async def test_a_cause_that_is_not_on_the_log_is_named(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    lost = uuid.uuid4()
+    await log.add(event(MessageReceived(text="x"), 50, causation_id=str(lost)))
+
+    found = await trace(connection, uuid.UUID(event_id(50)))
+
+    assert found is not None
+    assert found.root.missing == [lost]
+
+
+async def test_a_trace_never_leads_into_another_tenant_s_session(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    other = story(str(uuid.uuid4()), "rival")
+    await log.add(replace(other[MESSAGE], event_id=event_id(60)))
+    await log.add(event(MessageReceived(text="Tell me"), 61, causation_id=event_id(60)))
+
+    found = await trace(connection, uuid.UUID(event_id(61)))
+    effects = await trace(connection, uuid.UUID(event_id(60)), effects=True)
+
+    assert found is not None
+    assert found.root.missing == [uuid.UUID(event_id(60))]
+    assert effects is not None
+    assert effects.root.children == []
+
+
+async def test_where_two_sessions_used_one_message_id_each_trace_finds_its_own(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    other = story(str(uuid.uuid4()))
+    await log.add(other[MESSAGE])
+    await log.add(
+        replace(other[ANSWER], event_id=event_id(70), causation_id=event_id(MESSAGE), evidence_ids=())
+    )
+
+    theirs = await trace(connection, uuid.UUID(event_id(70)))
+    ours = await trace(connection, uuid.UUID(event_id(ANSWER)))
+
+    assert theirs is not None
+    assert ours is not None
+    assert str(theirs.root.children[0].event.session_id) == other[MESSAGE].session_id
+    assert all(str(child.event.session_id) == SESSION for child in ours.root.children)
+
+
+async def test_what_people_wrote_is_found_by_the_id_under_which_it_was_taken_in(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    await log.add(story()[MESSAGE], USER_INPUTS)
+
+    found = await trace(connection, uuid.UUID(event_id(MESSAGE)))
+    written = await rows(
+        connection, f"SELECT topic FROM event_log WHERE correlation_id = '{event_id(MESSAGE)}'"
+    )
+
+    assert found is not None
+    assert found.root.event.topic == "session.inputs"
+    assert written == [("user.inputs",)]
+
+
+async def test_the_list_of_sessions_pages_and_filters(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    await log.add(event(MessageReceived(text="Later"), 80, session_id=ROOT))
+
+    newest = await sessions(connection, limit=1)
+    older = await sessions(connection, limit=5, after=newest[0])
+    answered = await sessions(connection, status="answered")
+
+    assert [one.title for one in newest] == ["Later"]
+    assert [(str(one.id), one.status, one.turns) for one in older] == [(SESSION, "answered", 1)]
+    assert older == answered
+    assert older[0].last_answer == "It is one. [1]"
+    assert await sessions(connection, tenant_id="rival") == []
+
+
+async def test_a_session_s_detail_has_its_tasks_as_a_tree_with_cost_and_tier_of_each_step(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    content = '{"chat":[{"name":"gpt-4o","tier":"premium"},{"name":"gpt-4o-mini","tier":"standard"}]}'
+    published = ConfigurationPublished(kind="models", content_hash="abc", content_json=content)
+    await log.add(event(published, CONFIGURED, session_id=""))
+
+    detail = await session_detail(connection, uuid.UUID(SESSION))
+
+    assert detail is not None
+    (root,) = detail.tasks
+    (child,) = root.children
+    (step,) = child.steps
+    assert (str(root.task.id), str(child.task.id)) == (ROOT, TASK)
+    assert (child.task.intent, child.task.status, child.cost_nanodollars) == ("Find it", "complete", 65)
+    assert (step.model, step.tier, step.purpose) == ("gpt-4o-2024-08-06", "premium", "step")
+    assert await session_detail(connection, uuid.uuid4()) is None
+
+
+def test_tasks_whose_parents_lead_back_to_themselves_all_come_out_once() -> None:
+    first, second = uuid.UUID(TASK), uuid.UUID(ROOT)
+
+    def row(identity: uuid.UUID, parent: uuid.UUID) -> TaskRow:
+        return TaskRow(
+            id=identity,
+            parent_id=parent,
+            intent="",
+            agent=None,
+            status="pending",
+            priority=5,
+            cost_budget_tokens=None,
+            estimated_cost_tokens=None,
+            actual_cost_tokens=None,
+            retry_count=None,
+            error_message=None,
+            created_at=None,
+            completed_at=None,
+        )
+
+    (root,) = task_tree([row(first, second), row(second, first)], [])
+
+    assert (root.task.id, [child.task.id for child in root.children]) == (first, [second])
+
+
+async def test_dead_letters_are_listed_and_shown_with_their_bytes(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    refused = replace(
+        delivery_of(story()[DONE], 7), value=b"\x00\xff", key=None, headers=(("a", b"\x01"), ("b", None))
+    )
+    letter = dead_letter(
+        refused, Refusal(code="not_avro", reason="no"), topic_prefix="p.", now_ms=lambda: 1_000
+    )
+    await log.add(letter)
+
+    (listed,) = await dead_letters(connection)
+    shown = await dead_letter_of(connection, uuid.UUID(letter.event_id))
+
+    assert (listed.topic, listed.offset, listed.code, listed.shell) == (
+        "p.task.events",
+        7,
+        "not_avro",
+        "sink",
+    )
+    assert await dead_letters(connection, code="other") == []
+    assert shown is not None
+    assert (shown.key, shown.value, shown.headers) == (None, b"\x00\xff", (("a", b"\x01"), ("b", None)))
+    assert await dead_letter_of(connection, uuid.uuid4()) is None
