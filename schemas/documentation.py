@@ -57,7 +57,8 @@ def _topics() -> Iterator[str]:
     yield "## Topics\n"
     yield "| topic | keyed by | kept | written by |\n|---|---|---|---|"
     for topic in TOPICS:
-        yield f"| [{topic.name}](#{_anchor(topic.name)}) | {topic.keying} | {_kept(topic)} | {topic.writers} |"
+        link = f"[{topic.name}](#{_anchor(topic.name)})"
+        yield f"| {link} | {topic.keying} | {_kept(topic)} | {topic.writers} |"
     yield ""
     told: set[str] = set()
     for topic in TOPICS:
