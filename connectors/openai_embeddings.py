@@ -99,12 +99,15 @@ class OpenAIEmbeddings:
                     model=self.model.name,
                     input=list(texts),
                     dimensions=self.model.dimensions,
+                    # Every server knows this one, and the library leaves the answer alone.
+                    encoding_format="float",
                     timeout=timeout_of(timeout_ms),
                     extra_headers={"X-Client-Request-Id": call_id},
                 )
         except (openai.OpenAIError, TimeoutError, JSONDecodeError, UnicodeDecodeError) as error:
             raise translate(error, what=what, timeout_ms=timeout_ms) from error
-        # A server that is only nearly compatible may leave either out.
+        # A server that is only nearly compatible may leave any of them out, and a page of HTML has none.
+        name = str(getattr(answered, "model", None) or self.model.name)
         data = getattr(answered, "data", None) or []
         usage = getattr(answered, "usage", None)
         ordered = sorted(data, key=lambda entry: entry.index)
@@ -123,6 +126,6 @@ class OpenAIEmbeddings:
             tokens=tokens,
             nanodollars=tokens * self.model.input_nanodollars,
             attempts=attempt,
-            model=answered.model or self.model.name,
-            local=is_local(answered.model or "", None),
+            model=name,
+            local=is_local(name, None),
         )

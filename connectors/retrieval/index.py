@@ -18,14 +18,30 @@ WHERE tenant_id = %(tenant)s AND model = %(model)s
 ORDER BY embedding <=> %(vector)s::vector, document, ordinal
 LIMIT %(count)s
 """
-# Any of the query's words is enough: a question has many that its answer lacks.
-_BY_WORDS: Final = """
-WITH asked AS (SELECT replace(plainto_tsquery('english', %(query)s)::text, '&', '|')::tsquery AS words)
+# Any of the query's words is enough, for a question has many that its answer lacks; a rare one counts
+# for more. A word is quoted for tsquery: quotes and backslashes in it are doubled.
+_BY_WORDS: Final = r"""
+WITH asked AS (
+    SELECT
+        ($q$'$q$ || replace(replace(word, $q$\$q$, $q$\\$q$), $q$'$q$, $q$''$q$) || $q$'$q$)::tsquery AS word
+    FROM unnest(tsvector_to_array(to_tsvector('english', %(query)s))) AS word
+), matched AS (
+    SELECT asked.word, document, ordinal
+    FROM asked JOIN document_passages ON lexemes @@ asked.word
+    WHERE tenant_id = %(tenant)s AND model = %(model)s
+), weighted AS (
+    SELECT word, 1.0 / count(*) AS weight FROM matched GROUP BY word
+), best AS (
+    SELECT document, ordinal, sum(weight) AS weight
+    FROM matched JOIN weighted USING (word)
+    GROUP BY document, ordinal
+    ORDER BY weight DESC, document, ordinal
+    LIMIT %(count)s
+)
 SELECT document, ordinal, text, tokens, 1 - (embedding <=> %(vector)s::vector) AS cosine
-FROM document_passages, asked
-WHERE tenant_id = %(tenant)s AND model = %(model)s AND lexemes @@ asked.words
-ORDER BY ts_rank_cd(lexemes, asked.words, 1) DESC, document, ordinal
-LIMIT %(count)s
+FROM best JOIN document_passages USING (document, ordinal)
+WHERE tenant_id = %(tenant)s
+ORDER BY best.weight DESC, document, ordinal
 """
 
 
