@@ -1,0 +1,130 @@
+"""Plans: sound ones are put in order, unsound ones are rejected for a clear reason, and none hangs."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.plans import PlanFault, parse_critique, parse_plan, prerequisites_of
+from schemas.configuration import Limits
+from tests.processors.world import configuration, plan_text, task
+
+AGENTS = configuration().agents
+LIMITS = Limits()
+
+
+def fault_of(text: str) -> PlanFault:
+    fault = parse_plan(text, AGENTS, LIMITS)
+    assert isinstance(fault, PlanFault)
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("not JSON at all", "parse_error"),
+        ('{"tasks": [', "parse_error"),
+        ("[]", "schema_error"),
+        ('{"tasks": [{"key": "a"}]}', "schema_error"),
+        (plan_text(task("a", priority=11)), "schema_error"),
+        (plan_text({**task("a"), "edges": [{"relation": "hates", "task": "a"}]}), "schema_error"),
+        (plan_text(task("a"), task("a")), "schema_error"),
+        (plan_text(), "empty"),
+        (plan_text(task("a", agent="nobody")), "unknown_agent"),
+        (plan_text(task("a", needs=["z"])), "unknown_task"),
+        (plan_text(task("a", parent="z")), "unknown_task"),
+        (plan_text(task("a", needs=["a"])), "cycle"),
+        (plan_text(task("a", needs=["c"]), task("b", needs=["a"]), task("c", needs=["b"])), "cycle"),
+        (plan_text(task("a", parent="b"), task("b", parent="a")), "cycle"),
+        (plan_text(*(task(f"t{n}") for n in range(25))), "too_wide"),
+        (plan_text(*(task(f"t{n}", needs=[f"t{n - 1}"] if n else []) for n in range(10))), "too_deep"),
+    ],
+)
+def test_an_unsound_plan_is_rejected_for_its_reason(text: str, reason: str) -> None:
+    fault = fault_of(text)
+
+    assert fault.reason == reason
+    assert fault.detail
+
+
+def test_a_cycle_is_told_task_by_task() -> None:
+    fault = fault_of(plan_text(task("a", needs=["c"]), task("b", needs=["a"]), task("c", needs=["b"])))
+
+    assert "a → b → c → a" in fault.detail
+
+
+def test_a_hub_with_too_many_relations_is_too_wide() -> None:
+    plan = plan_text(*(task(f"t{n}") for n in range(13)), task("hub", needs=[f"t{n}" for n in range(13)]))
+
+    assert fault_of(plan).reason == "too_wide"
+
+
+def test_each_task_follows_what_it_waits_for() -> None:
+    tasks = (task("d", needs=["b", "c"]), task("c"), task("b", needs=["a"]), task("a"))
+    plan = parse_plan(plan_text(*tasks), AGENTS, LIMITS)
+
+    assert not isinstance(plan, PlanFault)
+    assert [planned.key for planned in plan] == ["c", "a", "b", "d"]
+
+
+@pytest.mark.parametrize(
+    ("relation", "later", "must_complete"),
+    [("depends_on", "a", True), ("refines", "a", True), ("enables", "b", True), ("blocks", "b", False)],
+)
+def test_relations_say_who_waits_for_whom(relation: str, later: str, must_complete: bool) -> None:
+    first = {**task("a"), "edges": [{"relation": relation, "task": "b"}]}
+    plan = parse_plan(plan_text(first, task("b")), AGENTS, LIMITS)
+    assert not isinstance(plan, PlanFault)
+
+    before = prerequisites_of(plan)
+
+    earlier = "b" if later == "a" else "a"
+    assert before == {later: {earlier: must_complete}, earlier: {}}
+
+
+def test_a_parent_waits_for_its_children_whatever_their_ends() -> None:
+    plan = parse_plan(plan_text(task("whole"), task("part", parent="whole")), AGENTS, LIMITS)
+    assert not isinstance(plan, PlanFault)
+
+    assert prerequisites_of(plan) == {"whole": {"part": False}, "part": {}}
+
+
+KEYS = st.sampled_from(["tasks", "key", "intent", "agent", "edges", "relation", "task"])
+LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+ANY_JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(KEYS | st.text(), inner))
+RELATIONS = st.sampled_from(["depends_on", "blocks", "enables", "refines"])
+ANY_EDGES = st.lists(st.tuples(st.integers(0, 9), RELATIONS, st.integers(0, 9)), max_size=40)
+
+
+@given(ANY_JSON)
+@settings(max_examples=300, deadline=None)
+def test_any_json_is_a_plan_or_a_fault(value: object) -> None:
+    assert isinstance(parse_plan(json.dumps(value), AGENTS, LIMITS), PlanFault | tuple)
+
+
+@given(ANY_EDGES)
+@settings(max_examples=300, deadline=None)
+def test_every_graph_ends_in_an_order_or_a_fault(edges: list[tuple[int, str, int]]) -> None:
+    tasks = [
+        {
+            **task(f"t{number}"),
+            "edges": [{"relation": r, "task": f"t{b}"} for a, r, b in edges if a == number],
+        }
+        for number in range(10)
+    ]
+
+    plan = parse_plan(plan_text(*tasks), AGENTS, LIMITS)
+
+    if not isinstance(plan, PlanFault):
+        order = [planned.key for planned in plan]
+        for later, earlier in prerequisites_of(plan).items():
+            assert all(order.index(key) < order.index(later) for key in earlier)
+
+
+def test_critiques_are_checked_too() -> None:
+    good = parse_critique('{"score": 0.4, "remarks": "split it"}')
+    assert not isinstance(good, str)
+    assert good.score == 0.4
+    assert isinstance(parse_critique('{"score": 4}'), str)
+    assert isinstance(parse_critique("well done"), str)
