@@ -24,6 +24,21 @@ $(VENV)/.installed: requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+demo: setup  ## Show the main job on real input; sets everything up
+	$(CARTRITA) demo
+
+test: setup  ## All tests but the slow ones; sets everything up
+	$(BIN)/pytest -m "not slow"
+
+test-unit: setup  ## The tests that need no service: seconds
+	$(BIN)/pytest -q -m "not stack and not browser and not slow"
+
+test-stack: setup  ## The tests on the real Kafka, registry and Postgres
+	$(BIN)/pytest -m "(stack or browser) and not slow"
+
+test-all: setup  ## Everything, the slow tests too
+	$(BIN)/pytest
+
 check: setup  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
