@@ -97,9 +97,14 @@ async def trace(
     if start is None:
         return None
     cursor = await connection.execute(EFFECTS if effects else CAUSES, [given, events_max + 1])
-    events = [_event(row) for row in await cursor.fetchall()]
+    events = events_of(await cursor.fetchall())
     truncated = len(events) > events_max
     return tree(start[0], events, effects=effects, truncated=truncated)
+
+
+def events_of(rows: Sequence[TupleRow]) -> list[TracedEvent]:
+    """Return the events that the rows of CAUSES or EFFECTS stand for."""
+    return [_event(row) for row in rows]
 
 
 def tree(start: UUID, events: Sequence[TracedEvent], *, effects: bool, truncated: bool = False) -> Trace:

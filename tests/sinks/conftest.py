@@ -13,6 +13,8 @@ from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Endpoints, Stack
 from sinks.migrator import migrate
+from sinks.writer import Writer
+from tests.sinks.story import Log, story
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
 
@@ -62,6 +64,18 @@ async def connection(dsn: str) -> AsyncIterator[AsyncConnection[TupleRow]]:
     """A connection to look at what was written, or to get in its way."""
     async with await AsyncConnection.connect(dsn, autocommit=True) as one:
         yield one
+
+
+@pytest.fixture
+async def log(dsn: str) -> AsyncIterator[Log]:
+    """The log of one session."""
+    writer = await Writer.connect(dsn, "test")
+    one = Log(writer)
+    await writer.positions({slot: uuid.uuid4() for slot in one.following})
+    for envelope in story().values():
+        await one.add(envelope)
+    yield one
+    await writer.close()
 
 
 async def rows(connection: AsyncConnection[TupleRow], query: str) -> list[TupleRow]:
