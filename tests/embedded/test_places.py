@@ -16,7 +16,7 @@ import pytest
 from connectors.embedded.account import let_through
 from connectors.embedded.errors import EmbeddedError
 from connectors.embedded.filelock import file_lock
-from connectors.embedded.files import write_atomically
+from connectors.embedded.files import fresh_directory, write_atomically
 from connectors.embedded.ports import PORTS, choose_port, port_answers, port_free
 from connectors.embedded.stack import Ports, Stack
 
@@ -153,3 +153,24 @@ def test_the_ports_of_the_last_start_are_the_ones_reported(tmp_path: Path) -> No
 def test_an_unknown_service_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="kafka, registry, postgres"):
         Stack(tmp_path).stop_service("zookeeper")
+
+
+def test_a_fresh_directory_never_is_one_that_an_abandoned_program_may_still_write_to(tmp_path: Path) -> None:
+    abandoned = fresh_directory(tmp_path)
+    first = abandoned.__enter__()
+    (first / "half").write_text("done")
+
+    with fresh_directory(tmp_path) as second:
+        assert second != first
+        assert not first.exists()
+        assert list(second.iterdir()) == []
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_renamed_out_of_a_fresh_directory_stays(tmp_path: Path) -> None:
+    with fresh_directory(tmp_path) as fresh:
+        (fresh / "data").mkdir()
+        (fresh / "data").rename(tmp_path / "data")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
