@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schemas.codec import Codec
 from streams.app import AppSettings
+from streams.delivery import Outgoing
 from streams.heartbeat import now_ms
 from streams.metrics import Metrics
 from topics.tables import Fence
@@ -30,6 +31,8 @@ class ShellContext:
     """The static identity, when a lock proves the predecessor gone."""
     codec: Codec
     metrics: Metrics
+    on_published: Callable[[Outgoing, int, int], None] | None = None
+    """Told of each published record with its partition and offset."""
     now_ms: Callable[[], int] = now_ms
 
     @property

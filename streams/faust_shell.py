@@ -14,7 +14,7 @@ from faust.types.agents import AgentFun
 from streams import failpoints
 from streams.app import ShellApp
 from streams.delivery import Delivery, OwnershipLost
-from streams.ending import ShellStopped, end_process
+from streams.ending import end_process
 from streams.metrics import ShellMetrics
 
 _log = structlog.get_logger()
@@ -163,7 +163,8 @@ class FaustShell:
             ends = await self.app.consumer.highwaters(*assigned) if assigned else {}
             positions = {(self._name_of(tp.topic), tp.partition): end or 0 for tp, end in ends.items()}
             await self._handler.own(positions)
-        except ShellStopped as error:
+        except Exception as error:
+            # Neither a table that cannot be read nor a topic that was made again gets better by itself.
             end_process(error, self.name)
         self._next_offsets.clear()
         self._accepting = True

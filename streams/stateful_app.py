@@ -1,13 +1,12 @@
 """Builds a shell with state: its app, its table, its log and the protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from processors.decider import Decider
 from streams.app import ShellApp
 from streams.context import ShellContext
-from streams.delivery import Outgoing
 from streams.faust_shell import FaustShell
 from streams.kafka_log import KafkaLog
 from streams.metrics import ShellMetrics
@@ -30,18 +29,15 @@ class StatefulSpec:
     """How long after its end a key's state stays; None: for ever."""
 
 
-def build_stateful(
-    context: ShellContext,
-    spec: StatefulSpec,
-    decider: Decider[State],
-    on_published: Callable[[Outgoing, int, int], None] | None = None,
-) -> FaustShell:
+def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[State]) -> FaustShell:
     """Build a shell that drives `decider`; nothing connects until its app starts."""
     app = ShellApp(context.app_settings(spec.name))
     changelog = changelog_of(context.topic_prefix, spec.table)
     table = ShellTable(app, name=spec.table, changelog=changelog, partitions=context.partitions)
     metrics = ShellMetrics(context.metrics, spec.name)
-    log = KafkaLog(app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=on_published)
+    log = KafkaLog(
+        app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
+    )
     log.keep(changelog, table)
     shell = StatefulShell(
         decider,

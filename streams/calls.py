@@ -1,0 +1,83 @@
+"""Calls as an effect shell holds them in memory."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.envelope import Envelope
+from streams.delivery import Entry, Outgoing
+from streams.executor import Cancellation
+from streams.ledger import LedgerEntry, Status, call_key, encode_position, position_key
+from topics.catalog import RECORD_BYTES_MAX
+
+LEDGER_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One call."""
+
+    call_id: str
+    entry: LedgerEntry
+    event: Envelope | None
+    """None when it was recovered and is not decoded yet."""
+    recovered: bool = False
+    may_have_run: bool = False
+    cancelled: str | None = None
+    """Why its outcome is no longer wanted."""
+    running: "asyncio.Task[None] | None" = None
+    """Its task, while the executor has it; only then may it be cancelled, so that no write is cut off."""
+    started_at_ms: int = 0
+
+    def stored(self) -> Entry:
+        """Return its entry as a record of the ledger."""
+        return Entry(key=call_key(self.call_id), value=self.entry.encode(), partition=self.entry.partition)
+
+    def end(self, records: Sequence[Outgoing]) -> None:
+        """Hold the outcome in place of the call."""
+        self.entry = LedgerEntry(
+            status=Status.ENDED,
+            partition=self.entry.partition,
+            offset=self.entry.offset,
+            call=b"",
+            owner=self.entry.owner,
+            attempt=self.entry.attempt,
+            outbox=[(record.topic.name, record.value) for record in records],
+        )
+
+    def finish(self, now_ms: int) -> None:
+        """Keep only that there was such a call."""
+        self.entry = LedgerEntry(
+            status=Status.DONE,
+            partition=self.entry.partition,
+            offset=self.entry.offset,
+            call=b"",
+            deadline_at_ms=now_ms,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Intaken:
+    """What a batch of deliveries has come to so far."""
+
+    generation: int
+    calls: list[Call] = field(default_factory=list)
+    cancellations: list[Cancellation] = field(default_factory=list)
+    letters: list[Outgoing] = field(default_factory=list)
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def entries(self) -> list[Entry]:
+        """Return the calls' entries, and behind them the positions, which say that they are all there."""
+        return [call.stored() for call in self.calls] + [
+            Entry(key=position_key(topic, partition), value=encode_position(offset), partition=partition)
+            for (topic, partition), offset in self.positions.items()
+        ]
+
+
+def too_large(records: Sequence[Outgoing]) -> bool:
+    """Tell whether an outcome fits neither its topic nor the ledger."""
+    return (
+        any(record.size_bytes > RECORD_BYTES_MAX for record in records)
+        or sum(len(record.value) + 64 for record in records) > LEDGER_BYTES_MAX
+    )

@@ -1,0 +1,70 @@
+"""Builds an effect shell: its app, its ledger, its log and its executor."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.app import ShellApp
+from streams.context import ShellContext
+from streams.effect_shell import EffectShell
+from streams.executor import Executor
+from streams.faust_shell import FaustShell
+from streams.feed import Feed
+from streams.kafka_log import KafkaLog
+from streams.metrics import ShellMetrics
+from streams.table import ShellTable
+from topics.catalog import Topic
+from topics.tables import changelog_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectSpec:
+    """What distinguishes one effect shell from another."""
+
+    name: str
+    table: str
+    source: Topic
+    places: int
+    """Calls that run at once."""
+
+
+def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Feed], Executor]) -> FaustShell:
+    """Build a shell that runs the calls of `spec.source`; nothing connects until its app starts.
+
+    Args:
+        context: of the process.
+        spec: of the shell.
+        executor: makes the executor, given where pieces of answers go.
+    """
+    app = ShellApp(context.app_settings(spec.name))
+    changelog = changelog_of(context.topic_prefix, spec.table)
+    table = ShellTable(app, name=spec.table, changelog=changelog, partitions=context.partitions)
+    metrics = ShellMetrics(context.metrics, spec.name)
+    log = KafkaLog(
+        app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
+    )
+    log.keep(changelog, table)
+    feed = Feed(codec=context.codec, log=log, metrics=metrics, now_ms=context.now_ms, producer=spec.name)
+    shell = EffectShell(
+        executor(feed),
+        name=spec.name,
+        codec=context.codec,
+        log=log,
+        table=table,
+        topic_prefix=context.topic_prefix,
+        metrics=metrics,
+        now_ms=context.now_ms,
+        owner=f"{socket.gethostname()}/{os.getpid()}",
+        places=spec.places,
+    )
+    log.owned_by(shell.is_owner)
+    return FaustShell(
+        app,
+        shell,
+        name=spec.name,
+        sources=[spec.source.name],
+        topic_prefix=context.topic_prefix,
+        metrics=metrics,
+        tasks=[shell.sweep],
+    )

@@ -1,0 +1,517 @@
+"""The ledger of an effect shell, on a log in memory that breaks at every step."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.envelope import Envelope
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.models import (
+    ModelCallCancelled,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelCallRequested,
+)
+from schemas.ids import derived_id
+from streams.effect_shell import REMEMBERED_MS, EffectShell
+from streams.executor import Cancellation, Outcome
+from streams.ledger import LedgerEntry, Status, call_key
+from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, event, metrics
+from topics.catalog import DEAD_LETTERS, MODEL_CALLS, MODEL_RESULTS
+
+WAIT_S = 5.0
+
+
+class World:
+    """The world outside, which remembers what was done to it, crash or no crash."""
+
+    def __init__(self, *, idempotent: bool = False) -> None:
+        self.runs: Counter[str] = Counter()
+        self.idempotent = idempotent
+        self.at_once = 0
+        self.at_once_max = 0
+        self.hold: asyncio.Event | None = None
+        self.answer = "fine"
+        self.raises: Exception | None = None
+        self.duration_ms_max = 60_000
+
+
+class FakeExecutor:
+    """Runs calls on the world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def call_id(self, one: Envelope) -> str | None:
+        return one.body.call_id if isinstance(one.body, ModelCallRequested) else None
+
+    def cancellation(self, one: Envelope) -> Cancellation | None:
+        body = one.body
+        if not isinstance(body, ModelCallCancelled):
+            return None
+        return Cancellation(call_id=body.call_id, reason=body.reason)
+
+    def name(self, one: Envelope) -> str:
+        return "model"
+
+    def reserved_tokens(self, one: Envelope) -> int:
+        return 1
+
+    def duration_ms_max(self, one: Envelope) -> int:
+        return self.world.duration_ms_max
+
+    async def run(self, one: Envelope, attempt: int) -> Outcome:
+        call_id = self.call_id(one)
+        assert call_id is not None
+        self.world.runs[call_id] += 1
+        self.world.at_once += 1
+        self.world.at_once_max = max(self.world.at_once_max, self.world.at_once)
+        try:
+            if self.world.hold is not None:
+                await self.world.hold.wait()
+            await asyncio.sleep(0)
+            if self.world.raises is not None:
+                raise self.world.raises
+        finally:
+            self.world.at_once -= 1
+        body = ModelCallCompleted(
+            call_id=call_id,
+            task_id="task",
+            purpose="step",
+            agent="agent",
+            model="model",
+            text=self.world.answer,
+            finish_reason="stop",
+            input_tokens=1,
+            output_tokens=1,
+            usage_source="provider",
+            cost_nanodollars=1,
+            attempts=attempt,
+            latency_ms=1,
+        )
+        return Outcome(events=(self._result(one, body),), label="ok")
+
+    def interrupted(self, one: Envelope, latency_ms: int) -> Outcome | None:
+        return None if self.world.idempotent else self._failed(one, "interrupted", billed=True)
+
+    def cancelled(self, one: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        return self._failed(one, "cancelled", billed=dispatched)
+
+    def broken(self, one: Envelope, message: str, latency_ms: int) -> Outcome:
+        return self._failed(one, "provider_error", billed=True, message=message)
+
+    def _failed(self, one: Envelope, kind: str, *, billed: bool, message: str = "") -> Outcome:
+        call_id = self.call_id(one)
+        assert call_id is not None
+        body = ModelCallFailed(
+            call_id=call_id,
+            task_id="task",
+            purpose="step",
+            agent="agent",
+            model="model",
+            kind=kind,
+            message=message,
+            retryable=True,
+            maybe_billed=billed,
+            attempts=1,
+            latency_ms=0,
+        )
+        return Outcome(events=(self._result(one, body),), label=kind)
+
+    def _result(self, one: Envelope, body: ModelCallCompleted | ModelCallFailed) -> Envelope:
+        return replace(
+            one,
+            event_id=derived_id(body.call_id, "result"),
+            type=type(body).__name__,
+            causation_id=one.event_id,
+            body=body,
+        )
+
+
+def requested(number: int, *, session: int = 0) -> Envelope:
+    body = ModelCallRequested(
+        call_id=derived_id("call", str(number)),
+        task_id="task",
+        turn=1,
+        purpose="step",
+        agent="agent",
+        model="model",
+        messages=(),
+        input_tokens_max=1,
+        output_tokens_max=1,
+        reserved_tokens=2,
+        reserved_nanodollars=2,
+        timeout_ms=1_000,
+        attempts_max=1,
+    )
+    return event(body, session=session, number=number)
+
+
+def cancelled(number: int, *, session: int = 0) -> Envelope:
+    body = ModelCallCancelled(call_id=derived_id("call", str(number)), reason="enough")
+    return event(body, session=session, number=number)
+
+
+class Process:
+    """One life of a shell."""
+
+    def __init__(self, kafka: Kafka, world: World, crash_at: int | None = None, places: int = 4) -> None:
+        self.kafka = kafka
+        self.log = TwinLog(kafka, crash_at)
+        self.errors: list[BaseException] = []
+        self.now_ms = 10_000
+        self.shell = EffectShell(
+            FakeExecutor(world),
+            name="model",
+            codec=CODEC,
+            log=self.log,
+            table=self.log.table,
+            topic_prefix="p.",
+            metrics=metrics("model"),
+            now_ms=lambda: self.now_ms,
+            owner="me",
+            places=places,
+            fatal=self._fatal,
+        )
+
+    async def start(self) -> None:
+        await self.shell.own(self.kafka.ends())
+
+    async def process(self, batch: int = 10) -> None:
+        waiting = self.kafka.waiting()
+        for index in range(0, len(waiting), batch):
+            await self.shell.process(waiting[index : index + batch])
+
+    async def finish(self) -> None:
+        """Wait until every call has ended, or the process has."""
+        await self.until(lambda: not self.shell._tasks or bool(self.errors))
+        if self.errors:
+            raise self.errors[0]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if condition():
+                    return
+                await asyncio.sleep(0)
+
+    async def die(self) -> None:
+        """End without writing another byte."""
+        self.log._crash_at = -1
+        for task in list(self.shell._tasks):
+            task.cancel()
+        await asyncio.gather(*self.shell._tasks, return_exceptions=True)
+
+    def _fatal(self, error: BaseException, shell: str) -> None:
+        self.errors.append(error)
+
+
+async def live(kafka: Kafka, world: World, crash_at: int | None = None, batch: int = 3) -> int:
+    process = Process(kafka, world, crash_at)
+    try:
+        await process.start()
+        await process.process(batch)
+        await process.finish()
+    finally:
+        await process.die()
+    return process.log.steps
+
+
+def outcomes(kafka: Kafka) -> dict[str, Envelope]:
+    distinct: dict[str, Envelope] = {}
+    for one in kafka.events(MODEL_RESULTS):
+        known = distinct.setdefault(one.event_id, one)
+        assert known.body == one.body, "one call with two outcomes"
+    return distinct
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    calls=st.integers(1, 6),
+    batch=st.integers(1, 4),
+    crashes=st.lists(st.integers(0, 30), max_size=6),
+    idempotent=st.booleans(),
+)
+def test_any_crash_leaves_each_call_with_one_outcome_and_runs_none_twice_unless_that_is_harmless(
+    calls: int, batch: int, crashes: Sequence[int], *, idempotent: bool
+) -> None:
+    kafka, world = Kafka(), World(idempotent=idempotent)
+    for number in range(calls):
+        kafka.send(requested(number, session=number % 2), MODEL_CALLS)
+
+    for crash_at in crashes:
+        try:
+            asyncio.run(live(kafka, world, crash_at, batch))
+        except Crash:
+            continue
+    asyncio.run(live(kafka, world, None, batch))
+
+    assert kafka.waiting() == []
+    assert len(outcomes(kafka)) == calls
+    if not idempotent:
+        assert all(runs == 1 for runs in world.runs.values())
+
+
+def test_a_crash_at_every_single_step_leaves_one_outcome_per_call() -> None:
+    reference = Kafka()
+    for number in range(4):
+        reference.send(requested(number), MODEL_CALLS)
+    steps = asyncio.run(live(reference, World()))
+
+    for crash_at in range(steps):
+        kafka, world = Kafka(sources=reference.sources), World()
+        with pytest.raises(Crash):
+            asyncio.run(live(kafka, world, crash_at))
+        kafka.committed.clear()
+        asyncio.run(live(kafka, world))
+        assert len(outcomes(kafka)) == 4
+        assert all(runs <= 1 for runs in world.runs.values())
+
+
+async def test_a_call_is_acknowledged_before_it_has_ended() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    kafka.send(requested(1), MODEL_CALLS)
+    process = Process(kafka, world)
+    await process.start()
+
+    await process.process()
+
+    assert kafka.waiting() == []
+    assert kafka.events(MODEL_RESULTS) == []
+    world.hold.set()
+    await process.finish()
+    assert len(outcomes(kafka)) == 1
+
+
+async def test_no_more_calls_run_at_once_than_there_are_places() -> None:
+    kafka, world = Kafka(), World()
+    for number in range(20):
+        kafka.send(requested(number), MODEL_CALLS)
+    process = Process(kafka, world, places=3)
+    await process.start()
+
+    await process.process(20)
+    await process.finish()
+
+    assert world.at_once_max == 3
+    assert len(outcomes(kafka)) == 20
+
+
+async def test_when_too_many_calls_wait_no_more_are_taken_in() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    for number in range(20):
+        kafka.send(requested(number), MODEL_CALLS)
+    process = Process(kafka, world, places=1)
+    await process.start()
+
+    taking_in = asyncio.create_task(process.process(4))
+    await process.until(lambda: len(process.shell._waiting) >= 8)
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+    assert len(kafka.waiting()) >= 8
+    world.hold.set()
+    await taking_in
+    await process.finish()
+    assert len(outcomes(kafka)) == 20
+
+
+async def test_a_call_that_may_have_run_ends_as_interrupted_and_maybe_billed() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    kafka.send(requested(1), MODEL_CALLS)
+    first = Process(kafka, world)
+    await first.start()
+    await first.process()
+    await first.until(lambda: world.at_once == 1)
+    await first.die()
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert (outcome.body.kind, outcome.body.maybe_billed) == ("interrupted", True)
+    assert world.runs.total() == 1
+
+
+async def test_a_call_that_was_only_accepted_runs_after_a_crash() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    for number in range(2):
+        kafka.send(requested(number), MODEL_CALLS)
+    first = Process(kafka, world, places=1)
+    await first.start()
+    await first.process()
+    await first.until(lambda: world.at_once == 1)
+    await first.die()
+    world.hold = None
+
+    await live(kafka, world)
+
+    kinds = Counter(type(one.body).__name__ for one in outcomes(kafka).values())
+    assert kinds == {"ModelCallFailed": 1, "ModelCallCompleted": 1}
+
+
+async def test_an_idempotent_call_that_may_have_run_runs_again() -> None:
+    kafka, world = Kafka(), World(idempotent=True)
+    world.hold = asyncio.Event()
+    kafka.send(requested(1), MODEL_CALLS)
+    first = Process(kafka, world)
+    await first.start()
+    await first.process()
+    await first.until(lambda: world.at_once == 1)
+    await first.die()
+    world.hold = None
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallCompleted)
+    assert outcome.body.attempts == 2
+
+
+async def test_a_running_call_that_is_cancelled_ends_as_cancelled_and_maybe_billed() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    kafka.send(requested(1), MODEL_CALLS)
+    process = Process(kafka, world)
+    await process.start()
+    await process.process()
+    await process.until(lambda: world.at_once == 1)
+
+    kafka.send(cancelled(1), MODEL_CALLS)
+    await process.process()
+    await process.finish()
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert (outcome.body.kind, outcome.body.maybe_billed) == ("cancelled", True)
+
+
+async def test_a_call_that_is_cancelled_before_it_runs_costs_nothing() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS)
+    kafka.send(cancelled(1), MODEL_CALLS)
+    process = Process(kafka, world)
+    await process.start()
+
+    await process.process()
+    await process.finish()
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert (outcome.body.kind, outcome.body.maybe_billed) == ("cancelled", False)
+    assert world.runs.total() == 0
+
+
+async def test_cancelling_a_call_that_ended_or_never_was_does_nothing() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS)
+    await live(kafka, world)
+    kafka.send(cancelled(1), MODEL_CALLS)
+    kafka.send(cancelled(2), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    assert len(outcomes(kafka)) == 1
+
+
+async def test_a_call_that_is_published_again_after_it_ended_does_not_run_again() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS)
+    await live(kafka, world)
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    assert world.runs.total() == 1
+    assert len(kafka.events(MODEL_RESULTS)) == 1
+
+
+async def test_a_done_call_is_forgotten_in_the_end() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS)
+    await live(kafka, world)
+    key = call_key(derived_id("call", "1"))
+    assert LedgerEntry.decode(kafka.table()[key]).status is Status.DONE
+    process = Process(kafka, world)
+    await process.start()
+
+    await process.shell.forget_done()
+    assert key in kafka.table()
+    process.now_ms += REMEMBERED_MS
+    await process.shell.forget_done()
+
+    assert key not in kafka.table()
+
+
+async def test_a_revocation_cancels_running_calls_and_writes_nothing_of_it() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    kafka.send(requested(1), MODEL_CALLS)
+    process = Process(kafka, world)
+    await process.start()
+    await process.process()
+    await process.until(lambda: world.at_once == 1)
+    written = len(kafka.changelog)
+
+    process.shell.disown()
+    await process.shell.settle()
+
+    assert (world.at_once, len(kafka.changelog), process.errors) == (0, written, [])
+
+
+async def test_an_outcome_that_is_too_large_for_a_record_ends_the_call_as_failed() -> None:
+    kafka, world = Kafka(), World()
+    world.answer = "x" * 1_100_000
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert "larger than a record" in outcome.body.message
+
+
+async def test_an_executor_that_raises_ends_its_call_as_failed() -> None:
+    kafka, world = Kafka(), World()
+    world.raises = RuntimeError("a bug")
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert "a bug" in outcome.body.message
+
+
+async def test_a_call_that_takes_too_long_ends_as_failed() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    world.duration_ms_max = 1
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert "longer than it may" in outcome.body.message
+
+
+async def test_a_record_that_cannot_be_read_is_put_aside_and_its_neighbours_run() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS, value=b"garbage")
+    kafka.send(requested(2), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    letters = [one.body for one in kafka.events(DEAD_LETTERS) if isinstance(one.body, RecordRejected)]
+    assert [letter.code for letter in letters] == ["not_avro"]
+    assert len(outcomes(kafka)) == 1
