@@ -20,15 +20,21 @@ _ABBREVIATIONS_LISTED = """
 e.g i.e etc vs mr mrs ms dr prof st no vol fig cf al inc ltd jr sr approx dept est p pp
 """
 ABBREVIATIONS: Final = frozenset(_ABBREVIATIONS_LISTED.split())
-SENTENCE_CHARACTERS_MAX: Final = 600
+SENTENCE_CHARACTERS_MAX: Final = 1_200
 """A longer run of text without an end is cut here, so that quotes stay quotes."""
 
 _WORD = re.compile(r"[^\W_]+(?:[-'’_][^\W_]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9`*#\[])")
+_CITED = r"(?:\[[^\[\]\n]{1,300}#\d+\]|\[\d+\])"
+_CITATION = re.compile(_CITED)
+# A citation behind a sentence belongs to it, and ends it whatever follows.
+_SENTENCE_END = re.compile(
+    rf"(?<=[.!?])[\"'”’)\]]*(?:(?:\s*{_CITED})+\s+|\s+(?!{_CITED})(?=[\"'“‘(\[]?[A-Z0-9`*#\[]))"
+)
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
 _HEADING = re.compile(r"^\s*#{1,6}\s+")
-_RULE = re.compile(r"^\s*(?:[-=*_|:+ ]{3,}|`{3}.*|~{3}.*)$")
-_CITATION = re.compile(r"\[[^\[\]\n]{1,300}#\d+\]|\[\d+\]")
+_RULE = re.compile(r"^\s*[-=*_|:+ ]{3,}$")
+_FENCE = re.compile(r"^\s*(?:`{3}|~{3})")
+_DRAWING = re.compile(r"[\u2500-\u257f\u25a0-\u25ff]")
 _SUFFIXES: Final = (
     ("ational", ""), ("ization", "ize"), ("isation", "ize"), ("fulness", "ful"), ("ousness", "ous"),
     ("iveness", "ive"), ("ements", ""), ("ement", ""), ("ments", "ment"), ("ising", "ize"), ("izing", "ize"),
@@ -72,7 +78,10 @@ def stem(word: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Split `text` into sentences in order; list items and headings are sentences of their own."""
+    """Split `text` into sentences in order; list items, rows of tables and headings are some too.
+
+    Code in fences and drawings have none.
+    """
     return [sentence for block in _blocks(text) for sentence in _split_block(block)]
 
 
@@ -97,21 +106,35 @@ def _tidy(word: str) -> str:
 
 def _blocks(text: str) -> Iterator[str]:
     lines: list[str] = []
+    fenced = False
     for line in text.splitlines():
-        starts_item = _BULLET.match(line) or _HEADING.match(line) or line.lstrip().startswith("|")
-        if not line.strip() or starts_item or _RULE.match(line):
-            if lines:
-                yield " ".join(lines)
+        is_fence = bool(_FENCE.match(line))
+        fenced ^= is_fence
+        is_row = line.lstrip().startswith("|")
+        is_own = bool(_BULLET.match(line) or _HEADING.match(line) or is_row)
+        is_nothing = (
+            not line.strip() or is_fence or fenced or bool(_RULE.match(line) or _DRAWING.search(line))
+        )
+        if lines and (is_own or is_nothing):
+            yield " ".join(lines)
             lines = []
-        if not line.strip() or _RULE.match(line):
+        if is_nothing:
             continue
         stripped = _HEADING.sub("", _BULLET.sub("", line)).strip()
         if _HEADING.match(line):
             yield stripped
+        elif is_row:
+            yield _row(stripped)
         elif stripped:
             lines.append(stripped)
     if lines:
         yield " ".join(lines)
+
+
+def _row(line: str) -> str:
+    """Return a row of a table as a sentence: first: second; third."""
+    cells = [cell.strip() for cell in line.strip("|").split("|") if cell.strip()]
+    return f"{cells[0]}: {'; '.join(cells[1:])}." if len(cells) > 1 else line.strip("| ")
 
 
 def _split_block(block: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from connectors.words import stems, without_citations
 
 LIKENESS_MAX = 0.6
 """Two sentences that share more of their stems than this say the same."""
+SHARE_OF_BEST_MIN = 0.25
 WORDS_MIN = 4
 """A shorter sentence is a heading or a label, and is quoted only when nothing else is there."""
 WORDS_USUAL = 18
@@ -34,7 +35,9 @@ def best(sentences: Sequence[str], query: str, count: int) -> list[Ranked]:
     scores = [_fit(bag, wanted, rarity) for bag in bags]
     if not any(scores):
         return central(sentences, count)
-    return _choose(sentences, bags, scores, count)
+    # What fits far worse than the best says something else.
+    least = SHARE_OF_BEST_MIN * max(scores)
+    return _choose(sentences, bags, [score if score >= least else 0.0 for score in scores], count)
 
 
 def central(sentences: Sequence[str], count: int) -> list[Ranked]:

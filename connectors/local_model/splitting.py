@@ -40,7 +40,8 @@ _RESTS_ON_ALL = re.compile(
     r"from (?:these|those|all|both|the results|the findings|the above)|"
     r"using (?:these|those|all|both|the results|the findings|them)|with (?:these|those|all "
     r"(?:of )?(?:this|that|these)|the results|the findings)|the (?:results|findings|above|answers|analyses)|"
-    r"all (?:of )?(?:this|that|these|them)|both|your (?:results|findings|analysis|research))\b",
+    r"all (?:of )?(?:this|that|these|them)|both|the (?:two|three|four|others?)|"
+    r"your (?:results|findings|analysis|research))\b",
     re.IGNORECASE,
 )
 _RESTS_ON_PREVIOUS = re.compile(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.local_model.answers import reply_to
 from connectors.local_model.wire import ChatCall, Reply
+from connectors.words import sentences
 from processors.plans import PlanFault, parse_plan
 from schemas.configuration import Agent, Limits
 from schemas.models import ChatMessage, ToolOffered
@@ -471,3 +472,62 @@ def test_answers_do_not_depend_on_how_a_process_orders_its_sets() -> None:
     }
 
     assert len(outputs) == 1
+
+
+def test_a_final_task_that_was_put_together_from_the_others_is_the_answer() -> None:
+    reply = reply_to(
+        ChatCall(
+            model="gpt-4o",
+            messages=(
+                system("Role: synthesizer"),
+                user("Request:\nExplain the outbox and the ledger, then write a note on both."),
+                user(
+                    "[1] Explain the outbox\nThe outbox holds events not known to be published. [guide.md#1]"
+                ),
+                user("[2] Explain the ledger\nThe ledger tells which effects were begun."),
+                user(
+                    "[3] Write a note\n**Note**\n\n"
+                    "The outbox holds events not known to be published. [guide.md#1]\n\nThe ledger tells which effects were begun."
+                ),
+            ),
+        )
+    )
+
+    assert reply.text == (
+        "**Note**\n\nThe outbox holds events not known to be published. [guide.md#1] [1][3]"
+        "\n\nThe ledger tells which effects were begun. [2][3]"
+    )
+
+
+def test_a_comparison_puts_both_results_side_by_side_with_what_they_share() -> None:
+    answered = step(
+        "writer",
+        user("Result of task t1 (Find out about topics):\nTopics keep records for ever."),
+        user("Result of task t2 (Find out about tables):\nTables keep records until they end."),
+        user("Task t3: Compare topics and tables"),
+    )
+
+    assert "**Topics**\nTopics keep records for ever." in answered.text
+    assert "**Tables**\nTables keep records until they end." in answered.text
+    assert "**In common**\nkeep, records." in answered.text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "One is here. [a b.md#2] two is there. [c#1]\nThree.",
+            ["One is here. [a b.md#2]", "two is there. [c#1]", "Three."],
+        ),
+        ("See e.g. Dr. Who. Then go!", ["See e.g. Dr. Who.", "Then go!"]),
+        (
+            "# Title\n\n- one item\n- two items\n\n```\ncode = 1\n```\nEnd.",
+            ["Title", "one item", "two items", "End."],
+        ),
+        ("| name | use |\n|---|---|\n| outbox | events; late |", ["name: use.", "outbox: events; late."]),
+        ("a ─► b\nplain", ["plain"]),
+        ("", []),
+    ],
+)
+def test_a_text_is_read_sentence_by_sentence(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
