@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 
 from processors.projections.rows import Place
 from schemas.envelope import Envelope, Fact
+from schemas.events.capabilities import ToolCapabilityMeasured
+from schemas.events.policies import PolicyDecided
+from schemas.events.retrieval import RetrievalMeasured
+from schemas.events.snapshots import GraphSnapshotTaken
 from schemas.events.tasks import TaskCreated
 from topics.catalog import TOPICS, Topic, topic_of
 
@@ -49,9 +53,12 @@ def place_of(envelope: Envelope, offset: int = 0) -> Place:
 def any_event() -> st.SearchStrategy[tuple[Topic, Envelope]]:
     """Make any event that a record of the truth can hold, with ids that often meet."""
     pairs = [(topic, fact) for topic in TOPICS if topic.is_truth for fact in topic.facts]
-    # More of those that fill tables by some chance only: edges between tasks that differ.
-    pairs += [(topic, fact) for topic, fact in pairs if fact is TaskCreated] * 4
+    # More of those that alone fill a table.
+    pairs += [pair for pair in pairs if pair[1] in _SOLE_SOURCES] * 4
     return st.sampled_from(pairs).flatmap(lambda pair: st.tuples(st.just(pair[0]), _envelopes(pair[1])))
+
+
+_SOLE_SOURCES = (TaskCreated, GraphSnapshotTaken, PolicyDecided, RetrievalMeasured, ToolCapabilityMeasured)
 
 
 def _envelopes(fact: type) -> st.SearchStrategy[Envelope]:

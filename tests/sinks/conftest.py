@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from sinks.writer import Writer
 from tests.sinks.story import Log, story
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
+TEMPLATE = "migrated"
 
 
 @pytest.fixture(scope="session")
@@ -43,20 +45,16 @@ def endpoints(sink_stack: Stack) -> Endpoints:
 @pytest.fixture
 async def empty_dsn(endpoints: Endpoints) -> AsyncIterator[str]:
     """A database without tables."""
-    name = f"test_{uuid.uuid4().hex}"
-    async with await AsyncConnection.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        await admin.execute(f"CREATE DATABASE {name}".encode())
-    yield endpoints.postgres_dsn.rpartition("/")[0] + "/" + name
-    async with await AsyncConnection.connect(endpoints.postgres_dsn, autocommit=True) as admin:
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    async with database(endpoints.postgres_dsn, "template1") as dsn:
+        yield dsn
 
 
 @pytest.fixture
-async def dsn(empty_dsn: str) -> str:
-    """A database with all migrations."""
-    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
-        await migrate(connection)
-    return empty_dsn
+async def dsn(endpoints: Endpoints) -> AsyncIterator[str]:
+    """A database with all migrations, copied from one that is migrated once."""
+    await migrated_template(endpoints.postgres_dsn)
+    async with database(endpoints.postgres_dsn, TEMPLATE) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -82,3 +80,29 @@ async def rows(connection: AsyncConnection[TupleRow], query: str) -> list[TupleR
     """Return all rows of a query, which must come within bounds."""
     cursor = await asyncio.wait_for(connection.execute(query.encode()), 10)
     return await cursor.fetchall()
+
+
+@asynccontextmanager
+async def database(postgres_dsn: str, template: str) -> AsyncIterator[str]:
+    """Give the address of a database that is there until the block ends."""
+    name = f"test_{uuid.uuid4().hex}"
+    async with await AsyncConnection.connect(postgres_dsn, autocommit=True) as admin:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    yield address_of(postgres_dsn, name)
+    async with await AsyncConnection.connect(postgres_dsn, autocommit=True) as admin:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+async def migrated_template(postgres_dsn: str) -> None:
+    """Make the database that others are copied from, if it is not there."""
+    async with await AsyncConnection.connect(postgres_dsn, autocommit=True) as admin:
+        if await rows(admin, f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
+            return
+        await admin.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+    async with await AsyncConnection.connect(address_of(postgres_dsn, TEMPLATE), autocommit=True) as one:
+        await migrate(one)
+
+
+def address_of(postgres_dsn: str, name: str) -> str:
+    """Return the address of another database of the same server."""
+    return postgres_dsn.rpartition("/")[0] + "/" + name

@@ -17,7 +17,7 @@ from topics.catalog import TOPICS, Topic
 
 pytestmark = pytest.mark.stack
 
-EXAMPLES = 300
+EXAMPLES = 80
 WRITE_TIMEOUT_S = 20
 
 
@@ -40,7 +40,7 @@ async def test_any_valid_events_project_to_rows_that_insert(dsn: str) -> None:
 
     # Hypothesis runs plain functions; the connection lives on this loop.
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(any_event(), min_size=1, max_size=8))
+    @given(st.lists(any_event(), min_size=6, max_size=10))
     def check(events: list[tuple[Topic, Envelope]]) -> None:
         asyncio.run_coroutine_threadsafe(write(events), loop).result(WRITE_TIMEOUT_S)
 
