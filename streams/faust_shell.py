@@ -97,6 +97,11 @@ class FaustShell:
         for task in (self._pump, self._watch_lag, *tasks):
             app.task(self._guarded(task))
 
+    @property
+    def ready(self) -> bool:
+        """Tell whether the shell takes deliveries: it has joined its group, and its table is recovered."""
+        return self._accepting
+
     async def _deliver(self, stream: faust.Stream[bytes]) -> None:
         # Faust keeps what its generator last gave; the iterator must not be bound to a name.
         async for event in stream.noack().events():
