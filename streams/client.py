@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
@@ -105,7 +105,7 @@ class Client:
 
     async def read(
         self, topics: Iterable[Topic], *, from_beginning: bool = False, ready: asyncio.Event | None = None
-    ) -> AsyncIterator[Received]:
+    ) -> AsyncGenerator[Received, None]:
         """Read topics without end: from now on, or from their beginnings.
 
         Args:

@@ -1,7 +1,7 @@
 """Following one message to its answer: what the session tells of it, until it is settled."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -34,7 +34,7 @@ class Told:
     event: Envelope
 
 
-async def ask(client: Client, message: Envelope) -> AsyncIterator[Told]:
+async def ask(client: Client, message: Envelope) -> AsyncGenerator[Told, None]:
     """Post a message and tell what happens to it, until it is answered, refused or put aside.
 
     Raises:
@@ -64,7 +64,7 @@ async def _read(client: Client, told: asyncio.Queue[Received], ready: asyncio.Ev
 
 async def _follow(
     told: asyncio.Queue[Received], reader: asyncio.Task[None], message: Envelope, place: tuple[int, int]
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     turn = 0
     while True:
         received = await _first(told.get(), reader)

@@ -30,6 +30,7 @@ class Providers:
 
     configuration: Configuration
     model: Model
+    embeddings: OpenAIEmbeddings
     tools: ToolRegistry
     tokenizer: Callable[[str], int]
     pool: AsyncConnectionPool[AsyncConnection]
@@ -75,6 +76,7 @@ def make_providers(settings: Settings) -> Providers:
     return Providers(
         configuration=load_configuration(tools.specs.values(), settings.configuration_directory),
         model=model,
+        embeddings=embeddings,
         tools=tools,
         tokenizer=_tokenizer(models),
         pool=pool,

@@ -1,0 +1,237 @@
+"""`send`, `cancel`, `approve`, `close`: what people and scripts tell a session."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from schemas.envelope import Envelope
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.deltas import ModelDeltaReceived
+from schemas.events.inputs import (
+    ApprovalReceived,
+    Attachment,
+    InputFact,
+    MessageReceived,
+    SessionCancelled,
+    SessionClosed,
+)
+from schemas.events.outputs import (
+    AnswerGiven,
+    ApprovalRequested,
+    ErrorReported,
+    ProgressReported,
+    SessionEnded,
+    TurnStarted,
+)
+from schemas.ids import is_uuid
+from streams.cli import output
+from streams.cli.context import settings
+from streams.cli.ending import Code, command, fail
+from streams.cli.output import AsJson
+from streams.client import Client
+from streams.conversation import Told, ask
+
+TEXT_BYTES_MAX: Final = 262_144
+PRODUCER: Final = "cartrita-cli"
+
+Session = Annotated[str | None, typer.Option("--session", "-s", help="UUID of a session; new if not given.")]
+SessionArgument = Annotated[str, typer.Argument(help="UUID of the session.")]
+User = Annotated[str, typer.Option(help="On whose behalf.")]
+Tenant = Annotated[str, typer.Option(help="For which tenant.")]
+
+
+@command
+async def send(
+    text: Annotated[str, typer.Argument(help="What to ask; - reads standard input.")],
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", "-f", help="A text file to attach; may be repeated.")
+    ] = None,
+    session: Session = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens that the new session may use in all.")
+    ] = None,
+    budget_dollars: Annotated[
+        float | None, typer.Option(min=0.000000001, help="Money that the new session may use in all.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for the answer and show the way to it.")
+    ] = False,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds to wait with --follow.")
+    ] = 600,
+    user: User = "anonymous",
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Send a message to a session. Exit code 1: no complete answer; 5: none in time.
+
+    Examples: cartrita send --follow "What does the ingress shell do?"
+    cartrita send -f report.txt "Summarise the attachment" --budget-tokens 20000 --follow
+    """
+    message = _envelope(
+        MessageReceived(
+            text=sys.stdin.read() if text == "-" else text,
+            attachments=tuple(_attachment(path) for path in file or ()),
+            budget_tokens=budget_tokens,
+            budget_nanodollars=None if budget_dollars is None else max(1, round(budget_dollars * 10**9)),
+        ),
+        session,
+        user,
+        tenant,
+    )
+    _demand_size(message)
+    async with Client(settings()) as client:
+        if not follow:
+            await client.post(message)
+            _tell_sent(message, as_json=as_json)
+            return
+        if not as_json:
+            output.errors.print(f"[dim]session {message.session_id}[/]")
+        settled = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                settled = await show(ask(client, message), as_json=as_json)
+        except TimeoutError:
+            fail(
+                Code.TIMED_OUT,
+                f"no answer within {timeout_s:.0f} s; the session goes on",
+                f"Look later with: cartrita sessions {message.session_id}",
+            )
+    if not (isinstance(settled, AnswerGiven) and settled.complete):
+        raise typer.Exit(Code.FAILED)
+
+
+@command
+async def cancel(
+    session: SessionArgument,
+    reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None,
+) -> None:
+    """Stop a session: its tasks and calls in flight are aborted, and it takes no more input."""
+    await _post(SessionCancelled(reason=reason), session)
+
+
+@command
+async def close(session: SessionArgument) -> None:
+    """End a session once the messages that it has taken are answered."""
+    await _post(SessionClosed(), session)
+
+
+@command
+async def approve(
+    session: SessionArgument,
+    approval: Annotated[str, typer.Argument(help="Id of the approval request.")],
+    deny: Annotated[bool, typer.Option("--deny", help="Refuse instead.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None,
+) -> None:
+    """Approve or refuse a tool call that waits for a person."""
+    await _post(ApprovalReceived(approval_id=approval, approved=not deny, reason=reason), session)
+
+
+async def show(told: AsyncGenerator[Told, None], *, as_json: bool) -> object:
+    """Show what a session tells of a message, and return the fact that settled it."""
+    settled: object = None
+    async with aclosing(told) as updates:
+        async for update in updates:
+            settled = update.fact
+            if as_json:
+                output.emit_json(output.event_json(update.event))
+            else:
+                show_fact(update.fact)
+    return settled
+
+
+def show_fact(fact: object) -> None:
+    """Show one thing that a session told."""
+    match fact:
+        case TurnStarted():
+            output.errors.print("[dim]taken up[/]")
+        case ProgressReported():
+            done = f"{fact.tasks_done}/{fact.tasks_total}"
+            output.errors.print(f"[dim]{fact.stage:>10} {done:>5}[/]  {escape(fact.detail)}")
+        case ModelDeltaReceived():
+            return  # whole answers are easier to read than their pieces among the progress
+        case ApprovalRequested():
+            output.say(
+                f"[bold yellow]waits for approval[/] of {fact.tool} {escape(fact.arguments_json)}: "
+                f"{escape(fact.reason)}"
+            )
+            output.say(f"  cartrita approve SESSION {fact.approval_id}")
+        case AnswerGiven():
+            show_answer(fact)
+        case ErrorReported():
+            output.error(f"{fact.code}: {fact.message}")
+        case RecordRejected():
+            output.error(f"the message was put aside: {fact.code}: {fact.reason}")
+        case SessionEnded():
+            output.error(f"the session has ended: {fact.reason}")
+        case _:
+            raise AssertionError(f"nothing shows {type(fact).__name__}")
+
+
+def show_answer(fact: AnswerGiven) -> None:
+    """Show an answer with what it rests on and what it cost."""
+    label = " [black on yellow] local deterministic model [/]" if fact.local else ""
+    title = "answer" if fact.complete else f"incomplete answer ({fact.reason})"
+    output.say(f"\n[bold]{title}[/]{label}")
+    output.say(escape(fact.text))
+    for citation in fact.citations:
+        output.say(f"[dim]\\[{citation.number}] {escape(citation.intent)}[/]")
+    output.say(f"[dim]{fact.tokens:,} tokens, {output.money(fact.cost_nanodollars)}[/]\n")
+
+
+def _envelope(body: InputFact, session: str | None, user: str, tenant: str) -> Envelope:
+    if session is not None and not is_uuid(session):
+        fail(Code.USAGE, f"{session!r} is not the id of a session: a UUID in lower case with hyphens")
+    return Envelope(
+        event_id=str(uuid.uuid4()),
+        session_id=session or str(uuid.uuid4()),
+        user_id=user,
+        tenant_id=tenant,
+        producer=PRODUCER,
+        body=body,
+    )
+
+
+async def _post(body: InputFact, session: str) -> None:
+    message = _envelope(body, session, "anonymous", "default")
+    async with Client(settings()) as client:
+        await client.post(message)
+    output.say(f"sent to session {session}")
+
+
+def _attachment(path: Path) -> Attachment:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        fail(Code.USAGE, f"{path} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(Code.USAGE, f"{path} is not UTF-8 text")
+    return Attachment(name=path.name, text=text)
+
+
+def _demand_size(message: Envelope) -> None:
+    body = message.body
+    assert isinstance(body, MessageReceived)
+    if not body.text.strip():
+        fail(Code.USAGE, "the message is empty")
+    size = len(body.text.encode()) + sum(len(attached.text.encode()) for attached in body.attachments)
+    if size > TEXT_BYTES_MAX:
+        fail(
+            Code.USAGE,
+            f"text and attachments have {size:,} bytes; at most {TEXT_BYTES_MAX:,} fit a message",
+            "Ingest long documents with `cartrita ingest FOLDER` and ask about them.",
+        )
+
+
+def _tell_sent(message: Envelope, *, as_json: bool) -> None:
+    if as_json:
+        output.emit_json({"session_id": message.session_id, "input_id": message.event_id})
+    else:
+        output.say(f"sent: session {message.session_id}, message {message.event_id}")

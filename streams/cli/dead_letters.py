@@ -1,0 +1,93 @@
+"""`dead-letters`: records that were put aside; list, show and redrive them."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from sinks import queries
+from sinks.queries import DeadLetterDetail
+from streams.cli import output
+from streams.cli.context import database, settings
+from streams.cli.ending import Code, command, fail
+from streams.cli.output import AsJson
+from streams.client import Client
+from streams.delivery import REDRIVEN_HEADER
+from topics.catalog import BY_NAME
+
+dead_letters = typer.Typer(help="Records that could not be used: list, show, redrive.", no_args_is_help=True)
+
+Letter = Annotated[str, typer.Argument(help="UUID of the dead letter.")]
+
+
+@dead_letters.command("list")
+@command
+async def list_letters(
+    code: Annotated[str | None, typer.Option(help="Only letters of this code.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, the newest first."""
+    async with database() as connection:
+        rows = await queries.dead_letters(connection, code=code, limit=limit)
+    if as_json:
+        output.emit_json(rows)
+        return
+    table = Table("letter", "code", "record", "reason", box=None, header_style="dim")
+    for row in rows:
+        place = f"{row.topic}/{row.partition}/{row.offset}"
+        table.add_row(str(row.event_id), row.code, place, escape(row.reason))
+    output.console.print(table)
+
+
+@dead_letters.command("show")
+@command
+async def show_letter(letter: Letter, as_json: AsJson = False) -> None:
+    """Show one dead letter with its bytes."""
+    detail = await _find(letter)
+    if as_json:
+        output.emit_json(detail)
+        return
+    row = detail.letter
+    output.say(f"[bold]{row.code}[/]: {escape(row.reason)}")
+    output.say(f"{row.topic}/{row.partition}/{row.offset}, put aside by {row.shell} at {row.occurred_at}")
+    output.say(f"key     {escape(repr(detail.key))}")
+    output.say(f"value   {escape(repr(detail.value))}")
+    for name, value in detail.headers:
+        output.say(f"header  {escape(name)} = {escape(repr(value))}")
+
+
+@dead_letters.command("redrive")
+@command
+async def redrive(letter: Letter) -> None:
+    """Append the record to its topic again, as it was; for after whatever was wrong is mended.
+
+    Repeating it is harmless: an input that was applied after all is known by its id and dropped.
+    """
+    detail = await _find(letter)
+    given = settings()
+    name = detail.letter.topic.removeprefix(given.topic_prefix)
+    if name not in BY_NAME:
+        fail(
+            Code.FAILED, f"the record is of the topic {detail.letter.topic}, which this program does not have"
+        )
+    async with Client(given) as client:
+        headers = [(key, value) for key, value in detail.headers if value is not None]
+        row = detail.letter
+        headers.append((REDRIVEN_HEADER, f"{row.topic}/{row.partition}/{row.offset}".encode()))
+        place = await client.append(BY_NAME[name], detail.value, key=detail.key, headers=headers)
+    output.say(f"appended to {detail.letter.topic}/{place[0]}/{place[1]}")
+
+
+async def _find(letter: str) -> DeadLetterDetail:
+    try:
+        event_id = UUID(letter)
+    except ValueError:
+        fail(Code.USAGE, f"{letter!r} is not a UUID")
+    async with database() as connection:
+        detail = await queries.dead_letter(connection, event_id)
+    if detail is None:
+        fail(Code.NOT_FOUND, f"there is no dead letter {letter}")
+    return detail

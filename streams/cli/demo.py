@@ -1,0 +1,196 @@
+"""`demo`: the main job on real input, shown step by step."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+from uuid import UUID
+
+import psycopg
+import typer
+from rich.markup import escape
+from rich.panel import Panel
+
+from schemas.envelope import Envelope
+from schemas.events.inputs import Attachment, MessageReceived
+from schemas.events.outputs import AnswerGiven, ProgressReported
+from sinks import queries
+from sinks.trace import trace
+from streams.cli import output
+from streams.cli.asking import PRODUCER, show_fact
+from streams.cli.context import deployment
+from streams.cli.ending import Code, command, fail
+from streams.cli.ingesting import run_ingest, tell
+from streams.cli.reading import show_session, trace_tree
+from streams.cli.running import TerminalProgress, bring_up
+from streams.client import Client
+from streams.conversation import Told, ask
+from streams.deployment import Deployment, DeploymentError
+from streams.settings import Settings
+
+ANSWER_S: Final = 180.0
+SINK_S: Final = 60.0
+WORKER: Final = "worker-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One request of the demo, and what has to come of it."""
+
+    title: str
+    text: str
+    attachment: Path | None = None
+    budget_tokens: int | None = None
+    complete: bool = True
+    """Whether the answer has to be complete."""
+    kill_worker: bool = False
+
+
+def scenes(docs: Path) -> tuple[Scene, ...]:
+    """Return the requests in their order."""
+    text = docs / "texts" / "declaration-of-independence.txt"
+    return (
+        Scene(
+            title="A question about the documentation that was just ingested",
+            text="How does a shell with state make sure that no input is lost or applied twice?",
+        ),
+        Scene(
+            title="The analysis of a text of some length (public domain)",
+            text="Summarise the attachment, and list its main topics.",
+            attachment=text,
+        ),
+        Scene(
+            title="A request that must be split into dependent tasks",
+            text=(
+                "1. Find out what the budget rules say about reservations. "
+                "2. Find out which topics exist and what they carry. "
+                "3. Then write a short introduction for a new operator based on both. "
+                "4. Finally review the introduction for gaps."
+            ),
+        ),
+        Scene(
+            title="A request with a budget that is too small for it",
+            text=(
+                "Find out how dead letters work. Find out how migrations work. "
+                "Find out how the sandbox works. "
+                "Find out how the embedded stack starts. Then write an overview of all four."
+            ),
+            budget_tokens=9_000,
+            complete=False,
+        ),
+        Scene(
+            title="A request in the middle of which the worker is killed (kill -9) and started again",
+            text=(
+                "Find out how retries work. Find out how policy decisions are recorded. "
+                "Then write a summary of both."
+            ),
+            kill_worker=True,
+        ),
+    )
+
+
+@command
+async def demo(
+    docs: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="The documentation to ingest and ask about.")
+    ] = Path("docs"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+) -> None:
+    """Show the main job: ingest, plan, tasks, tools, budgets, a killed worker, answers, and one trace.
+
+    Needs no keys: without OPENAI_API_KEY or OPENAI_BASE_URL a local deterministic model answers, and every
+    output of it is labelled. Exit code 1 when some scene did not end as it has to.
+    """
+    here = deployment()
+    try:
+        await bring_up(here, 1, TerminalProgress())
+        settings = Settings.from_environment({**here.settings(), **os.environ})
+        output.say(Panel.fit("[bold]Ingesting this repository's documentation[/]"))
+        tell(await run_ingest(settings, docs, "default", None, quiet=False))
+        failures = await _play(here, settings, scenes(docs))
+    except DeploymentError as error:
+        fail(Code.AWAY, str(error))
+    finally:
+        if not keep:
+            await asyncio.to_thread(here.stop, TerminalProgress())
+    if failures:
+        fail(Code.FAILED, "these scenes did not end as they have to: " + "; ".join(failures))
+    output.say("[green]all scenes ended as they have to[/]")
+
+
+async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...]) -> list[str]:
+    failures: list[str] = []
+    last: Told | None = None
+    async with (
+        Client(settings) as client,
+        await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection,
+    ):
+        for number, scene in enumerate(played, start=1):
+            output.say(Panel.fit(f"[bold]{number}. {escape(scene.title)}[/]\n{escape(scene.text)}"))
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    told = await _ask(here, client, scene)
+            except TimeoutError:
+                failures.append(f"{scene.title}: no answer within {ANSWER_S:.0f} s")
+                continue
+            fact = told.fact
+            if not isinstance(fact, AnswerGiven) or fact.complete != scene.complete:
+                failures.append(f"{scene.title}: {type(fact).__name__}")
+            last = told
+            await _show_plan(connection, told)
+        if last is not None:
+            output.say(Panel.fit("[bold]Why this answer? Its causes, from one SQL query[/]"))
+            found = await trace(connection, UUID(last.event.event_id))
+            if found is not None:
+                output.console.print(trace_tree(found.root))
+    return failures
+
+
+async def _ask(here: Deployment, client: Client, scene: Scene) -> Told:
+    attachments: tuple[Attachment, ...] = ()
+    if scene.attachment is not None:
+        text = scene.attachment.read_text(encoding="utf-8")
+        attachments = (Attachment(name=scene.attachment.name, text=text),)
+    body = MessageReceived(text=scene.text, attachments=attachments, budget_tokens=scene.budget_tokens)
+    message = Envelope(event_id=str(uuid.uuid4()), session_id=str(uuid.uuid4()), producer=PRODUCER, body=body)
+    output.errors.print(f"[dim]session {message.session_id}[/]")
+    last: Told | None = None
+    kill = _killer(here) if scene.kill_worker else None
+    async with aclosing(ask(client, message)) as updates:
+        async for told in updates:
+            show_fact(told.fact)
+            last = told
+            if kill is not None and isinstance(told.fact, ProgressReported):
+                await kill()
+                kill = None
+    assert last is not None
+    return last
+
+
+def _killer(here: Deployment) -> Callable[[], Awaitable[None]]:
+    async def kill() -> None:
+        output.say("[bold red]kill -9 of the worker[/], in the middle of the work …")
+        await asyncio.to_thread(here.stop_part, WORKER, hard=True)
+        await asyncio.to_thread(here.start_part, WORKER, "worker")
+        output.say("… and a new one is started; it goes on where the log stands")
+
+    return kill
+
+
+async def _show_plan(connection: psycopg.AsyncConnection[tuple[object, ...]], told: Told) -> None:
+    """Show the plan as soon as the sink has the answer."""
+    async with asyncio.timeout(SINK_S):
+        while True:
+            cursor = await connection.execute(
+                "SELECT 1 FROM event_log WHERE event_id = %s", [told.event.event_id]
+            )
+            if await cursor.fetchone() is not None:
+                break
+            await asyncio.sleep(0.1)
+    detail = await queries.session_detail(connection, UUID(told.event.session_id))
+    if detail is not None:
+        show_session(detail)

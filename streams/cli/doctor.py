@@ -1,0 +1,172 @@
+"""`doctor`: what is wrong on this machine, and what to do about it."""
+
+import asyncio
+import platform
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import psycopg
+import typer
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # it ships no types
+from rich.markup import escape
+
+from schemas.registry import SchemaRegistry
+from sinks.migrator import pending
+from streams.cli import output
+from streams.cli.context import home, settings
+from streams.cli.ending import Code, command
+from streams.cli.output import AsJson
+from streams.configuration import ConfigurationInvalid, load_configuration
+from streams.settings import Settings, SettingsInvalid
+from topics.admin import verify
+
+DISK_BYTES_MIN: Final = 2_000_000_000
+CHECK_S: Final = 15.0
+
+doctor = typer.Typer(
+    help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox.",
+    invoke_without_command=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@doctor.callback(invoke_without_command=True)
+@command
+async def check_all(context: typer.Context, as_json: AsJson = False) -> None:
+    """Run all checks. Exit code 1 when one fails."""
+    if context.invoked_subcommand is not None:
+        return
+    findings = [_python(), _disk(), *await _settings_and_services()]
+    if as_json:
+        output.emit_json(findings)
+    else:
+        for finding in findings:
+            mark = "[green]ok  [/]" if finding.ok else "[red]FAIL[/]"
+            output.say(f"{mark} {finding.check:<14} {escape(finding.detail)}")
+            if finding.remedy:
+                output.say(f"     [dim]{' ' * 14} {escape(finding.remedy)}[/]")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(Code.FAILED)
+
+
+def _python() -> Finding:
+    fits = sys.version_info >= (3, 11)
+    return Finding(
+        check="python",
+        ok=fits,
+        detail=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        remedy="" if fits else "Cartrita needs Python 3.11 or newer.",
+    )
+
+
+def _disk() -> Finding:
+    folder = home() if home().exists() else home().absolute().parent
+    free = shutil.disk_usage(folder).free
+    fits = free >= DISK_BYTES_MIN
+    return Finding(
+        check="disk",
+        ok=fits,
+        detail=f"{free / 1e9:.1f} GB free for {home()}",
+        remedy="" if fits else f"Free some: the stack wants {DISK_BYTES_MIN / 1e9:.0f} GB.",
+    )
+
+
+async def _settings_and_services() -> list[Finding]:
+    try:
+        given = settings()
+        configuration = load_configuration((), given.configuration_directory)
+    except SettingsInvalid as error:
+        return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
+    except ConfigurationInvalid as error:
+        return [Finding(check="configuration", ok=False, detail=str(error))]
+    findings = [
+        Finding(check="settings", ok=True, detail="all settings can be used"),
+        Finding(check="configuration", ok=True, detail=f"prices as of {configuration.models.dated}"),
+    ]
+    checks: dict[str, Callable[[Settings], Awaitable[str]]] = {
+        "kafka": _kafka,
+        "topics": _topics,
+        "registry": _registry,
+        "postgres": _postgres,
+        "model": _model,
+    }
+    for name, check in checks.items():
+        findings.append(await _checked(name, check, given))
+    return findings
+
+
+async def _checked(name: str, check: Callable[[Settings], Awaitable[str]], given: Settings) -> Finding:
+    try:
+        return Finding(check=name, ok=True, detail=await asyncio.wait_for(check(given), CHECK_S))
+    except TimeoutError:
+        reason = f"no answer within {CHECK_S:.0f} s"
+    except Exception as error:  # whatever is wrong with a service is the finding
+        reason = str(error).strip() or type(error).__name__
+    return Finding(
+        check=name, ok=False, detail=reason, remedy="`cartrita up` starts it here; `cartrita status` tells."
+    )
+
+
+async def _kafka(given: Settings) -> str:
+    client = AIOKafkaAdminClient(bootstrap_servers=given.kafka_bootstrap)
+    await client.start()
+    try:
+        cluster = await client.describe_cluster()
+    finally:
+        await client.close()
+    return f"{len(cluster['brokers'])} broker(s) at {given.kafka_bootstrap}"
+
+
+async def _topics(given: Settings) -> str:
+    report = await verify(
+        given.kafka_bootstrap,
+        given.topic_prefix,
+        given.partitions,
+        given.replication,
+        given.session_timeout_ms,
+    )
+    if not report.ok:
+        raise LookupError(
+            f"{len(report.missing)} missing, {len(report.differences)} differ: `cartrita topics verify`"
+        )
+    return f"{report.verified} topics as the catalogue has them"
+
+
+async def _registry(given: Settings) -> str:
+    registry = SchemaRegistry(given.registry_url)
+    try:
+        return f"{len(await registry.subjects())} subjects at {given.registry_url}"
+    finally:
+        await registry.close()
+
+
+async def _postgres(given: Settings) -> str:
+    async with await psycopg.AsyncConnection.connect(given.postgres_dsn, connect_timeout=10) as connection:
+        version = connection.info.server_version // 10_000
+        lacks = await pending(connection)
+    if lacks:
+        raise LookupError(f"{len(lacks)} migrations are not applied: `cartrita migrate`")
+    return f"version {version}, all migrations applied"
+
+
+async def _model(given: Settings) -> str:
+    base = given.model_base_url or "https://api.openai.com/v1"
+    headers = {"Authorization": f"Bearer {given.model_api_key}"} if given.model_api_key else {}
+    async with httpx.AsyncClient(timeout=10, headers=headers) as client:
+        response = await client.get(f"{base}/models")
+    response.raise_for_status()
+    names = sorted(str(model["id"]) for model in response.json()["data"])
+    return f"{len(names)} models at {base}"

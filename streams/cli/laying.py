@@ -1,0 +1,162 @@
+"""`topics`, `schemas`, `migrate`: laying the ground that workers and sinks stand on."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+from rich.table import Table
+
+import schemas as schemas_package
+from schemas.avro_schema import derived_schema, rendered, schema_text
+from schemas.codec import Codec
+from schemas.documentation import events_markdown
+from schemas.registry import SchemaRegistry
+from sinks import migrator
+from streams.cli import output
+from streams.cli.context import settings
+from streams.cli.ending import Code, command, fail
+from streams.cli.output import AsJson
+from topics import admin
+from topics.catalog import BY_NAME, TOPICS
+
+topics = typer.Typer(help="The catalogue of topics: list, apply, verify.", no_args_is_help=True)
+schemas = typer.Typer(help="The Avro contracts: list, show, register, write, document.", no_args_is_help=True)
+
+
+@topics.command("list")
+@command
+async def list_topics(as_json: AsJson = False) -> None:
+    """List all topics, what they carry, and how long Kafka keeps it."""
+    if as_json:
+        output.emit_json(
+            [
+                {
+                    "name": topic.name,
+                    "facts": [fact.__name__ for fact in topic.facts],
+                    "keyed_by": topic.keying,
+                    "cleanup_policy": topic.cleanup,
+                    "retention_ms": topic.retention_ms,
+                    "purpose": topic.purpose,
+                    "writers": topic.writers,
+                }
+                for topic in TOPICS
+            ]
+        )
+        return
+    table = Table("topic", "keyed by", "kept", "facts", box=None, header_style="dim")
+    for topic in TOPICS:
+        hours = topic.retention_ms // 3_600_000
+        kept = topic.cleanup if topic.cleanup == "compact" else "for ever" if topic.is_truth else f"{hours} h"
+        table.add_row(topic.name, topic.keying, kept, ", ".join(fact.__name__ for fact in topic.facts))
+    output.console.print(table)
+
+
+@topics.command("apply")
+@command
+async def apply_topics(as_json: AsJson = False) -> None:
+    """Create the topics that are missing and compare the others; none is ever changed or deleted."""
+    await _report_topics(create=True, as_json=as_json)
+
+
+@topics.command("verify")
+@command
+async def verify_topics(as_json: AsJson = False) -> None:
+    """Compare the topics with the catalogue and change nothing. Exit code 1 when something differs."""
+    await _report_topics(create=False, as_json=as_json)
+
+
+async def _report_topics(*, create: bool, as_json: bool) -> None:
+    given = settings()
+    work = admin.apply if create else admin.verify
+    try:
+        report = await work(
+            given.kafka_bootstrap,
+            given.topic_prefix,
+            given.partitions,
+            given.replication,
+            given.session_timeout_ms,
+        )
+    except admin.TopicsUnavailable as error:
+        fail(Code.AWAY, str(error))
+    if as_json:
+        output.emit_json(report)
+    else:
+        for name in report.created:
+            output.say(f"[green]created[/] {name}")
+        for name in report.missing:
+            output.say(f"[red]missing[/] {name}")
+        for difference in report.differences:
+            output.say(
+                f"[yellow]differs[/] {difference.topic} {difference.setting}: {difference.actual}, "
+                f"expected {difference.expected}\n  {difference.repair}"
+            )
+        output.say(f"{report.verified} topics are as the catalogue has them")
+    if not report.ok:
+        raise typer.Exit(Code.FAILED)
+
+
+@schemas.command("list")
+@command
+async def list_schemas(as_json: AsJson = False) -> None:
+    """List the contracts with the SHA-256 of their texts."""
+    rows = [(topic.name, sha256(schema_text(topic).encode()).hexdigest()) for topic in TOPICS]
+    if as_json:
+        output.emit_json([{"topic": name, "sha256": mark} for name, mark in rows])
+        return
+    for name, mark in rows:
+        output.say(f"{mark[:16]}  {name}.avsc")
+
+
+@schemas.command("show")
+@command
+async def show_schema(topic: Annotated[str, typer.Argument(help="Name of the topic.")]) -> None:
+    """Print the Avro schema of a topic."""
+    if topic not in BY_NAME:
+        fail(Code.NOT_FOUND, f"there is no topic {topic}", f"The topics are {', '.join(BY_NAME)}.")
+    output.console.print(schema_text(BY_NAME[topic]), markup=False, end="")
+
+
+@schemas.command("register")
+@command
+async def register_schemas() -> None:
+    """Register all contracts; the registry refuses one whose readers could not read earlier records."""
+    given = settings()
+    registry = SchemaRegistry(given.registry_url)
+    try:
+        await Codec.connect(registry, given.topic_prefix)
+    finally:
+        await registry.close()
+    output.say(f"{len(TOPICS)} schemas are registered at {given.registry_url}")
+
+
+@schemas.command("write")
+@command
+async def write_schemas() -> None:
+    """Write the contracts anew from the typed events; for whoever changes the events."""
+    folder = Path(schemas_package.__file__ or "").parent / "avro"
+    for topic in TOPICS:
+        (folder / f"{topic.name}.avsc").write_text(rendered(derived_schema(topic)), encoding="utf-8")
+    output.say(f"wrote {len(TOPICS)} schemas to {folder}")
+
+
+@schemas.command("document")
+@command
+async def document_schemas(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("docs/events.md"),
+) -> None:
+    """Write the events catalogue anew from the contracts."""
+    path.write_text(events_markdown(), encoding="utf-8")
+    output.say(f"wrote {path}")
+
+
+@command
+async def migrate() -> None:
+    """Create the tables, or add what this version adds; safe to repeat."""
+    connection = await psycopg.AsyncConnection.connect(settings().postgres_dsn, autocommit=True)
+    async with connection:
+        applied = await migrator.migrate(connection)
+    for step in applied:
+        output.say(f"[green]applied[/] {step.version} {step.name}")
+    output.say("the tables are up to date" if not applied else f"{len(applied)} migrations applied")

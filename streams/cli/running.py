@@ -1,0 +1,158 @@
+"""`up`, `down`, `status`: the local deployment as a whole."""
+
+import asyncio
+import os
+import time
+from typing import Annotated, Final
+
+import psycopg
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from connectors.embedded.progress import Progress
+from schemas.codec import Codec
+from schemas.registry import SchemaRegistry
+from sinks.migrator import migrate
+from streams.cli import output
+from streams.cli.context import deployment
+from streams.cli.ending import Code, command, fail
+from streams.cli.output import AsJson
+from streams.deployment import Deployment, DeploymentError, PartStatus
+from streams.settings import Settings
+from topics.admin import apply
+
+WORKERS_DEFAULT: Final = 1
+_REFRESH_S: Final = 1.0
+
+
+@command
+async def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once all is ready; `down` ends it.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = WORKERS_DEFAULT,
+) -> None:
+    """Start everything on this machine: Kafka, registry, Postgres, model, topics, tables, workers, sink.
+
+    What runs already is kept, so it is safe to repeat. Data stays in .cartrita (or $CARTRITA_HOME), and
+    survives kill -9 of anything. With OPENAI_API_KEY or OPENAI_BASE_URL set, that model is used; without,
+    a local deterministic one, whose answers are labelled as such.
+    """
+    begun_s = time.monotonic()
+    here = deployment()
+    try:
+        await bring_up(here, workers, TerminalProgress())
+    except DeploymentError as error:
+        fail(Code.AWAY, str(error))
+    output.say(f"[green]ready[/] after {time.monotonic() - begun_s:.1f} s")
+    if detach:
+        output.say('Ask something: [bold]cartrita send --follow "…"[/]; stop with [bold]cartrita down[/].')
+        return
+    await _watch(here)
+
+
+@command
+async def down() -> None:
+    """Stop everything that `up` started; all data stays."""
+    await asyncio.to_thread(deployment().stop, TerminalProgress())
+
+
+@command
+async def status(as_json: AsJson = False) -> None:
+    """Tell of each part whether it runs, where, and where its log is. Exit code 3 when one does not."""
+    parts = deployment().status()
+    if as_json:
+        output.emit_json({"parts": parts})
+    else:
+        output.console.print(status_table(parts))
+    if not all(part.running for part in parts):
+        raise typer.Exit(Code.AWAY)
+
+
+class TerminalProgress(Progress):
+    """Tells on standard error what starts, and how far downloads are."""
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._shown: dict[str, int] = {}
+
+    def downloaded(self, name: str, bytes_done: int, bytes_total: int) -> None:
+        """Tell of a download at every tenth of it."""
+        tenth = 10 * bytes_done // max(1, bytes_total)
+        if self._shown.get(name) != tenth:
+            self._shown[name] = tenth
+            megabytes = bytes_total / 1_000_000
+            output.errors.print(f"[dim]download[/] {name} {10 * tenth:3d} % of {megabytes:.1f} MB")
+
+    def stage(self, name: str, text: str) -> None:
+        """Tell of a step."""
+        output.errors.print(f"[dim]{name:>10}[/] {text}")
+
+
+async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
+    """Start all parts of a deployment in their order, and return when all are ready.
+
+    Raises:
+        DeploymentError: one did not come up.
+    """
+    await asyncio.to_thread(here.start_services, progress)
+    settings = Settings.from_environment({**here.settings(), **os.environ})
+    progress.stage("topics", "applying")
+    await prepare(settings)
+    progress.stage("topics", "topics, schemas and tables are in place")
+    names = [f"worker-{number}" for number in range(1, workers + 1)]
+    for name in names:
+        here.start_part(name, "worker")
+    here.start_part("sink-1", "sink")
+    for name in (*names, "sink-1"):
+        progress.stage(name, "starting")
+    for name in (*names, "sink-1"):
+        await asyncio.to_thread(here.wait_until_ready, name)
+        progress.stage(name, "ready")
+
+
+async def prepare(settings: Settings) -> None:
+    """Create what the parts need: topics, schemas, tables. Nothing that exists is changed.
+
+    Raises:
+        DeploymentError: an existing topic differs from the catalogue.
+    """
+    report = await apply(
+        settings.kafka_bootstrap,
+        settings.topic_prefix,
+        settings.partitions,
+        settings.replication,
+        settings.session_timeout_ms,
+    )
+    if report.differences:
+        told = "; ".join(str(difference) for difference in report.differences)
+        raise DeploymentError(f"these topics differ from the catalogue: {told}")
+    registry = SchemaRegistry(settings.registry_url)
+    try:
+        await Codec.connect(registry, settings.topic_prefix)
+    finally:
+        await registry.close()
+    async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
+        await migrate(connection)
+
+
+def status_table(parts: tuple[PartStatus, ...]) -> Table:
+    """Show the parts as a table."""
+    table = Table("part", "state", "pid", "address", "log", box=None, header_style="dim")
+    for part in parts:
+        state = "[green]running[/]" if part.running else "[red]stopped[/]"
+        table.add_row(part.name, state, str(part.pid or "-"), part.address, str(part.log_path))
+    return table
+
+
+async def _watch(here: Deployment) -> None:
+    """Show the parts until somebody interrupts, then stop them."""
+    output.say("Ctrl-C stops everything; the data stays.")
+    try:
+        with Live(status_table(here.status()), console=output.console, refresh_per_second=2) as live:
+            while True:
+                await asyncio.sleep(_REFRESH_S)
+                live.update(status_table(here.status()))
+    finally:
+        await asyncio.to_thread(here.stop, TerminalProgress())

@@ -1,0 +1,50 @@
+"""`worker` and `sink`: the processes that do the work."""
+
+import asyncio
+import os
+import signal
+from typing import Annotated
+
+import typer
+
+from streams.cli.context import home
+from streams.cli.ending import Code, fail
+from streams.deployment import environment_of
+from streams.settings import Settings, SettingsInvalid
+from streams.sinking import run_sink_process
+from streams.worker import SHELLS, run_worker
+
+Shells = Annotated[
+    list[str] | None, typer.Option("--shell", help=f"Only this shell; may be repeated: {', '.join(SHELLS)}.")
+]
+
+
+def worker(shells: Shells = None) -> None:
+    """Run shells: stream processors that decide, call models and tools, and hold the budgets.
+
+    More workers with the same settings share the partitions. SIGTERM ends it in order; kill -9 loses nothing.
+    """
+    unknown = sorted(set(shells or ()) - set(SHELLS))
+    if unknown:
+        fail(Code.USAGE, f"there is no shell {', '.join(unknown)}", f"The shells are {', '.join(SHELLS)}.")
+    raise typer.Exit(run_worker(_settings(), tuple(shells or SHELLS)))
+
+
+def sink() -> None:
+    """Keep Postgres in step with the log, each event exactly once. More sinks share the partitions."""
+    stop = asyncio.Event()
+
+    async def run() -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        return await run_sink_process(_settings(), stop)
+
+    raise typer.Exit(asyncio.run(run()))
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment(environment_of(home(), os.environ))
+    except SettingsInvalid as error:
+        fail(Code.USAGE, "\n".join(error.faults))
