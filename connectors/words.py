@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 _STOPWORDS_LISTED = """
@@ -19,7 +20,9 @@ STOPWORDS: Final = frozenset(_STOPWORDS_LISTED.split())
 _ABBREVIATIONS_LISTED = """
 e.g i.e etc vs mr mrs ms dr prof st no vol fig cf al inc ltd jr sr approx dept est p pp
 """
+LAST_WORD_CHARACTERS: Final = 20
 ABBREVIATIONS: Final = frozenset(_ABBREVIATIONS_LISTED.split())
+SENTENCES_MAX: Final = 2_000
 SENTENCE_CHARACTERS_MAX: Final = 1_200
 """A longer run of text without an end is cut here, so that quotes stay quotes."""
 
@@ -80,9 +83,10 @@ def stem(word: str) -> str:
 def sentences(text: str) -> list[str]:
     """Split `text` into sentences in order; list items, rows of tables and headings are some too.
 
-    Code in fences and drawings have none.
+    Code in fences and drawings have none. At most SENTENCES_MAX: what follows in a longer text is not read.
     """
-    return [sentence for block in _blocks(text) for sentence in _split_block(block)]
+    found = (sentence for block in _blocks(text) for sentence in _split_block(block))
+    return list(islice(found, SENTENCES_MAX))
 
 
 def citations(text: str) -> list[str]:
@@ -140,7 +144,7 @@ def _row(line: str) -> str:
 def _split_block(block: str) -> Iterator[str]:
     start = 0
     for end in _SENTENCE_END.finditer(block):
-        head = block[start : end.start()].rstrip(".")
+        head = block[max(start, end.start() - LAST_WORD_CHARACTERS) : end.start()].rstrip(".")
         last = head.rsplit(None, 1)[-1].lower() if head.strip() else ""
         if last in ABBREVIATIONS or (len(last) == 1 and last.isalpha()):
             continue

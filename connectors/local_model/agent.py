@@ -15,6 +15,8 @@ from schemas.models import ChatMessage, ToolOffered
 
 CALLS_PER_STEP_MAX: Final = 4
 SEARCH_RESULTS: Final = 6
+SEARCHED_CHARACTERS_MAX: Final = 4_000
+"""How far into a request expressions and quotes are looked for: their patterns take long on hostile texts."""
 
 _ATTACHMENT = re.compile(r"attachment:([^,;()\s]+(?: [^,;()\s]+)*?\.\w+|[^,;()\s]+)")
 _DOCUMENT = re.compile(r"(?<![\w:/.])((?:[\w-]+/)*[\w-]+\.(?:md|txt|rst))\b")
@@ -125,7 +127,7 @@ def _content(prompt: StepPrompt) -> list[dict[str, object]]:
     _, found, quoted = prompt.request.partition(":\n")
     if found and len(quoted.split()) >= 8:
         return [{"content": quoted.strip()}]
-    match = re.search(r"[\"“](.{40,})[\"”]", prompt.request, re.DOTALL)
+    match = re.search(r"[\"“](.{40,2000})[\"”]", prompt.request[:SEARCHED_CHARACTERS_MAX], re.DOTALL)
     return [{"content": match.group(1)}] if match else []
 
 
@@ -134,7 +136,9 @@ def _code(prompt: StepPrompt) -> str | None:
     block = _CODE.search(prompt.request) or _CODE.search(prompt.intent)
     if block:
         return block.group(1)
-    expression = _EXPRESSION.search(prompt.intent) or _EXPRESSION.search(prompt.request)
+    expression = _EXPRESSION.search(prompt.intent) or _EXPRESSION.search(
+        prompt.request[:SEARCHED_CHARACTERS_MAX]
+    )
     return f"print({expression.group().strip()})" if expression else None
 
 

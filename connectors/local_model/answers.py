@@ -9,11 +9,15 @@ from connectors.tokens import TokenCounter
 from schemas.events.models import ToolCallProposed
 
 
-def reply_to(call: ChatCall) -> Reply:
-    """Return what the rules answer; a pure function of the request."""
+def reply_to(call: ChatCall, counter: TokenCounter | None = None) -> Reply:
+    """Return what the rules answer; a pure function of the request.
+
+    Args:
+        counter: lets a plan be made that fits the request's limit.
+    """
     role = prompts.role_of(call.messages)
     if role == "planner":
-        return Reply(text=planner.plan(call.messages))
+        return Reply(text=planner.plan(call.messages, lambda text: _fits(text, call, counter)))
     if role == "critic":
         return Reply(text=critic.critique(call.messages))
     if role == "synthesizer":
@@ -52,6 +56,10 @@ def complete(
         prompt_tokens=counter.count_prompt(call.messages, call.tools, call.model),
         completion_tokens=tokens,
     )
+
+
+def _fits(text: str, call: ChatCall, counter: TokenCounter | None) -> bool:
+    return counter is None or call.tokens_max is None or counter.count(text, call.model) <= call.tokens_max
 
 
 def _cut(reply: Reply, tokens_max: int, counter: TokenCounter, model: str) -> Reply:

@@ -20,6 +20,8 @@ LIKENESS_MAX: Final = 0.8
 MISSING_MIN: Final = 0.75
 """Below this coverage the missing words are named."""
 WORDS_NAMED_MAX: Final = 8
+REMARKS_MAX: Final = 4
+"""Of one kind: a verdict must fit its limit of tokens."""
 WORD_CHARACTERS_MAX: Final = 40
 
 _ORDERED = re.compile(
@@ -47,14 +49,14 @@ def critique(messages: Sequence[ChatMessage]) -> str:
         for left, right in combinations(tasks, 2)
         if left[2] == right[2] and _likeness(left[1], right[1]) >= LIKENESS_MAX
     ]
-    remarks += [f"Tasks {left} and {right} repeat each other." for left, right in repeated]
+    remarks += [f"Tasks {left} and {right} repeat each other." for left, right in repeated[:REMARKS_MAX]]
     unordered = bool(_ORDERED.search(request)) and len(tasks) > 1 and not waits
     if unordered:
         remarks.append(f"Task {tasks[-1][0]} should wait for {tasks[-2][0]}.")
     unfit = [
         (key, kind, agent) for key, intent, agent in tasks if (kind := _better(intent, agent)) is not None
     ]
-    remarks += [f"Task {key} suits {kind} better than {agent}." for key, kind, agent in unfit]
+    remarks += [f"Task {key} suits {kind} better than {agent}." for key, kind, agent in unfit[:REMARKS_MAX]]
     score = COVERAGE_SHARE * coverage + (1 - COVERAGE_SHARE)
     score -= DUPLICATE_PENALTY * len(repeated) + ORDER_PENALTY * unordered + UNFIT_PENALTY * len(unfit)
     return _verdict(score if tasks else 0.0, remarks or [_praise(len(tasks), coverage)])

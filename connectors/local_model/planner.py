@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -19,6 +19,8 @@ UNFIT = re.compile(r"Task (\S+) suits (\w+) better than [\w-]+\.")
 """How the critic words its remarks, and the planner finds them; any other remark changes nothing."""
 
 PRIORITY_FIRST: Final = 8
+INTENT_CHARACTERS: Final = (2_000, 600, 300, 150, 80, 40)
+"""To how many characters intents are cut, step by step, when a plan is too long."""
 _URGENT = re.compile(r"\b(?:urgent(?:ly)?|asap|immediately|important|above all|most of all)\b", re.IGNORECASE)
 _TOOL_OF_KIND: Final = {
     intents.RESEARCH: "search_documents",
@@ -61,8 +63,13 @@ class DraftTask:
         }
 
 
-def plan(messages: Sequence[ChatMessage]) -> str:
-    """Return the plan, as JSON, that `messages` ask for: a first one, a repaired or a revised one."""
+def plan(messages: Sequence[ChatMessage], fits: Callable[[str], bool] = lambda _text: True) -> str:
+    """Return the plan, as JSON, that `messages` ask for: a first one, a repaired or a revised one.
+
+    Args:
+        fits: tells whether a text is within the request's limit; intents are cut until the plan is, since a
+            plan that breaks off in the middle is worth nothing.
+    """
     prompt = planning_prompt(messages)
     last = messages[-1].text if messages else ""
     tasks = _first_plan(prompt)
@@ -70,7 +77,15 @@ def plan(messages: Sequence[ChatMessage]) -> str:
         tasks = _revise(_previous(messages, prompt) or tasks, last, prompt)
     elif last.startswith("Your plan was rejected:"):
         tasks = _repair(tasks, last)
-    return json.dumps({"tasks": [task.plain() for task in tasks]}, ensure_ascii=False)
+    text = ""
+    for characters_max in INTENT_CHARACTERS:
+        for task in tasks:
+            if len(task.intent) > characters_max:
+                task.intent = task.intent[: characters_max - 1].rstrip() + "…"
+        text = json.dumps({"tasks": [task.plain() for task in tasks]}, ensure_ascii=False)
+        if fits(text):
+            break
+    return text
 
 
 def _first_plan(prompt: PlanningPrompt) -> list[DraftTask]:

@@ -175,7 +175,7 @@ class LocalModelServer:
         await self._wait(self._latency_ms)
         if fault is not None and (response := await self._http_fault(request, account, fault)):
             return response
-        reply = reply_to(call)
+        reply = reply_to(call, self._counter)
         finish_reason = None
         if fault is not None:
             reply, call, finish_reason = faulty_reply(fault, reply, call)

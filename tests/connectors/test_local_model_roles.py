@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.local_model.answers import reply_to
+from connectors.local_model.answers import complete, reply_to
 from connectors.local_model.wire import ChatCall, Reply
+from connectors.tokens import TokenCounter
 from connectors.words import sentences
 from processors.plans import PlanFault, parse_plan
 from schemas.configuration import Agent, Limits
@@ -487,7 +488,8 @@ def test_a_final_task_that_was_put_together_from_the_others_is_the_answer() -> N
                 user("[2] Explain the ledger\nThe ledger tells which effects were begun."),
                 user(
                     "[3] Write a note\n**Note**\n\n"
-                    "The outbox holds events not known to be published. [guide.md#1]\n\nThe ledger tells which effects were begun."
+                    "The outbox holds events not known to be published. [guide.md#1]\n\n"
+                    "The ledger tells which effects were begun."
                 ),
             ),
         )
@@ -531,3 +533,20 @@ def test_a_comparison_puts_both_results_side_by_side_with_what_they_share() -> N
 )
 def test_a_text_is_read_sentence_by_sentence(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
+
+
+@given(request=st.lists(st.text("abc déf", min_size=40, max_size=400), min_size=8, max_size=14))
+def test_a_plan_is_never_broken_off_by_its_limit(request: list[str]) -> None:
+    listed = "\n".join(f"{number}. Find {text}" for number, text in enumerate(request, start=1))
+    call = ChatCall(
+        model="gpt-4o",
+        messages=(system("Role: planner\nJSON."), planning(listed, attachment="a rather long name.txt")),
+        json_mode=True,
+        tokens_max=1_200,
+    )
+    counter = TokenCounter()
+
+    completion = complete(call, reply_to(call, counter), counter, "id")
+
+    assert completion.finish_reason == "stop"
+    assert json.loads(completion.reply.text)["tasks"]
