@@ -117,15 +117,17 @@ class Sandbox:
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
-        future = loop.run_in_executor(self._threads, execute)
+        future = self._threads.submit(execute)
         try:
             while (chunk := await queue.get()) is not None:
                 yield chunk
-            yield await future
+            result: ExecutionResult = await asyncio.wrap_future(future)
+            yield result
         finally:
             cancel.set()
-            if not future.done() and not future.cancel():
-                await asyncio.wait([future])
+            # What has not begun is dropped; what runs is waited for, so that its process is gone on return.
+            if not future.cancel() and not future.done():
+                await asyncio.wait([asyncio.wrap_future(future)])
 
     async def close(self) -> None:
         """Wait for what is running, and delete the scratch space."""

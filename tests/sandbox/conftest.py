@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from connectors.sandbox.attacks.attack import Outcome
 from connectors.sandbox.execution import Executor
 from connectors.sandbox.probe import Probe, probe
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig, open_executor, with_wasm
@@ -72,7 +73,15 @@ async def native_sandbox(native_tier: Tier, state_path: Path) -> AsyncIterator[S
 
 
 def available(tier: Tier, probes: dict[Tier, Probe]) -> Tier:
-    """Return `tier`, or skip the test loudly where this machine can't hold it."""
-    if not probes[tier].holds:
-        pytest.skip(f"NOT TESTED HERE: tier {tier} does not hold on this machine: {probes[tier].reason}")
+    """Return `tier`; skip loudly where this machine can't run it, and fail where an attack passed."""
+    require(tier, probes[tier].holds, probes[tier].reason, probes[tier].outcomes)
     return tier
+
+
+def require(tier: Tier, holds: bool, reason: str, outcomes: Iterable[Outcome]) -> None:
+    """Skip if nothing could be run in `tier` here; a tier that runs but does not hold is a failure."""
+    if holds:
+        return
+    if any(outcome.stopped for outcome in outcomes):
+        pytest.fail(f"tier {tier} runs on this machine but does not hold: {reason}")
+    pytest.skip(f"NOT TESTED HERE: tier {tier} can't run on this machine: {reason}")

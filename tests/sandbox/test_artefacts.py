@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +17,10 @@ LIMITS = Limits(artefacts_bytes=1000, artefacts_count=3, inodes=50)
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Iterator[Path]:
+def work(tmp_path: Path) -> Path:
     path = tmp_path / "work"
     path.mkdir()
-    yield path
+    return path
 
 
 def collected(

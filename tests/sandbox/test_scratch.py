@@ -26,7 +26,7 @@ def dig(directory: Path, levels: int) -> None:
 def test_a_tree_deeper_than_recursion_and_paths_allow_is_removed(tmp_path: Path) -> None:
     top = tmp_path / "top"
     top.mkdir()
-    dig(top, 3_000)
+    dig(top, 1_500)
 
     remove_tree(top)
 
@@ -87,7 +87,8 @@ def test_what_a_killed_sandbox_left_is_swept_and_a_living_one_is_not(tmp_path: P
     root = tmp_path / "scratch"
     living = ScratchParent(root)
     code = (
-        "import sys, os, signal; from pathlib import Path; from connectors.sandbox.scratch import ScratchParent\n"
+        "import sys, os, signal\nfrom pathlib import Path\n"
+        "from connectors.sandbox.scratch import ScratchParent\n"
         "parent = ScratchParent(Path(sys.argv[1])); (parent.path / 'run-x').mkdir()\n"
         "print(parent.path, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -190,6 +190,26 @@ _CODES: dict[str, tuple[str, _Expected]] = {
     "thread_that_never_ends": (_THREAD_GOES_ON, _TIME | _FAILED),
 }
 
-ATTACKS: tuple[ExhaustionAttack, ...] = tuple(
-    ExhaustionAttack(name=name, code=code, expected=expected) for name, (code, expected) in _CODES.items()
+
+def _timeout_ms(expected: _Expected) -> int:
+    """Return a short time for what only time can end, and a long one for what ends by another limit."""
+    if not expected & _TIME:
+        return 15_000
+    return 500 if expected <= _TIME | _FAILED else 4_000
+
+
+# Long enough for the limit of processor time, which the kernel counts in whole seconds.
+_UNTIL_PROCESSOR_LIMIT_MS = 5_000
+
+ATTACKS: tuple[ExhaustionAttack, ...] = (
+    ExhaustionAttack(
+        name="spend_all_processor_time",
+        code="while True:\n    pass",
+        expected=frozenset({Limit.CPU}),
+        timeout_ms=_UNTIL_PROCESSOR_LIMIT_MS,
+    ),
+    *(
+        ExhaustionAttack(name=name, code=code, expected=expected, timeout_ms=_timeout_ms(expected))
+        for name, (code, expected) in _CODES.items()
+    ),
 )

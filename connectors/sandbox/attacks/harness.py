@@ -24,6 +24,8 @@ for name, source, arguments in attacks:
         exec(source, space)
         achieved = space["attack"](target, *arguments)
         outcomes[name] = [achieved is None, "no effect" if achieved is None else str(achieved)[:200]]
+    except (NameError, SyntaxError) as error:
+        outcomes[name] = [False, f"the attack itself broke: {{error}}"]
     except BaseException as error:
         outcomes[name] = [True, f"{{type(error).__name__}}: {{error}}"[:120]]
 outcomes[{finished!r}] = [True, ""]

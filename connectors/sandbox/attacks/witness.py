@@ -25,6 +25,7 @@ class _Seen:
 
     names: tuple[str, ...]
     secret: bytes
+    """Empty if the file is gone."""
     modes: tuple[int, ...]
     times_ns: tuple[int, ...]
     owners: tuple[int, ...]
@@ -137,11 +138,12 @@ class Witness:
         return reached
 
     def _look(self) -> _Seen:
-        statuses = [path.lstat() for path in (self._directory, self._secret)]
+        paths = [path for path in (self._directory, self._secret) if os.path.lexists(path)]
+        statuses = [path.lstat() for path in paths]
         alive = self._victim.poll() is None
         return _Seen(
             tuple(sorted(os.listdir(self._directory))),
-            self._secret.read_bytes(),
+            self._secret.read_bytes() if self._secret.is_file() else b"",
             tuple(status.st_mode for status in statuses),
             tuple(status.st_mtime_ns for status in statuses),
             tuple(status.st_uid for status in statuses),

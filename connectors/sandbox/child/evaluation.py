@@ -68,11 +68,12 @@ def offer_packages(places: Mapping[str, str]) -> None:
 def _run(code: str, namespace: dict[str, object]) -> object:
     tree = ast.parse(code, FILE_NAME)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, FILE_NAME, "exec"), namespace)  # noqa: S102  running foreign code is the purpose
+    # Without dont_inherit the foreign code would get this module's own `from __future__` import.
+    exec(compile(tree, FILE_NAME, "exec", dont_inherit=True), namespace)  # noqa: S102  the purpose
     if not isinstance(last, ast.Expr):
         return None
     expression = ast.fix_missing_locations(ast.Expression(last.value))
-    return eval(compile(expression, FILE_NAME, "eval"), namespace)  # noqa: S307  as above
+    return eval(compile(expression, FILE_NAME, "eval", dont_inherit=True), namespace)  # noqa: S307  as above
 
 
 def _exit_code(stop: SystemExit) -> int:

@@ -1,0 +1,58 @@
+"""The doctor says what holds on this machine, and does not call ill what is only absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connectors.sandbox.attacks.attack import Outcome
+from connectors.sandbox.doctor import DoctorReport, TierReport, render, run_doctor
+from connectors.sandbox.sandbox import SandboxConfig
+from connectors.sandbox.tier import Tier
+
+STOPPED = Outcome(name="read", group="read", stopped=True, detail="PermissionError")
+PASSED = Outcome(name="write", group="write", stopped=False, detail="wrote /etc/passwd")
+
+
+def report(*tiers: TierReport) -> DoctorReport:
+    return DoctorReport(kernel="6.1", machine="x86_64", user_id=0, chosen=Tier.LSM, tiers=tiers)
+
+
+def tier_report(tier: Tier, available: bool, *outcomes: Outcome) -> TierReport:
+    return TierReport(tier=tier, available=available, reason="a reason", outcomes=outcomes)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "healthy"),
+    [
+        ((tier_report(Tier.NS, True, STOPPED),), True),
+        ((tier_report(Tier.NS, True, STOPPED, PASSED),), False),
+        ((tier_report(Tier.NS, False), tier_report(Tier.LSM, True, STOPPED)), True),
+        ((tier_report(Tier.NS, False), tier_report(Tier.LSM, False)), False),
+        ((), False),
+    ],
+)
+def test_a_machine_is_healthy_if_some_tier_holds_and_no_usable_one_fails(
+    tiers: tuple[TierReport, ...], healthy: bool
+) -> None:
+    assert report(*tiers).healthy is healthy
+
+
+def test_the_report_names_what_got_through() -> None:
+    text = render(report(tier_report(Tier.NS, True, STOPPED, PASSED)))
+
+    assert "wrote /etc/passwd" in text
+    assert "NOT HEALTHY" in text
+
+
+def test_a_tier_that_can_not_run_is_reported_with_its_reason(state_path: Path) -> None:
+    config = SandboxConfig(state_path=state_path, bubblewrap_path=Path("/bin/false"))
+    said: list[str] = []
+
+    found = run_doctor(config, [Tier.NS], said.append)
+
+    assert not found.healthy
+    assert found.chosen is Tier.REFUSE
+    assert "could not be carried out" in found.tiers[0].reason
+    assert said

@@ -1,0 +1,156 @@
+"""Nothing is left behind: no process, file, mount, descriptor, thread or memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.sandbox.request import ExecutionRequest
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig
+from connectors.sandbox.tier import Tier, TierDemand
+
+# A mix of what runs do: end well, fail, leave files, crash, run into a limit.
+CODES = (
+    "1 + 1",
+    "1 / 0",
+    "import os\nos.makedirs('a/b')\nopen('a/b/c', 'w').write('x' * 10_000)\nos.symlink('/etc/passwd', 'l')",
+    "import os\nos._exit(3)",
+    "while True: print('x' * 10_000)",
+    "x = bytearray(4 * 10 ** 9)",
+)
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from connectors.sandbox.request import ExecutionRequest
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig
+from connectors.sandbox.tier import TierDemand
+
+async def main():
+    sandbox = await Sandbox.open(SandboxConfig(state_path=Path(sys.argv[1]), demand=TierDemand(sys.argv[2])))
+    code = "print('begun')\\nimport time\\ntime.sleep(600)"
+    await sandbox.run(ExecutionRequest(code=code, timeout_ms=100_000), lambda _: print("begun", flush=True))
+
+asyncio.run(main())
+"""
+
+
+async def run_many(tier: Tier, state_path: Path, count: int) -> None:
+    """Run `count` requests and compare what this process and machine hold before and after."""
+    scratch = state_path / "scratch"
+    scratch_before = sorted(scratch.iterdir())
+    sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand(tier.value)))
+
+    async def batch(start: int, end: int) -> None:
+        codes = (CODES[index % len(CODES)] for index in range(start, end))
+        pending = (ExecutionRequest(code=code, timeout_ms=10_000) for code in codes)
+        await asyncio.gather(*(sandbox.run(request) for request in pending))
+
+    await batch(0, 16)
+    before = held()
+    memory_before = memory_bytes()
+    for start in range(16, count, 32):
+        await batch(start, min(start + 32, count))
+    after = held()
+    await sandbox.close()
+
+    assert after == before
+    assert memory_bytes() - memory_before < 48 * 1024 * 1024
+    assert sorted(scratch.iterdir()) == scratch_before
+
+
+def held() -> dict[str, object]:
+    """Return what must not grow: descriptors, threads, mounts, children, shared memory, runs."""
+    gc.collect()
+    segments = Path("/proc/sysvipc/shm").read_text().splitlines()
+    return {
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "threads": threading.active_count(),
+        "mounts": Path("/proc/self/mountinfo").read_text().count("\n"),
+        "children": descendants(),
+        "shared_memory": sum(_is_of_run(int(line.split()[7])) for line in segments[1:]),
+        "shared_files": sum(_is_of_run(path.lstat().st_uid) for path in Path("/dev/shm").iterdir()),
+        "runs": processes_of_runs(),
+    }
+
+
+def memory_bytes() -> int:
+    """Return the resident memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def descendants() -> int:
+    """Return how many processes have this one as their parent, the dead that nobody reaped included."""
+    return sum(parent_of(name) == os.getpid() for name in os.listdir("/proc") if name.isdigit())
+
+
+def processes_of_runs() -> set[int]:
+    """Return the processes of the users that runs get."""
+    found = set()
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and _is_of_run(os.stat(f"/proc/{name}").st_uid):
+                found.add(int(name))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _is_of_run(user_id: int) -> bool:
+    return 64_001 <= user_id < 64_100
+
+
+def parent_of(process: str) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return -1
+
+
+def tree_of(process: int) -> set[int]:
+    """Return all processes below `process`."""
+    below: set[int] = set()
+    border = {process}
+    while border:
+        border = {int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) in border}
+        below |= border
+    return below
+
+
+async def test_sixty_runs_leave_nothing_behind(tier: Tier, state_path: Path) -> None:
+    await run_many(tier, state_path, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+async def test_a_thousand_runs_leave_nothing_behind(tier: Tier, state_path: Path) -> None:
+    await run_many(tier, state_path, 1_000)
+
+
+def test_a_run_ends_with_its_parent(tier: Tier, state_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(state_path), tier.value]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"begun\n"
+        below = tree_of(parent.pid)
+        assert below
+
+        parent.send_signal(signal.SIGKILL)
+        parent.wait(10)
+
+    deadline = time.monotonic() + 10
+    while (alive := {process for process in below if Path(f"/proc/{process}").exists()}) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
+    assert alive == set()

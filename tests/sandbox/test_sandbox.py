@@ -1,0 +1,317 @@
+"""What a caller of the library sees, in every tier that this machine has."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.sandbox.errors import RequestInvalid, SandboxUnavailable
+from connectors.sandbox.limits import Limit, Limits
+from connectors.sandbox.packages import ApprovedPackage
+from connectors.sandbox.request import ExecutionRequest
+from connectors.sandbox.result import ExecutionResult, OutputChunk, Status, Stream, ValueKind
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig
+from connectors.sandbox.tier import Tier, TierDemand
+
+ORDINARY = """
+import asyncio, collections, datetime, decimal, io, json, math, random, re, shutil, sqlite3, statistics
+import tempfile, threading, zipfile, zoneinfo
+
+async def sleep():
+    await asyncio.sleep(0.001)
+    return "slept"
+
+with tempfile.TemporaryDirectory() as directory:
+    with open(f"{directory}/a.txt", "w") as file:
+        file.write("text")
+    shutil.copy2(f"{directory}/a.txt", "copy.txt")
+    shutil.move("copy.txt", "moved.txt")
+    database = sqlite3.connect(f"{directory}/x.db")
+    database.execute("create table t(a)")
+    database.execute("insert into t values (42)")
+    database.commit()
+    row = database.execute("select a from t").fetchone()
+    database.close()
+with zipfile.ZipFile("packed.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    archive.write("moved.txt")
+found = []
+thread = threading.Thread(target=lambda: found.append("threaded"))
+thread.start()
+thread.join()
+noon = datetime.datetime(2024, 1, 1, 12, tzinfo=zoneinfo.ZoneInfo("Europe/Zurich"))
+[asyncio.run(sleep()), row[0], found[0], str(noon)]
+"""
+
+
+def request(code: str, **fields: object) -> ExecutionRequest:
+    return ExecutionRequest(code=code, **fields)  # type: ignore[arg-type]  # each test gives the right types
+
+
+async def test_a_run_tells_all_that_came_of_it(sandbox: Sandbox, tier: Tier) -> None:
+    code = """import sys
+print('out')
+print('err', file=sys.stderr)
+open('made.txt', 'w').write('x')
+{'a': [1]}"""
+
+    result = await sandbox.run(request(code))
+
+    assert (result.status, result.exit_code, result.error, result.limit_hit) == (
+        Status.COMPLETED,
+        0,
+        None,
+        None,
+    )
+    assert (result.stdout, result.stderr) == ("out\n", "err\n")
+    assert (result.value, result.value_kind) == ({"a": [1]}, ValueKind.JSON)
+    assert [(artefact.name, artefact.content) for artefact in result.artefacts] == [("made.txt", b"x")]
+    assert result.isolation.tier is tier
+    assert result.isolation.user_id != 0
+    assert result.isolation.canary_id == sandbox.probes[-1].canary_id != ""
+    assert result.execution_ms > 0
+
+
+async def test_ordinary_python_runs(native_sandbox: Sandbox) -> None:
+    result = await native_sandbox.run(request(ORDINARY))
+
+    assert result.error is None
+    assert result.value == ["slept", 42, "threaded", "2024-01-01 12:00:00+01:00"]
+    assert {artefact.name for artefact in result.artefacts} == {"moved.txt", "packed.zip"}
+
+
+async def test_numpy_runs_in_the_native_tiers(native_sandbox: Sandbox) -> None:
+    code = "import numpy as np\na = np.arange(10_000.0).reshape(100, 100)\nfloat(np.linalg.norm(a @ a.T))"
+
+    result = await native_sandbox.run(request(code, packages=("numpy",)))
+
+    assert result.error is None
+    assert isinstance(result.value, float)
+
+
+async def test_a_package_is_there_only_when_it_is_asked_for(native_sandbox: Sandbox) -> None:
+    result = await native_sandbox.run(request("import numpy"))
+
+    assert result.error is not None
+    assert result.error.type == "ModuleNotFoundError"
+
+
+async def test_a_package_of_python_alone_runs_in_every_tier(tier: Tier, state_path: Path) -> None:
+    approved = ApprovedPackage(name="tinycss2", distributions=("tinycss2", "webencodings"))
+    config = SandboxConfig(state_path=state_path, demand=TierDemand(tier.value), approved=(approved,))
+    sandbox = await Sandbox.open(config)
+
+    result = await sandbox.run(request("import tinycss2\ntinycss2.__version__", packages=("tinycss2",)))
+
+    assert result.error is None
+    assert isinstance(result.value, str)
+    await sandbox.close()
+
+
+async def test_machine_code_is_refused_in_webassembly(state_path: Path) -> None:
+    sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand.WASM))
+
+    with pytest.raises(RequestInvalid, match="machine code"):
+        await sandbox.run(request("import numpy", packages=("numpy",)))
+    await sandbox.close()
+
+
+async def test_files_of_the_request_can_be_read_and_imported(sandbox: Sandbox) -> None:
+    files = {"data/in.csv": b"1,2", "helper.py": b"def double(x): return 2 * x"}
+    code = "import helper\nopen('data/in.csv', 'a').write(',3')\nhelper.double(21)"
+
+    result = await sandbox.run(request(code, files=files))
+
+    assert result.value == 42
+    assert [(artefact.name, artefact.content) for artefact in result.artefacts] == [("data/in.csv", b"1,2,3")]
+
+
+async def test_an_input_file_replaces_nothing_of_the_library(sandbox: Sandbox) -> None:
+    result = await sandbox.run(
+        request("import string\nstring.digits", files={"string.py": b"digits = 'forged'"})
+    )
+
+    assert result.value == "0123456789"
+
+
+async def test_output_arrives_while_the_code_still_runs(sandbox: Sandbox) -> None:
+    # The code waits for ever; only output that arrived before the end can make this test go on.
+    code = "import time\nprint('begun', flush=True)\ntime.sleep(1000)"
+    arrived = asyncio.Event()
+    running = asyncio.ensure_future(sandbox.run(request(code), lambda _: arrived.set()))
+
+    await asyncio.wait_for(arrived.wait(), 20)
+
+    assert not running.done()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_chunks_put_together_are_the_output(sandbox: Sandbox) -> None:
+    code = "import sys\nfor i in range(200):\n    print(i)\n    print(-i, file=sys.stderr)"
+    items = [item async for item in sandbox.stream(request(code))]
+
+    result = items[-1]
+    chunks = [item for item in items[:-1] if isinstance(item, OutputChunk)]
+    assert isinstance(result, ExecutionResult)
+    assert [chunk.index for chunk in chunks] == list(range(len(items) - 1))
+    for stream, text in ((Stream.STDOUT, result.stdout), (Stream.STDERR, result.stderr)):
+        assert "".join(chunk.text for chunk in chunks if chunk.stream is stream) == text
+    assert result.stdout == "".join(f"{i}\n" for i in range(200))
+
+
+async def test_an_exception_is_told_with_its_place(sandbox: Sandbox) -> None:
+    result = await sandbox.run(request("def f():\n    return [][1]\nf()"))
+
+    assert result.status is Status.FAILED
+    assert result.error is not None
+    assert result.error.type == "IndexError"
+    assert "return [][1]" in result.error.traceback
+
+
+async def test_a_timeout_ends_the_code(sandbox: Sandbox) -> None:
+    result = await sandbox.run(request("print('on time')\nimport time\ntime.sleep(1000)", timeout_ms=700))
+
+    assert (result.status, result.limit_hit) == (Status.LIMITED, Limit.WALL_CLOCK)
+    assert result.stdout == "on time\n"
+
+
+async def test_a_timeout_above_the_ceiling_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(RequestInvalid, match="above 120000 ms"):
+        await sandbox.run(request("", timeout_ms=120_001))
+
+
+async def test_eight_runs_at_a_time_do_not_see_each_other(sandbox: Sandbox) -> None:
+    code = """import os, time
+open('own.txt', 'w').write({0!r})
+time.sleep(0.3)
+(open('own.txt').read(), os.listdir('.'))"""
+    results = await asyncio.gather(*(sandbox.run(request(code.format(str(i)))) for i in range(8)))
+
+    assert [result.value for result in results] == [[str(i), ["own.txt"]] for i in range(8)]
+    if os.geteuid() == 0:
+        assert len({result.isolation.user_id for result in results}) == 8
+
+
+async def test_cancelling_ends_the_process_before_it_returns(native_sandbox: Sandbox) -> None:
+    started = asyncio.Event()
+    code = "print('begun')\nwhile True:\n    pass"
+    running = asyncio.ensure_future(native_sandbox.run(request(code), lambda _: started.set()))
+    await asyncio.wait_for(started.wait(), 20)
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert children() == set()
+
+
+async def test_a_handler_that_fails_ends_the_run(native_sandbox: Sandbox) -> None:
+    def fail(chunk: OutputChunk) -> None:
+        raise LookupError(chunk.text)
+
+    with pytest.raises(LookupError):
+        await native_sandbox.run(request("print('x')\nwhile True:\n    pass"), fail)
+
+    assert children() == set()
+
+
+async def test_code_that_closes_everything_still_ends(sandbox: Sandbox) -> None:
+    code = "import os\nfor d in range(1024):\n    try: os.close(d)\n    except OSError: pass\nprint('x')"
+
+    result = await sandbox.run(request(code, timeout_ms=5_000))
+
+    assert result.status in (Status.CRASHED, Status.FAILED)
+
+
+async def test_refuse_runs_nothing(state_path: Path) -> None:
+    sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand.REFUSE))
+
+    with pytest.raises(SandboxUnavailable, match=r"sandbox_unavailable.*by configuration"):
+        await sandbox.run(request("1"))
+    assert sandbox.tier is Tier.REFUSE
+    await sandbox.close()
+
+
+async def test_a_demand_that_is_not_met_is_never_replaced_by_a_weaker_tier(state_path: Path) -> None:
+    broken = SandboxConfig(state_path=state_path, demand=TierDemand.NS, bubblewrap_path=Path("/bin/false"))
+    sandbox = await Sandbox.open(broken)
+
+    with pytest.raises(SandboxUnavailable, match=r"demand ns.*ns: .*canary attacks got through"):
+        await sandbox.run(request("1"))
+    assert sandbox.tier is Tier.REFUSE
+    await sandbox.close()
+
+
+async def test_auto_takes_the_next_tier_and_says_why(state_path: Path) -> None:
+    without_namespaces = SandboxConfig(state_path=state_path, bubblewrap_path=Path("/bin/false"))
+    sandbox = await Sandbox.open(without_namespaces)
+
+    assert sandbox.tier in (Tier.LSM, Tier.WASM)
+    assert [probe.tier for probe in sandbox.probes][:2] == [Tier.NS, Tier.LSM]
+    assert not sandbox.probes[0].holds
+    assert "could not be carried out" in sandbox.probes[0].reason
+    result = await sandbox.run(request("1"))
+    assert result.isolation.tier is sandbox.tier
+    await sandbox.close()
+
+
+async def test_progress_is_told_at_the_start(state_path: Path) -> None:
+    said: list[str] = []
+    sandbox = await Sandbox.open(SandboxConfig(state_path=state_path), said.append)
+
+    assert said[0] == "probing tier ns"
+    await sandbox.close()
+
+
+async def test_limits_of_the_sandbox_bound_each_run(native_tier: Tier, state_path: Path) -> None:
+    limits = Limits(cpu_ms=1_000, disk_bytes=2_000_000, output_bytes=1_000, threads=4, inodes=20)
+    config = SandboxConfig(state_path=state_path, demand=TierDemand(native_tier.value), limits=limits)
+    sandbox = await Sandbox.open(config)
+
+    fill = "import time\nfor name in 'xy':\n    open(name, 'wb').write(bytes(1_900_000))\ntime.sleep(9)"
+
+    spent = await sandbox.run(request("while True: pass"))
+    flooded = await sandbox.run(request("while True: print('x' * 100)"))
+    filled = await sandbox.run(request(fill))
+    crowded = await sandbox.run(request("import time\nfor i in range(30): open(str(i), 'w')\ntime.sleep(9)"))
+
+    assert spent.limit_hit is Limit.CPU
+    assert flooded.limit_hit is Limit.OUTPUT
+    assert len(flooded.stdout) <= 1_000
+    assert filled.limit_hit is Limit.DISK
+    assert crowded.limit_hit is Limit.INODES
+    await sandbox.close()
+
+
+async def test_the_parent_stays_responsive_while_code_spins(native_sandbox: Sandbox) -> None:
+    running = asyncio.ensure_future(native_sandbox.run(request("while True: pass", timeout_ms=1_500)))
+    turns = 0
+    started = time.monotonic()
+    while not running.done() and time.monotonic() - started < 20:
+        await asyncio.sleep(0.01)
+        turns += 1
+
+    result = await running
+    assert result.limit_hit is Limit.WALL_CLOCK
+    # Far fewer than the 150 that fit, for busy machines; a blocked loop makes one or two.
+    assert turns > 10
+
+
+def children() -> set[int]:
+    """Return the processes below this one, except those that have ended and wait to be noticed."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            fields = Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == os.getpid() and fields[0] != "Z":
+            found.add(int(name))
+    return found
