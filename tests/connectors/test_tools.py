@@ -6,19 +6,13 @@ from hypothesis import strategies as st
 
 from connectors.local_model.faults import Fault
 from connectors.retrieval.index import FoundPassage
-from connectors.tokens import TokenCounter
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.embeddings import GenerateEmbeddings
 from connectors.tools.search import SearchDocuments, rerank
-from schemas.events.inputs import Attachment
 from schemas.tools import Tool, ToolError
-from tests.connectors.conftest import PROJECT_DIRECTORY, Local
+from tests.connectors.conftest import Local
 from tests.connectors.tool_conformance import ToolConformance
 from tests.connectors.twins import CHAT_MODEL, BrokenIndex, FixedIndex, context
-
-DECLARATION = (PROJECT_DIRECTORY / "docs" / "texts" / "declaration-of-independence.txt").read_text("utf-8")
-ATTACHED = Attachment(name="declaration.txt", text=DECLARATION)
-COUNTER = TokenCounter()
 
 
 def passage(document: str, ordinal: int, text: str, cosine: float, tokens: int = 100) -> FoundPassage:
