@@ -4,6 +4,7 @@ import hashlib
 import io
 import tarfile
 import threading
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from connectors.embedded.artifacts import ArtifactStore, Vocabulary
 from connectors.embedded.errors import ArtifactError
 from connectors.embedded.lock import Lock, LockedArtifact
 
+DRIPS = 500
+"""How many parts a download that drips comes in, a fiftieth of a second apart."""
 VOCABULARY_DATA = b"aGVsbG8= 0\n"
 VOCABULARIES = {
     "tiny": Vocabulary(cache_name="cafe", sha256=hashlib.sha256(VOCABULARY_DATA).hexdigest()),
@@ -32,7 +35,8 @@ class Repository(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.requests: Counter[str] = Counter()
         self.faults: dict[str, list[str]] = {}
-        """By path: what goes wrong with the next requests, in order: truncate, corrupt, refuse."""
+        """By path: what goes wrong with the next requests, in order: truncate, corrupt, refuse, drip."""
+        self.drips = 0
 
     @property
     def repositories(self) -> dict[str, str]:
@@ -77,8 +81,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault == "corrupt":
             self.wfile.write(bytes([data[0] ^ 1]) + data[1:])
+        elif fault == "drip":
+            self._drip(data)
         else:
             self.wfile.write(data)
+
+    def _drip(self, data: bytes) -> None:
+        size_bytes = len(data) // DRIPS
+        for number in range(DRIPS):
+            try:
+                self.wfile.write(data[number * size_bytes : (number + 1) * size_bytes])
+            except OSError:  # the client has gone
+                return
+            self.server.drips += 1
+            time.sleep(0.02)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives
         """Keep quiet."""
@@ -254,12 +270,14 @@ def test_an_interrupt_stops_the_downloads_that_run(
             if name == "clients-1.0.jar":
                 raise KeyboardInterrupt
 
+    repository.fail(lock.kafka[0], "drip")
     interrupting = Interrupting()
     interrupted = store(tmp_path, lock, repository.repositories)
 
     with pytest.raises(KeyboardInterrupt):
         interrupted.ensure(interrupting)
 
+    assert repository.drips < DRIPS / 2
     assert not interrupted.complete()
     assert store(tmp_path, lock, repository.repositories).ensure() == interrupted.artifacts
 
