@@ -56,9 +56,11 @@ def parse(text: str) -> Failpoint:
         ValueError: with a sentence for a person.
     """
     parts = text.split(":")
-    if len(parts) not in (2, 3) or parts[0] not in NAMES or not parts[1].isdigit() or parts[1] == "0":
+    action = parts[2] if len(parts) == 3 else "kill"
+    sound = len(parts) in (2, 3) and parts[0] in NAMES and parts[1].isdigit() and parts[1] != "0"
+    if not sound or action not in tuple(Action):
         raise ValueError(f"a failpoint is NAME:NTH[:kill|stop], with a name of {', '.join(sorted(NAMES))}")
-    return Failpoint(name=parts[0], hits_left=int(parts[1]), action=Action(parts[2] if parts[2:] else "kill"))
+    return Failpoint(name=parts[0], hits_left=int(parts[1]), action=Action(action))
 
 
 def arm(failpoint: Failpoint | None) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +95,7 @@ class World:
             *options,
         )  # fmt: skip
 
-    def start(self, module: str, *options: str) -> Worker:
+    def start(self, module: str, *options: str, environment: Mapping[str, str] | None = None) -> Worker:
         """Start a module as a process of its own."""
         log_path = self.directory / f"worker-{len(self.workers)}.log"
         with log_path.open("wb") as log:
@@ -104,7 +104,7 @@ class World:
                 cwd=PROJECT_DIRECTORY,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={"PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
+                env={"PATH": os.defpath, "PYTHONUNBUFFERED": "1", **(environment or {})},
             )
         worker = Worker(process=process, log_path=log_path)
         self.workers.append(worker)

@@ -1,0 +1,244 @@
+"""What the world may send, and what it is told when it may not."""
+
+from dataclasses import replace
+
+import pytest
+
+from schemas.configuration import Limits
+from schemas.envelope import Envelope, Fact
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.inputs import (
+    ApprovalReceived,
+    Attachment,
+    MessageReceived,
+    SessionCancelled,
+    SessionClosed,
+    SessionOpened,
+)
+from schemas.ids import derived_id, is_uuid
+from streams.delivery import OwnershipLost
+from streams.ingress_shell import IngressShell
+from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, metrics
+from topics.catalog import DEAD_LETTERS, SESSION_INPUTS, USER_INPUTS
+
+SESSION = derived_id("session", "x")
+ID = derived_id("input", "x")
+NOW_MS = 77_000
+
+
+def shell_on(log: TwinLog) -> IngressShell:
+    return IngressShell(
+        codec=CODEC,
+        log=log,
+        tokenizer=lambda text: len(text.split()),
+        limits=Limits(text_bytes_max=1_000),
+        topic_prefix="p.",
+        metrics=metrics("ingress"),
+        now_ms=lambda: NOW_MS,
+    )
+
+
+async def taken(*events: Envelope, **replacements: bytes) -> Kafka:
+    """Send events through the shell, and return where they went."""
+    kafka = Kafka()
+    for one in events:
+        kafka.send(one, USER_INPUTS, **replacements)  # type: ignore[arg-type]  # value=… alone is given
+    shell = shell_on(TwinLog(kafka))
+    await shell.own({})
+    await shell.process(kafka.waiting())
+    assert kafka.waiting() == []
+    return kafka
+
+
+async def refusal(body: Fact, **envelope: str) -> str:
+    kafka = await taken(Envelope(**{"session_id": SESSION, **envelope}, body=body))  # type: ignore[arg-type]
+    assert kafka.events(SESSION_INPUTS) == []
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    assert letter.body.code == "invalid_input"
+    return letter.body.reason
+
+
+async def test_a_message_alone_opens_a_session_and_gets_all_that_it_lacks() -> None:
+    kafka = await taken(Envelope(body=MessageReceived(text="one two three")))
+
+    (event,) = kafka.events(SESSION_INPUTS)
+
+    assert is_uuid(event.event_id)
+    assert event.session_id == derived_id(event.event_id, "session")
+    assert (event.type, event.producer, event.occurred_at_ms) == ("MessageReceived", "ingress", NOW_MS)
+    assert (event.causation_id, event.correlation_id) == (None, event.event_id)
+    assert isinstance(event.body, MessageReceived)
+    assert event.body.tokens == 3
+
+
+async def test_what_a_producer_gives_is_kept() -> None:
+    sent = Envelope(
+        event_id=ID,
+        session_id=SESSION,
+        tenant_id="acme",
+        user_id="ann",
+        producer="billing",
+        traceparent="00-a-b-01",
+        body=MessageReceived(text="hello", budget_tokens=5),
+    )
+
+    (event,) = (await taken(sent)).events(SESSION_INPUTS)
+
+    assert (event.event_id, event.session_id, event.tenant_id, event.user_id) == (ID, SESSION, "acme", "ann")
+    assert (event.producer, event.traceparent) == ("billing", "00-a-b-01")
+
+
+async def test_tokens_are_counted_anew_whatever_a_producer_says() -> None:
+    body = MessageReceived(
+        text="one two", tokens=99, attachments=(Attachment(name="a.txt", text="a b c", tokens=99),)
+    )
+
+    (event,) = (await taken(Envelope(session_id=SESSION, body=body))).events(SESSION_INPUTS)
+
+    assert isinstance(event.body, MessageReceived)
+    assert (event.body.tokens, event.body.attachments[0].tokens) == (2, 3)
+
+
+async def test_the_same_record_taken_in_twice_is_the_same_input() -> None:
+    kafka = Kafka()
+    kafka.send(Envelope(body=MessageReceived(text="hello")), USER_INPUTS)
+    for _ in range(2):
+        shell = shell_on(TwinLog(kafka))
+        await shell.own({})
+        await shell.process(kafka.waiting())
+        kafka.committed.clear()
+
+    first, second = kafka.events(SESSION_INPUTS)
+    assert first == second
+
+
+async def test_a_crash_before_the_acknowledgement_repeats_the_input_under_the_same_id() -> None:
+    kafka = Kafka()
+    kafka.send(Envelope(body=MessageReceived(text="hello")), USER_INPUTS)
+    shell = shell_on(TwinLog(kafka, crash_at=2))
+    await shell.own({})
+    with pytest.raises(Crash):
+        await shell.process(kafka.waiting())
+
+    shell = shell_on(TwinLog(kafka))
+    await shell.own({})
+    await shell.process(kafka.waiting())
+
+    assert len({event.event_id for event in kafka.events(SESSION_INPUTS)}) == 1
+
+
+async def test_records_on_user_inputs_need_no_key_and_may_have_any() -> None:
+    kafka = Kafka()
+    kafka.send(Envelope(session_id=SESSION, body=MessageReceived(text="a")), USER_INPUTS, keyless=True)
+    kafka.send(Envelope(session_id=SESSION, body=MessageReceived(text="b")), USER_INPUTS, key=b"anything")
+    shell = shell_on(TwinLog(kafka))
+    await shell.own({})
+
+    await shell.process(kafka.waiting())
+
+    assert [record.key for record in kafka.published] == [SESSION.encode()] * 2
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t  ", "\u00a0\u2003"])
+async def test_empty_text_is_refused(text: str) -> None:
+    assert "text is empty" in await refusal(MessageReceived(text=text))
+
+
+@pytest.mark.parametrize("amount", [0, -1, 2**60])
+async def test_budgets_below_one_or_beyond_sense_are_refused(amount: int) -> None:
+    assert "budget_tokens" in await refusal(MessageReceived(text="a", budget_tokens=amount))
+    assert "budget_nanodollars" in await refusal(SessionOpened(budget_nanodollars=amount))
+
+
+async def test_text_and_attachments_over_the_limit_are_refused_together() -> None:
+    attachment = Attachment(name="a.txt", text="x" * 600)
+
+    reason = await refusal(MessageReceived(text="y" * 401, attachments=(attachment,)))
+
+    assert "1,001 bytes; the most is 1,000" in reason
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "..", "a\\b", "x" * 201, "a\x00b"])
+async def test_names_of_attachments_that_are_no_plain_file_names_are_refused(name: str) -> None:
+    body = MessageReceived(text="a", attachments=(Attachment(name=name, text="b"),))
+
+    assert "name" in await refusal(body)
+
+
+async def test_two_attachments_of_one_name_are_refused() -> None:
+    body = MessageReceived(
+        text="a", attachments=(Attachment(name="n", text="b"), Attachment(name="n", text="c"))
+    )
+
+    assert "same name" in await refusal(body)
+
+
+async def test_ids_that_are_no_uuids_are_refused() -> None:
+    body = MessageReceived(text="a")
+
+    assert "session_id" in await refusal(body, session_id="my-session")
+    assert "session_id" in await refusal(body, session_id=SESSION.upper())
+    assert "event_id" in await refusal(body, event_id="1")
+    assert "approval_id" in await refusal(ApprovalReceived(approval_id="7", approved=True))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [SessionCancelled(), SessionClosed(), ApprovalReceived(approval_id=ID, approved=False)],
+)
+async def test_inputs_about_a_session_have_to_name_it(body: Fact) -> None:
+    assert "needs the session_id" in await refusal(body, session_id="")
+
+
+async def test_bytes_that_are_no_event_are_put_aside_and_their_neighbours_go_on() -> None:
+    kafka = Kafka()
+    kafka.send(Envelope(session_id=SESSION, body=MessageReceived(text="a")), USER_INPUTS)
+    kafka.send(Envelope(session_id=SESSION, body=MessageReceived(text="b")), USER_INPUTS, value=b"garbage")
+    kafka.send(Envelope(session_id=SESSION, body=MessageReceived(text="c")), USER_INPUTS, valueless=True)
+    kafka.send(Envelope(session_id=SESSION, body=MessageReceived(text="d")), USER_INPUTS)
+    shell = shell_on(TwinLog(kafka))
+    await shell.own({})
+
+    await shell.process(kafka.waiting())
+
+    texts = [
+        event.body.text for event in kafka.events(SESSION_INPUTS) if isinstance(event.body, MessageReceived)
+    ]
+    codes = [
+        event.body.code for event in kafka.events(DEAD_LETTERS) if isinstance(event.body, RecordRejected)
+    ]
+    assert (texts, codes) == (["a", "d"], ["not_avro", "no_value"])
+
+
+async def test_text_that_is_not_utf8_is_refused() -> None:
+    sound = CODEC.encode(USER_INPUTS, Envelope(session_id=SESSION, body=MessageReceived(text="hello")))
+    broken = sound.replace(b"hello", b"hel\xff\xfe")
+
+    kafka = await taken(Envelope(session_id=SESSION, body=MessageReceived(text="hello")), value=broken)
+
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    assert letter.body.code == "not_avro"
+
+
+async def test_blank_accounts_become_the_defaults() -> None:
+    sent = Envelope(session_id=SESSION, tenant_id=" ", user_id="", body=MessageReceived(text="a"))
+
+    (event,) = (await taken(sent)).events(SESSION_INPUTS)
+
+    assert (event.tenant_id, event.user_id) == ("default", "anonymous")
+
+
+async def test_a_revocation_while_publishing_leaves_the_batch_to_the_next_owner() -> None:
+    kafka = Kafka()
+    kafka.send(replace(Envelope(body=MessageReceived(text="a")), session_id=SESSION), USER_INPUTS)
+    log = TwinLog(kafka)
+    shell = shell_on(log)
+    await shell.own({})
+    log.on_step = shell.disown
+
+    with pytest.raises(OwnershipLost):
+        await shell.process(kafka.waiting())
+
+    assert kafka.waiting() != []

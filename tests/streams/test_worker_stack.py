@@ -1,0 +1,359 @@
+"""The real worker on the real stack: answers, bad input, servers that are away, and identities."""
+
+import asyncio
+import io
+import json
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+import fastavro
+import httpx
+import pytest
+
+from connectors.embedded.stack import Stack
+from connectors.local_model.server import LocalModelServer
+from connectors.tokens import prepare_vocabularies
+from schemas.avro_schema import schema_text
+from schemas.envelope import Envelope
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.inputs import MessageReceived
+from schemas.events.outputs import AnswerGiven
+from schemas.ids import derived_id
+from schemas.plain import Dialect, to_plain
+from schemas.registry import SchemaRegistry
+from streams.ending import ExitCode
+from tests.streams.checking import Outputs, read_topic
+from tests.streams.test_stateful_shell import tool_failed
+from tests.streams.world import PARTITIONS, SESSION_TIMEOUT_MS, WAIT_S, Worker, World
+from topics import admin
+from topics.catalog import (
+    BY_NAME,
+    CONFIGURATION,
+    MODEL_RESULTS,
+    SESSION_INPUTS,
+    SESSION_OUTPUTS,
+    TOOL_RESULTS,
+    TOPICS,
+    USER_INPUTS,
+    Topic,
+)
+from topics.routing import partition_of
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
+
+QUESTION = "Compare Kafka and Postgres for event logs, then write a short summary of the trade-offs."
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """A world with a model server."""
+
+    world: World
+    stack: Stack
+    model_url: str
+    metrics_port: int = 0
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        endpoints = self.world.endpoints
+        return {
+            "CARTRITA_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
+            "CARTRITA_REGISTRY_URL": endpoints.registry_url,
+            "CARTRITA_POSTGRES_DSN": endpoints.postgres_dsn,
+            "CARTRITA_TIKTOKEN_CACHE_DIRECTORY": str(endpoints.tiktoken_cache_directory),
+            "CARTRITA_TOPIC_PREFIX": self.world.prefix,
+            "CARTRITA_PARTITIONS": str(PARTITIONS),
+            "CARTRITA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
+            "CARTRITA_DATA_DIRECTORY": str(self.world.directory / "data"),
+            "CARTRITA_IDENTITY": "worker",
+            "OPENAI_BASE_URL": self.model_url,
+            "OPENAI_API_KEY": "local",
+            **changes,
+        }
+
+    def worker(self, *shells: str, **changes: str) -> Worker:
+        return self.world.start("tests.streams.real_worker", *shells, environment=self.environment(**changes))
+
+    async def ready(self, worker: Worker, shells: int = 6) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if worker.log.count("shell_ready") >= shells:
+                    return
+                assert worker.process.poll() is None, worker.log[-3_000:]
+                await asyncio.sleep(0.1)
+
+    async def send(self, *events: Envelope) -> None:
+        """Write inputs as a careless producer does: without keys."""
+        async with self.world.producer() as producer:
+            for one in events:
+                await producer.send_and_wait(
+                    self.world.prefix + USER_INPUTS.name, self.world.codec.encode(USER_INPUTS, one)
+                )
+
+    async def put(
+        self, topic: Topic, key: bytes | None, value: bytes | None, partition: int | None = None
+    ) -> None:
+        """Write any bytes anywhere."""
+        async with self.world.producer() as producer:
+            await producer.send_and_wait(self.world.prefix + topic.name, value, key, partition)
+
+    async def events(self, topic: Topic) -> list[Envelope]:
+        return await read_topic(
+            self.world.endpoints.kafka_bootstrap, self.world.prefix + topic.name, self.world.codec
+        )
+
+    async def assert_sequences_sound(self) -> None:
+        """Each session's events are numbered without gap or repeat over all topics, and no two differ."""
+        outputs = Outputs()
+        for topic in TOPICS:
+            if topic.is_truth and topic is not USER_INPUTS:
+                for one in await self.events(topic):
+                    if one.sequence:
+                        outputs.add(one)
+        assert (outputs.conflicts, outputs.gaps) == ([], [])
+        assert outputs.events
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until a condition holds."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if await condition():
+                    return
+                await asyncio.sleep(0.05)
+
+    async def answers(self, count: int, timeout_s: float = WAIT_S) -> list[Envelope]:
+        """Wait until so many distinct answers are there."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                found = {
+                    one.event_id: one
+                    for one in await self.events(SESSION_OUTPUTS)
+                    if isinstance(one.body, AnswerGiven)
+                }
+                if len(found) >= count:
+                    return list(found.values())
+                await asyncio.sleep(0.3)
+
+
+@pytest.fixture
+async def scene(world: World, shell_stack: Stack) -> AsyncIterator[Scene]:
+    prepare_vocabularies(world.endpoints.tiktoken_cache_directory)
+    server = LocalModelServer()
+    port = await server.start()
+    yield Scene(world=world, stack=shell_stack, model_url=f"http://127.0.0.1:{port}/v1")
+    await asyncio.to_thread(world.end)
+    await server.stop()
+
+
+def question(session: str = "s", text: str = QUESTION) -> Envelope:
+    return Envelope(
+        event_id=derived_id("input", session),
+        session_id=derived_id("session", session),
+        body=MessageReceived(text=text),
+    )
+
+
+async def test_a_message_becomes_an_answer_and_a_killed_worker_changes_nothing_of_it(scene: Scene) -> None:
+    worker = scene.worker(CARTRITA_METRICS_PORT="0")
+    await scene.ready(worker)
+    await scene.send(question("one"))
+    await scene.answers(1)
+
+    await scene.send(question("two"), question("three"), question("three"))
+    for _ in range(2):
+        before = len(await scene.events(MODEL_RESULTS))
+
+        async def has_moved(before: int = before) -> bool:
+            return len(await scene.events(MODEL_RESULTS)) > before
+
+        await scene.until(has_moved)
+        await worker.killed()
+        worker = scene.worker()
+        await scene.ready(worker)
+
+    answers = await scene.answers(3)
+    assert len({answer.session_id for answer in answers}) == len(answers) == 3
+    await scene.assert_sequences_sound()
+    published = await scene.events(CONFIGURATION)
+    assert {type(one.body).__name__ for one in published} == {"ConfigurationPublished"}
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended() == ExitCode.OK
+
+
+async def test_bad_input_is_put_aside_with_a_reason_and_hurts_nothing_else(scene: Scene) -> None:
+    worker = scene.worker()
+    await scene.ready(worker)
+    sound = scene.world.codec.encode(USER_INPUTS, question("sound"))
+    key = derived_id("session", "x").encode()
+    partition = partition_of(key, PARTITIONS)
+    failed = replace(tool_failed(), session_id=key.decode())
+    misplaced = scene.world.codec.encode(TOOL_RESULTS, failed)
+    nameless = scene.world.codec.encode(TOOL_RESULTS, replace(failed, event_id="no-uuid"))
+    await scene.put(USER_INPUTS, None, b"this is not Avro")
+    await scene.put(USER_INPUTS, None, b"\x00\x7f\xff\xff\xff" + sound[5:])
+    await scene.put(USER_INPUTS, b"any key", None)
+    await scene.put(USER_INPUTS, None, sound[:-3])
+    await scene.put(USER_INPUTS, None, sound.replace(b"Kafka", b"K\xff\xfeka"))
+    await scene.send(replace(question("blank"), body=MessageReceived(text="  ")))
+    await scene.send(replace(question("poor"), body=MessageReceived(text="a", budget_tokens=0)))
+    await scene.send(replace(question("large"), body=MessageReceived(text="x" * 300_000)))
+    await scene.put(TOOL_RESULTS, None, misplaced, partition)
+    await scene.put(TOOL_RESULTS, b"another key", misplaced, partition)
+    await scene.put(TOOL_RESULTS, key, nameless, partition)
+    await scene.put(MODEL_RESULTS, key, misplaced, partition)
+    await scene.put(SESSION_INPUTS, key, b"\x01", partition)
+
+    await scene.send(question("sound"))
+
+    answers = await scene.answers(1)
+    assert [answer.session_id for answer in answers] == [derived_id("session", "sound")]
+    letters = [one.body for one in await scene.world.letters(13) if isinstance(one.body, RecordRejected)]
+    assert sorted(letter.code for letter in letters) == [
+        "invalid_input",
+        "invalid_input",
+        "invalid_input",
+        "invalid_input",
+        "key_mismatch",
+        "key_missing",
+        "no_value",
+        "not_avro",
+        "not_avro",
+        "not_avro",
+        "not_avro",
+        "unknown_schema",
+        "wrong_topic",
+    ]
+    assert all(letter.reason and letter.topic.startswith(scene.world.prefix) for letter in letters)
+
+
+async def test_records_of_an_older_and_of_a_newer_schema_are_read(scene: Scene) -> None:
+    worker = scene.worker("ingress")
+    await scene.ready(worker, 1)
+    subject = f"{scene.world.prefix}{USER_INPUTS.name}-value"
+    newer = json.loads(schema_text(USER_INPUTS))
+    newer["fields"].append({"name": "mood", "type": ["null", "string"], "default": None})
+    older = json.loads(schema_text(USER_INPUTS))
+    older["fields"] = [one for one in older["fields"] if one["name"] != "traceparent"]
+    async with httpx.AsyncClient(trust_env=False) as client:
+        # The program's own schema has been registered; an older one would have been there before it.
+        await client.put(
+            f"{scene.world.endpoints.registry_url}/config/{subject}", json={"compatibility": "NONE"}
+        )
+    registry = SchemaRegistry(scene.world.endpoints.registry_url)
+    for name, schema in (("older", older), ("newer", newer)):
+        schema_id = await registry.register(subject, json.dumps(schema))
+        plain = to_plain(question(name), Dialect.AVRO)
+        if name == "older":
+            del plain["traceparent"]
+        else:
+            plain["mood"] = "good"
+        await scene.put(USER_INPUTS, None, encoded(schema_id, schema, plain))
+    await registry.close()
+
+    async def are_taken() -> bool:
+        return len(await scene.events(SESSION_INPUTS)) == 2
+
+    await scene.until(are_taken)
+    taken = await scene.events(SESSION_INPUTS)
+    assert {one.session_id for one in taken} == {
+        derived_id("session", "older"),
+        derived_id("session", "newer"),
+    }
+
+
+def encoded(schema_id: int, schema: object, plain: Mapping[str, object]) -> bytes:
+    buffer = io.BytesIO()
+    buffer.write(b"\x00" + schema_id.to_bytes(4, "big"))
+    fastavro.schemaless_writer(buffer, fastavro.parse_schema(schema), plain)  # type: ignore[arg-type]  # JSON
+    return buffer.getvalue()
+
+
+async def test_a_worker_waits_for_servers_that_are_away_at_its_start(scene: Scene) -> None:
+    for service in ("registry", "kafka"):
+        await asyncio.to_thread(scene.stack.stop_service, service, hard=True)
+        worker = scene.worker("ingress")
+        await worker.logged("waiting")
+        await asyncio.to_thread(scene.stack.start_service, service)
+        await scene.ready(worker, 1)
+        worker.signal(signal.SIGTERM)
+        assert await worker.ended() == ExitCode.OK
+
+
+async def test_kafka_and_registry_may_go_and_come_back_in_the_middle_of_a_run(scene: Scene) -> None:
+    worker = scene.worker()
+    await scene.ready(worker)
+    await scene.send(question("one"), question("two"))
+    await asyncio.to_thread(scene.stack.stop_service, "registry", hard=True)
+    await asyncio.to_thread(scene.stack.stop_service, "kafka", hard=True)
+    await asyncio.sleep(1)
+    await asyncio.to_thread(scene.stack.start_service, "kafka")
+    await asyncio.to_thread(scene.stack.start_service, "registry")
+
+    await scene.send(question("three"))
+    # Records that were on their way may be refused as late, which ends the process; its owner restarts it.
+    answered = asyncio.create_task(scene.answers(3, 100))
+    while not answered.done():
+        if worker.process.poll() is not None:
+            assert worker.process.returncode in (ExitCode.RESTART, ExitCode.REFUSED), worker.log[-3_000:]
+            worker = scene.worker()
+        await asyncio.sleep(0.3)
+
+    assert len(answered.result()) == 3
+    await scene.assert_sequences_sound()
+
+
+async def test_a_record_with_an_unseen_schema_waits_for_the_registry(scene: Scene) -> None:
+    worker = scene.worker("ingress")
+    await scene.ready(worker, 1)
+    await asyncio.to_thread(scene.stack.stop_service, "registry", hard=True)
+    await scene.put(USER_INPUTS, None, b"\x00\x7f\xff\xff\xff" + b"anything")
+    await worker.logged("registry_unavailable")
+
+    await asyncio.to_thread(scene.stack.start_service, "registry")
+
+    (letter,) = await scene.world.letters(1)
+    assert isinstance(letter.body, RecordRejected)
+    assert letter.body.code == "unknown_schema"
+
+
+async def test_two_processes_never_have_one_identity(scene: Scene) -> None:
+    first = scene.worker("ingress")
+    await scene.ready(first, 1)
+
+    second = scene.worker("ingress", CARTRITA_STARTUP_TIMEOUT_MS="500")
+
+    assert await second.ended() == ExitCode.FAILED
+    assert "runs with this identity" in second.log
+    third = scene.worker("ingress")
+    await first.killed()
+    await scene.ready(third, 1)
+
+
+async def test_a_worker_without_its_topics_says_which_command_makes_them(scene: Scene) -> None:
+    worker = scene.worker("ingress", CARTRITA_TOPIC_PREFIX="nothing-here.")
+
+    assert await worker.ended() == ExitCode.TOPICS
+    assert "cartrita topics apply" in worker.log
+
+
+async def test_topics_that_differ_are_reported_and_left_alone(scene: Scene) -> None:
+    bootstrap, prefix = scene.world.endpoints.kafka_bootstrap, scene.world.prefix
+
+    again = await admin.apply(bootstrap, prefix, PARTITIONS, 1, SESSION_TIMEOUT_MS)
+    report = await admin.apply(bootstrap, prefix, PARTITIONS + 1, 1, SESSION_TIMEOUT_MS + 8_000)
+    after = await admin.verify(bootstrap, prefix, PARTITIONS, 1, SESSION_TIMEOUT_MS)
+
+    assert (again.ok, again.created) == (True, ())
+    settings = {(one.topic.removeprefix(prefix), one.setting) for one in report.differences}
+    assert ("plans", "partitions") in settings
+    assert ("session-states-changelog", "message.timestamp.before.max.ms") in settings
+    assert all(one.repair for one in report.differences)
+    assert ("configuration", "partitions") not in settings
+    assert after.ok
+
+
+def test_every_topic_of_the_catalogue_has_a_specification() -> None:
+    names = {spec.name for spec in admin.specs_of("p.", 8, 3, 8_000)}
+
+    assert {f"p.{name}" for name in BY_NAME} <= names
+    assert all(spec.config["min.insync.replicas"] == "2" for spec in admin.specs_of("p.", 8, 3, 8_000))
