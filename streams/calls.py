@@ -1,14 +1,23 @@
 """Calls as an effect shell holds them in memory."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.envelope import Envelope
 from streams.delivery import Entry, Outgoing
 from streams.executor import Cancellation
-from streams.ledger import LedgerEntry, Status, call_key, encode_position, position_key
+from streams.ledger import (
+    LedgerEntry,
+    Status,
+    call_id_of,
+    call_key,
+    decode_position,
+    encode_position,
+    position_key,
+    position_place,
+)
 from topics.catalog import RECORD_BYTES_MAX
 
 LEDGER_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
@@ -73,6 +82,40 @@ class Intaken:
             Entry(key=position_key(topic, partition), value=encode_position(offset), partition=partition)
             for (topic, partition), offset in self.positions.items()
         ]
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """What a recovered ledger holds."""
+
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    open: list[Call] = field(default_factory=list)
+    """Calls that are not done, in any order."""
+    done: list[tuple[bytes, LedgerEntry]] = field(default_factory=list)
+
+
+def survey_of(ledger: Mapping[bytes, bytes]) -> Survey:
+    """Look at every entry of a ledger once.
+
+    Raises:
+        RecordUnreadable: a newer program wrote one.
+    """
+    survey = Survey()
+    for key, data in ledger.items():
+        place = position_place(key)
+        if place is not None:
+            survey.positions[place] = decode_position(data)
+            continue
+        call_id = call_id_of(key)
+        assert call_id is not None, "a key that is neither a position's nor a call's"
+        entry = LedgerEntry.decode(data)
+        if entry.status is Status.DONE:
+            survey.done.append((key, entry))
+        else:
+            may_have_run = entry.status is Status.DISPATCHED
+            call = Call(call_id=call_id, entry=entry, event=None, recovered=True, may_have_run=may_have_run)
+            survey.open.append(call)
+    return survey
 
 
 def too_large(records: Sequence[Outgoing]) -> bool:

@@ -66,11 +66,14 @@ async def _follow(
     told: asyncio.Queue[Received], reader: asyncio.Task[None], message: Envelope, place: tuple[int, int]
 ) -> AsyncGenerator[Told, None]:
     turn = 0
+    seen: set[str] = set()
     while True:
         received = await _first(told.get(), reader)
         event = received.event
-        if event is None:
+        # A worker that was killed may publish again what it had published already.
+        if event is None or event.event_id in seen:
             continue
+        seen.add(event.event_id)
         fact = event.body
         if isinstance(fact, RecordRejected):
             if fact.topic.endswith(USER_INPUTS.name) and (fact.partition, fact.offset) == place:

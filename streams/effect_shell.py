@@ -20,19 +20,13 @@ import structlog
 from schemas.codec import Codec, UnknownFactError
 from schemas.envelope import Envelope
 from streams import failpoints
-from streams.calls import Call, Intaken, too_large
-from streams.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost, outgoing, restored
+from streams.calls import Call, Intaken, survey_of, too_large
+from streams.delivery import Delivery, Log, Outgoing, OwnershipLost, outgoing, restored
 from streams.ending import end_process
 from streams.executor import Cancellation, Executor, Outcome
 from streams.intake import Intake, RecordRefused
-from streams.ledger import (
-    LedgerEntry,
-    Status,
-    call_id_of,
-    call_key,
-    decode_position,
-    position_place,
-)
+from streams.ledger import LedgerEntry, Status, call_key
+from streams.ledger_memory import REMEMBERED_MS, LedgerMemory
 from streams.metrics import ShellMetrics
 from streams.positions import only_known
 
@@ -40,11 +34,7 @@ _log = structlog.get_logger()
 
 WAITING_SHARE: Final = 8
 """So many times the places that there are may wait in memory; more calls wait in Kafka."""
-REMEMBERED_MS: Final = 86_400_000
-"""How long a call that is done is known, so that a repeat of it is dropped."""
 SWEEP_S: Final = 60.0
-SWEEP_MAX: Final = 5_000
-"""Entries that are dropped together."""
 
 
 class EffectShell:
@@ -91,7 +81,6 @@ class EffectShell:
         self._now_ms = now_ms
         self._owner_name = owner
         self._places = places
-        self._remembered_ms = remembered_ms
         self._fatal = fatal
         self._intake = Intake(
             codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
@@ -101,7 +90,7 @@ class EffectShell:
         self._positions: dict[tuple[str, int], int] = {}
         self._calls: dict[str, Call] = {}
         self._waiting: deque[Call] = deque()
-        self._done: deque[tuple[int, bytes, int]] = deque()
+        self._memory = LedgerMemory(remembered_ms)
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
@@ -119,23 +108,14 @@ class EffectShell:
             RecordUnreadable: a newer program wrote the ledger.
         """
         self._forget()
-        recovered: list[Call] = []
-        done: list[tuple[int, bytes, int]] = []
-        for key, data in self._table.items():
-            place = position_place(key)
-            if place is not None:
-                self._positions[place] = decode_position(data)
-                only_known(positions, *place, self._positions[place])
-                continue
-            entry = LedgerEntry.decode(data)
-            if entry.status is Status.DONE:
-                done.append((entry.deadline_at_ms, key, entry.partition))
-            else:
-                recovered.append(_recovered(call_id_of(key), entry))
-        self._done = deque(sorted(done))
+        survey = survey_of(self._table)
+        for (topic, partition), offset in survey.positions.items():
+            only_known(positions, topic, partition, offset)
+        self._positions.update(survey.positions)
+        self._memory.begin(survey.done)
         self._owner = True
         # What has ended is only to be published; what may have run is settled before what has not.
-        for call in sorted(recovered, key=lambda call: (-call.entry.status, call.entry.offset)):
+        for call in sorted(survey.open, key=lambda call: (-call.entry.status, call.entry.offset)):
             self._calls[call.call_id] = call
             if call.entry.status is Status.ENDED:
                 self._start(self._publish_ended(call))
@@ -324,7 +304,7 @@ class EffectShell:
         call.finish(self._now_ms())
         await self._out.store([call.stored()])
         self._check(generation)
-        self._done.append((call.entry.deadline_at_ms, call_key(call.call_id), call.entry.partition))
+        self._memory.note(call_key(call.call_id), call.entry)
 
     async def sweep(self) -> None:
         """Forget, for ever, calls that were done long ago; ends by cancellation alone."""
@@ -341,12 +321,7 @@ class EffectShell:
         """
         async with self._lock:
             generation = self._generation
-            gone: list[Entry] = []
-            while self._done and self._done[0][0] + self._remembered_ms <= self._now_ms():
-                _, key, partition = self._done.popleft()
-                gone.append(Entry(key=key, value=None, partition=partition))
-                if len(gone) >= SWEEP_MAX:
-                    break
+            gone = self._memory.forgotten(self._now_ms())
             if gone:
                 await self._out.store(gone)
                 self._check(generation)
@@ -418,17 +393,6 @@ class EffectShell:
         self._positions.clear()
         self._calls.clear()
         self._waiting.clear()
-        self._done.clear()
+        self._memory.begin(())
         self._running = 0
         self._room.set()
-
-
-def _recovered(call_id: str | None, entry: LedgerEntry) -> Call:
-    assert call_id is not None, "a key that is neither a position's nor a call's"
-    return Call(
-        call_id=call_id,
-        entry=entry,
-        event=None,
-        recovered=True,
-        may_have_run=entry.status is Status.DISPATCHED,
-    )

@@ -171,7 +171,8 @@ class FaustShell:
         except Exception as error:
             # Neither a table that cannot be read nor a topic that was made again gets better by itself.
             end_process(error, self.name)
-        self._next_offsets.clear()
+        sought = cast("faust.transport.consumer.Consumer", self.app.consumer)._read_offset
+        self._next_offsets = {tp: sought.get(tp) or 0 for tp in assigned}
         self._accepting = True
         took_s = time.monotonic() - self._recovering_since
         self._metrics.recovery_seconds.set(took_s)

@@ -30,8 +30,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--identity")
     parser.add_argument("--failpoint")
     parser.add_argument("--fixed", action="store_true", help="poison no longer raises")
-    parser.add_argument("--unrepaired", action="store_true", help="run Faust's own recovery")
-    parser.add_argument("--retention-ms", type=int)
     return parser.parse_args()
 
 
@@ -60,7 +58,6 @@ async def main(options: argparse.Namespace) -> int:
         name="session",
         table=SESSION_STATES,
         sources=(SESSION_INPUTS, SESSION_TIMERS, TOOL_RESULTS),
-        retention_ms=options.retention_ms,
     )
     shell = build_stateful(context, spec, CountingDecider(poison=not options.fixed))
     code = await run_shells([shell])

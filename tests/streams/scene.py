@@ -1,0 +1,193 @@
+"""Executors of models and tools, with everything around them in memory."""
+
+import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from schemas.configuration import Configuration, ToolSpec
+from schemas.envelope import Envelope, Fact
+from schemas.events.models import (
+    ModelCallRequested,
+    PromptMessage,
+)
+from schemas.events.tools import (
+    ToolCallRequested,
+)
+from schemas.ids import derived_id
+from schemas.models import ChatAnswer, ChatRequest, ProviderFailed
+from schemas.references import RecordReference
+from schemas.tools import ToolContext, ToolError, ToolResult
+from streams.configuration import load_configuration
+from streams.delivery import Outgoing, outgoing
+from streams.feed import Feed
+from streams.metrics import Metrics
+from streams.model_shell import ModelExecutor
+from streams.record_reader import RecordReader
+from streams.tool_shell import ToolExecutor
+from tests.streams.twin import CODEC, event, metrics
+from topics.catalog import Topic
+
+NOW_MS = 9_000
+SPEC = ToolSpec(
+    name="search",
+    version="1",
+    description="Search.",
+    category="retrieval",
+    safety_level="safe",
+    complexity_score=3,
+    resource_intensity="light",
+    parameters_json="{}",
+    result_schema_json="{}",
+    idempotent=True,
+    tokens_max=0,
+    tokens_min=0,
+    nanodollars_per_token=0,
+    timeout_ms=1_000,
+)
+
+
+class FakeModel:
+    """Answers, or fails, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[ChatRequest] = []
+        self.failure: ProviderFailed | None = None
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        self.requests.append(request)
+        await request.on_text(1, 0, "par")
+        await request.on_text(1, 1, "is")
+        if self.failure is not None:
+            raise self.failure
+        return ChatAnswer(
+            text="paris",
+            tool_calls=(),
+            finish_reason="stop",
+            model="local/gpt-4o-mini",
+            input_tokens=100,
+            output_tokens=10,
+            usage_source="provider",
+            attempts=2,
+            first_token_ms=3,
+            local=True,
+        )
+
+    def count_tokens(self, text: str, model: str) -> int:
+        return len(text)
+
+
+class FakeTools:
+    """Has one tool."""
+
+    def __init__(self) -> None:
+        self.contexts: list[ToolContext] = []
+        self.failure: ToolError | None = None
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        return MappingProxyType({"search": SPEC})
+
+    async def invoke(
+        self, name: str, arguments_json: str, context: ToolContext, timeout_ms: int
+    ) -> ToolResult:
+        self.contexts.append(context)
+        await context.on_output("stdout", "searching")
+        if self.failure is not None:
+            raise self.failure
+        return ToolResult(result={"found": "ö"}, used_tokens=7, cost_nanodollars=8)
+
+
+class Offers:
+    """Takes pieces, or loses them."""
+
+    def __init__(self) -> None:
+        self.records: list[Outgoing] = []
+        self.away = False
+
+    async def offer(self, record: Outgoing) -> "asyncio.Future[object]":
+        if self.away:
+            raise ConnectionError("Kafka is away")
+        self.records.append(record)
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+
+class Scene:
+    """Executors with everything around them."""
+
+    def __init__(self) -> None:
+        self.model, self.tools, self.offers = FakeModel(), FakeTools(), Offers()
+        self.all_metrics = Metrics()
+        self.configuration: Configuration = load_configuration([SPEC])
+        self.reader = RecordReader(
+            kafka_bootstrap="127.0.0.1:1",
+            topic_prefix="",
+            codec=CODEC,
+            cache_bytes=1_000_000,
+            metrics=self.all_metrics,
+        )
+        feed = Feed(
+            codec=CODEC, log=self.offers, metrics=metrics("model"), now_ms=lambda: NOW_MS, producer="model"
+        )
+        self.models = ModelExecutor(
+            self.model,
+            configuration=self.configuration,
+            reader=self.reader,
+            feed=feed,
+            metrics=self.all_metrics,
+            now_ms=lambda: NOW_MS,
+        )
+        self.toolbox = ToolExecutor(
+            self.tools, reader=self.reader, feed=feed, tokenizer=len, now_ms=lambda: NOW_MS
+        )
+
+    def on_log(self, body: Fact, topic: Topic, offset: int) -> RecordReference:
+        """Put an event where the reader finds it."""
+        one = event(body, number=offset)
+        self.reader.remember(outgoing(CODEC, one, topic), 0, offset)
+        return RecordReference(topic=topic.name, partition=0, offset=offset, event_id=one.event_id, tokens=1)
+
+
+def model_call(messages: tuple[PromptMessage, ...] = (), tools: tuple[str, ...] = ()) -> Envelope:
+    return event(
+        ModelCallRequested(
+            call_id=derived_id("call", "m"),
+            task_id="task",
+            turn=1,
+            purpose="step",
+            agent="researcher",
+            model="gpt-4o-mini",
+            messages=messages,
+            tools=tools,
+            input_tokens_max=200,
+            output_tokens_max=50,
+            reserved_tokens=250,
+            reserved_nanodollars=1,
+            timeout_ms=1_000,
+            attempts_max=2,
+        )
+    )
+
+
+def tool_call(
+    *, reserved_tokens: int = 0, idempotent: bool = True, message: RecordReference | None = None
+) -> Envelope:
+    return event(
+        ToolCallRequested(
+            call_id=derived_id("call", "t"),
+            task_id="task",
+            turn=1,
+            tool_call_id="c1",
+            agent="researcher",
+            tool="search",
+            tool_version="1",
+            arguments_json="{}",
+            message=message,
+            idempotency_key="key",
+            idempotent=idempotent,
+            reserved_tokens=reserved_tokens,
+            reserved_nanodollars=reserved_tokens,
+            timeout_ms=1_000,
+        )
+    )

@@ -1,0 +1,91 @@
+"""How calls of tools become outcomes."""
+
+import json
+
+import pytest
+
+from schemas.events.deltas import ToolDeltaReceived
+from schemas.events.inputs import Attachment, MessageReceived
+from schemas.events.tools import (
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolOutcomeObserved,
+)
+from schemas.ids import derived_id
+from schemas.tools import ToolError
+from tests.streams.scene import Scene, tool_call
+from topics.catalog import SESSION_INPUTS
+
+
+async def test_a_tool_gets_the_attachments_of_the_turns_message_and_its_budget() -> None:
+    scene = Scene()
+    attachment = Attachment(name="a.txt", text="text")
+    reference = scene.on_log(MessageReceived(text="m", attachments=(attachment,)), SESSION_INPUTS, 1)
+
+    await scene.toolbox.run(tool_call(reserved_tokens=50, message=reference), 1)
+
+    (context,) = scene.tools.contexts
+    assert context.attachments == (attachment,)
+    assert (context.tokens_max, context.idempotency_key, context.tenant_id) == (50, "key", "tenant")
+
+
+async def test_a_tools_result_is_counted_and_its_outcome_observed() -> None:
+    scene = Scene()
+
+    outcome = await scene.toolbox.run(tool_call(), 1)
+
+    result, observed = outcome.events
+    assert isinstance(result.body, ToolCallCompleted)
+    assert json.loads(result.body.result_json) == {"found": "ö"}
+    assert result.body.result_tokens == len(result.body.result_json)
+    assert (result.body.used_tokens, result.body.cost_nanodollars) == (7, 8)
+    assert isinstance(observed.body, ToolOutcomeObserved)
+    assert (observed.body.succeeded, observed.body.category) == (True, "retrieval")
+    assert observed.causation_id == result.event_id
+    assert observed.event_id == derived_id(result.body.call_id, "outcome")
+    (piece,) = scene.offers.records
+    assert isinstance(piece.event.body, ToolDeltaReceived)
+
+
+async def test_a_failed_tool_counts_against_it_and_a_wrong_argument_does_not() -> None:
+    scene = Scene()
+    scene.tools.failure = ToolError("execution_error", "broken", used_tokens=3, maybe_billed=True)
+    failed = await scene.toolbox.run(tool_call(), 1)
+    scene.tools.failure = ToolError("validation_error", "not so")
+    refused = await scene.toolbox.run(tool_call(), 1)
+
+    result, observed = failed.events
+    assert isinstance(result.body, ToolCallFailed)
+    assert (result.body.kind, result.body.used_tokens, result.body.maybe_billed) == (
+        "execution_error",
+        3,
+        True,
+    )
+    assert isinstance(observed.body, ToolOutcomeObserved)
+    assert not observed.body.succeeded
+    assert len(refused.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("idempotent", "reserved_tokens", "kind", "maybe_effected", "maybe_billed"),
+    [
+        (True, 0, None, False, False),
+        (True, 10, "execution_error", False, True),
+        (False, 0, "unknown", True, False),
+        (False, 10, "unknown", True, True),
+    ],
+)
+def test_an_interrupted_tool_call_runs_again_only_when_that_is_harmless_and_free(
+    *, idempotent: bool, reserved_tokens: int, kind: str | None, maybe_effected: bool, maybe_billed: bool
+) -> None:
+    call = tool_call(idempotent=idempotent, reserved_tokens=reserved_tokens)
+
+    outcome = Scene().toolbox.interrupted(call, 1)
+
+    if kind is None:
+        assert outcome is None
+        return
+    assert outcome is not None
+    body = outcome.events[0].body
+    assert isinstance(body, ToolCallFailed)
+    assert (body.kind, body.maybe_effected, body.maybe_billed) == (kind, maybe_effected, maybe_billed)
