@@ -63,6 +63,16 @@ class Sandbox:
         self.probes = probes
         """What was tried at the start, in order, with the reason why each tier was taken or not."""
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The names that a request may ask for."""
+        return tuple(package.name for package in self._config.approved)
+
+    @property
+    def timeout_ms_max(self) -> int:
+        """The longest timeout that a request may ask for."""
+        return self._config.limits.timeout_ms_max
+
     @classmethod
     async def open(cls, config: SandboxConfig, on_progress: ProgressHandler | None = None) -> Sandbox:
         """Probe the machine and return a sandbox; it refuses to run anything if no tier holds.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import jsonschema
 
-from connectors.sandbox.errors import RequestInvalid
+from connectors.sandbox.errors import RequestInvalid, SandboxUnavailable
 from connectors.sandbox.limits import (
     CODE_BYTES_MAX,
     FILES_COUNT_MAX,
@@ -19,12 +20,19 @@ from connectors.sandbox.limits import (
     Limit,
 )
 from connectors.sandbox.request import ExecutionRequest
-from connectors.sandbox.result import Artefact, ExecutionResult, Status, ValueKind
+from connectors.sandbox.result import Artefact, ExecutionResult, OutputChunk, Status, ValueKind
 from connectors.sandbox.sandbox import OutputHandler, Sandbox
+from connectors.sandbox.supervisor import START_MS_MAX
 from connectors.sandbox.tier import Tier
+from schemas.configuration import ToolSpec
+from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
 
-ARTEFACT_INLINE_BYTES_MAX = 64 * 1024
-"""A larger artefact's content is left out of the result, unless a keeper takes it."""
+NAME = "execute_python"
+VERSION = "1.0.0"
+ARTEFACTS_INLINE_BYTES_MAX = 128 * 1024
+"""Of all artefacts together; the content of what is beyond it is left out, and only a keeper has it."""
+TEXT_BYTES_MAX = 64 * 1024
+"""Of each stream in a result; all of it was passed on while the code ran."""
 
 ArtefactKeeper = Callable[[Artefact], str]
 """Stores an artefact somewhere and returns the reference under which it can be had."""
@@ -141,37 +149,54 @@ RESULT: dict[str, object] = {
 _ARGUMENTS_VALIDATOR = jsonschema.Draft202012Validator(PARAMETERS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutePython:
     """The tool, as a registry of tools mounts it."""
 
-    sandbox: Sandbox
-    output_handler: Callable[[object], OutputHandler | None] = lambda _: None
-    """Returns, for the context of a call, what is to get the output as it comes."""
-    keep_artefact: ArtefactKeeper | None = None
-
-    name: str = "execute_python"
-    version: str = "1.0.0"
-    description: str = "Execute Python code in a secure sandbox"
-    category: str = "computation"
-    safety_level: str = "caution"
-    idempotent: bool = True
-    """A run has no effect outside its result, so that repeating a call does no harm."""
+    def __init__(self, sandbox: Sandbox, keep_artefact: ArtefactKeeper | None = None) -> None:
+        """Offer `sandbox`; `keep_artefact` stores what is too large for a result."""
+        self._sandbox = sandbox
+        self._keep_artefact = keep_artefact
+        self._spec = ToolSpec(
+            name=NAME,
+            version=VERSION,
+            description=_described(sandbox),
+            category="computation",
+            safety_level="caution",
+            complexity_score=5,
+            resource_intensity="heavy",
+            parameters_json=json.dumps(PARAMETERS),
+            result_schema_json=json.dumps(RESULT),
+            # A run has no effect outside its result, so that repeating a call does no harm.
+            idempotent=True,
+            tokens_max=0,
+            tokens_min=0,
+            nanodollars_per_token=0,
+            timeout_ms=sandbox.timeout_ms_max + START_MS_MAX + 5_000,
+            streaming=True,
+        )
 
     @property
-    def parameters(self) -> Mapping[str, object]:
-        """JSON Schema of the arguments."""
-        return PARAMETERS
+    def spec(self) -> ToolSpec:
+        """Describe the tool."""
+        return self._spec
 
-    @property
-    def result_schema(self) -> Mapping[str, object]:
-        """JSON Schema of the result."""
-        return RESULT
+    async def run(self, arguments: Arguments, context: ToolContext) -> ToolResult:
+        """Run the code; what it fails at itself, limits included, is part of the result.
 
-    async def run(self, arguments: Mapping[str, object], context: object) -> dict[str, object]:
-        """Execute the code in `arguments`; raises like `execute_python`."""
-        handler = self.output_handler(context)
-        return await execute_python(arguments, self.sandbox, handler, self.keep_artefact)
+        Raises:
+            ToolError: the arguments break a bound (validation_error), or no tier holds (execution_error).
+        """
+
+        async def pass_on(chunk: OutputChunk) -> None:
+            await context.on_output(chunk.stream.value, chunk.text)
+
+        try:
+            result = await execute_python(arguments, self._sandbox, pass_on, self._keep_artefact)
+        except RequestInvalid as error:
+            raise ToolError("validation_error", str(error)) from error
+        except SandboxUnavailable as error:
+            raise ToolError("execution_error", str(error)) from error
+        return ToolResult(result=result)
 
 
 async def execute_python(
@@ -219,17 +244,23 @@ def parse(arguments: Mapping[str, object]) -> ExecutionRequest:
 
 
 def render(result: ExecutionResult, keep_artefact: ArtefactKeeper | None = None) -> dict[str, object]:
-    """Return `result` as the JSON that RESULT describes."""
+    """Return `result` as the JSON that RESULT describes, at most 600 kB of it."""
+    inline_bytes_left = ARTEFACTS_INLINE_BYTES_MAX
+    artefacts = []
+    for artefact in result.artefacts:
+        inline = len(artefact.content) <= inline_bytes_left
+        inline_bytes_left -= len(artefact.content) if inline else 0
+        artefacts.append(_artefact(artefact, inline, keep_artefact))
     return {
         "status": result.status.value,
-        "stdout": result.stdout,
-        "stderr": result.stderr,
+        "stdout": _cut(result.stdout),
+        "stderr": _cut(result.stderr),
         "value": result.value,
         "value_kind": result.value_kind.value,
         "error": None if result.error is None else asdict(result.error),
         "exit_code": result.exit_code,
         "signal": result.signal_name,
-        "artefacts": [_artefact(artefact, keep_artefact) for artefact in result.artefacts],
+        "artefacts": artefacts,
         "artefacts_refused": [asdict(refused) for refused in result.artefacts_refused],
         "limit_hit": None if result.limit_hit is None else result.limit_hit.value,
         "start_time": result.start_ms / 1000,
@@ -239,8 +270,25 @@ def render(result: ExecutionResult, keep_artefact: ArtefactKeeper | None = None)
     }
 
 
-def _artefact(artefact: Artefact, keep: ArtefactKeeper | None) -> dict[str, object]:
-    inline = len(artefact.content) <= ARTEFACT_INLINE_BYTES_MAX
+def _described(sandbox: Sandbox) -> str:
+    names = ", ".join(sandbox.packages) or "none"
+    return (
+        "Execute Python code in a secure sandbox: no network, only its own files, a fresh process per call. "
+        f"Packages that may be asked for: {names}."
+    )
+
+
+def _cut(text: str) -> str:
+    """Return `text`, its middle left out if it is too long for a result."""
+    encoded = text.encode()
+    if len(encoded) <= TEXT_BYTES_MAX:
+        return text
+    quarter = TEXT_BYTES_MAX // 4
+    head, tail = encoded[: 3 * quarter].decode(errors="ignore"), encoded[-quarter:].decode(errors="ignore")
+    return f"{head}\n[{len(encoded) - TEXT_BYTES_MAX} bytes are left out here]\n{tail}"
+
+
+def _artefact(artefact: Artefact, inline: bool, keep: ArtefactKeeper | None) -> dict[str, object]:
     return {
         "name": artefact.name,
         "size_bytes": len(artefact.content),

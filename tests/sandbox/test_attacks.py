@@ -25,6 +25,9 @@ from connectors.sandbox.tier import Tier
 from tests.sandbox.conftest import TIERS, available, require
 from tests.sandbox.other_user import obstacle, start_as_other_user
 
+# The first test of each user waits for the whole suite, which takes minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 OTHERS = ("leave_for_the_next_run",)
 NAMES = (
     *(attack.name for attack in suite.ISOLATION),

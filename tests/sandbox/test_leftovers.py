@@ -29,6 +29,9 @@ CODES = (
     "x = bytearray(4 * 10 ** 9)",
 )
 
+# Of this process alone, so that a sandbox of another one on this machine is not taken for a leftover.
+FIRST_USER_ID = 100_000 + os.getpid() * 10
+
 PARENT = """
 import asyncio, sys
 from pathlib import Path
@@ -49,7 +52,8 @@ async def run_many(tier: Tier, state_path: Path, count: int) -> None:
     """Run `count` requests and compare what this process and machine hold before and after."""
     scratch = state_path / "scratch"
     scratch_before = sorted(scratch.iterdir())
-    sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand(tier.value)))
+    config = SandboxConfig(state_path=state_path, demand=TierDemand(tier.value), user_id_first=FIRST_USER_ID)
+    sandbox = await Sandbox.open(config)
 
     async def batch(start: int, end: int) -> None:
         codes = (CODES[index % len(CODES)] for index in range(start, end))
@@ -107,7 +111,7 @@ def processes_of_runs() -> set[int]:
 
 
 def _is_of_run(user_id: int) -> bool:
-    return 64_001 <= user_id < 64_100
+    return FIRST_USER_ID <= user_id < FIRST_USER_ID + 10
 
 
 def parent_of(process: str) -> int:

@@ -13,9 +13,14 @@ import pytest_asyncio
 
 from connectors.sandbox.errors import RequestInvalid
 from connectors.sandbox.limits import Limits
-from connectors.sandbox.result import Artefact, OutputChunk
-from connectors.sandbox.sandbox import OutputHandler, Sandbox, SandboxConfig
+from connectors.sandbox.result import Artefact
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig
+from connectors.sandbox.tier import TierDemand
 from connectors.sandbox.tool import PARAMETERS, RESULT, ExecutePython, execute_python, parse
+from connectors.tools.registry import RESULT_BYTES_MAX
+from schemas.tools import Tool, ToolContext, ToolError
+from tests.connectors.tool_conformance import ToolConformance
+from tests.connectors.twins import context
 
 
 @pytest_asyncio.fixture
@@ -75,31 +80,84 @@ async def test_a_large_artefact_is_kept_elsewhere(sandbox: Sandbox) -> None:
         kept.append(artefact)
         return f"store/{artefact.sha256[:8]}"
 
-    code = "open('large.bin', 'wb').write(bytes(100_000))"
+    code = "open('large.bin', 'wb').write(bytes(200_000))"
     result = await execute_python({"code": code}, sandbox, keep_artefact=keep)
 
     artefacts = result["artefacts"]
     assert isinstance(artefacts, list)
     assert artefacts[0]["base64"] is None
     assert artefacts[0]["reference"] == f"store/{kept[0].sha256[:8]}"
-    assert artefacts[0]["size_bytes"] == len(kept[0].content) == 100_000
+    assert artefacts[0]["size_bytes"] == len(kept[0].content) == 200_000
 
 
-async def test_the_tool_passes_output_on_to_the_handler_of_its_context(sandbox: Sandbox) -> None:
-    heard: dict[object, str] = {}
+class TestExecutePython(ToolConformance):
+    """What every tool must do."""
 
-    def handler(context: object) -> OutputHandler:
-        def hear(chunk: OutputChunk) -> None:
-            heard[context] = heard.get(context, "") + chunk.text
+    @pytest.fixture
+    def tool(self, sandbox: Sandbox) -> Tool:
+        return ExecutePython(sandbox)
 
-        return hear
+    @pytest.fixture
+    def example(self) -> dict[str, object]:
+        return {"code": "print('x')\n1 + 1", "timeout": 5, "packages": ["numpy"], "files": []}
 
-    tool = ExecutePython(sandbox=sandbox, output_handler=handler)
-    result = await tool.run({"code": "print('hello')"}, "call-1")
+    async def test_the_same_call_gives_the_same_result_when_it_is_idempotent(
+        self, tool: Tool, example: dict[str, object], tool_context: ToolContext
+    ) -> None:
+        first = dict((await tool.run(example, tool_context)).result)
+        second = dict((await tool.run(example, tool_context)).result)
 
-    assert (tool.name, tool.category, tool.safety_level) == ("execute_python", "computation", "caution")
-    assert heard == {"call-1": "hello\n"}
-    assert result["stdout"] == "hello\n"
+        # What was measured differs from run to run, and so may the user that a run gets.
+        for measured in ("start_time", "execution_time", "cpu_time", "isolation"):
+            del first[measured], second[measured]
+        assert first == second
+
+
+async def test_the_tool_passes_output_on_while_it_runs(sandbox: Sandbox) -> None:
+    heard: list[tuple[str, str]] = []
+
+    async def hear(channel: str, text: str) -> None:
+        heard.append((channel, text))
+
+    code = "import sys\nprint('out')\nprint('err', file=sys.stderr)"
+    await ExecutePython(sandbox).run({"code": code}, context(on_output=hear))
+
+    assert sorted((channel, text.strip()) for channel, text in heard if text.strip()) == [
+        ("stderr", "err"),
+        ("stdout", "out"),
+    ]
+
+
+async def test_a_bound_that_only_the_sandbox_knows_is_a_validation_error(sandbox: Sandbox) -> None:
+    with pytest.raises(ToolError, match="not approved") as caught:
+        await ExecutePython(sandbox).run({"code": "", "packages": ["requests"]}, context())
+
+    assert caught.value.kind == "validation_error"
+
+
+async def test_a_machine_on_which_no_tier_holds_is_an_execution_error(state_path: Path) -> None:
+    refusing = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand.REFUSE))
+
+    with pytest.raises(ToolError, match="sandbox_unavailable") as caught:
+        await ExecutePython(refusing).run({"code": ""}, context())
+
+    assert caught.value.kind == "execution_error"
+    await refusing.close()
+
+
+async def test_the_largest_result_fits_into_a_record(sandbox: Sandbox) -> None:
+    code = """import sys
+print('\\n"' * 200_000, end='')
+sys.stderr.write('\\n"' * 200_000)
+for index in range(32):
+    open(f'{index}', 'wb').write(bytes(60_000))
+'"' * 20_000"""
+
+    result = await execute_python({"code": code}, sandbox)
+
+    assert result["status"] == "completed"
+    assert len(json.dumps(result, ensure_ascii=False).encode()) < RESULT_BYTES_MAX
+    assert "bytes are left out here" in str(result["stdout"])
 
 
 @pytest.mark.parametrize(
