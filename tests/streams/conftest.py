@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from connectors.embedded.stack import Endpoints, Stack
+from connectors.local_model.server import LocalModelServer
+from connectors.tokens import prepare_vocabularies
 from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
+from tests.streams.real_scene import Scene
 from tests.streams.world import SESSION_TIMEOUT_MS, World
 from topics import admin
 
@@ -47,3 +50,14 @@ async def world(endpoints: Endpoints, tmp_path: Path) -> AsyncIterator[World]:
     yield world
     await asyncio.to_thread(world.end)
     await registry.close()
+
+
+@pytest.fixture
+async def scene(world: World, shell_stack: Stack) -> AsyncIterator[Scene]:
+    """A world with a model server, for real workers."""
+    prepare_vocabularies(world.endpoints.tiktoken_cache_directory)
+    server = LocalModelServer()
+    port = await server.start()
+    yield Scene(world=world, stack=shell_stack, model=server, model_url=f"http://127.0.0.1:{port}/v1")
+    await asyncio.to_thread(world.end)
+    await server.stop()
