@@ -53,10 +53,10 @@ async def start(
     return shell, log
 
 
-async def run(kafka: Kafka, batch: int = 10, crash_at: int | None = None) -> int:
+async def run(kafka: Kafka, batch: int = 10, crash_at: int | None = None, seed: int = 0) -> int:
     """Process all that waits; return how many single writes it took."""
     shell, log = await start(kafka, crash_at=crash_at)
-    waiting = kafka.waiting()
+    waiting = kafka.waiting(seed)
     for index in range(0, len(waiting), batch):
         await shell.process(waiting[index : index + batch])
     return log.steps
@@ -114,7 +114,8 @@ def test_any_crash_at_any_step_leaves_each_input_with_exactly_one_distinct_outpu
 
     for index, crash_at in enumerate(crashes):
         try:
-            asyncio.run(run(kafka, batches[index % len(batches)], crash_at))
+            # Each life gets the topics mixed in another way, so only what was stored fixes an order.
+            asyncio.run(run(kafka, batches[index % len(batches)], crash_at, seed=index + 1))
         except Crash:
             continue
     asyncio.run(run(kafka, batches[0]))

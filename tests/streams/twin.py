@@ -1,5 +1,7 @@
 """A log in memory that breaks on demand, and a source that delivers again what was not acknowledged."""
 
+import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -61,13 +63,14 @@ class Kafka:
         records.append(delivery)
         return delivery
 
-    def waiting(self) -> list[Delivery]:
-        """Return what is not acknowledged, topic by topic, partition by partition, each in order."""
-        return [
-            delivery
-            for place, records in self.sources.items()
-            for delivery in records[self.committed.get(place, 0) :]
-        ]
+    def waiting(self, seed: int = 0) -> list[Delivery]:
+        """Return what is not acknowledged: each partition in order, mixed as Kafka may mix them."""
+        left = [deque(records[self.committed.get(place, 0) :]) for place, records in self.sources.items()]
+        generator = random.Random(seed)
+        mixed: list[Delivery] = []
+        while left := [records for records in left if records]:
+            mixed.append(generator.choice(left).popleft())
+        return mixed
 
     def table(self) -> dict[bytes, bytes]:
         """Recover the table."""
