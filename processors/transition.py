@@ -31,6 +31,8 @@ class Transition:
         self.source = source
         self.configuration = configuration
         self.state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
+        # Message ids are the producers': two sessions may have been given the same one.
+        self._cause = derived_id(state.session_id, event.event_id)
         self._facts: list[tuple[Fact, tuple[str, ...]]] = []
         self._ids = 0
         self._correlation_id = state.turn.message.reference.event_id if state.turn else None
@@ -74,12 +76,12 @@ class Transition:
     def new_id(self, kind: str) -> str:
         """Make an id that follows from the input."""
         self._ids += 1
-        return derived_id(self.event.event_id, kind, str(self._ids))
+        return derived_id(self._cause, kind, str(self._ids))
 
     def emit(self, fact: Fact, evidence: tuple[str, ...] = ()) -> str:
         """Cause a fact, resting on the events `evidence` beside the input; returns its event id."""
         self._facts.append((fact, tuple(dict.fromkeys(evidence))))
-        return event_id_of(self.event.event_id, len(self._facts) - 1)
+        return event_id_of(self._cause, len(self._facts) - 1)
 
     def finish(self) -> Step[SessionState]:
         """Give every fact its envelope, and the last one the digest of the state that the step leaves."""
@@ -89,7 +91,7 @@ class Transition:
         traceparent = self.event.traceparent or (state.turn.message.traceparent if state.turn else None)
         events = [
             Envelope(
-                event_id=event_id_of(self.event.event_id, index),
+                event_id=event_id_of(self._cause, index),
                 type=type(fact).__name__,
                 session_id=state.session_id,
                 tenant_id=state.tenant_id,

@@ -81,7 +81,8 @@ class Envelope:
     evidence_ids: tuple[str, ...] = ()
     """Event ids of what else the decision rests on: texts in a prompt, tasks in an answer."""
     occurred_at_ms: int = 0
-    """Milliseconds since 1970, UTC; 0 in a user input: the time at which it was taken in."""
+    """Milliseconds since 1970, UTC. Of a user input it is the time at which Kafka
+    took it, whatever its producer says."""
     producer: str = ""
     """Name of the shell, gateway or program that wrote it."""
     versions: Versions = Versions()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from connectors.embedded.files import write_atomically
@@ -238,5 +238,8 @@ def _answers(url: str) -> bool:
     try:
         with urlopen(url, timeout=2) as response:  # noqa: S310  # our own loopback address
             return bool(response.status == 200)
+    except HTTPError as error:
+        error.close()
+        return False
     except (URLError, OSError):
         return False

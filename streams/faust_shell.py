@@ -201,7 +201,7 @@ class FaustShell:
             key=message.key,
             value=message.value,
             headers=tuple(pairs),
-            timestamp_ms=int(message.timestamp * 1_000),
+            timestamp_ms=round(message.timestamp * 1_000),
             token=event,
         )
 

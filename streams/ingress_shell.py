@@ -70,7 +70,7 @@ class IngressShell:
             limits: bounds on texts.
             topic_prefix: before topic names in dead letters.
             metrics: counts.
-            now_ms: the clock: when an input was taken in.
+            now_ms: the clock, for the metrics of latency.
         """
         self._codec = codec
         self._out = log
@@ -164,7 +164,7 @@ class IngressShell:
             user_id=_account("user_id", event.user_id, "anonymous"),
             causation_id=None,
             correlation_id=event_id,
-            occurred_at_ms=self._now_ms(),
+            occurred_at_ms=delivery.timestamp_ms,
             producer=event.producer or NAME,
             traceparent=event.traceparent,
             body=self._checked_body(body),

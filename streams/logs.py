@@ -10,6 +10,7 @@ _QUIET = {
     "mode": "warning",
     "aiokafka": "warning",
     "httpx": "warning",
+    "httpx2": "warning",
     "openai": "warning",
 }
 """Libraries, and our subclasses of theirs, that tell of every normal event."""

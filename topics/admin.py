@@ -147,7 +147,7 @@ def _event_config(topic: Topic) -> dict[str, str]:
     config = {
         "cleanup.policy": topic.cleanup,
         "max.message.bytes": str(bytes_max),
-        "message.timestamp.type": "CreateTime",
+        "message.timestamp.type": "LogAppendTime" if topic.stamped_by_kafka else "CreateTime",
     }
     if topic.cleanup == "delete":
         config["retention.ms"] = str(topic.retention_ms)

@@ -53,6 +53,8 @@ class Topic:
     """Kafka's cleanup.policy: delete or compact."""
     retention_ms: int = -1
     """-1 keeps everything: the topic is part of the truth."""
+    stamped_by_kafka: bool = False
+    """True: records carry the time at which Kafka took them, whatever their producers say."""
     partitions: int | None = None
     """None: the configured count, the same for all of a session's topics."""
 
@@ -74,6 +76,8 @@ USER_INPUTS: Final = Topic(
     keying=Keying.ANY,
     purpose="What people and programs ask for; public, any key, any partitioner.",
     writers="any producer in any language",
+    # An input that is taken in again after a crash is the same to the byte, its time included.
+    stamped_by_kafka=True,
 )
 SESSION_INPUTS: Final = Topic(
     name="session.inputs",

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 from uuid import UUID
 
 import typer
@@ -17,8 +17,17 @@ from rich.markup import escape
 
 from schemas.plain import to_plain
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+_WIDTH_WITHOUT_TERMINAL: Final = 180
+
+console = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+)
+errors = Console(
+    stderr=True,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stderr.isatty() else _WIDTH_WITHOUT_TERMINAL,
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
 

@@ -66,7 +66,7 @@ async def test_a_message_alone_opens_a_session_and_gets_all_that_it_lacks() -> N
 
     assert is_uuid(event.event_id)
     assert event.session_id == derived_id(event.event_id, "session")
-    assert (event.type, event.producer, event.occurred_at_ms) == ("MessageReceived", "ingress", NOW_MS)
+    assert (event.type, event.producer, event.occurred_at_ms) == ("MessageReceived", "ingress", 1_000)
     assert (event.causation_id, event.correlation_id) == (None, event.event_id)
     assert isinstance(event.body, MessageReceived)
     assert event.body.tokens == 3
