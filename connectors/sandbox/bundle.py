@@ -6,7 +6,8 @@ import functools
 import importlib.util
 import json
 import marshal
-from collections.abc import Mapping
+
+from connectors.sandbox.child.plan import Plan
 
 # In the order of their imports.
 _MODULES = (
@@ -53,7 +54,7 @@ main(control, result, plan)
 """
 
 
-def standard_input(plan: Mapping[str, object]) -> bytes:
+def standard_input(plan: Plan) -> bytes:
     """Return what the bootstrap reads: the modules, then `plan`, each after its length in 8 bytes."""
     body = json.dumps(plan).encode()
     modules = _modules()

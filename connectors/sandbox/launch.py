@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -11,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.sandbox.bundle import BOOTSTRAP
-from connectors.sandbox.child.confinement import Confinement
-from connectors.sandbox.child.wasm import WasmPlan
+from connectors.sandbox.child.plan import Confinement, Plan, WasmPlan
 from connectors.sandbox.interpreter import DEVICES, Interpreter
 from connectors.sandbox.limits import MIB, Limits
 from connectors.sandbox.packages import PackagePlaces
@@ -39,7 +37,7 @@ class Launch:
     arguments: tuple[str, ...]
     """Command line up to the numbers of the control and result descriptors, which the supervisor appends."""
     environment: Mapping[str, str]
-    plan: Mapping[str, object]
+    plan: Plan
     user_id: int
     """The user that the foreign code must turn out to run as."""
 
@@ -63,23 +61,22 @@ def native_launch(
         scratch: the run's directory on the host, in tier LSM.
     """
     place = SCRATCH_IN_NAMESPACE if scratch is None else str(scratch)
-    confinement = Confinement(
-        tier=tier.value,
-        user_id=user_id,
-        parent_process_id=None if tier is Tier.NS else os.getpid(),
-        landlock_required=tier is Tier.LSM,
-        seccomp_required=True,
-        read_paths=(*host.interpreter.read_paths, *packages.read_paths),
-        list_paths=(host.interpreter.library_path,),
-        device_paths=DEVICES,
-        scratch_path=place,
-        memory_bytes=host.limits.memory_bytes,
-        data_bytes=0,
-        cpu_s=math.ceil(host.limits.cpu_ms / 1000),
-        file_bytes=host.limits.disk_bytes,
+    confinement: Confinement = {
+        "user_id": user_id,
+        "parent_process_id": None if tier is Tier.NS else os.getpid(),
+        "landlock_required": tier is Tier.LSM,
+        "seccomp_required": True,
+        "read_paths": (*host.interpreter.read_paths, *packages.read_paths),
+        "list_paths": (host.interpreter.library_path,),
+        "device_paths": DEVICES,
+        "scratch_path": place,
+        "memory_bytes": host.limits.memory_bytes,
+        "data_bytes": 0,
+        "cpu_s": math.ceil(host.limits.cpu_ms / 1000),
+        "file_bytes": host.limits.disk_bytes,
         # A namespace counts its own threads; so does a user of the run's own. A shared user's are watched.
-        threads=host.limits.threads if tier is Tier.NS or user_id is not None else 0,
-    )
+        "threads": host.limits.threads if tier is Tier.NS or user_id is not None else 0,
+    }
     environment = _environment(place)
     python = _python_command(host.interpreter)
     if tier is Tier.NS:
@@ -99,23 +96,26 @@ def wasm_launch(
     host: Host, request: ExecutionRequest, wasm: WasmPlan, user_id: int | None, scratch: Path
 ) -> Launch:
     """Return the launch of the process that hosts CPython on WebAssembly."""
-    confinement = Confinement(
-        tier=Tier.WASM.value,
-        user_id=user_id,
-        parent_process_id=os.getpid(),
-        landlock_required=False,
-        seccomp_required=False,
-        read_paths=(*host.interpreter.read_paths, f"{wasm.engine_path}/wasmtime", *wasm.packages.values()),
-        list_paths=(host.interpreter.library_path,),
-        device_paths=DEVICES,
-        scratch_path=str(scratch),
-        memory_bytes=0,
+    confinement: Confinement = {
+        "user_id": user_id,
+        "parent_process_id": os.getpid(),
+        "landlock_required": False,
+        "seccomp_required": False,
+        "read_paths": (
+            *host.interpreter.read_paths,
+            wasm["engine_path"] + "/wasmtime",
+            *wasm["packages"].values(),
+        ),
+        "list_paths": (host.interpreter.library_path,),
+        "device_paths": DEVICES,
+        "scratch_path": str(scratch),
+        "memory_bytes": 0,
         # The guest's memory, what the engine needs, and what a guest makes the engine allocate.
-        data_bytes=host.limits.memory_bytes + 384 * MIB,
-        cpu_s=math.ceil(host.limits.cpu_ms / 1000),
-        file_bytes=host.limits.disk_bytes,
-        threads=host.limits.threads if user_id is not None else 0,
-    )
+        "data_bytes": host.limits.memory_bytes + 384 * MIB,
+        "cpu_s": math.ceil(host.limits.cpu_ms / 1000),
+        "file_bytes": host.limits.disk_bytes,
+        "threads": host.limits.threads if user_id is not None else 0,
+    }
     return Launch(
         tier=Tier.WASM,
         arguments=tuple(_python_command(host.interpreter)),
@@ -127,16 +127,15 @@ def wasm_launch(
 
 def _plan(
     request: ExecutionRequest, confinement: Confinement, packages: dict[str, str], wasm: WasmPlan | None
-) -> dict[str, object]:
+) -> Plan:
     return {
-        "confinement": dataclasses.asdict(confinement),
-        "scratch": confinement.scratch_path,
+        "confinement": confinement,
         "code": request.code,
         "files": [
             (name, base64.b64encode(content).decode()) for name, content in sorted(request.files.items())
         ],
         "packages": packages,
-        "wasm": None if wasm is None else dataclasses.asdict(wasm),
+        "wasm": wasm,
     }
 
 

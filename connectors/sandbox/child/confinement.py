@@ -8,78 +8,48 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from connectors.sandbox.child import landlock, seccomp
 from connectors.sandbox.child.syscalls import TABLES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from connectors.sandbox.child.plan import Confinement, Report
+
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confinement:
-    """What the parent tells its child to confine itself to."""
-
-    tier: str
-    user_id: int | None
-    """To become this user and group; None keeps the parent's, which then is not root."""
-    parent_process_id: int | None
-    """The process whose death must end this one; None where a process namespace sees to it."""
-    landlock_required: bool
-    seccomp_required: bool
-    read_paths: tuple[str, ...]
-    list_paths: tuple[str, ...]
-    device_paths: tuple[str, ...]
-    scratch_path: str
-    memory_bytes: int
-    """Limit of the address space; 0 leaves it, where an engine reserves far more than it uses."""
-    data_bytes: int
-    """Limit of the writable memory of this process alone; 0 leaves it."""
-    cpu_s: int
-    file_bytes: int
-    threads: int
-    """Enforced only for a user of the run's own; 0 leaves it to the parent's watch."""
 
 
 class ConfinementFailed(Exception):
     """A layer that the tier needs could not be put in force; no foreign code may run."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confined:
-    """What is now in force, for the parent's record."""
-
-    landlock_version: int
-    seccomp: bool
-    user_id: int
-    relocations: Mapping[str, str]
-    """Read paths that the user cannot reach by name, to where it reaches them: a directory held open."""
-
-
-def confine(plan: Confinement) -> Confined:
+def confine(plan: Confinement) -> tuple[Report, dict[str, str]]:
     """Put every layer in force; irreversible.
+
+    Returns:
+        What is in force; and the read paths that the user can't reach by name, such as an interpreter below
+        root's home, with the place where it reaches each: a directory that is held open.
 
     Raises:
         ConfinementFailed: a required layer could not be had; the process must end at once.
     """
     os.umask(0o077)
     with_landlock = landlock.version() > 0
-    if plan.landlock_required and not with_landlock:
+    if plan["landlock_required"] and not with_landlock:
         raise ConfinementFailed("landlock: this kernel has none")
     handles = {
         path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in _paths(plan) if os.path.lexists(path)
     }
-    if plan.scratch_path not in handles:
+    if plan["scratch_path"] not in handles:
         raise ConfinementFailed("scratch: the directory is missing")
     try:
-        _become(plan.user_id)
+        _become(plan["user_id"])
         _no_new_privileges()
-        _die_with(plan.parent_process_id)
+        _die_with(plan["parent_process_id"])
         relocations = _relocate(plan, handles)
         version = landlock.restrict(_rules(plan, handles)) if with_landlock else 0
         for path, handle in handles.items():
@@ -89,11 +59,12 @@ def confine(plan: Confinement) -> Confined:
         filtered = _filter(plan)
     except OSError as error:
         raise ConfinementFailed(str(error)) from error
-    return Confined(landlock_version=version, seccomp=filtered, user_id=os.getuid(), relocations=relocations)
+    report: Report = {"landlock_version": version, "seccomp": filtered, "user_id": os.getuid()}
+    return report, relocations
 
 
 def _paths(plan: Confinement) -> tuple[str, ...]:
-    return (*plan.read_paths, *plan.list_paths, *plan.device_paths, plan.scratch_path)
+    return (*plan["read_paths"], *plan["list_paths"], *plan["device_paths"], plan["scratch_path"])
 
 
 def _become(user_id: int | None) -> None:
@@ -128,7 +99,7 @@ def _relocate(plan: Confinement, handles: Mapping[str, int]) -> dict[str, str]:
     """Find what the user cannot reach by name, such as an interpreter below root's home."""
     relocations: dict[str, str] = {}
     # The library's directory comes first: what lies in it is reached through it, by one descriptor.
-    for path in (*plan.list_paths, *plan.read_paths):
+    for path in (*plan["list_paths"], *plan["read_paths"]):
         inside = relocated(path, relocations) != path
         if path in handles and not inside and not os.access(path, os.R_OK):
             relocations[path] = f"/proc/self/fd/{handles[path]}"
@@ -156,10 +127,10 @@ def relocated(path: str, relocations: Mapping[str, str]) -> str:
 
 def _rules(plan: Confinement, handles: Mapping[str, int]) -> list[landlock.PathRule]:
     kinds = (
-        (plan.read_paths, landlock.read_rule),
-        (plan.list_paths, landlock.list_rule),
-        (plan.device_paths, landlock.device_rule),
-        ((plan.scratch_path,), landlock.scratch_rule),
+        (plan["read_paths"], landlock.read_rule),
+        (plan["list_paths"], landlock.list_rule),
+        (plan["device_paths"], landlock.device_rule),
+        ((plan["scratch_path"],), landlock.scratch_rule),
     )
     return [rule(handles[path]) for paths, rule in kinds for path in paths if path in handles]
 
@@ -167,8 +138,8 @@ def _rules(plan: Confinement, handles: Mapping[str, int]) -> list[landlock.PathR
 def _limit_resources(plan: Confinement) -> None:
     # A core limit of 1 keeps even a core_pattern that pipes to a program from being started; 0 would not.
     limits = {
-        resource.RLIMIT_CPU: (plan.cpu_s, plan.cpu_s + 1),
-        resource.RLIMIT_FSIZE: (plan.file_bytes, plan.file_bytes),
+        resource.RLIMIT_CPU: (plan["cpu_s"], plan["cpu_s"] + 1),
+        resource.RLIMIT_FSIZE: (plan["file_bytes"], plan["file_bytes"]),
         resource.RLIMIT_NOFILE: (128, 128),
         resource.RLIMIT_CORE: (1, 1),
         resource.RLIMIT_MEMLOCK: (0, 0),
@@ -177,12 +148,12 @@ def _limit_resources(plan: Confinement) -> None:
         resource.RLIMIT_NICE: (0, 0),
         resource.RLIMIT_RTPRIO: (0, 0),
     }
-    if plan.threads > 0:
-        limits[resource.RLIMIT_NPROC] = (plan.threads, plan.threads)
-    if plan.memory_bytes > 0:
-        limits[resource.RLIMIT_AS] = (plan.memory_bytes, plan.memory_bytes)
-    if plan.data_bytes > 0:
-        limits[resource.RLIMIT_DATA] = (plan.data_bytes, plan.data_bytes)
+    if plan["threads"] > 0:
+        limits[resource.RLIMIT_NPROC] = (plan["threads"], plan["threads"])
+    if plan["memory_bytes"] > 0:
+        limits[resource.RLIMIT_AS] = (plan["memory_bytes"], plan["memory_bytes"])
+    if plan["data_bytes"] > 0:
+        limits[resource.RLIMIT_DATA] = (plan["data_bytes"], plan["data_bytes"])
     for name, (soft, hard) in limits.items():
         _, hard_before = resource.getrlimit(name)
         ceiling = hard if hard_before == resource.RLIM_INFINITY else min(hard, hard_before)
@@ -190,9 +161,9 @@ def _limit_resources(plan: Confinement) -> None:
 
 
 def _filter(plan: Confinement) -> bool:
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in TABLES:
-        if plan.seccomp_required:
+        if plan["seccomp_required"]:
             raise ConfinementFailed(f"seccomp: no table of system calls for {machine}")
         return False
     seccomp.install(seccomp.filter_program(machine, os.getpid()))

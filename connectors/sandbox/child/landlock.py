@@ -10,7 +10,6 @@ import os
 import stat
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
@@ -31,33 +30,28 @@ _SCRATCH_FILES = READ_FILE | WRITE_FILE | _TRUNCATE | _REMOVE_FILE | _MAKE_REG |
 _SCRATCH = _SCRATCH_FILES | READ_DIR | _REMOVE_DIR | _MAKE_DIR | _REFER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathRule:
-    """What is allowed beneath one open directory, or on one open file."""
-
-    file_descriptor: int
-    """Opened with O_PATH by whoever may still reach it."""
-    rights: int
+# What is open (with O_PATH, by whoever may still reach it), and the rights beneath or on it.
+PathRule = tuple[int, int]
 
 
 def read_rule(file_descriptor: int) -> PathRule:
     """Allow reading, listing and mapping as code."""
-    return PathRule(file_descriptor=file_descriptor, rights=_READ)
+    return file_descriptor, _READ
 
 
 def list_rule(file_descriptor: int) -> PathRule:
     """Allow listing names, and nothing of what the files hold."""
-    return PathRule(file_descriptor=file_descriptor, rights=READ_DIR)
+    return file_descriptor, READ_DIR
 
 
 def scratch_rule(file_descriptor: int) -> PathRule:
     """Allow everything with regular files, directories and symbolic links; no devices, FIFOs, sockets."""
-    return PathRule(file_descriptor=file_descriptor, rights=_SCRATCH)
+    return file_descriptor, _SCRATCH
 
 
 def device_rule(file_descriptor: int) -> PathRule:
     """Allow reading and writing one device such as /dev/null."""
-    return PathRule(file_descriptor=file_descriptor, rights=READ_FILE | WRITE_FILE)
+    return file_descriptor, READ_FILE | WRITE_FILE
 
 
 def version() -> int:
@@ -88,11 +82,11 @@ def restrict(rules: Sequence[PathRule]) -> int:
     size = 24 if kernel >= 6 else 16 if kernel >= 4 else 8
     ruleset = _checked("create_ruleset", _CREATE_RULESET, ctypes.c_char_p(attributes), size, 0)
     try:
-        for rule in rules:
-            rights = rule.rights & handled
-            if not stat.S_ISDIR(os.fstat(rule.file_descriptor).st_mode):
+        for file_descriptor, wanted in rules:
+            rights = wanted & handled
+            if not stat.S_ISDIR(os.fstat(file_descriptor).st_mode):
                 rights &= _FILE_ONLY
-            beneath = struct.pack("=Qi", rights, rule.file_descriptor)
+            beneath = struct.pack("=Qi", rights, file_descriptor)
             _checked("add_rule", _ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.c_char_p(beneath), 0)
         _checked("restrict_self", _RESTRICT_SELF, ruleset, 0)
     finally:

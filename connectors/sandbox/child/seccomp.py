@@ -78,7 +78,7 @@ def filter_program(machine: str, process_id: int) -> list[Instruction]:
     """Return the filter as (code, jump if true, jump if false, operand) for `machine`.
 
     Args:
-        machine: "x86_64" or "aarch64", as platform.machine() gives it.
+        machine: "x86_64" or "aarch64", as os.uname() gives it.
         process_id: the process's own id, the only one that it may signal.
     """
     numbers = TABLES[machine]

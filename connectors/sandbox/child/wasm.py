@@ -9,31 +9,15 @@ import base64
 import json
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import wasmtime
 
+    from connectors.sandbox.child.plan import WasmPlan
+
 RESULT_BYTES_MAX = 64 * 1024
 RESULT_NAME = "result.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WasmPlan:
-    """What the host of the guest needs to know."""
-
-    engine_path: str
-    """The directory that holds the wasmtime package."""
-    module_path: str
-    """The guest, compiled by this machine's wasmtime."""
-    guest_source: str
-    """The Python program that the guest runs: evaluation.py and a main part."""
-    memory_bytes: int
-    result_path: str
-    """A directory beside the working directory, where the guest leaves its result."""
-    temporary_path: str
-    packages: dict[str, str]
 
 
 GUEST_MAIN = """
@@ -53,12 +37,12 @@ _engine: list[object] = []
 
 def load_engine(plan: WasmPlan) -> None:
     """Import wasmtime and map the compiled guest, while the file system can still be reached."""
-    sys.path.append(plan.engine_path)
+    sys.path.append(plan["engine_path"])
     import wasmtime
 
     engine = wasmtime.Engine(engine_configuration())
-    _engine[:] = [engine, wasmtime.Module.deserialize_file(engine, plan.module_path)]
-    sys.path.remove(plan.engine_path)
+    _engine[:] = [engine, wasmtime.Module.deserialize_file(engine, plan["module_path"])]
+    sys.path.remove(plan["engine_path"])
 
 
 def engine_configuration() -> wasmtime.Config:
@@ -82,22 +66,22 @@ def run_guest(plan: WasmPlan, code: str, work: str) -> bytes:
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
     store = wasmtime.Store(engine)
-    store.set_limits(memory_size=plan.memory_bytes, instances=1, memories=1, tables=4)
+    store.set_limits(memory_size=plan["memory_bytes"], instances=1, memories=1, tables=4)
     configuration = wasmtime.WasiConfig()
-    arguments = ["python", "-I", "-S", "-B", "-u", "-X", "utf8", "-c", plan.guest_source]
+    arguments = ["python", "-I", "-S", "-B", "-u", "-X", "utf8", "-c", plan["guest_source"]]
     # Base64, because a C string ends at the first NUL.
     configuration.argv = [
         *arguments,
         base64.b64encode(code.encode()).decode(),
-        json.dumps(list(plan.packages)),
+        json.dumps(list(plan["packages"])),
     ]
     configuration.env = [("HOME", "/work"), ("TMPDIR", "/tmp"), ("PWD", "/work")]  # noqa: S108  the guest's
     configuration.inherit_stdout()
     configuration.inherit_stderr()
     configuration.preopen_dir(work, "/work")
-    configuration.preopen_dir(plan.temporary_path, "/tmp")  # noqa: S108  the guest's own
-    configuration.preopen_dir(plan.result_path, "/result")
-    for name, path in plan.packages.items():
+    configuration.preopen_dir(plan["temporary_path"], "/tmp")  # noqa: S108  the guest's own
+    configuration.preopen_dir(plan["result_path"], "/result")
+    for name, path in plan["packages"].items():
         configuration.preopen_dir(path, f"/packages/{name}", fs_mutable=False)
     store.set_wasi(configuration)
     try:
@@ -110,7 +94,7 @@ def run_guest(plan: WasmPlan, code: str, work: str) -> bytes:
         print(f"the guest stopped: {str(error).splitlines()[0][:200]}", file=sys.stderr)  # noqa: T201
     except wasmtime.Trap as trap:
         print(f"the guest trapped: {trap.trap_code}", file=sys.stderr)  # noqa: T201
-    return _result(f"{plan.result_path}/{RESULT_NAME}")
+    return _result(plan["result_path"] + "/" + RESULT_NAME)
 
 
 def _result(path: str) -> bytes:
@@ -120,5 +104,7 @@ def _result(path: str) -> bytes:
         return b""
     try:
         return os.read(descriptor, RESULT_BYTES_MAX + 1)
+    except OSError:
+        return b""  # a directory, for example: the guest may put there what it likes
     finally:
         os.close(descriptor)
