@@ -12,10 +12,12 @@ import pytest
 from connectors.sandbox.errors import RequestInvalid, SandboxUnavailable
 from connectors.sandbox.limits import Limit, Limits
 from connectors.sandbox.packages import ApprovedPackage
+from connectors.sandbox.probe import Probe
 from connectors.sandbox.request import ExecutionRequest
 from connectors.sandbox.result import ExecutionResult, OutputChunk, Status, Stream, ValueKind
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import Tier, TierDemand
+from tests.sandbox.conftest import available
 
 ORDINARY = """
 import asyncio, collections, datetime, decimal, io, json, math, random, re, shutil, sqlite3, statistics
@@ -111,7 +113,8 @@ async def test_a_package_of_python_alone_runs_in_every_tier(tier: Tier, state_pa
     await sandbox.close()
 
 
-async def test_machine_code_is_refused_in_webassembly(state_path: Path) -> None:
+async def test_machine_code_is_refused_in_webassembly(state_path: Path, probes: dict[Tier, Probe]) -> None:
+    available(Tier.WASM, probes)
     sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand.WASM))
 
     with pytest.raises(RequestInvalid, match="machine code"):
