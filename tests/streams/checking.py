@@ -43,7 +43,10 @@ class Outputs:
 
 async def read_topic(bootstrap: str, topic: str, codec: Codec) -> list[Envelope]:
     """Read a topic from its beginning to its present end."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    # With "latest", a reset that is on its way when the position is set would move it to the end.
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for number in await _partitions(consumer, topic)]

@@ -74,7 +74,7 @@ async def test_kills_at_every_failpoint_lose_nothing_and_repeat_nothing(world: W
 @pytest.mark.timeout(150)
 async def test_random_kills_lose_nothing_and_repeat_nothing(world: World) -> None:
     generator = random.Random(20_261_124)
-    total = 6_000
+    total = 2_500
     await send(world, 0, total)
 
     for _ in range(5):
