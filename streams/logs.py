@@ -5,14 +5,18 @@ import sys
 
 import structlog
 
-_QUIET = {
-    "faust": "warning",
-    "mode": "warning",
-    "aiokafka": "warning",
-    "httpx": "warning",
-    "httpx2": "warning",
-    "openai": "warning",
-}
+_QUIET = (
+    "faust",
+    "mode",
+    "aiokafka",
+    "httpx",
+    "httpx2",
+    "openai",
+    # Subclasses of Faust's services log under the names of their own modules.
+    "streams.recovery_fix",
+    "streams.engine",
+    "streams.app",
+)
 """Libraries, and our subclasses of theirs, that tell of every normal event."""
 
 
