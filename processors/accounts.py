@@ -22,6 +22,10 @@ from schemas.plain import from_plain
 from schemas.references import RecordReference
 
 PRODUCER: Final = "account-shell"
+CLOSED_MAX: Final = 512
+"""Leases that were refused or returned, by which repeats of their requests are known."""
+CLOSED_CHARACTERS: Final = 13
+"""Of each id; a false match among so few has a chance below one in 10⁹."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,8 @@ class AccountState:
     nanodollars_used: int = 0
     leases: Mapping[str, Lease] = field(default_factory=dict)
     """By lease id."""
+    closed: tuple[str, ...] = ()
+    """Shortened ids of the latest leases that were refused or returned, oldest first."""
 
 
 class AccountDecider:
@@ -99,25 +105,33 @@ class AccountDecider:
     def _requested(
         self, state: AccountState, body: LeaseRequested
     ) -> tuple[AccountState, AccountFact | None]:
-        if body.lease_id in state.leases:
-            lease = state.leases[body.lease_id]
-            return state, self._granted(body, lease)
+        # A request that is repeated was answered, and its answer stands on the log. To answer anew would lend
+        # a second time to a session that was refused, or that has returned what it was lent.
+        if body.lease_id in state.leases or _mark(body.lease_id) in state.closed:
+            return state, None
         tokens_left, nanodollars_left = self._left(state)
         lease = Lease(
             tokens=min(body.tokens, tokens_left), nanodollars=min(body.nanodollars, nanodollars_left)
         )
         if lease.tokens <= 0 or lease.nanodollars <= 0:
             reason = f"the account {state.account_id} has nothing left to lend"
-            return state, LeaseRefused(lease_id=body.lease_id, account_id=state.account_id, reason=reason)
+            refused = LeaseRefused(lease_id=body.lease_id, account_id=state.account_id, reason=reason)
+            return _closed(state, body.lease_id), refused
         state = replace(state, leases={**state.leases, body.lease_id: lease})
-        return state, self._granted(body, lease)
+        granted = LeaseGranted(
+            lease_id=body.lease_id,
+            account_id=body.account_id,
+            tokens=lease.tokens,
+            nanodollars=lease.nanodollars,
+        )
+        return state, granted
 
     def _returned(self, state: AccountState, body: LeaseReturned) -> tuple[AccountState, AccountFact | None]:
         if body.lease_id not in state.leases:
             return state, None
         leases = {key: lease for key, lease in state.leases.items() if key != body.lease_id}
         state = replace(
-            state,
+            _closed(state, body.lease_id),
             leases=leases,
             tokens_used=state.tokens_used + body.tokens_used,
             nanodollars_used=state.nanodollars_used + body.nanodollars_used,
@@ -130,14 +144,6 @@ class AccountDecider:
             nanodollars_left=nanodollars_left,
         )
 
-    def _granted(self, body: LeaseRequested, lease: Lease) -> LeaseGranted:
-        return LeaseGranted(
-            lease_id=body.lease_id,
-            account_id=body.account_id,
-            tokens=lease.tokens,
-            nanodollars=lease.nanodollars,
-        )
-
     def _left(self, state: AccountState) -> tuple[int, int]:
         limits = self.configuration.limits
         tokens = limits.account_tokens - state.tokens_used
@@ -146,3 +152,11 @@ class AccountDecider:
             tokens - sum(lease.tokens for lease in state.leases.values()),
             nanodollars - sum(lease.nanodollars for lease in state.leases.values()),
         )
+
+
+def _closed(state: AccountState, lease_id: str) -> AccountState:
+    return replace(state, closed=(*state.closed, _mark(lease_id))[-CLOSED_MAX:])
+
+
+def _mark(lease_id: str) -> str:
+    return lease_id.replace("-", "")[-CLOSED_CHARACTERS:]

@@ -1,4 +1,4 @@
-"""Accounts: they lend no more than they have, and a repeated request gets the same answer."""
+"""Accounts: they lend no more than they have, and answer each request once."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,11 +55,24 @@ def test_what_a_session_did_not_use_can_be_lent_again() -> None:
     assert answers[2].tokens == 900
 
 
-def test_a_repeated_request_gets_the_same_lease_and_a_repeated_return_counts_once() -> None:
+def test_a_repeated_request_is_answered_once_and_a_repeated_return_counts_once() -> None:
     state, answers = run(asked("a", 600), asked("a", 600), returned("a", 50), returned("a", 50))
 
-    assert answers[0] == answers[1]
+    assert [type(answer).__name__ for answer in answers] == ["LeaseGranted", "LeaseSettled"]
     assert state.tokens_used == 50
+
+
+def test_a_request_repeated_after_its_lease_was_returned_lends_nothing() -> None:
+    state, _ = run(asked("a", 600), returned("a", 50), asked("a", 600))
+
+    assert state.leases == {}
+
+
+def test_a_request_repeated_after_it_was_refused_stays_refused() -> None:
+    state, answers = run(asked("a", 1_000), asked("b", 1), returned("a", 0), asked("b", 1))
+
+    assert [type(answer).__name__ for answer in answers] == ["LeaseGranted", "LeaseRefused", "LeaseSettled"]
+    assert state.leases == {}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), st.integers(0, 1_500))))
