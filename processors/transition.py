@@ -31,8 +31,10 @@ class Transition:
         self.source = source
         self.configuration = configuration
         self.state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
-        # Message ids are the producers': two sessions may have been given the same one.
-        self._cause = derived_id(state.session_id, event.event_id)
+        # Message ids are the producers': two sessions may have been given the same one. And one event may
+        # stand on the log twice: a timer that is told again finds other things due than it did before.
+        place = f"{source.topic}/{source.partition}/{source.offset}"
+        self._cause = derived_id(state.session_id, event.event_id, place)
         self._facts: list[tuple[Fact, tuple[str, ...]]] = []
         self._ids = 0
         self._correlation_id = state.turn.message.reference.event_id if state.turn else None

@@ -27,7 +27,9 @@ from schemas.events.tasks import (
     TaskStalled,
     TaskStarted,
 )
+from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallRequested
+from schemas.ids import derived_id
 from tests.processors.world import (
     ModelOutcome,
     World,
@@ -588,3 +590,18 @@ def test_snapshots_hold_the_tasks_with_their_statuses() -> None:
     last = world.facts(GraphSnapshotTaken)[-1]
     assert {entry["status"] for entry in json.loads(last.snapshot_json)["tasks"]} == {"complete"}
     assert isinstance(world.inputs[0][0].body, MessageReceived)
+
+
+def test_a_timer_that_is_told_again_at_a_later_time_causes_events_of_their_own() -> None:
+    world = World(obliging(plan_text(task("a"))), limits=small(turn_deadline_ms=2_000))
+    world.say("one")
+    world.say("two")
+
+    for _ in range(2):
+        world.now_ms += 30_000
+        body = TimerFired(timer_id=derived_id("timer"), kind="turn_deadline", due_at_ms=0)
+        world.post(body, input_id=derived_id("timer", "fired"))
+
+    assert len(world.facts(AnswerGiven)) == 2
+    ids = [event.event_id for event in world.events]
+    assert len(ids) == len(set(ids))
