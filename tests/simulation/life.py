@@ -1,0 +1,313 @@
+"""One life of one shell's process: every await on the outside is a gate that the scheduler opens."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Generic, TypeVar, cast
+
+from processors.accounts import AccountDecider
+from processors.decider import Decider, Step, Timer
+from processors.session import SessionDecider
+from schemas.configuration import Configuration
+from schemas.envelope import Envelope
+from schemas.references import RecordReference
+from streams.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost
+from streams.effect_shell import EffectShell
+from streams.ending import ExitCode, ShellStopped
+from streams.ingress_shell import IngressShell
+from streams.stateful_shell import StatefulShell
+from tests.simulation.broker import PARTITIONS, Applied, Broker, Place
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.provider import Provider, ProviderExecutor
+from tests.streams.twin import CODEC, Crash, metrics
+from topics.catalog import (
+    ACCOUNT_EVENTS,
+    ACCOUNT_REQUESTS,
+    MODEL_CALLS,
+    MODEL_RESULTS,
+    SESSION_INPUTS,
+    SESSION_TIMERS,
+    TOOL_CALLS,
+    TOOL_RESULTS,
+    USER_INPUTS,
+)
+
+SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ingress": (USER_INPUTS.name,),
+    "session": (
+        SESSION_INPUTS.name,
+        SESSION_TIMERS.name,
+        MODEL_RESULTS.name,
+        TOOL_RESULTS.name,
+        ACCOUNT_EVENTS.name,
+    ),
+    "account": (ACCOUNT_REQUESTS.name,),
+    "model": (MODEL_CALLS.name,),
+    "tool": (TOOL_CALLS.name,),
+}
+PLACES: Final = 3
+"""Calls that an effect shell runs at once."""
+_METRICS: Final = {name: metrics(name) for name in SOURCES}
+
+State = TypeVar("State")
+Shell = IngressShell | EffectShell | StatefulShell[object]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Gate:
+    """A place at which a process waits for the outside."""
+
+    kind: str
+    future: "asyncio.Future[object]"
+
+
+@dataclass(slots=True, kw_only=True)
+class Kinds:
+    """The classes of which processes are made; mutants replace one."""
+
+    stateful: type[StatefulShell[object]] = StatefulShell
+    effect: type[EffectShell] = EffectShell
+    fenced: bool = True
+
+
+class Life:
+    """A process from its start to its end."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: Broker,
+        loop: VirtualLoop,
+        random: Random,
+        provider: Provider,
+        configuration: Configuration,
+        kinds: Kinds,
+        reach: Callable[[str], None],
+    ) -> None:
+        """Build the shell; `reach` is told of each place that may end the process."""
+        self.name = name
+        self.broker = broker
+        self.dead = False
+        self.zombie = False
+        self.gates: list[Gate] = []
+        self.paused_until = 0
+        self.held_until: dict[Place, int] = {}
+        self.crash_in = 0
+        """After so many failpoints more it ends; 0: it does not."""
+        self.batch: asyncio.Task[None] | None = None
+        self.tick: asyncio.Task[None] | None = None
+        self.errors: list[BaseException] = []
+        self.read: dict[Place, int] = {}
+        self.places = broker.places(name)
+        self._loop = loop
+        self.log = GatedLog(self, loop, random, reach, fenced=kinds.fenced)
+        self.shell = self._shell(provider, configuration, kinds)
+
+    @property
+    def where(self) -> str:
+        """Name the place at which the process stands."""
+        return f"{self.name}.{self.gates[0].kind if self.gates else 'idle'}"
+
+    def own(self) -> None:
+        """Recover the table and begin where the group has committed."""
+        self.log.table.clear()
+        self.log.table.update(self.broker.tables.get(self.name, {}))
+        self.log.pending.clear()
+        self.read = {place: self.broker.committed.get((self.name, place), 0) for place in self.places}
+        owning = self._loop.start(self.shell.own(self.broker.ends()))
+        self._loop.drain()
+        self.take(owning)
+
+    def begin(self, deliveries: Sequence[Delivery]) -> None:
+        """Give the shell a batch."""
+        self.batch = self._loop.start(self.shell.process(deliveries))
+
+    def fire(self) -> None:
+        """Let the ticker look at the clock."""
+        assert isinstance(self.shell, StatefulShell)
+        self.tick = self._loop.start(self.shell.ticker.fire_due())
+
+    def timer_at_ms(self) -> int | None:
+        """Return when the ticker has something to do."""
+        if not isinstance(self.shell, StatefulShell) or not self.shell.ticker._heap:
+            return None
+        return self.shell.ticker._heap[0][0]
+
+    def kill(self) -> None:
+        """End without another byte written."""
+        self.dead = True
+        tasks = {task for task in (self.batch, self.tick) if task is not None}
+        if isinstance(self.shell, EffectShell):
+            tasks |= self.shell._tasks
+        for task in tasks:
+            task.cancel()
+        self._loop.drain()
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.exception()
+        self.gates.clear()
+
+    async def gate(self, kind: str) -> None:
+        """Wait until the scheduler lets the process go on."""
+        if self.dead:
+            raise Crash
+        gate = Gate(kind=kind, future=self._loop.create_future())
+        self.gates.append(gate)
+        try:
+            await gate.future
+        finally:
+            if gate in self.gates:
+                self.gates.remove(gate)
+        if self.dead:
+            raise Crash
+
+    def collect(self) -> None:
+        """Take note of batches that have ended."""
+        if self.batch is not None and self.batch.done():
+            self.take(self.batch)
+            self.batch = None
+        if self.tick is not None and self.tick.done():
+            self.take(self.tick)
+            self.tick = None
+
+    def take(self, task: "asyncio.Task[None]") -> None:
+        """Keep what ended a task, unless it ended well."""
+        if not task.done() or task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, OwnershipLost):
+            self.errors.append(error)
+
+    def _shell(self, provider: Provider, configuration: Configuration, kinds: Kinds) -> Shell:
+        log: Log = self.log
+        if self.name == "ingress":
+            return IngressShell(
+                codec=CODEC,
+                log=log,
+                tokenizer=len,
+                limits=configuration.limits,
+                topic_prefix="",
+                metrics=_METRICS["ingress"],
+                now_ms=self._now_ms,
+            )
+        if self.name in ("session", "account"):
+            decider = (
+                Recording(SessionDecider(configuration), self.log.pending)
+                if self.name == "session"
+                else AccountDecider(configuration)
+            )
+            return kinds.stateful(
+                # Each decider meets only states of its own making.
+                cast("Decider[object]", decider),
+                name=self.name,
+                codec=CODEC,
+                log=log,
+                table=self.log.table,
+                partitions=PARTITIONS,
+                topic_prefix="",
+                metrics=_METRICS[self.name],
+                now_ms=self._now_ms,
+            )
+
+        async def wait() -> None:
+            await self.gate("run")
+
+        return kinds.effect(
+            ProviderExecutor(provider, wait=wait, now_ms=self._now_ms),
+            name=self.name,
+            codec=CODEC,
+            log=log,
+            table=self.log.table,
+            topic_prefix="",
+            metrics=_METRICS[self.name],
+            now_ms=self._now_ms,
+            owner="me",
+            places=PLACES,
+            fatal=lambda error, _: self.errors.append(error),
+        )
+
+    def _now_ms(self) -> int:
+        return self._loop.now_ms
+
+
+class GatedLog:
+    """The log of one process: each record that it writes is a step, in an order that Kafka allows."""
+
+    def __init__(
+        self, life: Life, loop: VirtualLoop, random: Random, reach: Callable[[str], None], *, fenced: bool
+    ) -> None:
+        """Take the process and what decides for it."""
+        self._life = life
+        self._loop = loop
+        self._random = random
+        self._reach = reach
+        self._fenced = fenced
+        self.table: dict[bytes, bytes] = {}
+        self.pending: dict[bytes, list[Applied]] = {}
+        """By key, what was applied since its last record."""
+
+    async def store(self, entries: Sequence[Entry]) -> None:
+        """Write to the changelog, where the broker refuses who was replaced."""
+        life, broker = self._life, self._life.broker
+        for entry in entries:
+            await life.gate("store")
+            if self._fenced and broker.owners[life.name] is not life:
+                raise ShellStopped(ExitCode.REFUSED, "the changelog is another's now")
+            broker.change(life.name, entry)
+            if entry.key in self.pending:
+                broker.applied.setdefault(entry.key, []).extend(self.pending.pop(entry.key))
+        await life.gate("stored")
+        for entry in entries:
+            if entry.value is None:
+                self.table.pop(entry.key, None)
+            else:
+                self.table[entry.key] = entry.value
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Write records: in order within a topic, in any order between topics."""
+        by_topic: dict[str, list[Outgoing]] = {}
+        for record in records:
+            by_topic.setdefault(record.topic.name, []).append(record)
+        waiting = [list(reversed(of_topic)) for of_topic in by_topic.values()]
+        while waiting:
+            await self._life.gate("publish")
+            index = self._random.randrange(len(waiting))
+            self._life.broker.write(waiting[index].pop(), self._loop.now_ms)
+            if not waiting[index]:
+                del waiting[index]
+        if records:
+            await self._life.gate("published")
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Commit; the group does not hear who was replaced."""
+        self._reach("acknowledge")
+        life = self._life
+        if life.dead or life.broker.owners[life.name] is not life:
+            return
+        for delivery in deliveries:
+            life.broker.committed[life.name, (delivery.topic, delivery.partition)] = delivery.offset + 1
+
+
+class Recording(Generic[State]):
+    """The session decider, which also keeps what it applied until that is stored."""
+
+    def __init__(self, decider: Decider[State], pending: dict[bytes, list[Applied]]) -> None:
+        """Take the decider, and where to keep it."""
+        self._decider = decider
+        self._pending = pending
+        self.initial = decider.initial
+        self.ended_at_ms = decider.ended_at_ms
+        self.encode = decider.encode
+        self.decode = decider.decode
+
+    def advance(self, state: State, event: Envelope, source: RecordReference) -> Step[State]:
+        """Decide, and keep the input."""
+        step = self._decider.advance(state, event, source)
+        self._pending.setdefault(event.session_id.encode(), []).append((event, source))
+        return step
+
+    def timers(self, state: State) -> tuple[Timer, ...]:
+        """Return the timers."""
+        return self._decider.timers(state)

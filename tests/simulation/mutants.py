@@ -1,0 +1,171 @@
+"""Shells and deciders with one promise taken out each; the simulation has to notice every one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+from unittest.mock import patch
+
+from processors import budgets, tool_calls
+from processors import calls as session_calls
+from processors.budgets import Admission, Refusal, Wish
+from processors.state import Budget, Reservation
+from processors.transition import Transition
+from schemas.configuration import ChatModel, Limits
+from schemas.events.budgets import BudgetReserved
+from streams import calls, effect_shell
+from streams.calls import Intaken
+from streams.delivery import Delivery, Outgoing
+from streams.effect_shell import EffectShell
+from streams.loaded import Loaded
+from streams.stateful_shell import StatefulShell, _Batch
+from tests.simulation.life import Kinds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A fault in the program."""
+
+    name: str
+    kinds: Kinds = field(default_factory=Kinds)
+    patches: Callable[[], AbstractContextManager[object]] = nullcontext
+
+
+class DedupeOff(StatefulShell[object]):
+    """Applies an input again that it has applied."""
+
+    async def _take(self, delivery: Delivery, batch: _Batch[object]) -> None:
+        assert delivery.key is not None
+        loaded = await self.load(delivery.key)
+        loaded.stored.positions.clear()
+        await super()._take(delivery, batch)
+
+
+class CommitFirst(StatefulShell[object]):
+    """Acknowledges before anything is stored."""
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """Take a batch in the wrong order."""
+        self._out.acknowledge(deliveries)
+        await super().process(deliveries)
+
+
+class OneEventDropped(StatefulShell[object]):
+    """Forgets one event of a large outbox."""
+
+    async def _publish(self, records: Sequence[Outgoing], generation: int) -> None:
+        await super()._publish(records[:-1] if len(records) > 8 else records, generation)
+
+
+class OutboxSkipped(StatefulShell[object]):
+    """After a crash, believes that what it finds in an outbox was published."""
+
+    async def load(self, key: bytes) -> Loaded[object]:
+        """Load a key without its outbox."""
+        fresh = key not in self._loaded
+        loaded = await super().load(key)
+        if fresh:
+            loaded.outbox.clear()
+        return loaded
+
+
+class PublishFirst(StatefulShell[object]):
+    """Publishes what it has not stored yet."""
+
+    async def _store(self, changed: Sequence[Loaded[object]], generation: int) -> None:
+        await self._publish([record for loaded in changed for record in loaded.outbox], generation)
+        await super()._store(changed, generation)
+
+
+def _runs_blindly(ledger: Mapping[bytes, bytes]) -> calls.Survey:
+    survey = calls.survey_of(ledger)
+    for call in survey.open:
+        call.may_have_run = False
+    return survey
+
+
+class RepeatsRun(EffectShell):
+    """Runs a call again that was asked for again."""
+
+    async def _take(self, delivery: Delivery, batch: Intaken) -> None:
+        with patch.object(effect_shell, "call_key", lambda _: b"never"):
+            await super()._take(delivery, batch)
+
+
+def _reserve_nothing(
+    transition: Transition, call_id: str, reservation: Reservation, task_tokens_left: int
+) -> None:
+    budget = transition.budget
+    transition.emit(
+        BudgetReserved(
+            reservation_id=call_id,
+            task_id=reservation.task_id,
+            tokens=reservation.tokens,
+            nanodollars=reservation.nanodollars,
+            session_tokens_left=budget.tokens_left,
+            session_nanodollars_left=budget.nanodollars_left,
+            task_tokens_left=task_tokens_left,
+        )
+    )
+
+
+def _hold_without_looking(
+    transition: Transition, call_id: str, reservation: Reservation, task_tokens_left: int
+) -> None:
+    budget = transition.budget
+    transition.budget = replace(budget, reservations={**budget.reservations, call_id: reservation})
+    left = transition.budget
+    transition.emit(
+        BudgetReserved(
+            reservation_id=call_id,
+            task_id=reservation.task_id,
+            tokens=reservation.tokens,
+            nanodollars=reservation.nanodollars,
+            session_tokens_left=left.tokens_left,
+            session_nanodollars_left=left.nanodollars_left,
+            task_tokens_left=task_tokens_left,
+        )
+    )
+
+
+def _admit_all(
+    wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Limits
+) -> Admission | Refusal:
+    return budgets.admit(
+        replace(wish, tokens_left=10**9, nanodollars_left=10**15, task_tokens_left=None),
+        budget,
+        models,
+        limits,
+    )
+
+
+def _reservation_not_held() -> AbstractContextManager[object]:
+    stack = ExitStack()
+    for module in (budgets, tool_calls):
+        stack.enter_context(patch.object(module, "reserve", _reserve_nothing))
+    return stack
+
+
+def _checked_after_the_call() -> AbstractContextManager[object]:
+    stack = ExitStack()
+    for module in (budgets, tool_calls):
+        stack.enter_context(patch.object(module, "reserve", _hold_without_looking))
+    stack.enter_context(patch.object(session_calls, "admit", _admit_all))
+    return stack
+
+
+def _ledger_not_consulted() -> AbstractContextManager[object]:
+    return patch.object(effect_shell, "survey_of", _runs_blindly)
+
+
+MUTANTS = (
+    Mutant(name="dedupe off", kinds=Kinds(stateful=DedupeOff)),
+    Mutant(name="commit first", kinds=Kinds(stateful=CommitFirst)),
+    Mutant(name="one event dropped", kinds=Kinds(stateful=OneEventDropped)),
+    Mutant(name="outbox skipped after a crash", kinds=Kinds(stateful=OutboxSkipped)),
+    Mutant(name="publish before storing", kinds=Kinds(stateful=PublishFirst)),
+    Mutant(name="fence off", kinds=Kinds(fenced=False)),
+    Mutant(name="reservation not held", patches=_reservation_not_held),
+    Mutant(name="budget check after the call", patches=_checked_after_the_call),
+    Mutant(name="ledger not consulted after a crash", patches=_ledger_not_consulted),
+    Mutant(name="repeated calls run again", kinds=Kinds(effect=RepeatsRun)),
+)

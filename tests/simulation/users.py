@@ -1,0 +1,47 @@
+"""What the users of a simulated life do, and the limits under which they do it."""
+
+from collections import deque
+from dataclasses import replace
+from random import Random
+
+from schemas.configuration import Limits
+from schemas.envelope import Fact
+from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed
+from schemas.ids import derived_id
+
+
+def limits_of(random: Random) -> Limits:
+    """Draw the limits of a life: tight ones, loose ones, with accounts and without."""
+    accounts = random.random() < 0.5
+    return replace(
+        Limits(),
+        running_max=random.randint(1, 4),
+        attempts_max=random.randint(1, 3),
+        steps_max=random.randint(1, 4),
+        failure_policy=random.choice(("prune", "fail")),
+        turn_deadline_ms=random.choice((2_000, 900_000, 900_000, 900_000)),
+        queue_max=2,
+        account_tokens=random.choice((3_000, 150_000)) if accounts else 0,
+        account_nanodollars=10**12 if accounts else 0,
+    )
+
+
+def acts_of(random: Random, seed: int) -> deque[tuple[str, Fact | None]]:
+    """Draw what users do: messages above all, now and then a cancellation or an end."""
+    acts: list[tuple[str, Fact | None]] = []
+    for number in range(random.randint(1, 3)):
+        session_id = derived_id("simulated", str(seed), "session", str(number))
+        for _ in range(random.randint(1, 3)):
+            kind = random.choice((*["say"] * 12, "cancel", "close"))
+            body: Fact = MessageReceived(
+                text="please do it",
+                budget_tokens=random.choice((None, None, None, 600, 6_000, 50_000)),
+                budget_nanodollars=random.choice((None, None, None, 500_000, 5_000_000)),
+            )
+            if kind == "cancel":
+                body = SessionCancelled()
+            elif kind == "close":
+                body = SessionClosed()
+            acts.append((session_id, body))
+    random.shuffle(acts)
+    return deque(acts)
