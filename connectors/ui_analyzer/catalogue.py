@@ -1,0 +1,51 @@
+"""All rules, and the sources of the facts that project rules need."""
+
+from connectors.ui_analyzer.model import RuleInfo
+from connectors.ui_analyzer.rule import FactSource, FileRule, ProjectRule
+from connectors.ui_analyzer.rules import (
+    accessible_names,
+    agents,
+    components,
+    failures,
+    interaction,
+    performance,
+    realtime,
+    responsive,
+    state,
+    structure,
+    style_access,
+    theme,
+    websocket,
+)
+
+_MODULES = (
+    accessible_names,
+    interaction,
+    structure,
+    style_access,
+    theme,
+    responsive,
+    performance,
+    components,
+    state,
+    failures,
+    realtime,
+    websocket,
+    agents,
+)
+_ALL: tuple[FileRule | ProjectRule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
+FILE_RULES: tuple[FileRule, ...] = tuple(rule for rule in _ALL if isinstance(rule, FileRule))
+PROJECT_RULES: tuple[ProjectRule, ...] = tuple(rule for rule in _ALL if isinstance(rule, ProjectRule))
+RULES: tuple[RuleInfo, ...] = tuple(rule.info for rule in _ALL)
+"""Every rule of the static part, in the order of the documentation."""
+
+FACT_SOURCES: tuple[FactSource, ...] = (
+    structure.landmark_facts,
+    style_access.motion_facts,
+    theme.theme_facts,
+    responsive.responsive_facts,
+    performance.image_facts,
+    failures.boundary_facts,
+    realtime.live_facts,
+    agents.agent_facts,
+)

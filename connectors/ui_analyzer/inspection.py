@@ -1,0 +1,117 @@
+"""Reads one file, runs every file rule on it and collects its facts. Runs in worker processes."""
+
+import time
+from dataclasses import dataclass, field
+
+from connectors.ui_analyzer.catalogue import FACT_SOURCES, FILE_RULES
+from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, read_source
+from connectors.ui_analyzer.document import Document, DocumentBroken, DocumentTooDeep
+from connectors.ui_analyzer.model import Confidence, FileProblem, FileStatus, RuleId
+from connectors.ui_analyzer.rule import Fact, Failure, Tally
+from connectors.ui_analyzer.stylesheet import StylesheetTooDeep
+from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow
+
+SNIPPET_CHARACTERS_MAX = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on the work for one file."""
+
+    file_bytes_max: int
+    file_time_ms_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one rule saw in one file."""
+
+    rule_id: RuleId
+    passes: int
+    failures: tuple[tuple[Failure, str], ...]
+    """Each failure with its snippet."""
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What is known of one file; crosses the border between processes."""
+
+    path: str
+    observed: list[Observed] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    problem: FileProblem | None = None
+    left_out: str = ""
+    framework: str = ""
+    notes: list[str] = field(default_factory=list)
+    assessed: bool = False
+
+
+def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
+    """Inspect one file. Never raises on what the file contains: the report says what went wrong."""
+    report = FileReport(path)
+    deadline = Deadline(time.monotonic() + limits.file_time_ms_max / 1000)
+    try:
+        source = read_source(absolute, bytes_max=limits.file_bytes_max)
+        document = Document(path, source, deadline)
+        _apply_rules(document, report)
+    except FileLeftOut as left_out:
+        report.left_out = str(left_out)
+    except FileRefused as refused:
+        report.problem = FileProblem(path=path, status=refused.status, detail=refused.detail)
+    except (DocumentTooDeep, StylesheetTooDeep, RecursionError):
+        _refuse(report, FileStatus.TOO_DEEP, "nested too deeply")
+    except DocumentBroken as broken:
+        _refuse(report, FileStatus.SYNTAX_ERRORS, str(broken))
+    except ParseTooSlow:
+        _refuse(report, FileStatus.TOO_SLOW, f"not done after {limits.file_time_ms_max} ms")
+    return report
+
+
+def inspect_batch(batch: tuple[tuple[str, str], ...], limits: Limits) -> list[FileReport]:
+    """Inspect several files, given as absolute path and shown path."""
+    return [inspect_file(absolute, path, limits) for absolute, path in batch]
+
+
+def snippet_of(lines: list[bytes], line: int) -> str:
+    """A line of source, trimmed for reports."""
+    if not 1 <= line <= len(lines):
+        return ""
+    text = lines[line - 1].decode("utf-8", "replace").strip()
+    return "".join(char if char.isprintable() else "�" for char in text[:SNIPPET_CHARACTERS_MAX])
+
+
+def _refuse(report: FileReport, status: FileStatus, detail: str) -> None:
+    # Half a file says nothing: what was seen before is dropped too.
+    report.observed.clear()
+    report.facts.clear()
+    report.assessed = False
+    report.problem = FileProblem(path=report.path, status=status, detail=detail)
+
+
+def _apply_rules(document: Document, report: FileReport) -> None:
+    for rule in FILE_RULES:
+        document.deadline.check()
+        tally = Tally(document.path)
+        rule.check(document, tally)
+        if tally.passes or tally.failures:
+            failures = tuple(
+                (failure, snippet_of(document.lines, failure.line)) for failure in tally.failures
+            )
+            report.observed.append(Observed(rule.info.id, tally.passes, failures))
+    for source in FACT_SOURCES:
+        document.deadline.check()
+        report.facts.extend(source(document))
+    report.framework = document.framework
+    report.notes = list(document.notes)
+    report.assessed = True
+    if document.error_bytes:
+        report.problem = FileProblem(
+            path=document.path,
+            status=FileStatus.SYNTAX_ERRORS,
+            detail=f"{document.error_bytes} bytes are not valid syntax; the rest was assessed",
+        )
+
+
+def counts_for_score(failure: Failure, usual: Confidence) -> bool:
+    """Whether a failure is sure enough to count."""
+    return (failure.confidence or usual) is not Confidence.LOW

@@ -1,0 +1,71 @@
+"""Recognises requests to a server in script."""
+
+import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from connectors.ui_analyzer.script import Call, Script
+from connectors.ui_analyzer.syntax import Syntax
+
+_REQUEST = re.compile(
+    r"^(?:(?:window|globalThis|self)\.)?fetch$|^\$fetch$|^ofetch$|^axios(?:\.(?:get|post|put|patch|delete|request))?$|"
+    r"^ky(?:\.\w+)?$|^(?:\w+\.)*(?:api|http|client|apiClient|httpClient)\.(?:get|post|put|patch|delete|request)$"
+)
+
+
+def requests(script: Script) -> Iterator[Call]:
+    """Calls that ask a server for something."""
+    return (call for call in script.calls if _REQUEST.match(call.callee))
+
+
+def is_fetch(call: Call) -> bool:
+    """Whether a request is a plain `fetch`, which does not reject on an HTTP error."""
+    return call.callee.endswith("fetch") and call.callee not in ("$fetch", "ofetch")
+
+
+def chain(script: Script, call: Call) -> tuple[list[str], Node]:
+    """The methods called on a call's promise (`then`, `catch` …) and the outermost node of the chain."""
+    methods: list[str] = []
+    node = call.item.node
+    while (
+        node.parent is not None and node.parent.type == "member_expression" and node.parent.parent is not None
+    ):
+        outer = node.parent.parent
+        if outer.type != "call_expression":
+            break
+        methods.append(script.text(node.parent.child_by_field_name("property")))
+        node = outer
+    return methods, node
+
+
+def awaited(call: Call) -> bool:
+    """Whether the call itself is awaited (also inside parentheses or a type assertion)."""
+    parent = call.item.parent
+    return parent is not None and parent.kind == "await_expression"
+
+
+def caught_by_caller(script: Script, function: Syntax | None) -> bool:
+    """Whether every place that calls a named function handles its failure, or nobody calls it in this file."""
+    name = script.name_of(function) if function is not None else ""
+    if not name:
+        return False
+    calls = [call for call in script.calls if call.callee in (name, f"this.{name}")]
+    handled = [call for call in calls if script.inside_try(call.item) or "catch" in chain(script, call)[0]]
+    return bool(calls) and len(handled) == len(calls)
+
+
+def returned(script: Script, call: Call) -> bool:
+    """Whether the promise is handed on to the caller."""
+    node = chain(script, call)[1]
+    parent = node.parent
+    while parent is not None and parent.type in (
+        "parenthesized_expression",
+        "await_expression",
+        "as_expression",
+        "non_null_expression",
+    ):
+        parent = parent.parent
+    return parent is not None and (
+        parent.type in ("return_statement", "pair", "arguments", "array") or parent.type == "arrow_function"
+    )

@@ -1,0 +1,203 @@
+"""How a rule is written: its description, a check, and the tally that a check reports to."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.model import Category, Confidence, RuleId, RuleInfo, Severity
+
+_UNDERSTANDING = "https://www.w3.org/WAI/WCAG22/Understanding/"
+_MDN = "https://developer.mozilla.org/en-US/docs/"
+
+
+class Positioned(Protocol):
+    """Anything that knows where it is: an element, an attribute, a declaration, a located fact."""
+
+    @property
+    def line(self) -> int:
+        """1-based line."""
+        ...
+
+    @property
+    def column(self) -> int:
+        """1-based column."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """One failing instance, before it becomes a finding."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+    severity: Severity | None
+    confidence: Confidence | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts the instances that a rule applied to in one file, and keeps those that failed."""
+
+    path: str
+    passes: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    def passed(self) -> None:
+        """An instance was looked at and is fine."""
+        self.passes += 1
+
+    def failed(
+        self,
+        at: Positioned,
+        message: str,
+        *,
+        severity: Severity | None = None,
+        confidence: Confidence | None = None,
+        path: str = "",
+    ) -> None:
+        """An instance fails. Severity and confidence are the rule's unless given."""
+        self.failures.append(
+            Failure(
+                path=path or self.path,
+                line=at.line,
+                column=at.column,
+                message=message,
+                severity=severity,
+                confidence=confidence,
+            )
+        )
+
+    def check(self, ok: bool, at: Positioned, message: str, *, confidence: Confidence | None = None) -> None:
+        """Count an instance as passed or failed."""
+        if ok:
+            self.passed()
+        else:
+            self.failed(at, message, confidence=confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """1-based line and column."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Something a file says that only means something together with other files."""
+
+    kind: str
+    """Which question it answers, such as `token` or `colour`."""
+    name: str
+    value: str = ""
+    scope: str = ""
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A fact and the file that states it."""
+
+    path: str
+    fact: Fact
+
+    @property
+    def line(self) -> int:
+        """1-based line."""
+        return self.fact.line
+
+    @property
+    def column(self) -> int:
+        """1-based column."""
+        return self.fact.column
+
+
+class Project:
+    """The facts of all files. Independent of the order in which files were read: facts are sorted by place."""
+
+    def __init__(self, facts: list[Located]) -> None:
+        ordered = sorted(
+            facts, key=lambda at: (at.path, at.line, at.column, at.fact.kind, at.fact.name, at.fact.value)
+        )
+        self._by_kind: dict[str, list[Located]] = {}
+        for located in ordered:
+            self._by_kind.setdefault(located.fact.kind, []).append(located)
+
+    def of(self, kind: str) -> list[Located]:
+        """The facts of a kind, by path and line."""
+        return self._by_kind.get(kind, [])
+
+    def names(self, kind: str) -> frozenset[str]:
+        """The names of the facts of a kind."""
+        return frozenset(located.fact.name for located in self.of(kind))
+
+    def has(self, kind: str, *names: str) -> bool:
+        """Whether any fact of the kind has one of the names."""
+        known = self.names(kind)
+        return any(name in known for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRule:
+    """A rule that is decided within one file."""
+
+    info: RuleInfo
+    check: Callable[[Document, Tally], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRule:
+    """A rule that needs the facts of all files."""
+
+    info: RuleInfo
+    check: Callable[[Project, Tally], None]
+
+
+FactSource = Callable[[Document], Iterator[Fact]]
+
+
+def describe(
+    rule_id: str,
+    category: Category,
+    severity: Severity,
+    title: str,
+    *,
+    reason: str,
+    fix: str,
+    reference: tuple[str, str],
+    confidence: Confidence = Confidence.HIGH,
+    shared: tuple[str, ...] = (),
+) -> RuleInfo:
+    """Put a rule's description together; `reference` comes from `wcag`, `mdn` or `page`."""
+    return RuleInfo(
+        id=RuleId(rule_id),
+        category=category,
+        severity=severity,
+        title=title,
+        reason=reason,
+        fix=fix,
+        reference=reference[0],
+        url=reference[1],
+        confidence=confidence,
+        shared=shared,
+    )
+
+
+def wcag(criterion: str, slug: str) -> tuple[str, str]:
+    """A success criterion of WCAG 2.2 and its Understanding page."""
+    return f"WCAG 2.2 {criterion}", _UNDERSTANDING + slug
+
+
+def mdn(topic: str, path: str) -> tuple[str, str]:
+    """A page of MDN below /docs/."""
+    return f"MDN: {topic}", _MDN + path
+
+
+def page(title: str, url: str) -> tuple[str, str]:
+    """Any other page."""
+    return title, url

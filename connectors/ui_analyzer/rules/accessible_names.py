@@ -1,0 +1,484 @@
+"""Rules on accessible names: images, buttons, links, form controls, frames, dialogs."""
+
+import re
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import Naming, hidden, labelled_directly, name_from_content
+from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
+
+_A11Y = Category.ACCESSIBILITY
+_UNLABELLED_TYPES = frozenset({"hidden", "submit", "reset", "button", "image"})
+_LABELLING_COMPONENT = re.compile(
+    r"label|field|form-?item|form-?control|form-?group|control|input|checkbox|radio|switch|tooltip", re.I
+)
+_FILE_NAME = re.compile(r"^[\w./-]+\.(?:png|jpe?g|gif|svg|webp|avif|bmp)$", re.I)
+_REDUNDANT_ALT = re.compile(
+    r"^(?:an? )?(?:image|picture|photo|photograph|graphic|icon)(?: of\b| for\b|$)", re.I
+)
+_GENERIC_LINK = frozenset(
+    {
+        "click here",
+        "here",
+        "click",
+        "link",
+        "more",
+        "read more",
+        "learn more",
+        "this",
+        "this link",
+        "this page",
+        "go",
+    }
+)
+
+
+def _image_alt(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        is_image = element.native and element.tag == "img"
+        is_input = element.native and element.tag == "input" and element.get("type") == "image"
+        if not (is_image or is_input or _framework_image(element, document)):
+            continue
+        if element.spread or hidden(element):
+            continue
+        named = (
+            element.has("alt")
+            or labelled_directly(element)
+            or element.get("role") in ("presentation", "none")
+        )
+        tally.check(named, element, f"<{element.tag}> has no alt attribute")
+
+
+def _framework_image(element: Element, document: Document) -> bool:
+    if element.native or element.tag not in ("Image", "NuxtImg", "nuxt-img", "NuxtPicture"):
+        return False
+    if element.tag != "Image":
+        return True
+    return any(
+        entry is not None and entry.module in ("next/image", "next/legacy/image")
+        for entry in (script.imported.get("Image") for script in document.scripts)
+    )
+
+
+def _alt_text(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.tag != "img":
+            continue
+        alt = element.attributes.get("alt")
+        if alt is None or alt.dynamic or not (alt.value or "").strip():
+            continue
+        text = (alt.value or "").strip()
+        if _FILE_NAME.match(text):
+            tally.failed(alt, f'alt="{text[:60]}" is a file name, not a description')
+        elif _REDUNDANT_ALT.match(text):
+            tally.failed(alt, f'alt="{text[:60]}" says that it is an image instead of what it shows')
+        else:
+            tally.passed()
+
+
+def _button_name(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.spread or hidden(element):
+            continue
+        role = element.get("role")
+        if element.tag == "input" and element.get("type") == "button":
+            named = element.filled("value") or labelled_directly(element) or element.has("id")
+            tally.check(named, element, '<input type="button"> has no value')
+            continue
+        if not (element.tag in ("button", "summary") and role is None or role == "button"):
+            continue
+        if element.tag in ("input", "img"):
+            continue
+        _check_content(document, tally, element, "button")
+
+
+def _link_name(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if element.spread or hidden(element) or element.has("inert"):
+            continue
+        native = element.native and element.tag == "a" and element.has("href")
+        if native and element.get("role") not in (None, "link"):
+            continue
+        component = not element.native and element.tag in _LINK_COMPONENTS and element.has("href", "to")
+        if native or component:
+            _check_content(document, tally, element, "link")
+
+
+_LINK_COMPONENTS = frozenset({"Link", "NavLink", "RouterLink", "router-link", "NuxtLink", "nuxt-link"})
+
+
+def _check_content(document: Document, tally: Tally, element: Element, what: str) -> None:
+    if labelled_directly(element):
+        tally.passed()
+        return
+    naming = name_from_content(element, document)
+    if naming is Naming.NAMED:
+        tally.passed()
+    elif naming is Naming.NAMELESS:
+        tally.failed(element, f"this {what} has no text, aria-label or other accessible name")
+    elif naming is Naming.ICON_ONLY:
+        tally.failed(
+            element,
+            f"this {what} holds only an icon and has no accessible name",
+            confidence=Confidence.MEDIUM,
+        )
+
+
+def _control_label(document: Document, tally: Tally) -> None:
+    labels = _label_targets(document)
+    for element in _controls(document):
+        if labelled_directly(element):
+            tally.passed()
+            continue
+        verdict = _labelled(element, labels)
+        if verdict is None:
+            continue
+        if not verdict and element.filled("placeholder"):
+            continue  # A name, if a poor one: the rule on placeholders speaks of it.
+        tally.check(verdict, element, f"<{element.tag}> has no label")
+
+
+def _placeholder_label(document: Document, tally: Tally) -> None:
+    labels = _label_targets(document)
+    for element in _controls(document):
+        if not element.filled("placeholder"):
+            continue
+        if labelled_directly(element):
+            tally.passed()
+            continue
+        verdict = _labelled(element, labels)
+        if verdict is not None:
+            tally.check(verdict, element, f"<{element.tag}> is named by its placeholder only")
+
+
+def _controls(document: Document) -> list[Element]:
+    return [
+        element
+        for element in document.elements
+        if element.native
+        and element.tag in ("input", "select", "textarea")
+        and not element.spread
+        and element.get("type") not in _UNLABELLED_TYPES
+        and not hidden(element)
+        and not (
+            "type" in element.attributes
+            and element.attributes["type"].value is None
+            and element.has("value")
+            and not element.has("on:input", "on:change")
+        )
+        and not _kept_from_user(element)
+    ]
+
+
+def _kept_from_user(element: Element) -> bool:
+    """A file input behind a button, or the like: `hidden` as a class, `display: none`, not focusable."""
+    if element.get("tabindex") == "-1":
+        return True
+    style = element.attributes.get("style")
+    if style is not None and re.search(
+        r"display['\"]?\s*:\s*['\"]?none", style.expression or style.value or ""
+    ):
+        return True
+    return bool(element.classes() & {"hidden", "d-none", "is-hidden", "invisible"})
+
+
+def _label_targets(document: Document) -> tuple[frozenset[str], frozenset[str]]:
+    static: set[str] = set()
+    dynamic: set[str] = set()
+    for element in document.elements:
+        target = element.attributes.get("for")
+        if target is None:
+            continue
+        if target.value is not None and not target.partial:
+            static.add(target.value)
+        else:
+            dynamic.add("".join(target.expression.split()))
+    return frozenset(static), frozenset(dynamic)
+
+
+def _labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) -> bool | None:
+    """Whether a label names the control; None when it may get one from outside this file."""
+    for around in element.ancestors():
+        if around.native and around.tag == "label":
+            return (
+                True
+                if around.static_text() or around.unknown_content() or around.filled("aria-label")
+                else None
+            )
+        if not around.native and _LABELLING_COMPONENT.search(around.tag):
+            return None
+    identifier = element.attributes.get("id")
+    static, dynamic = labels
+    if identifier is not None:
+        if identifier.value is not None and not identifier.partial:
+            return identifier.value in static or (None if dynamic and not static else False)
+        # A computed id exists to be referred to; by whom may be known only to the caller.
+        return True if "".join(identifier.expression.split()) in dynamic else None
+    if element.detached or element.parent is None and not element.conditional:
+        # The control is the whole component: whoever uses it may wrap it in a label.
+        return None
+    return False
+
+
+def _label_target(document: Document, tally: Tally) -> None:
+    ids = {
+        value
+        for element in document.elements
+        for value in (element.get("id"), element.get("inputid"))
+        if value is not None
+    }
+    dynamic_ids = any(
+        element.has("id")
+        and element.attributes["id"].dynamic
+        or (not element.native and element.tag != "template")
+        for element in document.elements
+    ) or any(element.spread for element in document.elements)
+    for element in document.elements:
+        if not element.native or element.tag != "label" or element.spread:
+            continue
+        holds = any(
+            inner.tag in ("input", "select", "textarea", "meter", "progress", "output", "button", "slot")
+            or not inner.native
+            for inner in element.descendants()
+        )
+        target = element.attributes.get("for")
+        if target is None:
+            if holds or element.dynamic_content and not element.texts:
+                tally.passed()
+            elif element.has("id"):
+                continue  # Probably the target of an aria-labelledby.
+            else:
+                tally.failed(
+                    element, "this label names no control: it has neither `for` nor a control inside"
+                )
+        elif target.dynamic or target.value in ids or holds:
+            tally.passed()
+        elif not dynamic_ids:
+            tally.failed(target, f'no element of this file has the id "{target.value}"')
+
+
+def _frame_title(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if (
+            element.native
+            and element.tag in ("iframe", "frame")
+            and not element.spread
+            and not hidden(element)
+        ):
+            if element.get("tabindex") == "-1" or element.get("style") == "display:none":
+                continue
+            tally.check(labelled_directly(element), element, f"<{element.tag}> has no title")
+
+
+def _image_role_name(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.tag == "img" or element.get("role") not in ("img", "image"):
+            continue
+        if element.spread or hidden(element):
+            continue
+        title = any(inner.tag == "title" for inner in element.children)
+        tally.check(labelled_directly(element) or title, element, 'an element with role="img" has no name')
+
+
+def _dialog_name(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.spread:
+            continue
+        if element.get("role") in ("dialog", "alertdialog") or (
+            element.tag == "dialog" and element.get("role") is None
+        ):
+            tally.check(
+                labelled_directly(element), element, "this dialog has no aria-label or aria-labelledby"
+            )
+
+
+def _link_text(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        link = (
+            element.native and element.tag == "a" and element.has("href")
+        ) or element.tag in _LINK_COMPONENTS
+        if not link or element.unknown_content() or element.filled("aria-label", "aria-labelledby"):
+            continue
+        text = element.static_text().strip(" .…→»>›")
+        if text:
+            tally.check(text not in _GENERIC_LINK, element, f'"{text}" does not say where the link leads')
+
+
+def _heading_content(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.tag not in ("h1", "h2", "h3", "h4", "h5", "h6"):
+            continue
+        if element.spread or hidden(element):
+            continue
+        naming = Naming.NAMED if labelled_directly(element) else name_from_content(element, document)
+        if naming is Naming.NAMED:
+            tally.passed()
+        elif naming is Naming.NAMELESS:
+            tally.failed(element, f"<{element.tag}> is empty")
+
+
+RULES = (
+    FileRule(
+        describe(
+            "image-alt",
+            _A11Y,
+            Severity.CRITICAL,
+            "Images have a text alternative",
+            reason="Without it, a screen reader says the file name or nothing.",
+            fix='Describe what the image tells in `alt`; use `alt=""` when it only decorates.',
+            reference=wcag("1.1.1 Non-text Content", "non-text-content"),
+            shared=("axe:image-alt", "axe:input-image-alt", "jsx-a11y:alt-text"),
+        ),
+        _image_alt,
+    ),
+    FileRule(
+        describe(
+            "alt-text-quality",
+            _A11Y,
+            Severity.MINOR,
+            "Text alternatives describe the image",
+            reason="A file name or the word “image” tells a listener nothing.",
+            fix="Write what the image shows or does, without “image of”.",
+            reference=wcag("1.1.1 Non-text Content", "non-text-content"),
+            shared=("jsx-a11y:img-redundant-alt",),
+        ),
+        _alt_text,
+    ),
+    FileRule(
+        describe(
+            "button-name",
+            _A11Y,
+            Severity.CRITICAL,
+            "Buttons have an accessible name",
+            reason="A screen reader says only “button”; voice control cannot address it.",
+            fix="Put text inside, or an `aria-label` that says what the button does.",
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=(
+                "axe:button-name",
+                "axe:input-button-name",
+                "axe:summary-name",
+                "jsx-a11y:control-has-associated-label",
+            ),
+        ),
+        _button_name,
+    ),
+    FileRule(
+        describe(
+            "link-name",
+            _A11Y,
+            Severity.SERIOUS,
+            "Links have an accessible name",
+            reason="A screen reader reads out the address instead.",
+            fix="Put text inside the link, or an `aria-label`, or an `alt` on the image it holds.",
+            reference=wcag("2.4.4 Link Purpose (In Context)", "link-purpose-in-context"),
+            shared=("axe:link-name", "jsx-a11y:anchor-has-content"),
+        ),
+        _link_name,
+    ),
+    FileRule(
+        describe(
+            "control-label",
+            _A11Y,
+            Severity.CRITICAL,
+            "Form controls have a label",
+            reason="Who cannot see the layout does not know what to enter.",
+            fix="Wrap the control in a `<label>`, point `for` at its id, or give it an `aria-label`.",
+            reference=wcag("3.3.2 Labels or Instructions", "labels-or-instructions"),
+            shared=("axe:label", "axe:select-name", "jsx-a11y:control-has-associated-label"),
+        ),
+        _control_label,
+    ),
+    FileRule(
+        describe(
+            "placeholder-as-label",
+            _A11Y,
+            Severity.MODERATE,
+            "Placeholders do not stand in for labels",
+            reason="A placeholder vanishes with the first letter and is often too faint to read.",
+            fix="Add a visible `<label>` or at least an `aria-label`, and keep the placeholder for an example.",
+            reference=wcag("3.3.2 Labels or Instructions", "labels-or-instructions"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _placeholder_label,
+    ),
+    FileRule(
+        describe(
+            "label-target",
+            _A11Y,
+            Severity.MODERATE,
+            "Labels belong to a control",
+            reason="A label tied to nothing names nothing, and clicking it does not focus the control.",
+            fix="Set `for` to the id of the control, or put the control inside the label.",
+            reference=wcag("1.3.1 Info and Relationships", "info-and-relationships"),
+            confidence=Confidence.MEDIUM,
+            shared=("jsx-a11y:label-has-associated-control",),
+        ),
+        _label_target,
+    ),
+    FileRule(
+        describe(
+            "frame-title",
+            _A11Y,
+            Severity.SERIOUS,
+            "Frames have a title",
+            reason="A screen reader announces a frame by its title, so that one can decide to enter it.",
+            fix="Add a `title` that names the content of the frame.",
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=("axe:frame-title", "jsx-a11y:iframe-has-title"),
+        ),
+        _frame_title,
+    ),
+    FileRule(
+        describe(
+            "image-role-name",
+            _A11Y,
+            Severity.SERIOUS,
+            "Drawings with the role of an image have a name",
+            reason="An image without a name is skipped or read as “graphic”.",
+            fix='Add an `aria-label` or a `<title>`; hide mere decoration with `aria-hidden="true"`.',
+            reference=wcag("1.1.1 Non-text Content", "non-text-content"),
+            shared=("axe:role-img-alt", "axe:svg-img-alt"),
+        ),
+        _image_role_name,
+    ),
+    FileRule(
+        describe(
+            "dialog-name",
+            _A11Y,
+            Severity.SERIOUS,
+            "Dialogs have an accessible name",
+            reason="Focus moves into a dialog; without a name nobody hears what has opened.",
+            fix="Point `aria-labelledby` at the dialog's heading, or add an `aria-label`.",
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=("axe:aria-dialog-name",),
+        ),
+        _dialog_name,
+    ),
+    FileRule(
+        describe(
+            "link-text",
+            _A11Y,
+            Severity.MINOR,
+            "Link texts say where they lead",
+            reason="In a list of links, “click here” means nothing.",
+            fix="Make the words that name the destination the link.",
+            reference=wcag("2.4.4 Link Purpose (In Context)", "link-purpose-in-context"),
+            shared=("jsx-a11y:anchor-ambiguous-text",),
+        ),
+        _link_text,
+    ),
+    FileRule(
+        describe(
+            "heading-content",
+            _A11Y,
+            Severity.MINOR,
+            "Headings have content",
+            reason="Empty headings break the outline by which screen readers navigate.",
+            fix="Put text in the heading or remove it.",
+            reference=wcag("2.4.6 Headings and Labels", "headings-and-labels"),
+            shared=("axe:empty-heading", "jsx-a11y:heading-has-content"),
+        ),
+        _heading_content,
+    ),
+)

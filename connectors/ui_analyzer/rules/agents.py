@@ -1,0 +1,313 @@
+"""Rules on interfaces to AI models and agents."""
+
+import re
+from collections.abc import Iterator
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, page, wcag
+from connectors.ui_analyzer.rules.components import MARKDOWN_HTML, html_sinks, safe_html
+from connectors.ui_analyzer.script import Call, Script
+
+_AGENTS = Category.AGENTS
+_MODEL_HOST = re.compile(
+    r"api\.openai\.com|api\.anthropic\.com|generativelanguage\.googleapis\.com|api\.mistral\.ai|api\.groq\.com|openrouter\.ai/api"
+)
+_MODEL_KEY = re.compile(
+    r"\b(?:sk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|AIza[0-9A-Za-z_-]{35}|gsk_[A-Za-z0-9]{20,})\b"
+)
+_PUBLIC_KEY = re.compile(
+    r"(?:import\.meta\.env\.VITE_|process\.env\.(?:NEXT_PUBLIC_|REACT_APP_|VUE_APP_)|PUBLIC_)\w*(?:OPENAI|ANTHROPIC|GEMINI|MISTRAL|GROQ)\w*(?:KEY|TOKEN|SECRET)"
+)
+_AGENT_ENDPOINT = re.compile(
+    r"/(?:chat|agents?|assistants?|completions?|generate|ask|prompt|converse|runs?/stream)\b|/v1/(?:chat|messages|responses)",
+    re.I,
+)
+_AGENT_HOOKS = frozenset({"useChat", "useCompletion", "useAssistant", "useAgent"})
+
+
+def _agent_requests(script: Script) -> Iterator[Call]:
+    for call in (*script.calls, *script.constructions):
+        if (
+            call.name in ("fetch", "post", "$fetch", "EventSource", "fetchEventSource", "stream")
+            and call.arguments
+            and _AGENT_ENDPOINT.search(script.text(call.arguments[0])[:200])
+        ):
+            yield call
+        elif re.search(
+            r"(?:chat\.completions|messages|responses|completions)\.(?:create|stream)$", call.callee
+        ):
+            yield call
+
+
+def _key_in_client(document: Document, tally: Tally) -> None:
+    if document.server:
+        return
+    for script in document.scripts:
+        code = script.code_text
+        asks = (
+            bool(
+                script.modules
+                & {"openai", "@anthropic-ai/sdk", "@google/generative-ai", "@mistralai/mistralai"}
+            )
+            or _MODEL_HOST.search(code) is not None
+        )
+        for pattern, what in (
+            (_MODEL_KEY, "the key of a model provider"),
+            (_PUBLIC_KEY, "the key of a model provider, through the environment of the build,"),
+            (re.compile(r"dangerouslyAllowBrowser\s*:\s*true"), "the key of a model provider"),
+        ):
+            match = pattern.search(code)
+            if match:
+                line = code.count("\n", 0, match.start()) + 1
+                tally.failed(_At(line), f"{what} is sent to every visitor")
+                break
+        else:
+            if asks or any(True for _ in _agent_requests(script)):
+                tally.passed()
+
+
+class _At:
+    """The beginning of a line."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        self.column = 1
+
+
+def _stream_cancel(document: Document, tally: Tally) -> None:
+    if document.server:
+        return
+    for script in document.scripts:
+        readers = [
+            call
+            for call in script.calls
+            if call.callee.endswith((".body.getReader", ".body!.getReader"))
+            or call.name == "fetchEventSource"
+        ]
+        streams = readers or [
+            call
+            for call in _agent_requests(script)
+            if re.search(r"stream['\"]?\s*:\s*true", script.text(call.item.node))
+        ]
+        for call in streams[:1]:
+            cancel = (
+                re.search(
+                    r"AbortController|\bsignal\b|\.abort\(|reader\.cancel|\.cancel\(\)", script.code_text
+                )
+                is not None
+            )
+            tally.check(cancel, call.item, "an answer that is being written cannot be stopped")
+        for call, taken in _hook_values(script):
+            tally.check(
+                "stop" in taken or "..." in taken,
+                call.item,
+                f"{call.callee} offers stop, but nothing uses it",
+            )
+
+
+def _hook_values(script: Script) -> Iterator[tuple[Call, str]]:
+    for call in script.calls:
+        entry = script.imported.get(call.callee)
+        if (
+            call.callee in _AGENT_HOOKS
+            and entry is not None
+            and re.match(r"ai(?:/\w+)?$|@ai-sdk/", entry.module)
+        ):
+            parent = call.item.parent
+            if parent is not None and parent.kind == "variable_declarator":
+                target = parent.node.child_by_field_name("name")
+                if target is not None and target.type == "object_pattern":
+                    yield call, script.text(target)
+
+
+def _agent_error(document: Document, tally: Tally) -> None:
+    for script in document.scripts:
+        for call, taken in _hook_values(script):
+            ok = re.search(r"\berror\b|\bstatus\b|\.\.\.", taken) is not None or "onError" in script.text(
+                call.item.node
+            )
+            tally.check(ok, call.item, f"{call.callee} may fail, and nothing shows it")
+
+
+def _agent_busy(document: Document, tally: Tally) -> None:
+    if not document.elements or document.server:
+        return
+    for script in document.scripts:
+        asks = list(_agent_requests(script))
+        if asks:
+            busy = (
+                re.search(
+                    r"loading|pending|busy|streaming|thinking|generating|sending|submitting|waiting|inFlight|\bstatus\b|typing",
+                    script.code_text,
+                    re.I,
+                )
+                is not None
+            )
+            tally.check(
+                busy, asks[0].item, "nothing shows that the agent is at work, and it can be asked twice"
+            )
+
+
+def _unsafe_markdown(document: Document, tally: Tally) -> None:
+    for place, expression in html_sinks(document):
+        if MARKDOWN_HTML.search(expression):
+            tally.check(
+                safe_html(document, expression),
+                place,
+                "Markdown becomes HTML unsanitised: it may contain script",
+            )
+            continue
+        name = re.match(r"\s*([A-Za-z_$][\w$]*)", expression)
+        if name and not safe_html(document, expression) and _from_markdown(document, name.group(1)):
+            tally.failed(place, "Markdown becomes HTML unsanitised: it may contain script")
+
+
+def _from_markdown(document: Document, name: str) -> bool:
+    for script in document.scripts:
+        for match in re.finditer(
+            rf"\b{re.escape(name)}\b(?:\s*:[^=;\n]+)?\s*=(?!=)([^;]{{0,300}})", script.code_text
+        ):
+            if MARKDOWN_HTML.search(match.group(1)):
+                return True
+    return False
+
+
+def agent_facts(document: Document) -> Iterator[Fact]:
+    """Conversations with a model, and whether they are announced."""
+    if document.server:
+        return
+    talks = any(True for script in document.scripts for _ in _agent_requests(script)) or any(
+        True for script in document.scripts for _ in _hook_values(script)
+    )
+    transcript = next(
+        (element for element in document.elements if element.loop_root and _is_message(element)), None
+    )
+    if talks:
+        yield Fact(kind="agent-talk", name="request")
+    if transcript is not None:
+        yield Fact(kind="transcript", name=transcript.tag, line=transcript.line, column=transcript.column)
+    for element in document.elements:
+        if element.get("role") in ("log", "status", "feed") or element.get("aria-live") in (
+            "polite",
+            "assertive",
+        ):
+            yield Fact(kind="announced", name=element.get("role") or "aria-live", line=element.line)
+            break
+
+
+def _is_message(element: Element) -> bool:
+    key = element.attributes.get("key")
+    hints = " ".join([element.tag, *sorted(element.classes()), key.expression if key is not None else ""])
+    loop = element.attributes.get("v-for")
+    return (
+        re.search(
+            r"\bmessages?\b|message|\bmsg\b", hints + (loop.expression if loop is not None else ""), re.I
+        )
+        is not None
+    )
+
+
+def _announced(project: Project, tally: Tally) -> None:
+    transcripts = project.of("transcript")
+    if not project.of("agent-talk") or not transcripts:
+        return
+    if project.of("announced"):
+        tally.passed()
+    else:
+        tally.failed(
+            transcripts[0],
+            "answers appear without being announced to screen readers",
+            path=transcripts[0].path,
+        )
+
+
+RULES: tuple[FileRule | ProjectRule, ...] = (
+    FileRule(
+        describe(
+            "model-key-in-client",
+            _AGENTS,
+            Severity.CRITICAL,
+            "Keys of model providers stay on the server",
+            reason="Every visitor can read the key and spend on it.",
+            fix="Call the model from a server that checks who asks and how much, and change the key now.",
+            reference=page(
+                "OpenAI: Best practices for API key safety",
+                "https://help.openai.com/en/articles/5112595-best-practices-for-api-key-safety",
+            ),
+        ),
+        _key_in_client,
+    ),
+    FileRule(
+        describe(
+            "agent-stop",
+            _AGENTS,
+            Severity.MODERATE,
+            "Answers can be stopped",
+            reason="A wrong turn runs to its end, and is paid for.",
+            fix="Pass an `AbortSignal` and offer a button that aborts.",
+            reference=page(
+                "Microsoft: Guidelines for Human-AI Interaction, G8 efficient dismissal",
+                "https://www.microsoft.com/en-us/haxtoolkit/guideline/support-efficient-dismissal/",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _stream_cancel,
+    ),
+    FileRule(
+        describe(
+            "agent-error",
+            _AGENTS,
+            Severity.MODERATE,
+            "Failures of the agent are shown",
+            reason="No answer and a failed answer look the same.",
+            fix="Render `error`, and offer to try again.",
+            reference=page("AI SDK: Error handling", "https://ai-sdk.dev/docs/ai-sdk-ui/error-handling"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _agent_error,
+    ),
+    FileRule(
+        describe(
+            "agent-busy",
+            _AGENTS,
+            Severity.MODERATE,
+            "One can see that the agent works",
+            reason="Models take seconds; without a sign people ask again.",
+            fix="Show progress and disable sending until the answer is complete.",
+            reference=wcag("4.1.3 Status Messages", "status-messages"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _agent_busy,
+    ),
+    FileRule(
+        describe(
+            "unsafe-markdown",
+            _AGENTS,
+            Severity.SERIOUS,
+            "Rendered Markdown cannot run script",
+            reason="A model repeats what it read; a web page or file can make it write script.",
+            fix="Sanitise the HTML (DOMPurify), or use a renderer that makes elements instead of HTML.",
+            reference=page(
+                "OWASP: LLM05 Improper output handling",
+                "https://genai.owasp.org/llmrisk/llm052025-improper-output-handling/",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _unsafe_markdown,
+    ),
+    ProjectRule(
+        describe(
+            "agent-announced",
+            _AGENTS,
+            Severity.MODERATE,
+            "Answers are announced",
+            reason="Who uses a screen reader does not learn that the answer has come.",
+            fix='Put the transcript into an element with `role="log"`, or announce a summary in `role="status"`.',
+            reference=wcag("4.1.3 Status Messages", "status-messages"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _announced,
+    ),
+)

@@ -1,0 +1,326 @@
+"""Rules on layout that adapts to the screen."""
+
+import re
+from collections.abc import Iterator
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.lengths import length_px
+from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
+from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of
+
+_RESPONSIVE = Category.RESPONSIVE
+_WIDE_PX = 400.0
+_UTILITY_WIDTH = re.compile(r"^!?(w|min-w)-(?:\[(\d+(?:\.\d+)?(?:px|rem))\]|(96|\d{3}))$")
+_TAILWIND_SCREEN = re.compile(r"(?:^|[\s\"'`])(?:max-)?(?:sm|md|lg|xl|2xl|@sm|@md|@lg):[\w\[-]")
+_REPLACED = re.compile(
+    r"\b(?:svg|canvas|img|video|iframe|::before|::after|:before|:after|tooltip|popover)", re.I
+)
+_FLUID = re.compile(r"auto-fi(?:t|ll)|flex-wrap|\bwrap\b|\d(?:vw|cqw|dvw|svw)\b|clamp\(|min\(|minmax\(")
+_DECLARATIONS_MIN = 60
+"""A project with fewer declarations is too small to say that it lacks breakpoints."""
+
+
+def _viewport_meta(document: Document, tally: Tally) -> None:
+    root = document.full_page
+    head = (
+        None if root is None else next((child for child in root.descendants() if child.tag == "head"), None)
+    )
+    if head is None:
+        return
+    metas = [
+        child
+        for child in head.descendants()
+        if child.tag == "meta" and (child.get("name") or "").lower() == "viewport"
+    ]
+    if head.dynamic_content and not metas:
+        return
+    ok = any(
+        "width=device-width" in (meta.get("content") or "").replace(" ", "")
+        or "initial-scale" in (meta.get("content") or "")
+        for meta in metas
+    )
+    tally.check(ok, metas[0] if metas else head, "no viewport meta element: phones show the page shrunk")
+
+
+def _fixed_width(document: Document, tally: Tally) -> None:
+    for rule in document.style_rules:
+        if rule.in_keyframes() or rule.selector.startswith("@") or _has_wide_context(rule):
+            continue
+        limited = (
+            rule.value("max-width", "max-inline-size") is not None
+            and length_px(rule.value("max-width") or "") is None
+        )
+        for declaration in rule.declarations:
+            if declaration.name not in ("width", "min-width", "inline-size", "min-inline-size"):
+                continue
+            size = length_px(declaration.value)
+            if size is None:
+                continue
+            fixed = (
+                size >= _WIDE_PX and not (limited and "min" not in declaration.name) and not _scrolls(rule)
+            )
+            confidence = (
+                Confidence.LOW
+                if _REPLACED.search(rule.selector) or rule.value("position") in ("absolute", "fixed")
+                else None
+            )
+            tally.check(
+                not fixed,
+                declaration,
+                f"{declaration.name}: {declaration.value} does not fit on a phone",
+                confidence=confidence,
+            )
+    for element in document.elements:
+        if element.native and element.tag not in ("svg", "canvas", "img", "video", "iframe", "rect"):
+            _inline_width(element, tally)
+            _utility_width(element, tally)
+
+
+def _has_wide_context(rule: StyleRule) -> bool:
+    return (
+        any(
+            "min-width" in around
+            or "print" in around
+            or re.search(r"width\s*>", around)
+            or around.startswith(("@container", "@include"))
+            for around in rule.context
+        )
+        or "print" in rule.selector
+    )
+
+
+def _scrolls(rule: StyleRule) -> bool:
+    return rule.value("overflow", "overflow-x") in ("auto", "scroll")
+
+
+def _inline_width(element: Element, tally: Tally) -> None:
+    style = element.attributes.get("style")
+    if style is None:
+        return
+    if style.value is not None and not style.partial:
+        values = {d.name: d.value for d in declarations_of(style.value, style.line, style.column)}
+    else:
+        values = {
+            re.sub(r"W", "-w", name): number + (unit or "px")
+            for name, number, unit in re.findall(
+                r"\b(width|minWidth|maxWidth)['\"]?\s*:\s*['\"]?(\d+)(px|rem|%|vw)?['\"]?\s*[,}]",
+                style.expression + "}",
+            )
+        }
+    for name in ("width", "min-width"):
+        size = length_px(values.get(name, ""))
+        if size is not None:
+            fixed = size >= _WIDE_PX and not (name == "width" and "max-width" in values)
+            tally.check(not fixed, style, f"{name}: {values[name]} does not fit on a phone")
+
+
+def _utility_width(element: Element, tally: Tally) -> None:
+    classes = element.classes()
+    for utility in sorted(classes):
+        match = _UTILITY_WIDTH.match(utility)
+        if match is None:
+            continue
+        size = length_px(match.group(2)) if match.group(2) else float(match.group(3)) * 4
+        limited = match.group(1) == "w" and any(
+            re.match(r"!?max-w-(?:full|screen|\[.*(?:vw|%|calc|min)|\w+)", c) for c in classes
+        )
+        tally.check(size is None or size < _WIDE_PX or limited, element, f"{utility} does not fit on a phone")
+
+
+def _viewport_height(document: Document, tally: Tally) -> None:
+    for rule in document.style_rules:
+        heights = [d for d in rule.declarations if d.name in ("height", "min-height", "max-height")]
+        full = [d for d in heights if re.fullmatch(r"100vh(?:\s*!important)?", d.value.strip())]
+        modern = any(re.search(r"\d(?:dvh|svh|lvh)|-webkit-fill-available|stretch", d.value) for d in heights)
+        if full or modern:
+            tally.check(
+                modern,
+                full[0] if full else rule,
+                "100vh is higher than the screen while a phone shows its address bar",
+            )
+    for element in document.elements:
+        if not element.native or not element.has("class"):
+            continue
+        classes = element.classes()
+        if classes & {"h-screen", "min-h-screen"}:
+            modern = any(re.search(r"(?:h-)(?:dvh|svh|\[\d+(?:dvh|svh)\])", c) for c in classes)
+            tally.check(
+                modern,
+                element,
+                "h-screen (100vh) is higher than the screen while a phone shows its address bar",
+            )
+        elif any(re.search(r"h-(?:dvh|svh)$", c) for c in classes):
+            tally.passed()
+
+
+def _tiny_text(document: Document, tally: Tally) -> None:
+    for rule in document.style_rules:
+        for declaration in rule.declarations:
+            size = length_px(declaration.value) if declaration.name == "font-size" else None
+            if size is None or size == 0 or "em" in declaration.value and "rem" not in declaration.value:
+                continue
+            tally.check(
+                size >= 10 or rule.in_keyframes(),
+                declaration,
+                f"text of {size:g} px cannot be read on a phone",
+            )
+    for element in document.elements:
+        for utility in element.classes() if element.has("class") else ():
+            match = re.fullmatch(r"text-\[(\d+(?:\.\d+)?px)\]", utility)
+            size = length_px(match.group(1)) if match else None
+            if size is not None:
+                tally.check(size >= 10, element, f"text of {size:g} px cannot be read on a phone")
+
+
+def _hidden_overflow(document: Document, tally: Tally) -> None:
+    for rule in document.style_rules:
+        if not set(rule.selectors()) & {"html", "body", ":root", "#root", "#app"}:
+            continue
+        declaration = next((d for d in rule.declarations if d.name == "overflow-x"), None)
+        if declaration is not None:
+            tally.check(
+                "hidden" not in declaration.value,
+                declaration,
+                "overflow-x: hidden on the page cuts off what does not fit",
+            )
+        else:
+            tally.passed()
+
+
+def responsive_facts(document: Document) -> Iterator[Fact]:
+    """How much style there is, and whether any of it adapts."""
+    count = sum(len(rule.declarations) for rule in document.style_rules)
+    if count:
+        first = document.style_rules[0]
+        yield Fact(kind="declarations", name=str(count), line=first.line, column=first.column)
+    for rule in document.style_rules:
+        if any(
+            re.search(
+                r"@(?:media|container).*(?:width|inline-size)|@screen|@include\s+\S*(?:media|break|mobile|tablet|desktop|isMobile|up|down|screen)",
+                around,
+            )
+            for around in rule.context
+        ):
+            yield Fact(kind="adapts", name="media", line=rule.line)
+            return
+        if any(
+            _FLUID.search(d.value)
+            for d in rule.declarations
+            if d.name.startswith(("grid-template", "flex", "width", "max-width", "font-size", "padding"))
+        ):
+            yield Fact(kind="adapts-fluid", name="fluid", line=rule.line)
+    if re.search(
+        r"@media[^{]*width|@container|useMediaQuery|useBreakpoint|matchMedia\(|isMobile|useDevice|useIsMobile",
+        document.text,
+    ):
+        yield Fact(kind="adapts", name="script")
+    if any(
+        _TAILWIND_SCREEN.search(e.attributes["class"].expression) for e in document.elements if e.has("class")
+    ):
+        yield Fact(kind="adapts", name="tailwind")
+
+
+def _breakpoints(project: Project, tally: Tally) -> None:
+    declared = project.of("declarations")
+    total = sum(int(located.fact.name) for located in declared)
+    if total < _DECLARATIONS_MIN:
+        return
+    if project.of("adapts"):
+        tally.passed()
+    else:
+        biggest = max(declared, key=lambda located: int(located.fact.name))
+        confidence = Confidence.LOW if project.of("adapts-fluid") else None
+        tally.failed(
+            biggest,
+            f"{total} declarations and no media or container query on width",
+            path=biggest.path,
+            confidence=confidence,
+        )
+
+
+RULES: tuple[FileRule | ProjectRule, ...] = (
+    FileRule(
+        describe(
+            "viewport-meta",
+            _RESPONSIVE,
+            Severity.SERIOUS,
+            "Pages are laid out for the width of the device",
+            reason="Without it a phone lays the page out 980 px wide and shrinks it.",
+            fix='Add `<meta name="viewport" content="width=device-width, initial-scale=1">`.',
+            reference=mdn("viewport meta", "Web/HTML/Reference/Elements/meta/name/viewport"),
+        ),
+        _viewport_meta,
+    ),
+    FileRule(
+        describe(
+            "fixed-width",
+            _RESPONSIVE,
+            Severity.MODERATE,
+            "Nothing is wider than a phone",
+            reason="At 320 px, or zoomed to 400 %, one has to scroll sideways to read each line.",
+            fix="Use `max-width` with `width: 100%`, or `min(…px, 100%)`.",
+            reference=wcag("1.4.10 Reflow", "reflow"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _fixed_width,
+    ),
+    FileRule(
+        describe(
+            "viewport-height",
+            _RESPONSIVE,
+            Severity.MINOR,
+            "Full height means the visible height",
+            reason="The bottom, often with the most important button, is under the address bar.",
+            fix="Use `100dvh` (or `h-dvh`), with `100vh` before it for old browsers.",
+            reference=mdn(
+                "Viewport units", "Web/CSS/Reference/Values/length#relative_length_units_based_on_viewport"
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _viewport_height,
+    ),
+    FileRule(
+        describe(
+            "tiny-text",
+            _RESPONSIVE,
+            Severity.MINOR,
+            "Text is at least 10 pixels",
+            reason="Smaller text is unreadable for many without zooming.",
+            fix="Use at least 0.75rem for secondary text.",
+            reference=mdn("font-size", "Web/CSS/Reference/Properties/font-size#accessibility"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _tiny_text,
+    ),
+    FileRule(
+        describe(
+            "hidden-overflow",
+            _RESPONSIVE,
+            Severity.MINOR,
+            "The page does not hide what is too wide",
+            reason="It hides the symptom: at 320 px the rest of the line is cut off and cannot be reached.",
+            fix="Find the element that is too wide and let it wrap or scroll by itself.",
+            reference=wcag("1.4.10 Reflow", "reflow"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _hidden_overflow,
+    ),
+    ProjectRule(
+        describe(
+            "breakpoints",
+            _RESPONSIVE,
+            Severity.MODERATE,
+            "The layout adapts to the width",
+            reason="One layout for all widths fits at most one of them.",
+            fix="Start with the narrow layout and add columns in `@media (min-width: …)` or container queries.",
+            reference=page(
+                "web.dev: Responsive web design basics",
+                "https://web.dev/articles/responsive-web-design-basics",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _breakpoints,
+    ),
+)

@@ -1,0 +1,470 @@
+"""Rules on WebSockets: they break, and what happens then."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, page
+from connectors.ui_analyzer.rules.realtime import bound_name, message_handlers
+from connectors.ui_analyzer.script import Call, Script
+from connectors.ui_analyzer.syntax import Syntax
+
+_WS = Category.WEBSOCKET
+_LIBRARIES = frozenset(
+    {
+        "reconnecting-websocket",
+        "partysocket",
+        "partysocket/ws",
+        "socket.io-client",
+        "react-use-websocket",
+        "phoenix",
+        "@stomp/stompjs",
+        "graphql-ws",
+        "sockette",
+        "robust-websocket",
+        "centrifuge",
+        "pusher-js",
+        "ably",
+        "y-websocket",
+    }
+)
+_AGAIN = re.compile(
+    r"reconnect|connect|retry|reopen|restart|init(?:ialize)?(?:Socket|WebSocket|Ws)|open(?:Socket|Connection)|scheduleRe|backoff",
+    re.I,
+)
+_NOT_AGAIN = re.compile(r"disconnect|set(?:Is)?Connect|isConnect|connected\b|onConnect|clear", re.I)
+_PING = re.compile(r"ping|pong|heart_?beat|keep-?alive", re.I)
+_RESUME = re.compile(
+    r"last_?(?:event|seq|message|offset|id|seen|cursor|index|received)|resume|since|cursor|replay|from_?(?:seq|offset)|\bsequence\b|after_?id|catch_?up|refetch|invalidate|resubscribe|\bsync\b|rehydrate|snapshot",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A WebSocket that is opened by hand."""
+
+    script: Script
+    call: Call
+    name: str
+    code: str
+    """The source of its file without comments."""
+
+    @property
+    def line(self) -> int:
+        """1-based line."""
+        return self.call.item.line
+
+    @property
+    def column(self) -> int:
+        """1-based column."""
+        return self.call.item.column
+
+
+def sockets(document: Document) -> Iterator[Socket]:
+    """WebSockets opened with `new WebSocket(…)` in code that runs in a browser."""
+    if document.server:
+        return
+    for script in document.scripts:
+        if "WebSocket" in script.imported and script.imported["WebSocket"].module in (
+            "ws",
+            "partysocket",
+            "reconnecting-websocket",
+        ):
+            continue
+        for call in script.constructions:
+            if call.callee in ("WebSocket", "window.WebSocket", "globalThis.WebSocket"):
+                yield Socket(script, call, bound_name(script, call.item), script.code_text)
+
+
+def _handlers(socket: Socket, event: str) -> list[Syntax]:
+    """Handlers of an event of a socket in this file."""
+    found = []
+    script = socket.script
+    for item in script.items("assignment_expression"):
+        left = script.text(item.node.child_by_field_name("left"))
+        if left.endswith(f".on{event}") and script.text(item.node.child_by_field_name("right")) != "null":
+            found.append(item)
+    for call in script.calls:
+        if (
+            call.name in ("addEventListener", "on", "once")
+            and call.arguments
+            and script.text(call.arguments[0]).strip("'\"`") == event
+        ):
+            found.append(call.item)
+    return found
+
+
+def _handler_source(socket: Socket, event: str) -> str:
+    """The source of the handlers of an event, with the named functions of the file that they call."""
+    script = socket.script
+    text = "\n".join(script.code_of(item) for item in _handlers(socket, event))
+    seen: set[str] = set()
+    for _ in range(4):
+        for name in set(re.findall(r"\b(?:this\.)?#?([A-Za-z_$][\w$]*)\b", text)) - seen:
+            seen.add(name)
+            function = script.named_functions.get(name)
+            if function is not None:
+                text += f"\n{name}: " + script.code_of(function)
+    return text[:40_000]
+
+
+def _reconnects(socket: Socket) -> bool:
+    source = _handler_source(socket, "close") + _handler_source(socket, "error")
+    if "WebSocket(" in source:
+        return True
+    if any(
+        not _NOT_AGAIN.search(word) for word in re.findall(r"\b([\w.]*)\s*\(", source) if _AGAIN.search(word)
+    ):
+        return True
+    # `setTimeout(connect, …)`, `setAttempt(n => n + 1)` as a dependency of the effect that connects.
+    return (
+        any(
+            _AGAIN.search(word) and not _NOT_AGAIN.search(word)
+            for word in re.findall(r"setTimeout\(\s*(?:\(\)\s*=>\s*)?([\w.]+)", source)
+        )
+        or re.search(r"set(?:Attempt|Retry|Retries|Reconnect)\w*\(", source) is not None
+    )
+
+
+def _delays(socket: Socket) -> list[str]:
+    """The delays after which it connects again, with what their names stand for."""
+    source = _handler_source(socket, "close") + _handler_source(socket, "error")
+    found = []
+    for start in (match.end() for match in re.finditer(r"setTimeout\(|sleep\(|delay\(|wait\(", source)):
+        found.append(_last_argument(source, start))
+    expanded = []
+    for delay in found:
+        text = delay
+        for name in re.findall(r"\b(?:this\.)?#?([A-Za-z_$][\w$]*)\b", delay):
+            for match in re.finditer(
+                rf"\b#?{re.escape(name)}\b(?:\.current)?\s*(?::\s*\w+\s*)?[*]?=(?!=|>)([^;\n]*)", socket.code
+            ):
+                text += " " + match.group(0)
+            function = socket.script.named_functions.get(name)
+            if function is not None:
+                text += " " + socket.script.code_of(function)
+        expanded.append(text)
+    return expanded
+
+
+def _last_argument(source: str, start: int) -> str:
+    depth, last, at = 1, start, start
+    while at < len(source) and depth:
+        char = source[at]
+        if char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif char == "," and depth == 1:
+            last = at + 1
+        at += 1
+    return source[last : at - 1].strip()
+
+
+def _close_handler(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        tally.check(bool(_handlers(socket, "close")), socket, "nothing handles the end of this WebSocket")
+
+
+def _error_handler(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        tally.check(bool(_handlers(socket, "error")), socket, "nothing handles an error of this WebSocket")
+
+
+def _reconnect(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        tally.check(_reconnects(socket), socket, "this WebSocket never connects again after it was closed")
+    for script in document.scripts:
+        if script.modules & _LIBRARIES:
+            disabled = re.search(
+                r"reconnection\s*:\s*false|shouldReconnect\s*:\s*(?:\(\)\s*=>\s*)?false", script.code_text
+            )
+            at = next(entry.item for entry in script.imports if entry.module in _LIBRARIES)
+            tally.check(disabled is None, at, "reconnection is switched off")
+
+
+def _backoff(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        if _reconnects(socket):
+            delays = _delays(socket)
+            grows = any(
+                re.search(
+                    r"\*\*|Math\.pow|<<|\*=|\*\s*[A-Za-z(0-9]|[A-Za-z)]\s*\*|\[\s*\w*(?:attempt|retr)\w*|fib|exponential|backoff",
+                    delay,
+                    re.I,
+                )
+                for delay in delays
+            )
+            tally.check(grows, socket, "it connects again at a fixed pace, or at once: there is no backoff")
+
+
+def _jitter(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        if _reconnects(socket):
+            random = any(
+                re.search(r"random|jitter|getRandomValues", delay, re.I) for delay in _delays(socket)
+            )
+            tally.check(
+                random, socket, "all clients connect again at the same moment: the delay has no jitter"
+            )
+
+
+def _heartbeat(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        script = socket.script
+        beats = any(
+            call.callee.endswith("setInterval")
+            and re.search(r"\.send\(|ping|heart", script.code_of(call.item), re.I)
+            for call in script.calls
+        )
+        named = any(_PING.search(call.name) for call in script.calls) or any(
+            _PING.search(text) for text in re.findall(r"['\"`]([\w:/.-]{2,30})['\"`]", socket.code)
+        )
+        timed = (
+            re.search(
+                r"(?:heartbeat|idle|liveness|watchdog|stale)\w*\s*=\s*(?:window\.)?set(?:Timeout|Interval)",
+                socket.code,
+                re.I,
+            )
+            is not None
+        )
+        tally.check(
+            beats or named or timed,
+            socket,
+            "a connection that is silently dead is not noticed: there is no heartbeat",
+        )
+
+
+def _resume(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        if not _reconnects(socket):
+            continue
+        address = " ".join(socket.script.text(node) for node in socket.call.arguments)
+        name = re.fullmatch(r"[\w.]+", address)
+        if name:
+            last = re.escape(name.group().rsplit(".", 1)[-1])
+            address += " ".join(
+                m.group(1) for m in re.finditer(rf"\b{last}\b\s*=(?!=)([^;\n]*)", socket.code)
+            )
+        opening = _handler_source(socket, "open")
+        ok = _RESUME.search(address) is not None or _RESUME.search(opening) is not None
+        tally.check(
+            ok,
+            socket,
+            "what happened while it was disconnected is lost: it does not resume from the last message",
+        )
+
+
+def _guarded_parse(document: Document, tally: Tally) -> None:
+    if document.server:
+        return
+    for script in document.scripts:
+        for handler in message_handlers(script):
+            for call in script.calls_in(handler):
+                if call.callee == "JSON.parse" and script.function_around(call.item) is not None:
+                    tally.check(
+                        script.inside_try(call.item, None),
+                        call.item,
+                        "one malformed message throws inside the handler",
+                    )
+
+
+def _secure_address(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        text = socket.script.text(socket.call.arguments[0]) if socket.call.arguments else ""
+        name = re.fullmatch(r"[A-Za-z_$][\w$]*", text)
+        if name:
+            values = re.findall(
+                rf"\b{re.escape(text)}\s*(?::\s*string\s*)?=(?!=)\s*(['\"`][^'\"`]*)", socket.code
+            )
+            text = values[0] if len(values) == 1 else text
+        literal = re.match(r"['\"`](wss?)://([^/'\"`:]+)", text)
+        if literal:
+            local = (
+                re.match(
+                    r"localhost|127\.|0\.0\.0\.0|\[::1|\$\{(?:window\.|globalThis\.)?location",
+                    literal.group(2),
+                )
+                is not None
+            )
+            tally.check(
+                literal.group(1) == "wss" or local,
+                socket,
+                "ws:// is not encrypted, and browsers refuse it on HTTPS pages",
+            )
+
+
+def _send_guard(document: Document, tally: Tally) -> None:
+    for socket in sockets(document):
+        name = (
+            socket.name.rsplit(".", 1)[-1]
+            if not socket.name.endswith(".current")
+            else socket.name.rsplit(".", 2)[-2]
+        )
+        if not name:
+            continue
+        ready = (
+            re.search(
+                r"readyState|WebSocket\.OPEN|isConnected|isOpen|\bconnected\b|\bqueue\b|pending|outbox|sendQueue|waitFor",
+                socket.code,
+                re.I,
+            )
+            is not None
+        )
+        sends = [
+            call
+            for call in socket.script.calls
+            if re.search(rf"(?:^|\.|#){re.escape(name)}!?(?:\.current)?!?\.send$", call.callee)
+        ]
+        opening = _handlers(socket, "open")
+        outside = [call for call in sends if not any(at.start <= call.item.start < at.end for at in opening)]
+        if outside:
+            tally.check(
+                ready, outside[0].item, "send() throws while connecting and loses the message when closed"
+            )
+
+
+RULES = (
+    FileRule(
+        describe(
+            "websocket-close-handler",
+            _WS,
+            Severity.MODERATE,
+            "The end of a WebSocket is noticed",
+            reason="Networks drop connections all the time; the page goes on as if nothing happened.",
+            fix="Handle `close`: show it, and connect again.",
+            reference=mdn("WebSocket: close event", "Web/API/WebSocket/close_event"),
+        ),
+        _close_handler,
+    ),
+    FileRule(
+        describe(
+            "websocket-error-handler",
+            _WS,
+            Severity.MINOR,
+            "Errors of a WebSocket are handled",
+            reason="A refused connection is only visible in the console.",
+            fix="Handle `error`, and report it.",
+            reference=mdn("WebSocket: error event", "Web/API/WebSocket/error_event"),
+        ),
+        _error_handler,
+    ),
+    FileRule(
+        describe(
+            "websocket-reconnect",
+            _WS,
+            Severity.SERIOUS,
+            "WebSockets connect again",
+            reason="After the first hiccup the page stays stale until it is reloaded.",
+            fix="Connect again from the close handler, unless it was closed on purpose.",
+            reference=mdn("CloseEvent.wasClean", "Web/API/CloseEvent/wasClean"),
+        ),
+        _reconnect,
+    ),
+    FileRule(
+        describe(
+            "websocket-backoff",
+            _WS,
+            Severity.MODERATE,
+            "Reconnecting backs off",
+            reason="Clients that try at a fixed pace keep a struggling server down.",
+            fix="Double the delay with each attempt, up to a maximum.",
+            reference=page(
+                "AWS: Exponential backoff and jitter",
+                "https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _backoff,
+    ),
+    FileRule(
+        describe(
+            "websocket-jitter",
+            _WS,
+            Severity.MINOR,
+            "Reconnecting is spread out",
+            reason="After a restart all clients come back in the same second, again and again.",
+            fix="Multiply the delay with a random factor.",
+            reference=page(
+                "AWS: Exponential backoff and jitter",
+                "https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _jitter,
+    ),
+    FileRule(
+        describe(
+            "websocket-heartbeat",
+            _WS,
+            Severity.MODERATE,
+            "Dead connections are noticed",
+            reason="A sleeping laptop or a lost network leaves a socket that looks open for minutes.",
+            fix="Send a ping every 20 to 30 seconds and close when no answer comes.",
+            reference=page("RFC 6455, 5.5.2 Ping", "https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _heartbeat,
+    ),
+    FileRule(
+        describe(
+            "websocket-resume",
+            _WS,
+            Severity.MODERATE,
+            "Nothing is lost between two connections",
+            reason="What was sent in the gap never appears; the page and the server disagree.",
+            fix="Send the last sequence number when connecting, or fetch the state anew.",
+            reference=page(
+                "WHATWG HTML: Last-Event-ID",
+                "https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _resume,
+    ),
+    FileRule(
+        describe(
+            "message-parse",
+            _WS,
+            Severity.MODERATE,
+            "Malformed messages do no harm",
+            reason="One bad message throws, and the rest of the handler does not run.",
+            fix="Parse inside try/catch, check the shape, and ignore what does not fit.",
+            reference=mdn(
+                "JSON.parse(): exceptions", "Web/JavaScript/Reference/Global_Objects/JSON/parse#exceptions"
+            ),
+        ),
+        _guarded_parse,
+    ),
+    FileRule(
+        describe(
+            "websocket-encrypted",
+            _WS,
+            Severity.SERIOUS,
+            "WebSockets are encrypted",
+            reason="Anyone on the network can read and change the messages.",
+            fix="Use `wss://`, or derive the scheme from `location.protocol`.",
+            reference=mdn(
+                "Writing WebSocket client applications",
+                "Web/API/WebSockets_API/Writing_WebSocket_client_applications#security_considerations",
+            ),
+        ),
+        _secure_address,
+    ),
+    FileRule(
+        describe(
+            "websocket-send",
+            _WS,
+            Severity.MODERATE,
+            "Messages are sent when the socket is open",
+            reason="Before it is open, send() throws; after it was closed, the message vanishes.",
+            fix="Check `readyState`, and keep messages in a queue until it is open.",
+            reference=mdn("WebSocket.send()", "Web/API/WebSocket/send"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _send_guard,
+    ),
+)
