@@ -1,0 +1,1 @@
+"""Tests of compose.yaml, the image, and what Prometheus and Grafana are given."""
