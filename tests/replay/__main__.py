@@ -1,0 +1,9 @@
+"""Write the shipped recording anew: `python -m tests.replay`."""
+
+from streams.recording import write_recording
+from tests.replay.worlds import SHIPPED, recorded, world
+
+made = world()
+made.say()
+made.run()
+write_recording(recorded(made), SHIPPED)
