@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import subprocess
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,8 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaClient  # type: ignore[import-untyped]  # ships no types
 
+from connectors.embedded.artifacts import ArtifactStore
+from connectors.embedded.java import java_arguments, java_environment
 from connectors.embedded.stack import Stack
 from tests.containers.composed import Composed, Container
 from tests.containers.composition import ROOT, service, services
@@ -121,6 +124,40 @@ def test_the_servers_answer_where_their_health_checks_ask(servers: Stack) -> Non
         service("worker").environment["CARTRITA_KAFKA_BOOTSTRAP"],
     )
     assert asyncio.run(brokers(endpoints.kafka_bootstrap)) == 1
+
+
+def test_kafka_accepts_the_settings_that_compose_gives_it(servers: Stack, tmp_path: Path) -> None:
+    # The image's rule: KAFKA_A_B_C is the property a.b.c; options of the Java process are none.
+    environment = service("kafka").environment
+    properties = {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): value
+        for name, value in environment.items()
+        if name.startswith("KAFKA_") and not name.endswith("_OPTS")
+    }
+    properties["log.dirs"] = str(tmp_path / "data")
+    settings = tmp_path / "server.properties"
+    settings.write_text("".join(f"{name}={value}\n" for name, value in properties.items()), encoding="utf-8")
+    jars = ArtifactStore(ROOT / ".cartrita" / "artifacts").ensure().kafka_class_path
+
+    formatted = subprocess.run(
+        [
+            *java_arguments(heap_mb_max=128, properties={}),
+            "-cp",
+            ":".join(str(jar) for jar in jars),
+            "kafka.tools.StorageTool",
+            "format",
+            "--cluster-id=AAAAAAAAAAAAAAAAAAAAAA",
+            f"--config={settings}",
+        ],
+        env=java_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert formatted.returncode == 0, formatted.stdout + formatted.stderr
+    assert (tmp_path / "data" / "meta.properties").is_file()
 
 
 def test_postgres_and_its_extension_are_the_versions_of_the_embedded_stack(servers: Stack) -> None:
