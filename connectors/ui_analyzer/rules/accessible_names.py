@@ -83,7 +83,12 @@ def _button_name(document: Document, tally: Tally) -> None:
             continue
         role = element.get("role")
         if element.tag == "input" and element.get("type") == "button":
-            named = element.filled("value") or labelled_directly(element) or element.has("id")
+            named = (
+                element.filled("value")
+                or labelled_directly(element)
+                or _labelled(element, _label_targets(document)) is not False
+            )
+
             tally.check(named, element, '<input type="button"> has no value')
             continue
         if not (element.tag in ("button", "summary") and role is None or role == "button"):

@@ -13,7 +13,7 @@ _COMPONENTS = Category.COMPONENTS
 COMPONENT_LINES_MAX = 400
 SFC_LINES_MAX = 600
 _REACT = "https://react.dev/"
-_INDEX_NAMES = frozenset({"i", "idx", "index", "_i", "ix", "_index", "_idx", "key"})
+
 _RENDERED = frozenset(
     {
         "parenthesized_expression",
@@ -90,8 +90,35 @@ def _index_key(document: Document, tally: Tally) -> None:
             lambda m: next(g for g in m.groups() if g),
             expression,
         )
-        is_index = bare in _INDEX_NAMES and not _static_list(element, document)
+        is_index = bare == _position_name(element, document) and not _static_list(element, document)
+
         tally.check(not is_index, key, f"the key is the position in the list ({expression})")
+
+
+def _position_name(element: Element, document: Document) -> str:
+    """The name of the position in the list: the second parameter of the callback, or of `v-for`."""
+    if document.language == "vue":
+        source = element.attributes.get("v-for")
+        written = source.expression if source is not None else ""
+        match = re.match(r"\s*\(?[^()\[{]*?,\s*(\w+)\s*\)?\s+(?:in|of)\s", written)
+        return match.group(1) if match and not re.search(r"key|name|prop", match.group(1), re.I) else ""
+    at = element.node
+    while at is not None and at.type not in ("arrow_function", "function_expression"):
+        at = at.parent
+    parameters = at.child_by_field_name("parameters") if at is not None else None
+    named = parameters.named_children if parameters is not None else []
+    text = (named[1].text or b"").decode("utf-8", "replace") if len(named) > 1 else ""
+    return text.split(":")[0].strip()
+
+
+def _constant_array(document: Document, name: str) -> bool:
+    """Whether a list is written out at the top of the module."""
+    for script in document.scripts:
+        for item in script.items("variable_declarator"):
+            value = item.node.child_by_field_name("value")
+            if value is not None and script.text(item.node.child_by_field_name("name")) == name:
+                return script.function_around(item) is None and script.text(value).startswith("[")
+    return False
 
 
 def _static_list(element: Element, document: Document) -> bool:
@@ -105,6 +132,8 @@ def _static_list(element: Element, document: Document) -> bool:
     call = at.parent.parent if at is not None and at.parent is not None else None
     function = call.child_by_field_name("function") if call is not None else None
     text = (function.text or b"").decode("utf-8", "replace") if function is not None else ""
+    if _constant_array(document, re.split(r"\??\.", text)[0]):
+        return True
     return (
         re.search(
             r"Array\(|Array\.from|^\[|\.split\(|keys\(\)|[A-Z]{3,}\??\.map$|skeleton|placeholder",

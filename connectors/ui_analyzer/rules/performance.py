@@ -305,6 +305,9 @@ def _around(element: Element) -> str:
 
 
 def _sized(element: Element) -> bool:
+    # Attributify utilities of UnoCSS are attributes of their own: `w-24`, `h="[3rem]"`.
+    if any(_SIZE_UTILITY.match(name) or name in ("w", "h", "size") for name in element.attributes):
+        return True
     if (
         element.has("width")
         and element.has("height")

@@ -118,6 +118,13 @@ def _closed(document: Document, tally: Tally) -> None:
             name = bound_name(script, call.item)
             code = script.code_text
             last = re.escape(name.rsplit(".", 1)[-1]) if name else ""
+            if name:
+                aliases = re.findall(rf"([\w.]+)\s*=\s*{last}\s*[;\n]", code)
+                last = (
+                    "(?:"
+                    + "|".join([last, *(re.escape(alias.rsplit(".", 1)[-1]) for alias in aliases)])
+                    + ")"
+                )
             closes = (
                 bool(name)
                 and re.search(rf"\b{last}[!?]?\??\.close\(|\b{last}\?\.current\?\.close\(", code) is not None

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
@@ -57,17 +59,20 @@ def _state_mutation(document: Document, tally: Tally) -> None:
             component = script.function_around(declarator)
             value = declarator.node.child_by_field_name("value")
             initial = script.text(value)
-            if (
-                component is None
-                or re.search(r"\(\s*(?:new\b|\(\)\s*=>\s*new\b)", initial)
-                or "Reducer" in initial[:20]
-            ):
+            if component is None or not _plain_data(initial):
                 continue
             wrong = _mutation(script, name, component)
             if wrong is None:
                 tally.passed()
             else:
                 tally.failed(wrong, f"{name} is state, and is changed in place")
+
+
+def _plain_data(initial: str) -> bool:
+    """Whether state starts as, or is declared to be, an array or plain object rather than an instance of a class."""
+    if "Reducer" in initial.split("(")[0]:
+        return False
+    return re.search(r"\(\s*(?:\(\)\s*=>\s*\(?)?[\[{]|\[\]|\bArray<|\bRecord<", initial) is not None
 
 
 def _mutation(script: Script, name: str, component: Syntax) -> Syntax | None:
@@ -265,6 +270,7 @@ def _derived_state(document: Document, tally: Tally) -> None:
                 only
                 and dependencies
                 and expression is not None
+                and _set_once(script, expression)
                 and _from_dependencies(script.text(expression), dependencies)
             ):
                 tally.failed(
@@ -272,6 +278,12 @@ def _derived_state(document: Document, tally: Tally) -> None:
                 )
             else:
                 tally.passed()
+
+
+def _set_once(script: Script, expression: Node) -> bool:
+    """Whether the setter is called here only: a draft that is also edited cannot be computed."""
+    setter = script.text(expression.child_by_field_name("function"))
+    return len(re.findall(rf"\b{re.escape(setter)}\b", script.code_text)) <= 2
 
 
 def _from_dependencies(call: str, dependencies: list[str]) -> bool:

@@ -27,7 +27,7 @@ _FOCUS_UTILITY = re.compile(
     r"(?:ring|outline|border|bg|shadow|underline|text|decoration|brightness|opacity|after|before)(?!-none\b|-0\b|-hidden\b)"
 )
 _INTERACTIVE_SUBJECT = re.compile(
-    r"^(?:a|button|summary)(?![\w-])|^input\[type=[\"']?(?:button|submit|checkbox|radio)|[.][\w-]*(?:btn|button)(?![\w]*(?:-icon|-label|-text|-group|s\b))",
+    r"^(?:a|button|summary)(?![\w-])|^input\[type=[\"']?(?:button|submit|checkbox|radio)|[.](?:[\w-]*[-_a-z])?(?:btn|button)(?=$|[:.\[])",
     re.I,
 )
 _REVEALS = {
@@ -35,6 +35,7 @@ _REVEALS = {
     "visibility": {"visible"},
     "opacity": {"1"},
 }
+_DECORATION = re.compile(r"^(?:svg|img|i|path)\b|icon|chevron|arrow|overlay|shadow", re.I)
 _DISABLED = re.compile(r"disabled|:not\(|::placeholder|::selection|loading|skeleton|readonly", re.I)
 
 
@@ -139,7 +140,11 @@ def _hover_only(document: Document, tally: Tally) -> None:
             if not re.search(r":hover[^,]*[\s>+~]", selector):
                 continue
             last = subject(selector)
-            if "::" in last or not any(subject(hidden) == last for hidden in hidden_by_default):
+            if (
+                "::" in last
+                or _DECORATION.search(last)
+                or not any(subject(hidden) == last for hidden in hidden_by_default)
+            ):
                 continue
             declaration = next(d for d in rule.declarations if d.name in _REVEALS)
             tally.check(

@@ -14,7 +14,7 @@ from connectors.ui_analyzer.colours import (
     variables_in,
 )
 from connectors.ui_analyzer.document import Document
-from connectors.ui_analyzer.markup import literals
+
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, Located, Project, ProjectRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.stylesheet import StyleRule
@@ -143,11 +143,11 @@ def _script_facts(document: Document) -> Iterator[Fact]:
         if element.tag == "meta" and (element.get("name") or "") == "color-scheme":
             yield Fact(kind="color-scheme", name="meta")
         for utility in element.classes() if element.has("class") else ():
-            match = _ARBITRARY.search(utility)
-            if match:
+            arbitrary = _ARBITRARY.search(utility)
+            if arbitrary:
                 yield Fact(
                     kind="colour-literal",
-                    name=match.group(1),
+                    name=arbitrary.group(1),
                     value=utility,
                     line=element.line,
                     column=element.column,
@@ -302,6 +302,14 @@ def _undefined_token(project: Project, tally: Tally) -> None:
     families = {_family(name) for name in defined}
     tailwind = bool(project.of("tailwind"))
     prefixes = {name for name in defined if name.endswith("-")}
+    used: dict[str, set[str]] = {}
+    for located in project.of("token-use"):
+        used.setdefault(_family(located.fact.name), set()).add(located.fact.name)
+    # Of a family that is mostly defined elsewhere (a library's), single definitions here are overrides.
+    families = {
+        name for name in families if 2 * len(used.get(name, set()) & defined) >= len(used.get(name, set()))
+    }
+
     for located in project.of("token-use"):
         name = located.fact.name
         if located.fact.value or _family(name) not in families:
@@ -355,11 +363,6 @@ def _system_theme(project: Project, tally: Tally) -> None:
             tally.passed()
         else:
             tally.failed(dark[0], "the dark theme ignores prefers-color-scheme", path=dark[0].path)
-
-
-def quoted_tokens(source: str) -> frozenset[str]:
-    """Custom properties named in string literals of a script."""
-    return frozenset(text for text in literals(source) if text.startswith("--"))
 
 
 RULES: tuple[ProjectRule, ...] = (
