@@ -1,0 +1,118 @@
+"""`replay`, `record`: a session decided again, from the log or from one file."""
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+
+from streams.cli import output
+from streams.cli.context import settings
+from streams.cli.ending import Code, command, fail
+from streams.cli.output import AsJson
+from streams.client import Client
+from streams.recording import Recording, RecordingInvalid, read_recording, write_recording
+from streams.recording_reader import RecordingReader, SessionMissing
+from streams.replay import Divergence, Replayed
+from streams.replay import replay as decide_again
+from streams.replay_configuration import ConfigurationMissing
+
+_DIFFERENCES_SHOWN = 12
+_CHARACTERS_SHOWN = 300
+
+
+@command
+async def replay(
+    session: Annotated[str, typer.Argument(help="UUID of a session, or a file that `record` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Decide every step of a session again, without model, tool or clock, and show the first divergence."""
+    recording = _from_file(session) or await _from_log(session)
+    try:
+        replayed = decide_again(recording)
+    except ConfigurationMissing as error:
+        fail(Code.NOT_FOUND, str(error), "Without what decided, nothing can be decided again.")
+    if as_json:
+        output.emit_json(replayed)
+    else:
+        _show(replayed)
+    if replayed.divergence is not None:
+        raise typer.Exit(Code.FAILED)
+
+
+@command
+async def record(
+    session: Annotated[str, typer.Argument(help="UUID of the session.")],
+    file: Annotated[Path, typer.Argument(help="Where to write it; what stands there is replaced.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a session with all that decided it into one file, which `replay` takes anywhere."""
+    recording = await _from_log(session)
+    try:
+        write_recording(recording, file)
+    except OSError as error:
+        fail(Code.USAGE, f"{file} cannot be written: {error.strerror}")
+    counts = {
+        "inputs": len(recording.inputs),
+        "outputs": len(recording.outputs),
+        "configuration": len(recording.configuration),
+    }
+    if as_json:
+        output.emit_json({"session_id": recording.session_id, "file": file, **counts})
+    else:
+        output.say(f"{escape(str(file))}: {counts['inputs']} inputs, {counts['outputs']} outputs")
+
+
+def _from_file(name: str) -> Recording | None:
+    path = Path(name)
+    if not path.is_file():
+        return None
+    try:
+        return read_recording(path)
+    except (RecordingInvalid, OSError) as error:
+        fail(Code.USAGE, str(error))
+
+
+async def _from_log(session: str) -> Recording:
+    try:
+        session_id = str(UUID(session))
+    except ValueError:
+        fail(Code.USAGE, f"{session!r} is neither a UUID nor a file")
+    chosen = settings()
+    async with Client(chosen) as client:
+        reader = RecordingReader(
+            kafka_bootstrap=chosen.kafka_bootstrap, topic_prefix=chosen.topic_prefix, codec=client.codec
+        )
+        try:
+            return await reader.recording(session_id)
+        except SessionMissing as error:
+            fail(Code.NOT_FOUND, str(error))
+
+
+def _show(replayed: Replayed) -> None:
+    told = f"{replayed.steps} steps, {replayed.events} events, {replayed.silent_inputs} inputs without events"
+    if replayed.divergence is None:
+        output.say(f"[green]decided as recorded[/]: {told}")
+        return
+    output.say(f"[red]diverges[/] after {told}")
+    _show_divergence(replayed.divergence)
+
+
+def _show_divergence(divergence: Divergence) -> None:
+    output.say(
+        f"step {divergence.step} [dim]#{divergence.sequence}[/] {escape(divergence.source)}: "
+        f"{escape(divergence.reason)}"
+    )
+    for difference in divergence.differences[:_DIFFERENCES_SHOWN]:
+        output.say(f"  event {difference.event}, [bold]{escape(difference.field)}[/]")
+        output.say(f"    recorded {escape(_shortened(difference.recorded))}")
+        output.say(f"    decided  {escape(_shortened(difference.decided))}")
+    more = len(divergence.differences) - _DIFFERENCES_SHOWN
+    if more > 0:
+        output.say(f"  and {more} more")
+
+
+def _shortened(value: object) -> str:
+    text = "nothing" if value is None else str(output.plain(value))
+    return text if len(text) <= _CHARACTERS_SHOWN else text[:_CHARACTERS_SHOWN] + "…"
