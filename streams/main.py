@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from streams.cli import asking, laying, reading, running
+from streams.cli import asking, laying, reading, replaying, running
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
@@ -31,7 +31,7 @@ app = typer.Typer(
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (running.up, running.down, running.status, demo),
     "Conversations": (asking.send, asking.cancel, asking.close, asking.approve, ingest),
-    "What happened": (reading.tail, reading.sessions, reading.trace),
+    "What happened": (reading.tail, reading.sessions, reading.trace, replaying.replay, replaying.record),
     "Processes": (worker, sink),
     "Ground": (laying.migrate,),
 }
