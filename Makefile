@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CARTRITA := $(BIN)/cartrita
 
-.PHONY: help setup demo test test-unit test-stack test-all check format lock clean
+.PHONY: help setup demo test test-unit test-stack test-all simulate check format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test-stack: setup  ## The tests on the real Kafka, registry and Postgres
 
 test-all: setup  ## Everything, the slow tests too
 	$(BIN)/pytest
+
+simulate: setup  ## A million simulated steps with faults; SEED=… runs and traces one
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--steps 1000000)
 
 check: setup  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .

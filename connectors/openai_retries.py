@@ -44,7 +44,7 @@ class RetryPolicy:
 
         500, 1,000, 2,000, 4,000, 8,000, 8,000 … less the jitter; never less than the provider asks for.
         """
-        delay_ms = min(self.delay_ms * 2 ** min(attempt - 1, 30), self.delay_ms_max)
+        delay_ms = min(self.delay_ms << min(attempt - 1, 30), self.delay_ms_max)
         return max(round(delay_ms * (1 - self.jitter * random())), retry_after_ms or 0)
 
 

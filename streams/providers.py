@@ -4,12 +4,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from connectors.openai_embeddings import OpenAIEmbeddings
 from connectors.openai_model import OpenAIModel
 from connectors.retrieval.index import PassageIndex
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig
+from connectors.sandbox.tier import TierDemand
+from connectors.sandbox.tool import ExecutePython
 from connectors.tokens import count_tokens, prepare_vocabularies
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.embeddings import GenerateEmbeddings
@@ -22,6 +26,7 @@ from streams.settings import Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
 _POOL_MAX = 4
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,7 @@ class Providers:
     tools: ToolRegistry
     tokenizer: Callable[[str], int]
     pool: AsyncConnectionPool[AsyncConnection]
+    sandbox: Sandbox
 
     async def open(self) -> None:
         """Begin to connect to Postgres; a search that comes before it answers waits or fails alone."""
@@ -42,10 +48,11 @@ class Providers:
     async def close(self) -> None:
         """Close all connections."""
         await self.pool.close()
+        await self.sandbox.close()
 
 
-def make_providers(settings: Settings) -> Providers:
-    """Make the providers of a worker; nothing connects yet.
+async def make_providers(settings: Settings) -> Providers:
+    """Make the providers of a process; nothing connects yet, and the sandbox has been attacked once.
 
     Raises:
         ConfigurationInvalid: a configuration file cannot be used.
@@ -66,11 +73,18 @@ def make_providers(settings: Settings) -> Providers:
         settings.postgres_dsn, min_size=0, max_size=_POOL_MAX, open=False, timeout=10.0
     )
     index = PassageIndex(pool)
+    sandbox = await Sandbox.open(
+        SandboxConfig(
+            state_path=settings.data_directory.absolute() / "sandbox", demand=TierDemand(settings.sandbox)
+        )
+    )
+    _log.info("sandbox_opened", tier=sandbox.tier.value, reason=sandbox.probes[-1].reason)
     tools = ToolRegistry(
         [
             GenerateEmbeddings(embeddings),
             AnalyzeDocument(model, _analyst(models), index),
             SearchDocuments(index, embeddings),
+            ExecutePython(sandbox),
         ]
     )
     return Providers(
@@ -80,6 +94,7 @@ def make_providers(settings: Settings) -> Providers:
         tools=tools,
         tokenizer=_tokenizer(models),
         pool=pool,
+        sandbox=sandbox,
     )
 
 

@@ -100,6 +100,12 @@ class Settings:
     model_api_key: str = _setting(
         "", "Key for it; empty: none is sent.", variable="OPENAI_API_KEY", secret=True
     )
+    sandbox: str = _setting(
+        "auto",
+        "Isolation that foreign code must have; auto: the strongest that withstands an attack at the start. "
+        "What is demanded and does not hold is refused, never weakened.",
+        choices=("auto", "ns", "lsm", "wasm", "refuse"),
+    )
     configuration_directory: Path | None = _setting(
         None, "Folder with models.toml, agents.toml, prompts.toml, policy.toml or limits.toml of your own."
     )

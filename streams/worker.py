@@ -94,7 +94,7 @@ class _Worker:
             _log.info("worker_starting", shells=list(self._names), metrics_port=port)
             if settings.identity:
                 await lock.acquire(settings.startup_timeout_ms / 1_000)
-            providers = make_providers(settings)
+            providers = await make_providers(settings)
             await check_topics(settings)
             codec = await connect_codec(settings, registry)
             await check_clock_and_publish(settings, codec, providers.configuration)

@@ -26,13 +26,18 @@ def deployment() -> Deployment:
     return Deployment(home(), os.environ)
 
 
+def environment() -> dict[str, str]:
+    """Return the environment for the settings: where it is silent, the local deployment speaks."""
+    return environment_of(home(), os.environ)
+
+
 def settings() -> Settings:
     """Return the settings: from the environment, and where it is silent, from the local deployment.
 
     Raises:
         SettingsInvalid: some setting is missing or wrong; the message tells of all of them.
     """
-    return Settings.from_environment(environment_of(home(), os.environ))
+    return Settings.from_environment(environment())
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """`demo`: the main job on real input, shown step by step."""
 
 import asyncio
-import os
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -23,6 +22,7 @@ from sinks.trace import trace
 from streams.cli import output
 from streams.cli.asking import PRODUCER, show_fact
 from streams.cli.context import deployment
+from streams.cli.context import settings as given_settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.ingesting import run_ingest, tell
 from streams.cli.reading import show_session, trace_tree
@@ -108,7 +108,7 @@ async def demo(
     here = deployment()
     try:
         await bring_up(here, 1, TerminalProgress())
-        settings = Settings.from_environment({**here.settings(), **os.environ})
+        settings = given_settings()
         output.say(Panel.fit("[bold]Ingesting this repository's documentation[/]"))
         tell(await run_ingest(settings, docs, "default", None, quiet=False))
         failures = await _play(here, settings, scenes(docs))

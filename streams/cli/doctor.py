@@ -4,8 +4,10 @@ import asyncio
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -14,6 +16,8 @@ import typer
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # it ships no types
 from rich.markup import escape
 
+from connectors.sandbox.doctor import render, run_doctor
+from connectors.sandbox.sandbox import SandboxConfig
 from schemas.registry import SchemaRegistry
 from sinks.migrator import pending
 from streams.cli import output
@@ -170,3 +174,25 @@ async def _model(given: Settings) -> str:
     response.raise_for_status()
     names = sorted(str(model["id"]) for model in response.json()["data"])
     return f"{len(names)} models at {base}"
+
+
+@doctor.command("sandbox")
+def attack_sandbox(as_json: AsJson = False) -> None:
+    """Carry out every attack of the suite in every tier that this machine allows; takes some minutes.
+
+    Exit code 1 when a usable tier let one pass, or when no tier can be used.
+    """
+    with tempfile.TemporaryDirectory(prefix="cartrita-doctor-") as folder:
+        # The runs' users, whom a root process becomes, must be able to enter.
+        state = Path(folder)
+        state.chmod(0o711)
+        report = run_doctor(
+            SandboxConfig(state_path=state / "sandbox"),
+            on_progress=lambda text: None if as_json else output.errors.print(f"[dim]{escape(text)}[/]"),
+        )
+    if as_json:
+        output.emit_json(report)
+    else:
+        output.console.print(render(report), markup=False)
+    if not report.healthy:
+        raise typer.Exit(Code.FAILED)

@@ -42,7 +42,7 @@ async def run_ingest(
     given: Settings, folder: Path, tenant: str, name: str | None, *, quiet: bool
 ) -> IngestReport:
     """Ingest a folder, with a progress bar unless `quiet`."""
-    providers = make_providers(given)
+    providers = await make_providers(given)
     await providers.open()
     columns = (
         TextColumn("[dim]ingest[/]"),

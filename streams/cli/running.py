@@ -1,7 +1,6 @@
 """`up`, `down`, `status`: the local deployment as a whole."""
 
 import asyncio
-import os
 import time
 from typing import Annotated, Final
 
@@ -15,7 +14,7 @@ from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
 from sinks.migrator import migrate
 from streams.cli import output
-from streams.cli.context import deployment
+from streams.cli.context import deployment, environment
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.deployment import Deployment, DeploymentError, PartStatus
@@ -97,7 +96,7 @@ async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
         DeploymentError: one did not come up.
     """
     await asyncio.to_thread(here.start_services, progress)
-    settings = Settings.from_environment({**here.settings(), **os.environ})
+    settings = Settings.from_environment({**environment(), **here.settings()})
     progress.stage("topics", "applying")
     await prepare(settings)
     progress.stage("topics", "topics, schemas and tables are in place")

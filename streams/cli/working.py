@@ -1,15 +1,13 @@
 """`worker` and `sink`: the processes that do the work."""
 
 import asyncio
-import os
 import signal
 from typing import Annotated
 
 import typer
 
-from streams.cli.context import home
+from streams.cli.context import environment
 from streams.cli.ending import Code, fail
-from streams.deployment import environment_of
 from streams.settings import Settings, SettingsInvalid
 from streams.sinking import run_sink_process
 from streams.worker import SHELLS, run_worker
@@ -45,6 +43,6 @@ def sink() -> None:
 
 def _settings() -> Settings:
     try:
-        return Settings.from_environment(environment_of(home(), os.environ))
+        return Settings.from_environment(environment())
     except SettingsInvalid as error:
         fail(Code.USAGE, "\n".join(error.faults))
