@@ -1,6 +1,5 @@
 """`analyze`: from a folder (and perhaps a URL) to an Analysis."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -9,6 +8,7 @@ from pathlib import Path
 from connectors.ui_analyzer.catalogue import PROJECT_RULES, RULES
 from connectors.ui_analyzer.crew import inspect_all
 from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, Found, discover, read_source
+from connectors.ui_analyzer.fingerprints import fingerprint
 from connectors.ui_analyzer.inspection import FileReport, Limits, Observed, snippet_of
 from connectors.ui_analyzer.live.session import LiveOutcome, inspect_page
 from connectors.ui_analyzer.model import (
@@ -18,7 +18,6 @@ from connectors.ui_analyzer.model import (
     Confidence,
     FileProblem,
     Finding,
-    Fingerprint,
     Live,
     Metric,
     Recommendation,
@@ -192,12 +191,6 @@ def _findings(
             )
         )
     return (*found, *live)
-
-
-def fingerprint(rule_id: str, path: str, snippet: str, occurrence: int) -> Fingerprint:
-    """The identity of a finding in baselines; changing this format makes every baseline void."""
-    text = "\0".join((rule_id, path, " ".join(snippet.split()), str(occurrence)))
-    return Fingerprint(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
 def _results(

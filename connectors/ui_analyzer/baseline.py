@@ -18,7 +18,12 @@ class BaselineInvalid(Exception):
 def write_baseline(analysis: Analysis) -> str:
     """The baseline that knows every finding of `analysis`, as JSON that diffs well."""
     known = {finding.fingerprint: f"{finding.rule_id} {finding.path}" for finding in analysis.findings}
-    return json.dumps({"format": _FORMAT, "version": _VERSION, "findings": dict(sorted(known.items()))}, indent=1) + "\n"
+    return (
+        json.dumps(
+            {"format": _FORMAT, "version": _VERSION, "findings": dict(sorted(known.items()))}, indent=1
+        )
+        + "\n"
+    )
 
 
 def read_baseline(path: Path) -> frozenset[Fingerprint]:
@@ -33,7 +38,11 @@ def read_baseline(path: Path) -> frozenset[Fingerprint]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BaselineInvalid(f"{path}: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT or content.get("version") != _VERSION:
+    if (
+        not isinstance(content, dict)
+        or content.get("format") != _FORMAT
+        or content.get("version") != _VERSION
+    ):
         raise BaselineInvalid(f"{path}: not a baseline of version {_VERSION}")
     findings = content.get("findings")
     if not isinstance(findings, dict):

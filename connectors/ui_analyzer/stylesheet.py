@@ -4,8 +4,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import tinycss2
-from tinycss2.ast import AtRule, Declaration as ParsedDeclaration, Node, QualifiedRule
+import tinycss2  # type: ignore[import-untyped]  # ships no types
+from tinycss2.ast import (  # type: ignore[import-untyped]  # ships no types
+    AtRule,
+    Node,
+    QualifiedRule,
+)
+from tinycss2.ast import (
+    Declaration as ParsedDeclaration,
+)
 
 from connectors.ui_analyzer.syntax import Deadline
 

@@ -22,8 +22,18 @@ FINDINGS_MAX = 200
 PARAMETERS: dict[str, object] = {
     "type": "object",
     "properties": {
-        "path": {"type": "string", "minLength": 1, "maxLength": 4096, "description": "folder or file of the front-end"},
-        "url": {"type": "string", "pattern": "^https?://", "maxLength": 2048, "description": "page to open as well"},
+        "path": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 4096,
+            "description": "folder or file of the front-end",
+        },
+        "url": {
+            "type": "string",
+            "pattern": "^https?://",
+            "maxLength": 2048,
+            "description": "page to open as well",
+        },
         "exclude": {"type": "array", "items": {"type": "string", "maxLength": 200}, "maxItems": 50},
         "findings_max": {"type": "integer", "minimum": 0, "maximum": FINDINGS_MAX, "default": 50},
     },

@@ -14,7 +14,9 @@ _DONUT_LENGTH = 326.7
 
 def render_html(analysis: Analysis) -> str:
     """The report; every value from the analysed source is escaped."""
-    template = files("connectors.ui_analyzer").joinpath("reports", "report.html.jinja").read_text(encoding="utf-8")
+    template = (
+        files("connectors.ui_analyzer").joinpath("reports", "report.html.jinja").read_text(encoding="utf-8")
+    )
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     rendered: str = environment.from_string(template).render(
         analysis=analysis,

@@ -26,7 +26,11 @@ def render_json(analysis: Analysis) -> str:
 
 def json_schema() -> dict[str, object]:
     """The JSON Schema (2020-12) of `to_json`."""
-    text = files("connectors.ui_analyzer").joinpath("schema", "analysis-v1.schema.json").read_text(encoding="utf-8")
+    text = (
+        files("connectors.ui_analyzer")
+        .joinpath("schema", "analysis-v1.schema.json")
+        .read_text(encoding="utf-8")
+    )
     loaded = json.loads(text)
     assert isinstance(loaded, dict)
     return loaded

@@ -3,7 +3,7 @@
 import json
 from urllib.parse import quote
 
-from connectors.ui_analyzer.model import Analysis, Finding, RuleResult, Severity
+from connectors.ui_analyzer.model import Analysis, Finding, RuleId, RuleResult, Severity
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {
@@ -74,7 +74,7 @@ def _rule(result: RuleResult) -> dict[str, object]:
 
 
 def _result(
-    finding: Finding, positions: dict[str, int], new: frozenset[str] | None, kind: str
+    finding: Finding, positions: dict[RuleId, int], new: frozenset[str] | None, kind: str
 ) -> dict[str, object]:
     location: dict[str, object] = {"artifactLocation": _artifact(finding.path)}
     if finding.line:

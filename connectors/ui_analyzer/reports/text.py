@@ -76,7 +76,11 @@ def _findings(analysis: Analysis, findings_max: int) -> list[str]:
     shown = [finding for finding in analysis.findings if new is None or finding.fingerprint in new]
     order = {"critical": 0, "serious": 1, "moderate": 2, "minor": 3}
     shown.sort(key=lambda finding: (order[finding.severity], finding.path, finding.line))
-    title = f"Findings ({len(shown)})" if new is None else f"New findings ({len(shown)} of {len(analysis.findings)})"
+    title = (
+        f"Findings ({len(shown)})"
+        if new is None
+        else f"New findings ({len(shown)} of {len(analysis.findings)})"
+    )
     lines = ["", title, *(_finding(finding) for finding in shown[:findings_max])]
     if len(shown) > findings_max:
         lines.append(f"  … and {len(shown) - findings_max} more; JSON, SARIF and HTML have all of them")
@@ -84,7 +88,11 @@ def _findings(analysis: Analysis, findings_max: int) -> list[str]:
 
 
 def _finding(finding: Finding) -> str:
-    place = f"{finding.path}:{finding.line}:{finding.column}" if finding.line else f"{finding.path} {finding.selector}"
+    place = (
+        f"{finding.path}:{finding.line}:{finding.column}"
+        if finding.line
+        else f"{finding.path} {finding.selector}"
+    )
     return f"  {finding.severity.value:<8} {place}  {finding.message}  [{finding.rule_id}]"
 
 
@@ -92,8 +100,15 @@ def _timeline(analysis: Analysis) -> list[str]:
     timeline = analysis.timeline
     if not timeline.estimated_days:
         return []
-    lines = ["", f"Estimate for one person: {timeline.estimated_days:g} days ({timeline.estimated_weeks:g} weeks)"]
-    lines.extend(f"  {phase.name:<16} {phase.duration_days:4g} days" for phase in timeline.phases if phase.duration_days)
+    lines = [
+        "",
+        f"Estimate for one person: {timeline.estimated_days:g} days ({timeline.estimated_weeks:g} weeks)",
+    ]
+    lines.extend(
+        f"  {phase.name:<16} {phase.duration_days:4g} days"
+        for phase in timeline.phases
+        if phase.duration_days
+    )
     return lines
 
 
@@ -110,10 +125,15 @@ def _live(analysis: Analysis) -> list[str]:
 def _rest(analysis: Analysis) -> list[str]:
     lines = []
     if analysis.not_assessed:
-        lines.extend(["", "Not assessed, and not counted", *(f"  {sentence}" for sentence in analysis.not_assessed)])
+        lines.extend(
+            ["", "Not assessed, and not counted", *(f"  {sentence}" for sentence in analysis.not_assessed)]
+        )
     if analysis.problems:
         lines.extend(["", "Files with problems"])
-        lines.extend(f"  {problem.path}: {problem.status.value} ({problem.detail})" for problem in analysis.problems[:20])
+        lines.extend(
+            f"  {problem.path}: {problem.status.value} ({problem.detail})"
+            for problem in analysis.problems[:20]
+        )
         if len(analysis.problems) > 20:
             lines.append(f"  … and {len(analysis.problems) - 20} more")
     return lines

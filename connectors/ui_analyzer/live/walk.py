@@ -1,0 +1,250 @@
+"""Walks a page through themes, viewports, the keyboard and a failing network."""
+
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Literal
+
+from playwright.sync_api import BrowserContext, Error, FloatRect, Page
+
+from connectors.ui_analyzer.live import probes
+from connectors.ui_analyzer.live.gate import Gate
+from connectors.ui_analyzer.live.ledger import Ledger
+from connectors.ui_analyzer.live.values import number, record, text
+from connectors.ui_analyzer.options import LiveOptions, Progress
+
+Theme = Literal["light", "dark"]
+_THEMES: tuple[Theme, ...] = ("light", "dark")
+_VIEWPORTS = ((1280, 800), (768, 1024), (320, 640))
+_SETTLE_MS_MAX = 2_000
+_TABS_MAX = 60
+_FOCUS_CHECKS_MAX = 25
+_RECONNECT_MS_MAX = 15_000
+_LCP_MS_MAX = 2_500.0
+_CLS_MAX = 0.1
+_INTERACTION_MS_MAX = 200.0
+_ERRORS_MAX = 20
+
+
+class PageWalk:
+    """One walk over one page. `ledger` keeps what was seen even when the walk ends early."""
+
+    def __init__(self, options: LiveOptions, gate: Gate, progress: Callable[[Progress], None] | None) -> None:
+        self.ledger = Ledger(options.url)
+        self.loaded = False
+        self.browser = ""
+        self._options = options
+        self._gate = gate
+        self._progress = progress
+        self._errors: dict[str, None] = {}
+        self._sockets = 0
+        self._steps = len(_THEMES) * len(_VIEWPORTS) + 3
+        self._done = 0
+
+    def run(self, context: BrowserContext) -> None:
+        """Do everything.
+
+        Raises:
+            playwright.sync_api.Error: the browser died, or the page does not answer.
+        """
+        axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+        self.browser = f"Chromium {context.browser.version}" if context.browser else "Chromium"
+        page = context.pages[0] if context.pages else context.new_page()
+        page.add_init_script(probes.OBSERVERS)
+        page.on("pageerror", lambda error: self._error(f"uncaught: {error.message}"))
+        page.on("console", lambda message: self._error(message.text) if message.type == "error" else None)
+        page.on("websocket", lambda _: self._socket())
+        page.on("dialog", lambda dialog: dialog.dismiss())
+        for theme in _THEMES:
+            for width, height in _VIEWPORTS:
+                self._context(page, axe, theme, width, height)
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.emulate_media(color_scheme="light")
+        self._load(page)
+        self._step("keyboard")
+        self._keyboard(page)
+        self._vitals(page)
+        self._step("network")
+        self._reconnect(page)
+        self._finish(page)
+
+    def _context(self, page: Page, axe: str, theme: Theme, width: int, height: int) -> None:
+        label = f"{theme} {width}x{height}"
+        self._step(label)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=theme)
+        self._load(page)
+        overflow = page.evaluate(probes.OVERFLOW)
+        if overflow is None:
+            self.ledger.check("reflow", label, "nothing is wider than the screen", True)
+        else:
+            seen = record(overflow)
+            value = f"{text(seen.get('by'), 80)} makes the page {number(seen.get('width')) or 0:g} px wide"
+            self.ledger.check("reflow", label, value, False, selector=text(seen.get("by"), 80))
+        page.evaluate(axe)
+        self.ledger.axe(page.evaluate(probes.AXE_RUN), label)
+
+    def _load(self, page: Page) -> None:
+        page.goto(self._options.url, wait_until="load", timeout=self._options.page_time_ms_max)
+        self.loaded = True
+        try:
+            page.wait_for_load_state("networkidle", timeout=_SETTLE_MS_MAX)
+        except Error:
+            return  # A page with a live connection never becomes idle; it had its time to settle.
+
+    def _keyboard(self, page: Page) -> None:
+        """Press Tab through the page; look at each stop with and without the focus."""
+        expected = number(page.evaluate(probes.FOCUSABLE)) or 0
+        stops: dict[str, None] = {}
+        invisible, stuck, last = 0, 0, ""
+        for _ in range(_TABS_MAX):
+            page.keyboard.press("Tab")
+            stop = record(page.evaluate(probes.FOCUSED))
+            selector = text(stop.get("selector"))
+            if not selector:
+                if stops:
+                    break
+                continue
+            stuck = stuck + 1 if selector == last else 0
+            if stuck >= 3 and expected > 1:
+                self.ledger.check(
+                    "keyboard-trap",
+                    "light 1280x800",
+                    f"Tab does not leave {selector}",
+                    False,
+                    selector=selector,
+                )
+                return
+            if selector in stops and selector != last:
+                break
+            if selector not in stops and len(stops) < _FOCUS_CHECKS_MAX:
+                invisible += self._invisible(page, stop, selector)
+            stops[selector] = None
+            last = selector
+        if expected:
+            self.ledger.check(
+                "keyboard-trap", "light 1280x800", f"{len(stops)} stops, {expected:g} expected", True
+            )
+        self.ledger.check(
+            "keyboard walk", "light 1280x800", f"{len(stops)} stops, {invisible} without visible focus", None
+        )
+
+    def _invisible(self, page: Page, stop: dict[str, object], selector: str) -> int:
+        """Whether the picture of an element is the same with and without the focus."""
+        x, y = number(stop.get("x")), number(stop.get("y"))
+        width, height = number(stop.get("width")), number(stop.get("height"))
+        if (
+            x is None
+            or y is None
+            or not width
+            or not height
+            or width > 1280
+            or height > 800
+            or y > 780
+            or x > 1270
+        ):
+            return 0
+        left, top = max(0.0, x - 8), max(0.0, y - 8)
+        clip = {
+            "x": left,
+            "y": top,
+            "width": min(1280 - left, width + 16),
+            "height": min(800 - top, height + 16),
+        }
+        focused = page.screenshot(clip=_clip(clip), animations="disabled", caret="hide")
+        page.evaluate(probes.BLUR)
+        blurred = page.screenshot(clip=_clip(clip), animations="disabled", caret="hide")
+        page.evaluate(probes.REFOCUS, selector)
+        same = focused == blurred
+        value = f"{selector} looks the same with the focus" if same else f"{selector} shows the focus"
+        self.ledger.check(
+            "focus-visible",
+            "light 1280x800",
+            value,
+            not same,
+            selector=selector,
+            html=text(stop.get("html"), 160),
+            listed=same,
+        )
+        return int(same)
+
+    def _vitals(self, page: Page) -> None:
+        seen = record(page.evaluate(probes.VITALS))
+        label = "light 1280x800"
+        lcp, shift = number(seen.get("lcp")), number(seen.get("cls"))
+        delay, tasks = number(seen.get("interaction")), number(seen.get("longTasks"))
+        self.ledger.check(
+            "lcp", label, f"{lcp:.0f} ms" if lcp else "not measured", lcp <= _LCP_MS_MAX if lcp else None
+        )
+        self.ledger.check(
+            "cls",
+            label,
+            f"{shift:.3f}" if shift is not None else "not measured",
+            shift <= _CLS_MAX if shift is not None else None,
+        )
+        self.ledger.check(
+            "interaction",
+            label,
+            f"{delay:.0f} ms" if delay else "below 16 ms, or no interaction",
+            delay <= _INTERACTION_MS_MAX if delay else None,
+        )
+        self.ledger.check("long tasks", label, f"{tasks or 0:g}", None)
+        rate = number(page.evaluate(probes.FRAME_RATE))
+        self.ledger.check("frame rate", label, f"{rate:.0f} per second" if rate else "not measured", None)
+        inner = [frame for frame in page.frames if frame is not page.main_frame]
+        self.ledger.check("frames", label, f"{len(inner)} embedded", None)
+
+    def _reconnect(self, page: Page) -> None:
+        """Cut the page's WebSockets in the network and wait for a new one."""
+        before = self._sockets
+        if before == 0:
+            return
+        cut = self._gate.cut_tunnels()
+        started = time.monotonic()
+        while self._sockets == before and (time.monotonic() - started) * 1000 < _RECONNECT_MS_MAX:
+            page.wait_for_timeout(100)
+        waited_ms = (time.monotonic() - started) * 1000
+        again = self._sockets > before
+        value = (
+            f"{cut} cut, connected again after {waited_ms:.0f} ms"
+            if again
+            else f"{cut} cut, not connected again within {_RECONNECT_MS_MAX} ms"
+        )
+        self.ledger.check("websocket-reconnect", "light 1280x800", value, again)
+
+    def _finish(self, page: Page) -> None:
+        self._step("done")
+        del page
+        # What the gate refused fails in the console by our own doing.
+        own = [error for error in self._errors if not _by_the_gate(error)]
+        for error in own:
+            self.ledger.check("console-errors", "all", text(error), False, selector=text(error, 80))
+        if not own:
+            self.ledger.check("console-errors", "all", "none", True)
+
+    def _error(self, message: str) -> None:
+        if len(self._errors) < _ERRORS_MAX:
+            self._errors[text(message)] = None
+
+    def _socket(self) -> None:
+        self._sockets += 1
+
+    def _step(self, detail: str) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(Progress("page", min(self._done, self._steps), self._steps, detail))
+
+
+def _by_the_gate(error: str) -> bool:
+    markers = (
+        "ERR_TUNNEL_CONNECTION_FAILED",
+        "ERR_PROXY",
+        "403",
+        "ERR_EMPTY_RESPONSE",
+        "WebSocket connection to",
+    )
+    return any(marker in error for marker in markers)
+
+
+def _clip(box: dict[str, float]) -> FloatRect:
+    return {"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]}
