@@ -49,7 +49,7 @@ def plan_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     """What the planner reads: rules, earlier turns, agents and request; then what was said since."""
     configuration = transition.configuration
     turn = transition.turn
-    agents = "\n".join(_agent_line(agent) for agent in configuration.agents.values())
+    agents = "\n".join(_agent_line(agent) for _, agent in sorted(configuration.agents.items()))
     request = f"Agents:\n{agents}\n\n{_attachments(turn)}Request:\n"
     return (
         PromptMessage(role="system", text=configuration.prompts["planner"]),

@@ -112,7 +112,11 @@ class Client:
             ready: set as soon as nothing that is appended from then on can be missed.
         """
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap, enable_auto_commit=False, group_id=None
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            enable_auto_commit=False,
+            group_id=None,
+            # A reset that the client does by itself after the assignment must not race with our seek.
+            auto_offset_reset="earliest" if from_beginning else "latest",
         )
         await consumer.start()
         try:

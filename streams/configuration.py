@@ -108,7 +108,8 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
         name: _agent(name, _checked(_AgentFile, plain, f"agents: {name}"))
         for name, plain in texts["agents"].items()
     }
-    prompts = _checked(_PromptsFile, texts["prompts"], "prompts").model_dump()
+    given = _checked(_PromptsFile, texts["prompts"], "prompts").model_dump()
+    prompts = {name: str(text).strip() for name, text in given.items()}
     policy = Policy(
         rules=tuple(_rule(rule) for rule in _checked(_PolicyFile, texts["policy"], "policy").rules)
     )
@@ -117,7 +118,7 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
     return Configuration(
         models=models,
         agents=agents,
-        prompts={name: str(text).strip() for name, text in prompts.items()},
+        prompts=prompts,
         tools=specs,
         policy=policy,
         limits=limits,

@@ -28,7 +28,7 @@ from schemas.configuration import ToolSpec
 from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
 
 NAME = "execute_python"
-VERSION = "1.0.0"
+VERSION = "2.0.0"
 ARTEFACTS_INLINE_BYTES_MAX = 128 * 1024
 """Of all artefacts together; the content of what is beyond it is left out, and only a keeper has it."""
 TEXT_BYTES_MAX = 64 * 1024

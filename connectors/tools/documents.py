@@ -143,7 +143,7 @@ class AnalyzeDocument:
         self._counter = TokenCounter({chat_model.name: chat_model.encoding})
         self._spec = ToolSpec(
             name="analyze_document",
-            version="1.0.0",
+            version="2.0.0",
             description="Analyse a text or a document: summary, extract_facts, sentiment or topics.",
             category="analysis",
             safety_level="safe",
@@ -207,8 +207,9 @@ class AnalyzeDocument:
                 if attachment.name == wanted:
                     return attachment.text
             known = ", ".join(f"{ATTACHMENT}{attachment.name}" for attachment in context.attachments)
+            # The arguments fit their schema; it is the document that is not there.
             raise ToolError(
-                "validation_error", f"there is no {name}; the message has {known or 'no attachments'}"
+                "execution_error", f"there is no {name}; the message has {known or 'no attachments'}"
             )
         try:
             text = await self._documents.text_of(name, context.tenant_id) if self._documents else None
@@ -217,7 +218,7 @@ class AnalyzeDocument:
                 "execution_error", f"{name} cannot be read: {type(error).__name__}: {error}", retryable=True
             ) from error
         if text is None:
-            raise ToolError("validation_error", f"there is no ingested document {name!r}")
+            raise ToolError("execution_error", f"there is no ingested document {name!r}")
         return text
 
     def _plan(self, kind: str, words: int, content: str, context: ToolContext) -> _Plan:

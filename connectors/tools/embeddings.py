@@ -82,7 +82,7 @@ class GenerateEmbeddings:
         self._embedder = embedder
         self._spec = ToolSpec(
             name="generate_embeddings",
-            version="1.0.0",
+            version="2.0.0",
             description="Generate vector embeddings for texts, or compare texts by them.",
             category="ml",
             safety_level="safe",

@@ -118,7 +118,7 @@ class SearchDocuments:
         self._clock = clock
         self._spec = ToolSpec(
             name="search_documents",
-            version="1.0.0",
+            version="2.0.0",
             description="Search the ingested documents. Cite a passage that you use by its citation in "
             "brackets, for example [guide.md#3].",
             category="retrieval",

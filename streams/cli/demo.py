@@ -83,6 +83,10 @@ def scenes(docs: Path) -> tuple[Scene, ...]:
             complete=False,
         ),
         Scene(
+            title="A computation, in the sandbox, and a document that is not there",
+            text="Calculate 17 * 23 + 4 with code. Summarise the document attachment:missing.txt.",
+        ),
+        Scene(
             title="A request in the middle of which the worker is killed (kill -9) and started again",
             text=(
                 "Find out how retries work. Find out how policy decisions are recorded. "
