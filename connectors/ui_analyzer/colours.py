@@ -14,15 +14,92 @@ _CHANNELS = re.compile(r"(-?[\d.]+)(?:deg)?[\s,]+([\d.]+)%[\s,]+([\d.]+)%(?:\s*/
 _RGB_CHANNELS = re.compile(r"(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})$")
 _VAR = re.compile(r"var\(\s*(--[\w-]+)\s*(?:,([^()]*(?:\([^()]*\))?[^()]*))?\)")
 _NAMES = frozenset(
-    "aqua black blue brown coral crimson cyan darkblue darkgray darkgreen darkgrey darkred dimgray dimgrey fuchsia "
-    "gold gray green grey hotpink indigo ivory khaki lavender lightblue lightgray lightgreen lightgrey lime magenta "
-    "maroon navy olive orange orangered orchid pink plum purple red royalblue salmon seagreen silver skyblue slateblue "
-    "slategray slategrey snow steelblue tan teal tomato turquoise violet wheat white whitesmoke yellow".split()
+    [
+        "aqua",
+        "black",
+        "blue",
+        "brown",
+        "coral",
+        "crimson",
+        "cyan",
+        "darkblue",
+        "darkgray",
+        "darkgreen",
+        "darkgrey",
+        "darkred",
+        "dimgray",
+        "dimgrey",
+        "fuchsia",
+        "gold",
+        "gray",
+        "green",
+        "grey",
+        "hotpink",
+        "indigo",
+        "ivory",
+        "khaki",
+        "lavender",
+        "lightblue",
+        "lightgray",
+        "lightgreen",
+        "lightgrey",
+        "lime",
+        "magenta",
+        "maroon",
+        "navy",
+        "olive",
+        "orange",
+        "orangered",
+        "orchid",
+        "pink",
+        "plum",
+        "purple",
+        "red",
+        "royalblue",
+        "salmon",
+        "seagreen",
+        "silver",
+        "skyblue",
+        "slateblue",
+        "slategray",
+        "slategrey",
+        "snow",
+        "steelblue",
+        "tan",
+        "teal",
+        "tomato",
+        "turquoise",
+        "violet",
+        "wheat",
+        "white",
+        "whitesmoke",
+        "yellow",
+    ]
 )
 COLOUR_PROPERTIES = frozenset(
-    "color background background-color border border-color border-top border-right border-bottom border-left "
-    "border-top-color border-right-color border-bottom-color border-left-color outline outline-color fill stroke "
-    "caret-color accent-color text-decoration-color column-rule-color".split()
+    [
+        "color",
+        "background",
+        "background-color",
+        "border",
+        "border-color",
+        "border-top",
+        "border-right",
+        "border-bottom",
+        "border-left",
+        "border-top-color",
+        "border-right-color",
+        "border-bottom-color",
+        "border-left-color",
+        "outline",
+        "outline-color",
+        "fill",
+        "stroke",
+        "caret-color",
+        "accent-color",
+        "text-decoration-color",
+        "column-rule-color",
+    ]
 )
 
 

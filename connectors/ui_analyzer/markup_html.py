@@ -178,7 +178,7 @@ def _add_svelte(elements: list[Element], masked: Masked) -> None:
         if position < 0:
             continue
         element = elements[position]
-        if source.startswith("...") or source.startswith("@"):
+        if source.startswith(("...", "@")):
             element.spread = True
         elif re.fullmatch(r"[\w$]+", source):
             name = handler_name(source[2:]) if re.fullmatch(r"on[a-z]+", source) else source.lower()

@@ -142,7 +142,7 @@ def _in_text(whole: str, at: int, masked: Masked, open_blocks: list[tuple[str, i
     if inner.startswith("@html"):
         masked.raw_html.append((at, inner[5:].rstrip("} \n\t")))
         return _filler(whole)
-    if inner.startswith((":", "@const", "@debug")) or inner.startswith("/*") and inner.endswith("*/}"):
+    if inner.startswith((":", "@const", "@debug")) or (inner.startswith("/*") and inner.endswith("*/}")):
         return _blank(whole)
     return _filler(whole)
 

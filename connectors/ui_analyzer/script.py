@@ -98,7 +98,7 @@ class Script:
     def calls_in(self, around: Syntax | None) -> Iterator[Call]:
         """The calls inside a node; all of them for None."""
         for call in self.calls:
-            if around is None or around.start <= call.item.start and call.item.end <= around.end:
+            if around is None or (around.start <= call.item.start and call.item.end <= around.end):
                 yield call
 
     @cached_property

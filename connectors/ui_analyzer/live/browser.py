@@ -141,10 +141,8 @@ class Watch:
                 except OSError:
                     continue
                 # Only the browser itself: the driver between us also names the profile, but is Playwright's.
-                if (
-                    marker in command
-                    and b"--remote-debugging" in command
-                    or (marker in command and b"--type=" in command)
+                if (marker in command and b"--remote-debugging" in command) or (
+                    marker in command and b"--type=" in command
                 ):
                     found.append(int(entry.name))
         return self._with_children(found)

@@ -91,7 +91,7 @@ def _button_name(document: Document, tally: Tally) -> None:
 
             tally.check(named, element, '<input type="button"> has no value')
             continue
-        if not (element.tag in ("button", "summary") and role is None or role == "button"):
+        if not ((element.tag in ("button", "summary") and role is None) or role == "button"):
             continue
         if element.tag in ("input", "img"):
             continue
@@ -220,7 +220,7 @@ def _labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) -
             return identifier.value in static or (None if dynamic and not static else False)
         # A computed id exists to be referred to; by whom may be known only to the caller.
         return True if "".join(identifier.expression.split()) in dynamic else None
-    if element.detached or element.parent is None and not element.conditional:
+    if element.detached or (element.parent is None and not element.conditional):
         # The control is the whole component: whoever uses it may wrap it in a label.
         return None
     return False
@@ -234,8 +234,7 @@ def _label_target(document: Document, tally: Tally) -> None:
         if value is not None
     }
     dynamic_ids = any(
-        element.has("id")
-        and element.attributes["id"].dynamic
+        (element.has("id") and element.attributes["id"].dynamic)
         or (not element.native and element.tag != "template")
         for element in document.elements
     ) or any(element.spread for element in document.elements)
@@ -249,7 +248,7 @@ def _label_target(document: Document, tally: Tally) -> None:
         )
         target = element.attributes.get("for")
         if target is None:
-            if holds or element.dynamic_content and not element.texts:
+            if holds or (element.dynamic_content and not element.texts):
                 tally.passed()
             elif element.has("id"):
                 continue  # Probably the target of an aria-labelledby.

@@ -33,9 +33,7 @@ def _agent_requests(script: Script) -> Iterator[Call]:
             call.name in ("fetch", "post", "$fetch", "EventSource", "fetchEventSource", "stream")
             and call.arguments
             and _AGENT_ENDPOINT.search(script.text(call.arguments[0])[:200])
-        ):
-            yield call
-        elif re.search(
+        ) or re.search(
             r"(?:chat\.completions|messages|responses|completions)\.(?:create|stream)$", call.callee
         ):
             yield call

@@ -54,7 +54,7 @@ _DOM_WRITE = re.compile(
 
 def _list_key(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.loop_root or element.spread and element.node is not None:
+        if not element.loop_root or (element.spread and element.node is not None):
             continue
         if document.language == "vue":
             if element.tag == "template":

@@ -59,7 +59,7 @@ def _empty_catch(document: Document, tally: Tally) -> None:
 
 
 def _request_failure(document: Document, tally: Tally) -> None:
-    if document.server:
+    if document.server or re.search(r"\+(?:page|layout)\.[jt]s$", document.path):
         return
     for script in document.scripts:
         for call in requests(script):
@@ -144,7 +144,6 @@ def _in_library(script: Script, call: Call) -> bool:
         if name in (
             "loader",
             "action",
-            "load",
             "queryFn",
             "mutationFn",
             "getServerSideProps",

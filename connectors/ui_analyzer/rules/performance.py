@@ -148,11 +148,8 @@ def _whole_library(document: Document, tally: Tally) -> None:
             if entry.type_only or not entry.module or entry.module.startswith("."):
                 continue
             advice = _WHOLE_LIBRARIES.get(entry.module)
-            if (
-                advice is not None
-                and entry.imported in ("default", "*", "")
-                or advice is not None
-                and entry.module == "lodash"
+            if (advice is not None and entry.imported in ("default", "*", "")) or (
+                advice is not None and entry.module == "lodash"
             ):
                 tally.failed(entry.item, f"the whole of {entry.module} is loaded: {advice}")
             elif (
@@ -290,8 +287,7 @@ def image_facts(document: Document) -> Iterator[Fact]:
                 inside = re.findall(r"\.([\w-]+)", selector[: -len(last) or None])
                 reserving = any(
                     d.name in ("aspect-ratio", "width", "inset", "object-fit")
-                    or d.name == "height"
-                    and "auto" not in d.value
+                    or (d.name == "height" and "auto" not in d.value)
                     for d in rule.declarations
                 )
                 if inside and reserving:
@@ -308,10 +304,8 @@ def _sized(element: Element) -> bool:
     # Attributify utilities of UnoCSS are attributes of their own: `w-24`, `h="[3rem]"`.
     if any(_SIZE_UTILITY.match(name) or name in ("w", "h", "size") for name in element.attributes):
         return True
-    if (
-        element.has("width")
-        and element.has("height")
-        or element.has("fill", "width:", "style:width", "v-bind:style")
+    if (element.has("width") and element.has("height")) or element.has(
+        "fill", "width:", "style:width", "v-bind:style"
     ):
         return True
     style = element.attributes.get("style")

@@ -135,13 +135,11 @@ def _closed(document: Document, tally: Tally) -> None:
             )
             if name and re.search(rf"return\s+{last}\b|\breturn\s+\(\)\s*=>\s*{last}\b", code):
                 handed_on = True
-            if not closes and (handed_on or not name and not document.elements):
+            if not closes and (handed_on or (not name and not document.elements)):
                 continue
             tally.check(
                 closes
-                or re.search(r"\.close\(\)", code) is not None
-                and bool(name)
-                and name.endswith(".current"),
+                or (re.search(r"\.close\(\)", code) is not None and bool(name) and name.endswith(".current")),
                 call.item,
                 f"this {call.callee} is never closed",
             )

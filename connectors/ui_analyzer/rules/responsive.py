@@ -159,7 +159,7 @@ def _tiny_text(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
         for declaration in rule.declarations:
             size = length_px(declaration.value) if declaration.name == "font-size" else None
-            if size is None or size == 0 or "em" in declaration.value and "rem" not in declaration.value:
+            if size is None or size == 0 or ("em" in declaration.value and "rem" not in declaration.value):
                 continue
             tally.check(
                 size >= 10 or rule.in_keyframes(),

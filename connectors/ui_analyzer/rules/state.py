@@ -294,12 +294,7 @@ def _from_dependencies(call: str, dependencies: list[str]) -> bool:
         or re.search(r"\b(?:window|document|localStorage|Date|Math|ref|current|await)\b", argument)
     ):
         return False
-    names = {
-        name
-        for name in re.findall(
-            r"(?<![.\w'\"])[A-Za-z_$][\w$]*(?!\s*\()", re.sub(r"(['\"`]).*?\1", "", argument)
-        )
-    }
+    names = set(re.findall(r"(?<![.\w'\"])[A-Za-z_$][\w$]*(?!\s*\()", re.sub(r"(['\"`]).*?\1", "", argument)))
     roots = {dependency.split(".")[0] for dependency in dependencies}
     return bool(names) and names <= roots | {
         "true",
@@ -393,7 +388,7 @@ def _lost_reactivity(document: Document, tally: Tally) -> None:
             value = script.text(item.node.child_by_field_name("value"))
             if target is None or target.type != "object_pattern" or script.function_around(item) is not None:
                 continue
-            lost = value.startswith(("reactive(", "reactive<")) or bool(name) and value == name
+            lost = value.startswith(("reactive(", "reactive<")) or (bool(name) and value == name)
             tally.check(
                 not lost, item, f"taking {script.text(target)[:40]} out of {value[:20]} loses reactivity"
             )

@@ -156,7 +156,7 @@ def _duplicate_id(document: Document, tally: Tally) -> None:
 
 def _roots_differ(one: Element, other: Element) -> bool:
     """Whether two elements are in different pieces of JSX, which may never be on the page together."""
-    return _root(one) is not _root(other)
+    return one.node is not None and _root(one) is not _root(other)
 
 
 def _root(element: Element) -> Element:
@@ -185,7 +185,7 @@ def _table_headers(document: Document, tally: Tally) -> None:
             continue
         inside = list(element.descendants())
         if any(
-            not inner.native or inner.dynamic_content and inner.tag in ("table", "thead", "tr")
+            not inner.native or (inner.dynamic_content and inner.tag in ("table", "thead", "tr"))
             for inner in inside
         ):
             continue
@@ -252,7 +252,7 @@ def _viewport_zoom(document: Document, tally: Tally) -> None:
         if content is None or content.value is None:
             continue
         settings = dict(
-            (part.split("=", 1) + [""])[:2]
+            ([*part.split("=", 1), ""])[:2]
             for part in re.split(r"[,;\s]+", content.value.replace(" =", "=").replace("= ", "=").lower())
             if part
         )

@@ -60,8 +60,7 @@ def _focus_outline(document: Document, tally: Tally) -> None:
                 ":not(:focus-visible)" in selector
                 or "tabindex" in selector
                 or "disabled" in selector
-                or _shows_focus(rule)
-                and bool(_FOCUS.search(last))
+                or (_shows_focus(rule) and bool(_FOCUS.search(last)))
                 or everywhere
                 or _bare(last) in shown
             )
@@ -104,9 +103,8 @@ def _focus_utilities(document: Document, tally: Tally) -> None:
             continue
         if element.get("tabindex") == "-1":
             continue
-        unknown = (
-            element.spread
-            or element.attributes["class"].dynamic
+        unknown = element.spread or (
+            element.attributes["class"].dynamic
             and re.search(r"[\w)]\s*[,})]", element.attributes["class"].expression)
         )
         if any(_FOCUS_UTILITY.search(c) for c in classes):
@@ -244,8 +242,8 @@ def _inline(element: Element) -> Iterator[tuple[str, str]]:
 def _large(rule: StyleRule) -> bool:
     size = length_px(rule.value("font-size") or "")
     weight = rule.value("font-weight") or ""
-    bold = weight == "bold" or weight.isdigit() and int(weight) >= 700
-    return size is not None and (size >= 24 or bold and size >= 18.66)
+    bold = weight == "bold" or (weight.isdigit() and int(weight) >= 700)
+    return size is not None and (size >= 24 or (bold and size >= 18.66))
 
 
 def _compare(front: str | None, back: str | None, at: object, tally: Tally, large: bool) -> None:

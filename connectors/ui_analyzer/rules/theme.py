@@ -14,7 +14,6 @@ from connectors.ui_analyzer.colours import (
     variables_in,
 )
 from connectors.ui_analyzer.document import Document
-
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, Located, Project, ProjectRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.stylesheet import StyleRule
@@ -121,7 +120,7 @@ def _script_facts(document: Document) -> Iterator[Fact]:
     text = document.text
     if "prefers-color-scheme" in text:
         yield Fact(kind="prefers-color-scheme", name="any")
-    if re.search(r"colorScheme\b|color-scheme\b", text):
+    if re.search(r"\bcolorScheme\b|(?<!prefers-)\bcolor-scheme['\"]?\s*[:=,]", text):
         yield Fact(kind="color-scheme", name="any")
     if re.search(
         r"\bnext-themes\b|usePreferredDark|useColorMode|mode-watcher|@vueuse/core|@nuxtjs/color-mode|useDark\b",
@@ -268,7 +267,7 @@ def _plain(value: str, tokens: dict[str, str]) -> str:
 def _named_pairs(values: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Tokens that are paired by a convention of names: `x-foreground` on `x`, `on-x` on `x`, text on background."""
     for name in sorted(values):
-        if name.endswith("-foreground"):
+        if name.endswith("-foreground") and name not in ("--foreground", "--color-foreground"):
             base = name.removesuffix("-foreground")
             if base in values:
                 yield name, base
