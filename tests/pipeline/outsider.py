@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,12 @@ class Outsider:
         producer = Producer({"bootstrap.servers": self._bootstrap, "acks": "all"})
         producer.produce(topic, value, key=key)
         assert producer.flush(60) == 0
+
+    def wait_for(self, topic: str, wanted: Callable[[Record], bool]) -> None:
+        """Wait until a topic has a record that is wanted."""
+        deadline_s = time.monotonic() + 120
+        while not any(wanted(placed.value) for placed in self.read_all([topic])):
+            assert time.monotonic() < deadline_s, f"{topic} never had it"
 
     def read_all(self, topics: Iterable[str], *, undecoded: bool = False) -> list[Placed]:
         """Read topics from their beginnings to their ends as of now."""
