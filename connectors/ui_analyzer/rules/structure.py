@@ -13,6 +13,8 @@ from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Ta
 _A11Y = Category.ACCESSIBILITY
 _HEADING = re.compile(r"h([1-6])$")
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$|x-[\w-]+$|i-[\w-]+$")
+_PAGE_ELEMENTS_MIN = 5
+"""A body with fewer elements is a shell that script fills."""
 _REFERRING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "aria-owns", "list", "headers")
 
 
@@ -67,14 +69,14 @@ def _heading_order(document: Document, tally: Tally) -> None:
 
 
 def _landmark_main(project: Project, tally: Tally) -> None:
-    entries = project.of("page")
-    if not entries:
-        return
-    main = project.of("main-landmark")
-    if main:
-        tally.passed()
-    else:
-        tally.failed(entries[0], "nothing in this project renders a <main>", path=entries[0].path)
+    mains = {located.path for located in project.of("main-landmark")}
+    for entry in project.of("page"):
+        # A page with content of its own needs its own landmark; a shell is filled by components.
+        ok = entry.path in mains if entry.fact.value == "content" else bool(mains)
+        if ok:
+            tally.passed()
+        else:
+            tally.failed(entry, "nothing on this page is a <main>", path=entry.path)
 
 
 def _aria_attribute(document: Document, tally: Tally) -> None:
@@ -161,8 +163,8 @@ def _roots_differ(one: Element, other: Element) -> bool:
 
 def _root(element: Element) -> Element:
     outermost = element
-    for outermost in element.ancestors():
-        pass
+    while outermost.parent is not None:
+        outermost = outermost.parent
     return outermost
 
 
@@ -558,7 +560,9 @@ def landmark_facts(document: Document) -> Iterator[Fact]:
     root = document.full_page
     if root is not None:
         body = next((child for child in root.children if child.tag == "body"), root)
-        yield Fact(kind="page", name=document.path, line=body.line, column=body.column)
+        inside = [element for element in body.descendants() if element.tag not in ("script", "noscript", "style")]
+        filled = "content" if len(inside) >= _PAGE_ELEMENTS_MIN else "shell"
+        yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
     for element in document.elements:
         if (
             element.tag == "main"
