@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from streams.cli import asking, laying, reading, replaying, running
+from streams.cli.analyzing import analyze_ui
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
@@ -32,6 +33,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (running.up, running.down, running.status, demo),
     "Conversations": (asking.send, asking.cancel, asking.close, asking.approve, ingest),
     "What happened": (reading.tail, reading.sessions, reading.trace, replaying.replay, replaying.record),
+    "Tools": (analyze_ui,),
     "Processes": (worker, sink),
     "Ground": (laying.migrate,),
 }

@@ -19,6 +19,7 @@ from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.embeddings import GenerateEmbeddings
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.search import SearchDocuments
+from connectors.tools.ui import AnalyzeUi
 from schemas.configuration import ChatModel, Configuration, Models
 from schemas.models import Model
 from streams.configuration import load_configuration
@@ -85,6 +86,7 @@ async def make_providers(settings: Settings) -> Providers:
             AnalyzeDocument(model, _analyst(models), index),
             SearchDocuments(index, embeddings),
             ExecutePython(sandbox),
+            AnalyzeUi(settings.ui_root.absolute()),
         ]
     )
     return Providers(

@@ -106,6 +106,9 @@ class Settings:
         "What is demanded and does not hold is refused, never weakened.",
         choices=("auto", "ns", "lsm", "wasm", "refuse"),
     )
+    ui_root: Path = _setting(
+        Path("."), "Folder below which the tool analyze_ui may read front-ends; by default the working one."
+    )
     configuration_directory: Path | None = _setting(
         None, "Folder with models.toml, agents.toml, prompts.toml, policy.toml or limits.toml of your own."
     )
