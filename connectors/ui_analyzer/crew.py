@@ -52,7 +52,7 @@ def _batches(files: Sequence[Found], size: int) -> Iterator[tuple[tuple[str, str
 def _run(
     batches: list[tuple[tuple[str, str], ...]], limits: Limits, workers: int
 ) -> Iterator[list[FileReport]]:
-    """Yield the reports of each batch. When a process dies, its batch is repeated file by file."""
+    """Yield the reports of each batch. When a process dies, what was not done is repeated file by file."""
     left = dict(enumerate(batches))
     suspects: list[tuple[tuple[str, str], ...]] = []
     with _pool(workers) as pool:
@@ -67,22 +67,27 @@ def _run(
                     del left[futures[future]]
         except BrokenProcessPool:
             suspects = list(left.values())
-    for batch in suspects:
-        for entry in batch:
-            yield [_alone(entry, limits)]
+    suspicious = [entry for batch in suspects for entry in batch]
+    while suspicious:
+        reports = _one_by_one(suspicious, limits)
+        suspicious = suspicious[len(reports) :]
+        yield reports
 
 
-def _alone(entry: tuple[str, str], limits: Limits) -> FileReport:
-    """Inspect one file in a process of its own."""
+def _one_by_one(entries: list[tuple[str, str]], limits: Limits) -> list[FileReport]:
+    """Inspect files one at a time in another process, up to and with the one that kills it, if any does."""
+    reports: list[FileReport] = []
     with _pool(1) as pool:
-        try:
-            return pool.submit(inspect_file, *entry, limits).result()
-        except BrokenProcessPool:
-            report = FileReport(entry[1])
-            report.problem = FileProblem(
-                path=entry[1], status=FileStatus.CRASHED, detail="the parser died on it"
-            )
-            return report
+        for absolute, path in entries:
+            try:
+                reports.append(pool.submit(inspect_file, absolute, path, limits).result())
+            except BrokenProcessPool:
+                dead = FileReport(path)
+                dead.problem = FileProblem(
+                    path=path, status=FileStatus.CRASHED, detail="the parser died on it"
+                )
+                return [*reports, dead]
+    return reports
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

@@ -210,9 +210,7 @@ class Document:
             )
             tree = parse("html", masked.text.encode("latin-1"), self.deadline)
             self._parts.elements = html_elements(tree, self.source, self.language, masked)
-            for element in self._parts.elements:
-                if sum(1 for _ in zip(element.ancestors(), range(DEPTH_MAX + 1), strict=False)) > DEPTH_MAX:
-                    raise DocumentTooDeep
+            _check_elements(self._parts.elements)
             self._parts.error_bytes += tree.error_bytes
         for block in parts.blocks:
             self._add_block(text, block)
@@ -243,7 +241,19 @@ class Document:
         self._parts.scripts.append(script)
         self._parts.error_bytes += tree.error_bytes
         if language in ("tsx", "javascript"):
-            self._parts.elements.extend(jsx_elements(tree))
+            elements = jsx_elements(tree)
+            _check_elements(elements)
+            self._parts.elements.extend(elements)
+
+
+def _check_elements(elements: list[Element]) -> None:
+    """Refuse what is nested too deeply: rules look at the ancestors of each element."""
+    depths: dict[int, int] = {}
+    for element in elements:
+        depth = 1 if element.parent is None else depths.get(id(element.parent), 0) + 1
+        if depth > DEPTH_MAX:
+            raise DocumentTooDeep
+        depths[id(element)] = depth
 
 
 def language_of(path: str) -> str:

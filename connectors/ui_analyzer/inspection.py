@@ -91,7 +91,7 @@ def _refuse(report: FileReport, status: FileStatus, detail: str) -> None:
 def _apply_rules(document: Document, report: FileReport) -> None:
     for rule in FILE_RULES:
         document.deadline.check()
-        tally = Tally(document.path)
+        tally = Tally(document.path, deadline=document.deadline)
         rule.check(document, tally)
         if tally.passes or tally.failures:
             failures = tuple(

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.markup import DYNAMIC
 
-_MUSTACHE = re.compile(r"\{\{.*?\}\}|<%.*?%>|\{%.*?%\}|<\?.*?\?>", re.DOTALL)
+_OPENERS = re.compile(r"\{\{|<%|\{%|<\?")
+_CLOSERS = {"{{": "}}", "<%": "%>", "{%": "%}", "<?": "?>"}
+_BLOCKS_DEPTH_MAX = 200
 _BLOCK_OPEN = re.compile(r"\{\s*#(if|each|await|key|snippet)\b")
 _BLOCK_CLOSE = re.compile(r"\{\s*/(if|each|await|key|snippet)\b")
 _TAG_NAME = re.compile(r"</?[A-Za-z][\w-]*\.[\w.-]*")
@@ -29,7 +31,22 @@ class Masked:
 
 def mask_mustaches(text: str) -> Masked:
     """Mask `{{ … }}` and server-side `<% … %>`, `{% … %}`, `<? … ?>`."""
-    return Masked(_tidied(_MUSTACHE.sub(lambda match: _filler(match.group()), text)))
+    out: list[str] = []
+    unclosed: set[str] = set()
+    at = 0
+    for opener in _OPENERS.finditer(text):
+        kind = opener.group()
+        if opener.start() < at or kind in unclosed:
+            continue
+        end = text.find(_CLOSERS[kind], opener.end())
+        if end < 0:
+            unclosed.add(kind)  # Searching again from every further opener would be quadratic.
+            continue
+        out.append(text[at : opener.start()])
+        out.append(_filler(text[opener.start() : end + 2]))
+        at = end + 2
+    out.append(text[at:])
+    return Masked(_tidied("".join(out)))
 
 
 def mask_svelte(text: str) -> Masked:
@@ -128,7 +145,8 @@ def _in_tag(whole: str, at: int, before: str, masked: Masked) -> str:
 def _in_text(whole: str, at: int, masked: Masked, open_blocks: list[tuple[str, int]]) -> str:
     opened = _BLOCK_OPEN.match(whole)
     if opened:
-        open_blocks.append((opened.group(1), at))
+        if len(open_blocks) < _BLOCKS_DEPTH_MAX:
+            open_blocks.append((opened.group(1), at))
         return _blank(whole)
     closed = _BLOCK_CLOSE.match(whole)
     if closed:

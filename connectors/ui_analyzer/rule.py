@@ -6,6 +6,7 @@ from typing import Protocol
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, RuleId, RuleInfo, Severity
+from connectors.ui_analyzer.syntax import Deadline
 
 _UNDERSTANDING = "https://www.w3.org/WAI/WCAG22/Understanding/"
 _MDN = "https://developer.mozilla.org/en-US/docs/"
@@ -44,10 +45,14 @@ class Tally:
     path: str
     passes: int = 0
     failures: list[Failure] = field(default_factory=list)
+    deadline: Deadline | None = None
+    """Checked with every verdict, so that no rule can run on for ever."""
 
     def passed(self) -> None:
         """An instance was looked at and is fine."""
         self.passes += 1
+        if self.deadline is not None:
+            self.deadline.check()
 
     def failed(
         self,
@@ -59,6 +64,8 @@ class Tally:
         path: str = "",
     ) -> None:
         """An instance fails. Severity and confidence are the rule's unless given."""
+        if self.deadline is not None:
+            self.deadline.check()
         self.failures.append(
             Failure(
                 path=path or self.path,

@@ -1,5 +1,6 @@
 """What rules ask of a piece of script: calls, imports, functions, components and what is around a node."""
 
+import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,9 +98,19 @@ class Script:
 
     def calls_in(self, around: Syntax | None) -> Iterator[Call]:
         """The calls inside a node; all of them for None."""
-        for call in self.calls:
-            if around is None or (around.start <= call.item.start and call.item.end <= around.end):
+        if around is None:
+            yield from self.calls
+            return
+        first = bisect.bisect_left(self._call_starts, around.start)
+        for call in self.calls[first:]:
+            if call.item.start >= around.end:
+                return
+            if call.item.end <= around.end:
                 yield call
+
+    @cached_property
+    def _call_starts(self) -> list[int]:
+        return [call.item.start for call in self.calls]
 
     @cached_property
     def imports(self) -> tuple[Import, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 _ATTRIBUTES = r"""((?:"[^"]*"|'[^']*'|[^>"'])*)"""
 _OPENING = re.compile(rf"<(script|style)\b{_ATTRIBUTES}>", re.IGNORECASE)
 _TEMPLATE = re.compile(rf"<template\b{_ATTRIBUTES}>", re.IGNORECASE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+BLOCKS_MAX = 200
+"""Script and style blocks that are read in one file."""
 _LANG = re.compile(r"""\blang\s*=\s*["']?([\w-]+)""")
 
 
@@ -35,11 +36,11 @@ class Parts:
 
 def split(text: str, flavour: str) -> Parts:
     """Split `text` (one character per byte) of a `vue` or `svelte` file, or the inline blocks of `html`."""
-    searched = _COMMENT.sub(lambda match: _blank(match.group()), text)
+    searched = _without_comments(text)
     blocks: list[Block] = []
     markup = searched
     at = 0
-    while opening := _OPENING.search(searched, at):
+    while len(blocks) < BLOCKS_MAX and (opening := _OPENING.search(searched, at)):
         kind = opening.group(1).lower()
         attributes = opening.group(2)
         if attributes.rstrip().endswith("/"):
@@ -62,6 +63,19 @@ def split(text: str, flavour: str) -> Parts:
 def only(text: str, block: Block) -> str:
     """The content of a block with everything around it blanked, so that positions stay those of the file."""
     return _blank(text[: block.start]) + text[block.start : block.end]
+
+
+def _without_comments(text: str) -> str:
+    out: list[str] = []
+    at = 0
+    while (start := text.find("<!--", at)) >= 0:
+        end = text.find("-->", start + 4)
+        if end < 0:
+            break
+        out.append(text[at:start])
+        out.append(_blank(text[start : end + 3]))
+        at = end + 3
+    return "".join([*out, text[at:]])
 
 
 def _vue_template(markup: str) -> tuple[str, str]:

@@ -63,7 +63,9 @@ def _applied(mutation: Mutation, app: str, path: str, source: str) -> Iterator[M
 
 
 def _m(name: str, files: str, pattern: str, replacement: str, expected: str, allowed: str = "") -> Mutation:
-    return Mutation(name, files, pattern, replacement, frozenset(expected.split()), frozenset(allowed.split()))
+    return Mutation(
+        name, files, pattern, replacement, frozenset(expected.split()), frozenset(allowed.split())
+    )
 
 
 _JSX = r"react/.*\.tsx$"

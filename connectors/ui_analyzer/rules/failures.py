@@ -67,7 +67,7 @@ def _request_failure(document: Document, tally: Tally) -> None:
             function = script.function_around(call.item)
             if (
                 "catch" in methods
-                or _second_handler(script, call)
+                or _second_handler(call)
                 or script.inside_try(call.item)
                 or _in_library(script, call)
             ):
@@ -101,7 +101,7 @@ def _hands_on(script: Script, call: Call, function: Syntax | None) -> bool:
     )
 
 
-def _second_handler(script: Script, call: Call) -> bool:
+def _second_handler(call: Call) -> bool:
     node = call.item.node
     outer = node.parent.parent if node.parent is not None else None
     if outer is None or outer.type != "call_expression":

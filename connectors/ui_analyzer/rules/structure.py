@@ -560,7 +560,9 @@ def landmark_facts(document: Document) -> Iterator[Fact]:
     root = document.full_page
     if root is not None:
         body = next((child for child in root.children if child.tag == "body"), root)
-        inside = [element for element in body.descendants() if element.tag not in ("script", "noscript", "style")]
+        inside = [
+            element for element in body.descendants() if element.tag not in ("script", "noscript", "style")
+        ]
         filled = "content" if len(inside) >= _PAGE_ELEMENTS_MIN else "shell"
         yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
     for element in document.elements:
