@@ -115,7 +115,7 @@ async def test_a_document_that_does_not_exist_is_named_with_those_that_do() -> N
     for name, told in (("attachment:nope.txt", "attachment:declaration.txt"), ("docs/b.md", "docs/b.md")):
         with pytest.raises(ToolError) as caught:
             await tool.run({"document": name, "analysis_type": "summary"}, context(ATTACHED))
-        assert caught.value.kind == "validation_error"
+        assert caught.value.kind == "execution_error"
         assert told in str(caught.value)
 
 
