@@ -9,7 +9,7 @@ from connectors.ui_analyzer.document import Document, DocumentBroken, DocumentTo
 from connectors.ui_analyzer.model import Confidence, FileProblem, FileStatus, RuleId
 from connectors.ui_analyzer.rule import Fact, Failure, Tally
 from connectors.ui_analyzer.stylesheet import StylesheetTooDeep
-from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow
+from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow, TreeTooDeep
 
 SNIPPET_CHARACTERS_MAX = 160
 
@@ -58,7 +58,7 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
         report.left_out = str(left_out)
     except FileRefused as refused:
         report.problem = FileProblem(path=path, status=refused.status, detail=refused.detail)
-    except (DocumentTooDeep, StylesheetTooDeep, RecursionError):
+    except (DocumentTooDeep, StylesheetTooDeep, TreeTooDeep, RecursionError):
         _refuse(report, FileStatus.TOO_DEEP, "nested too deeply")
     except DocumentBroken as broken:
         _refuse(report, FileStatus.SYNTAX_ERRORS, str(broken))

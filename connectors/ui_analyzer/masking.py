@@ -93,7 +93,10 @@ def mask_svelte(text: str) -> Masked:
 def _tidied(text: str) -> str:
     """Write dots in tag names and stray ampersands so that the HTML grammar accepts them."""
     dotted = _TAG_NAME.sub(lambda match: match.group().replace(".", "-"), text)
-    return _AMPERSAND.sub("+", dotted)
+    last = dotted.rfind("-->")
+    # A comment that is never closed costs the grammar quadratic time; browsers take it as the rest of the page.
+    tail = dotted[last + 3 :] if last >= 0 else dotted
+    return _AMPERSAND.sub("+", dotted[: len(dotted) - len(tail)] + tail.replace("<!--", "    "))
 
 
 def closing_brace(text: str, opening: int) -> int:

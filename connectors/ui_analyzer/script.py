@@ -102,7 +102,8 @@ class Script:
             yield from self.calls
             return
         first = bisect.bisect_left(self._call_starts, around.start)
-        for call in self.calls[first:]:
+        for position in range(first, len(self.calls)):
+            call = self.calls[position]
             if call.item.start >= around.end:
                 return
             if call.item.end <= around.end:

@@ -15,6 +15,7 @@ import tree_sitter_html
 import tree_sitter_javascript
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Point, Query, QueryCursor
+from tree_sitter import Tree as ParsedTree
 
 SCRIPT_KINDS = (
     "import_statement",
@@ -60,6 +61,9 @@ MARKUP_KINDS = (
     "comment",
     "erroneous_end_tag",
 )
+TREE_DEPTH_MAX = 1_500
+"""Deepest syntax tree that is looked at; 400 nested elements of JSX need about 1,200."""
+_DEPTH_SAMPLES = 64
 FUNCTION_KINDS = frozenset(
     {
         "function_declaration",
@@ -70,6 +74,10 @@ FUNCTION_KINDS = frozenset(
     }
 )
 JSX_ELEMENT_KINDS = frozenset({"jsx_element", "jsx_self_closing_element"})
+
+
+class TreeTooDeep(Exception):
+    """The syntax tree is nested beyond TREE_DEPTH_MAX (theirs: the file; never retried)."""
 
 
 class ParseTooSlow(Exception):
@@ -152,6 +160,7 @@ def parse(language: str, source: bytes, deadline: Deadline) -> Tree:
 
     Raises:
         ParseTooSlow: the deadline passed while parsing.
+        TreeTooDeep: what was parsed is nested too deeply.
     """
     parser, query = _tools(language)
     parser.reset()
@@ -167,11 +176,30 @@ def parse(language: str, source: bytes, deadline: Deadline) -> Tree:
     except ValueError as error:
         raise ParseTooSlow from error
     deadline.check()
-    captures = QueryCursor(query).captures(tree.root_node)
+    if _too_deep(tree):
+        raise TreeTooDeep
+    cursor = QueryCursor(query)
+    # A query over a chain of thousands of nested nodes takes quadratic time, and cannot be interrupted.
+    cursor.set_max_start_depth(TREE_DEPTH_MAX)
+    captures = cursor.captures(tree.root_node)
+    deadline.check()
     errors = captures.pop("error", []) if tree.root_node.has_error else []
     deadline.check()
     items, by_kind = _linked(captures)
     return Tree(source, items, by_kind, _covered_bytes(errors))
+
+
+def _too_deep(tree: ParsedTree) -> bool:
+    """Whether samples spread over all nodes show nesting beyond TREE_DEPTH_MAX."""
+    count = tree.root_node.descendant_count
+    if count <= TREE_DEPTH_MAX:
+        return False
+    cursor = tree.walk()
+    for sample in range(_DEPTH_SAMPLES):
+        cursor.goto_descendant(count * sample // _DEPTH_SAMPLES)
+        if cursor.depth > TREE_DEPTH_MAX:
+            return True
+    return False
 
 
 def _covered_bytes(nodes: list[Node]) -> int:

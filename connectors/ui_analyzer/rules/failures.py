@@ -247,9 +247,10 @@ def _query_error(document: Document, tally: Tally) -> None:
 
 def _loading_state(document: Document, tally: Tally) -> None:
     for script in document.scripts:
+        asked = list(requests(script))
         for call, function in effects(script):
             component = script.function_around(call.item)
-            loads = any(function.start <= request.item.start < function.end for request in requests(script))
+            loads = any(function.start <= request.item.start < function.end for request in asked)
             if not loads or component is None or not script.name_of(component)[:1].isupper():
                 continue
             whole = script.code_of(component)
