@@ -30,6 +30,8 @@ class LiveOptions:
     memory_mb_max: int = 2_048
     """Address space cannot bound Chromium, so the resident memory of its processes is watched."""
     requests_max: int = 2_000
+    reconnect_ms_max: int = 15_000
+    """How long a page may take to connect a cut WebSocket again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

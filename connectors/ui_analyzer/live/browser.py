@@ -43,7 +43,7 @@ def find_chromium(options: LiveOptions) -> str:
         BrowserMissing: none of them is there.
     """
     if options.chromium_path:
-        if os.access(options.chromium_path, os.X_OK):
+        if Path(options.chromium_path).is_file() and os.access(options.chromium_path, os.X_OK):
             return options.chromium_path
         raise BrowserMissing(f"{options.chromium_path} is not a program")
     for name in _NAMES:

@@ -87,7 +87,7 @@ class Gate:
             return
         method, target = words[0].decode("latin-1"), words[1].decode("latin-1")
         host, port, path = _target(method, target)
-        if not self._admit(host, port, target):
+        if (method != "CONNECT" and not path) or not self._admit(host, port, target):
             client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return
         try:

@@ -19,7 +19,6 @@ _VIEWPORTS = ((1280, 800), (768, 1024), (320, 640))
 _SETTLE_MS_MAX = 2_000
 _TABS_MAX = 60
 _FOCUS_CHECKS_MAX = 25
-_RECONNECT_MS_MAX = 15_000
 _LCP_MS_MAX = 2_500.0
 _CLS_MAX = 0.1
 _INTERACTION_MS_MAX = 200.0
@@ -201,14 +200,14 @@ class PageWalk:
             return
         cut = self._gate.cut_tunnels()
         started = time.monotonic()
-        while self._sockets == before and (time.monotonic() - started) * 1000 < _RECONNECT_MS_MAX:
+        while self._sockets == before and (time.monotonic() - started) * 1000 < self._options.reconnect_ms_max:
             page.wait_for_timeout(100)
         waited_ms = (time.monotonic() - started) * 1000
         again = self._sockets > before
         value = (
             f"{cut} cut, connected again after {waited_ms:.0f} ms"
             if again
-            else f"{cut} cut, not connected again within {_RECONNECT_MS_MAX} ms"
+            else f"{cut} cut, not connected again within {self._options.reconnect_ms_max} ms"
         )
         self.ledger.check("websocket-reconnect", "light 1280x800", value, again)
 
