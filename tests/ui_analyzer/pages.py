@@ -43,9 +43,11 @@ fetch("/away").catch(() => {{}});
 new Image().src = other + "/pixel";
 try {{ new WebSocket(other.replace("http", "ws") + "/socket"); }} catch {{}}
 fetch("file:///etc/passwd").then((r) => r.text()).then((t) => {{ document.title = t; }}).catch(() => {{}});
-Object.prototype.toJSON = undefined;
 window.open(other + "/window"); alert("stop"); print();
 const frame = document.createElement("iframe"); frame.src = other + "/frame"; frame.title = "x"; document.body.append(frame);
+</script></main></body></html>"""
+TAMPERED = f"""{HEAD}{VIEWPORT}</head><body><main><h1>Page</h1><script>
+Array.prototype.map = () => 7; Document.prototype.querySelectorAll = () => null; window.axe = {{ run: () => ({{}}) }};
 </script></main></body></html>"""
 SPIN = f"{HEAD}</head><body><main><h1>Page</h1><script>while (true) {{}}</script></main></body></html>"
 

@@ -11,7 +11,7 @@ from connectors.ui_analyzer.live.browser import BrowserMissing, find_chromium
 from connectors.ui_analyzer.live.gate import Gate
 from connectors.ui_analyzer.live.session import LiveOutcome, inspect_page
 from connectors.ui_analyzer.options import LiveOptions, Options, Progress
-from tests.ui_analyzer.pages import BAD, GOOD, HOSTILE, LIVE, SPIN, TRAP, served
+from tests.ui_analyzer.pages import BAD, GOOD, HOSTILE, LIVE, SPIN, TAMPERED, TRAP, served
 
 
 def chromium_missing() -> bool:
@@ -29,8 +29,22 @@ needs_browser = pytest.mark.skipif(
 browser = [pytest.mark.browser, needs_browser]
 
 
-def visit(url: str, **options: int) -> LiveOutcome:
-    return inspect_page(LiveOptions(url=url, **options), None)
+def visit(
+    url: str,
+    *,
+    time_ms_max: int = 120_000,
+    page_time_ms_max: int = 15_000,
+    memory_mb_max: int = 2_048,
+    reconnect_ms_max: int = 15_000,
+) -> LiveOutcome:
+    options = LiveOptions(
+        url=url,
+        time_ms_max=time_ms_max,
+        page_time_ms_max=page_time_ms_max,
+        memory_mb_max=memory_mb_max,
+        reconnect_ms_max=reconnect_ms_max,
+    )
+    return inspect_page(options, None)
 
 
 class TestInTheBrowser:
@@ -97,8 +111,17 @@ class TestInTheBrowser:
 
         assert other.asked == []
         assert outcome.summary.performed, outcome.summary.note
+        assert outcome.summary.note == ""
+        assert {check.name for check in outcome.summary.checks if check.passed is None} >= {"frames"}
         assert any("/stolen" in target for target in outcome.summary.blocked_requests)
         assert any("/redirected" in target for target in outcome.summary.blocked_requests)
+
+    def test_a_page_that_spoils_the_measurement_does_not_count_as_tested(self) -> None:
+        with served({"/": TAMPERED}) as site:
+            outcome = visit(f"{site.url}/")
+
+        assert not outcome.summary.performed
+        assert "could not be measured" in outcome.summary.note
 
     def test_a_page_that_never_answers_ends_in_time_and_is_labelled(self) -> None:
         with served({"/": SPIN}) as site:

@@ -58,6 +58,11 @@ class Gate:
         with self._lock:
             return tuple(self._refused)
 
+    def forget_refused(self) -> None:
+        """Begin a new list of refused targets."""
+        with self._lock:
+            self._refused.clear()
+
     @property
     def tunnels(self) -> int:
         """Open tunnels: WebSockets, and any connection of an HTTPS page."""

@@ -67,6 +67,8 @@ def _perform(options: LiveOptions, progress: Callable[[Progress], None] | None) 
     finally:
         gate.close()
     ledger = walk.ledger
+    if walk.loaded and not walk.measured:
+        return refused(options, f"the page could not be measured: {reason or 'axe does not run on it'}")
     if not walk.loaded:
         return refused(options, f"the page did not load: {reason or 'unknown'}")
     note = f"Incomplete: {reason}." if reason else ""

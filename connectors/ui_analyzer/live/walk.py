@@ -31,9 +31,12 @@ class PageWalk:
     def __init__(self, options: LiveOptions, gate: Gate, progress: Callable[[Progress], None] | None) -> None:
         self.ledger = Ledger(options.url)
         self.loaded = False
+        self.measured = False
+        """Whether axe ran in at least one context: without it, the page counts as not tested."""
         self.browser = ""
         self._options = options
         self._gate = gate
+        self._page: Page | None = None
         self._progress = progress
         self._errors: dict[str, None] = {}
         self._sockets = 0
@@ -49,11 +52,13 @@ class PageWalk:
         axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
         self.browser = f"Chromium {context.browser.version}" if context.browser else "Chromium"
         page = context.pages[0] if context.pages else context.new_page()
+        self._page = page
         page.add_init_script(probes.OBSERVERS)
         page.on("pageerror", lambda error: self._error(f"uncaught: {error.message}"))
         page.on("console", lambda message: self._error(message.text) if message.type == "error" else None)
         page.on("websocket", lambda _: self._socket())
         page.on("dialog", lambda dialog: dialog.dismiss())
+        self._gate.forget_refused()  # What the browser itself asked for while starting.
         for theme in _THEMES:
             for width, height in _VIEWPORTS:
                 self._context(page, axe, theme, width, height)
@@ -61,11 +66,12 @@ class PageWalk:
         page.emulate_media(color_scheme="light")
         self._load(page)
         self._step("keyboard")
-        self._keyboard(page)
-        self._vitals(page)
+        label = "light 1280x800"
+        self._attempt("keyboard walk", label, lambda: self._keyboard(page))
+        self._attempt("vitals", label, lambda: self._vitals(page))
         self._step("network")
-        self._reconnect(page)
-        self._finish(page)
+        self._attempt("websocket-reconnect", label, lambda: self._reconnect(page))
+        self._finish()
 
     def _context(self, page: Page, axe: str, theme: Theme, width: int, height: int) -> None:
         label = f"{theme} {width}x{height}"
@@ -73,6 +79,10 @@ class PageWalk:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=theme)
         self._load(page)
+        self._attempt("reflow", label, lambda: self._reflow(page, label))
+        self._attempt("axe", label, lambda: self._axe(page, axe, label))
+
+    def _reflow(self, page: Page, label: str) -> None:
         overflow = page.evaluate(probes.OVERFLOW)
         if overflow is None:
             self.ledger.check("reflow", label, "nothing is wider than the screen", True)
@@ -80,8 +90,21 @@ class PageWalk:
             seen = record(overflow)
             value = f"{text(seen.get('by'), 80)} makes the page {number(seen.get('width')) or 0:g} px wide"
             self.ledger.check("reflow", label, value, False, selector=text(seen.get("by"), 80))
+
+    def _axe(self, page: Page, axe: str, label: str) -> None:
         page.evaluate(axe)
         self.ledger.axe(page.evaluate(probes.AXE_RUN), label)
+        self.measured = True
+
+    def _attempt(self, name: str, label: str, measure: Callable[[], None]) -> None:
+        """Measure; a page that has tampered with its own objects makes one measurement fail, not the walk."""
+        try:
+            measure()
+        except Error as error:
+            if self._page is None or self._page.is_closed():
+                raise
+            why = text(str(error).split("\n", 1)[0], 120)
+            self.ledger.check(name, label, f"could not be measured: {why}", None)
 
     def _load(self, page: Page) -> None:
         page.goto(self._options.url, wait_until="load", timeout=self._options.page_time_ms_max)
@@ -200,7 +223,9 @@ class PageWalk:
             return
         cut = self._gate.cut_tunnels()
         started = time.monotonic()
-        while self._sockets == before and (time.monotonic() - started) * 1000 < self._options.reconnect_ms_max:
+        while (
+            self._sockets == before and (time.monotonic() - started) * 1000 < self._options.reconnect_ms_max
+        ):
             page.wait_for_timeout(100)
         waited_ms = (time.monotonic() - started) * 1000
         again = self._sockets > before
@@ -211,9 +236,8 @@ class PageWalk:
         )
         self.ledger.check("websocket-reconnect", "light 1280x800", value, again)
 
-    def _finish(self, page: Page) -> None:
+    def _finish(self) -> None:
         self._step("done")
-        del page
         # What the gate refused fails in the console by our own doing.
         own = [error for error in self._errors if not _by_the_gate(error)]
         for error in own:
