@@ -222,6 +222,8 @@ class PageWalk:
         if before == 0:
             return
         cut = self._gate.cut_tunnels()
+        if cut == 0:
+            return  # The socket was refused by the gate, or closed by the page itself.
         started = time.monotonic()
         while (
             self._sockets == before and (time.monotonic() - started) * 1000 < self._options.reconnect_ms_max
@@ -264,6 +266,9 @@ def _by_the_gate(error: str) -> bool:
         "ERR_PROXY",
         "403",
         "ERR_EMPTY_RESPONSE",
+        "net::ERR_FAILED",
+        "CORS policy",
+        "local resource",
         "WebSocket connection to",
     )
     return any(marker in error for marker in markers)
