@@ -12,7 +12,7 @@ VIEWPORT = (
     '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
 )
 STYLE = """<style>
-body { color: #111; background: #fff; } a, button { color: #003399; }
+:root { color-scheme: light dark; } body { color: #111; background: #fff; } a, button { color: #003399; }
 @media (prefers-color-scheme: dark) { body { color: #eee; background: #111; } a, button { color: #aaccff; background: #111; } }
 :focus-visible { outline: 3px solid currentColor; }
 </style>"""

@@ -1,16 +1,21 @@
 """The browser part: what it finds, what it keeps a hostile page from doing, and what happens without a browser."""
 
+import json
 import os
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from connectors.ui_analyzer.analysis import analyze
 from connectors.ui_analyzer.live.browser import BrowserMissing, find_chromium
 from connectors.ui_analyzer.live.gate import Gate
 from connectors.ui_analyzer.live.session import LiveOutcome, inspect_page
+from connectors.ui_analyzer.model import Analysis
 from connectors.ui_analyzer.options import LiveOptions, Options, Progress
+from connectors.ui_analyzer.reports.json_report import json_schema, render_json
 from tests.ui_analyzer.pages import BAD, GOOD, HOSTILE, LIVE, SPIN, TAMPERED, TRAP, served
 
 
@@ -47,21 +52,37 @@ def visit(
     return inspect_page(options, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Good:
+    """One visit to the good page."""
+
+    analysis: Analysis
+    heard: list[Progress]
+    temporary: Path
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Good:
+    folder, temporary = tmp_path_factory.mktemp("good"), tmp_path_factory.mktemp("temporary")
+    (folder / "index.html").write_text(GOOD)
+    heard: list[Progress] = []
+    with pytest.MonkeyPatch.context() as patch, served({"/good": GOOD}) as site:
+        patch.setattr("tempfile.tempdir", str(temporary))
+        live = LiveOptions(url=f"{site.url}/good")
+        return Good(analyze(folder, Options(workers=1, live=live, progress=heard.append)), heard, temporary)
+
+
 class TestInTheBrowser:
     pytestmark = browser
 
-    def test_a_good_page_passes_everything(self) -> None:
-        with served({"/good": GOOD}) as site:
-            outcome = visit(f"{site.url}/good")
+    def test_a_good_page_passes_everything_in_every_theme_and_viewport(self, good: Good) -> None:
+        live = good.analysis.live
 
-        assert outcome.summary.performed
-        assert outcome.summary.note == ""
-        assert [
-            f"{finding.rule_id} {finding.message}"
-            for finding in outcome.findings
-            if finding.confidence != "low"
-        ] == []
-        names = {check.name for check in outcome.summary.checks}
+        assert live.performed
+        assert live.note == ""
+        assert live.browser.startswith("Chromium")
+        assert [f"{finding.rule_id} {finding.message}" for finding in good.analysis.findings] == []
+        names = {check.name for check in live.checks}
         assert {
             "axe",
             "reflow",
@@ -72,10 +93,32 @@ class TestInTheBrowser:
             "frames",
             "console-errors",
         } <= names
-        contexts = {check.context for check in outcome.summary.checks if check.name == "axe"}
+        contexts = {check.context for check in live.checks if check.name == "axe"}
         assert contexts == {
             f"{t} {v}" for t in ("light", "dark") for v in ("1280x800", "768x1024", "320x640")
         }
+
+    def test_a_tested_page_is_not_capped_as_static_only(self, good: Good) -> None:
+        assert good.analysis.overall_effectiveness is not None
+        assert good.analysis.overall_effectiveness > 89
+        assert good.analysis.caps == ()
+
+    def test_progress_is_told_up_to_the_end(self, good: Good) -> None:
+        assert good.heard[-1].stage == "page"
+        assert good.heard[-1].done == good.heard[-1].total
+
+    def test_neither_profile_nor_process_is_left_behind(self, good: Good) -> None:
+        assert list(good.temporary.glob("cartrita-ui-*")) == []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    command = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                assert os.fsencode(good.temporary) not in command
+
+    def test_the_json_of_a_tested_page_fits_the_schema(self, good: Good) -> None:
+        jsonschema.Draft202012Validator(json_schema()).validate(json.loads(render_json(good.analysis)))
 
     def test_a_bad_page_fails_by_rule_with_selector_and_html(self) -> None:
         with served({"/bad": BAD}) as site:
@@ -135,34 +178,6 @@ class TestInTheBrowser:
             outcome = visit(f"{site.url}/", memory_mb_max=10)
 
         assert not outcome.summary.performed or "memory" in outcome.summary.note
-
-    def test_nothing_is_left_behind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        with served({"/good": GOOD}) as site:
-            visit(f"{site.url}/good")
-
-        assert list(tmp_path.glob("cartrita-ui-*")) == []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    command = (entry / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                assert os.fsencode(tmp_path) not in command
-
-    def test_a_live_page_is_not_capped_as_static_only(self, tmp_path: Path) -> None:
-        (tmp_path / "index.html").write_text(GOOD)
-        heard: list[Progress] = []
-        with served({"/good": GOOD}) as site:
-            live = LiveOptions(url=f"{site.url}/good")
-            analysis = analyze(tmp_path, Options(workers=1, live=live, progress=heard.append))
-
-        assert analysis.live.performed
-        assert analysis.overall_effectiveness is not None
-        assert analysis.overall_effectiveness > 89
-        assert analysis.caps == ()
-        assert heard[-1].stage == "page"
-        assert heard[-1].done == heard[-1].total
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from connectors.ui_analyzer.naming import Naming, hidden, labelled_directly, nam
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
 
 _A11Y = Category.ACCESSIBILITY
-_UNLABELLED_TYPES = frozenset({"hidden", "submit", "reset", "button", "image"})
-_LABELLING_COMPONENT = re.compile(
+LABELLING_COMPONENT = re.compile(
     r"label|field|form-?item|form-?control|form-?group|control|input|checkbox|radio|switch|tooltip", re.I
 )
 _FILE_NAME = re.compile(r"^[\w./-]+\.(?:png|jpe?g|gif|svg|webp|avif|bmp)$", re.I)
@@ -86,7 +85,7 @@ def _button_name(document: Document, tally: Tally) -> None:
             named = (
                 element.filled("value")
                 or labelled_directly(element)
-                or _labelled(element, _label_targets(document)) is not False
+                or labelled(element, label_targets(document)) is not False
             )
 
             tally.check(named, element, '<input type="button"> has no value')
@@ -130,65 +129,7 @@ def _check_content(document: Document, tally: Tally, element: Element, what: str
         )
 
 
-def _control_label(document: Document, tally: Tally) -> None:
-    labels = _label_targets(document)
-    for element in _controls(document):
-        if labelled_directly(element):
-            tally.passed()
-            continue
-        verdict = _labelled(element, labels)
-        if verdict is None:
-            continue
-        if not verdict and element.filled("placeholder"):
-            continue  # A name, if a poor one: the rule on placeholders speaks of it.
-        tally.check(verdict, element, f"<{element.tag}> has no label")
-
-
-def _placeholder_label(document: Document, tally: Tally) -> None:
-    labels = _label_targets(document)
-    for element in _controls(document):
-        if not element.filled("placeholder"):
-            continue
-        if labelled_directly(element):
-            tally.passed()
-            continue
-        verdict = _labelled(element, labels)
-        if verdict is not None:
-            tally.check(verdict, element, f"<{element.tag}> is named by its placeholder only")
-
-
-def _controls(document: Document) -> list[Element]:
-    return [
-        element
-        for element in document.elements
-        if element.native
-        and element.tag in ("input", "select", "textarea")
-        and not element.spread
-        and element.get("type") not in _UNLABELLED_TYPES
-        and not hidden(element)
-        and not (
-            "type" in element.attributes
-            and element.attributes["type"].value is None
-            and element.has("value")
-            and not element.has("on:input", "on:change")
-        )
-        and not _kept_from_user(element)
-    ]
-
-
-def _kept_from_user(element: Element) -> bool:
-    """A file input behind a button, or the like: `hidden` as a class, `display: none`, not focusable."""
-    if element.get("tabindex") == "-1":
-        return True
-    style = element.attributes.get("style")
-    if style is not None and re.search(
-        r"display['\"]?\s*:\s*['\"]?none", style.expression or style.value or ""
-    ):
-        return True
-    return bool(element.classes() & {"hidden", "d-none", "is-hidden", "invisible"})
-
-
-def _label_targets(document: Document) -> tuple[frozenset[str], frozenset[str]]:
+def label_targets(document: Document) -> tuple[frozenset[str], frozenset[str]]:
     static: set[str] = set()
     dynamic: set[str] = set()
     for element in document.elements:
@@ -202,7 +143,7 @@ def _label_targets(document: Document) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(static), frozenset(dynamic)
 
 
-def _labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) -> bool | None:
+def labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) -> bool | None:
     """Whether a label names the control; None when it may get one from outside this file."""
     for around in element.ancestors():
         if around.native and around.tag == "label":
@@ -211,7 +152,7 @@ def _labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) -
                 if around.static_text() or around.unknown_content() or around.filled("aria-label")
                 else None
             )
-        if not around.native and _LABELLING_COMPONENT.search(around.tag):
+        if not around.native and LABELLING_COMPONENT.search(around.tag):
             return None
     identifier = element.attributes.get("id")
     static, dynamic = labels
@@ -224,42 +165,6 @@ def _labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) -
         # The control is the whole component: whoever uses it may wrap it in a label.
         return None
     return False
-
-
-def _label_target(document: Document, tally: Tally) -> None:
-    ids = {
-        value
-        for element in document.elements
-        for value in (element.get("id"), element.get("inputid"))
-        if value is not None
-    }
-    dynamic_ids = any(
-        (element.has("id") and element.attributes["id"].dynamic)
-        or (not element.native and element.tag != "template")
-        for element in document.elements
-    ) or any(element.spread for element in document.elements)
-    for element in document.elements:
-        if not element.native or element.tag != "label" or element.spread:
-            continue
-        holds = any(
-            inner.tag in ("input", "select", "textarea", "meter", "progress", "output", "button", "slot")
-            or not inner.native
-            for inner in element.descendants()
-        )
-        target = element.attributes.get("for")
-        if target is None:
-            if holds or (element.dynamic_content and not element.texts):
-                tally.passed()
-            elif element.has("id"):
-                continue  # Probably the target of an aria-labelledby.
-            else:
-                tally.failed(
-                    element, "this label names no control: it has neither `for` nor a control inside"
-                )
-        elif target.dynamic or target.value in ids or holds:
-            tally.passed()
-        elif not dynamic_ids:
-            tally.failed(target, f'no element of this file has the id "{target.value}"')
 
 
 def _frame_title(document: Document, tally: Tally) -> None:
@@ -379,46 +284,6 @@ RULES = (
             shared=("axe:link-name", "jsx-a11y:anchor-has-content"),
         ),
         _link_name,
-    ),
-    FileRule(
-        describe(
-            "control-label",
-            _A11Y,
-            Severity.CRITICAL,
-            "Form controls have a label",
-            reason="Who cannot see the layout does not know what to enter.",
-            fix="Wrap the control in a `<label>`, point `for` at its id, or give it an `aria-label`.",
-            reference=wcag("3.3.2 Labels or Instructions", "labels-or-instructions"),
-            shared=("axe:label", "axe:select-name", "jsx-a11y:control-has-associated-label"),
-        ),
-        _control_label,
-    ),
-    FileRule(
-        describe(
-            "placeholder-as-label",
-            _A11Y,
-            Severity.MODERATE,
-            "Placeholders do not stand in for labels",
-            reason="A placeholder vanishes with the first letter and is often too faint to read.",
-            fix="Add a visible `<label>` or at least an `aria-label`, and keep the placeholder for an example.",
-            reference=wcag("3.3.2 Labels or Instructions", "labels-or-instructions"),
-            confidence=Confidence.MEDIUM,
-        ),
-        _placeholder_label,
-    ),
-    FileRule(
-        describe(
-            "label-target",
-            _A11Y,
-            Severity.MODERATE,
-            "Labels belong to a control",
-            reason="A label tied to nothing names nothing, and clicking it does not focus the control.",
-            fix="Set `for` to the id of the control, or put the control inside the label.",
-            reference=wcag("1.3.1 Info and Relationships", "info-and-relationships"),
-            confidence=Confidence.MEDIUM,
-            shared=("jsx-a11y:label-has-associated-control",),
-        ),
-        _label_target,
     ),
     FileRule(
         describe(

@@ -7,7 +7,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, page, wcag
-from connectors.ui_analyzer.rules.components import MARKDOWN_HTML, html_sinks, safe_html
+from connectors.ui_analyzer.rules.raw_html import MARKDOWN_HTML, html_sinks, safe_html
 from connectors.ui_analyzer.script import Call, Script
 
 _AGENTS = Category.AGENTS

@@ -5,20 +5,9 @@ from collections.abc import Iterator
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.requests import awaited, caught_by_caller, chain, is_fetch, requests, returned
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
-from connectors.ui_analyzer.rules.state import effects
-from connectors.ui_analyzer.script import Call, Script
-from connectors.ui_analyzer.syntax import Syntax
 
 _ERRORS = Category.ERRORS
-_QUERY_HOOKS = re.compile(
-    r"^(?:useQuery|useInfiniteQuery|useSWR|useSWRInfinite|useFetch|useAsyncData|useLazyFetch)$"
-)
-_PENDING = re.compile(
-    r"loading|pending|fetching|isBusy|\bbusy|skeleton|spinner|suspense|submitting|\bstatus\b|inFlight|useTransition",
-    re.I,
-)
 _DESTRUCTIVE = re.compile(
     r"^(?:delete|remove|destroy|erase|wipe|clear all|reset all|deactivate|terminate)\b", re.I
 )
@@ -56,213 +45,6 @@ def _empty_catch(document: Document, tally: Tally) -> None:
                     call.item,
                     "this error is swallowed without a word",
                 )
-
-
-def _request_failure(document: Document, tally: Tally) -> None:
-    if document.server or re.search(r"\+(?:page|layout)\.[jt]s$", document.path):
-        return
-    for script in document.scripts:
-        for call in requests(script):
-            methods, _ = chain(script, call)
-            function = script.function_around(call.item)
-            if (
-                "catch" in methods
-                or _second_handler(call)
-                or script.inside_try(call.item)
-                or _in_library(script, call)
-            ):
-                tally.passed()
-                continue
-            if (
-                returned(script, call)
-                or caught_by_caller(script, function)
-                or _hands_on(script, call, function)
-            ):
-                continue
-            if methods and methods[0] in ("then", "finally") and not awaited(call):
-                tally.check(
-                    _awaited_chain(script, call),
-                    call.item,
-                    "nobody learns that this request failed: the promise has no catch",
-                )
-            elif document.elements and awaited(call) and not _shown_elsewhere(script, function):
-                tally.failed(
-                    call.item, "this request is not inside try/catch, and a failure is shown nowhere"
-                )
-            elif not awaited(call) and not methods and _statement(call):
-                tally.failed(call.item, "nobody waits for this request or learns that it failed")
-
-
-def _hands_on(script: Script, call: Call, function: Syntax | None) -> bool:
-    """Whether the function returns what it got, so that its caller also gets the failure."""
-    return function is not None and any(
-        item.start > call.item.start and item.node.named_children and script.function_around(item) is function
-        for item in function.within("return_statement")
-    )
-
-
-def _second_handler(call: Call) -> bool:
-    node = call.item.node
-    outer = node.parent.parent if node.parent is not None else None
-    if outer is None or outer.type != "call_expression":
-        return False
-    arguments = outer.child_by_field_name("arguments")
-    return arguments is not None and len(arguments.named_children) >= 2
-
-
-def _awaited_chain(script: Script, call: Call) -> bool:
-    parent = chain(script, call)[1].parent
-    return parent is not None and parent.type in (
-        "await_expression",
-        "variable_declarator",
-        "assignment_expression",
-        "return_statement",
-    )
-
-
-def _statement(call: Call) -> bool:
-    parent = call.item.node.parent
-    return parent is not None and parent.type == "expression_statement"
-
-
-def _in_library(script: Script, call: Call) -> bool:
-    """Inside a function that a data library calls, which catches for it: a query, mutation, loader, action."""
-    for at in call.item.ancestors():
-        if at.kind == "call_expression":
-            callee = script.text(at.node.child_by_field_name("function"))
-            if re.search(
-                r"(?:use\w*(?:Query|Mutation|SWR|AsyncData|AsyncFn|Async|Fetch|ActionState|Optimistic|Form|Request|Resource)\w*|createResource|startTransition|defineStore|createAsyncThunk|queryOptions|lazy|createApi|createServerFn|resource)$",
-                callee,
-            ):
-                return True
-    for at in call.item.ancestors():
-        name = (
-            script.name_of(at)
-            if at.kind.endswith(("function", "declaration", "definition", "function_expression"))
-            else ""
-        )
-        if name in (
-            "loader",
-            "action",
-            "queryFn",
-            "mutationFn",
-            "getServerSideProps",
-            "getStaticProps",
-            "clientLoader",
-            "fetcher",
-            "generateMetadata",
-            "GET",
-            "POST",
-        ):
-            return True
-    return script.code[:40].lstrip().startswith((b'"use server"', b"'use server'"))
-
-
-def _shown_elsewhere(script: Script, function: Syntax | None) -> bool:
-    """An async server component: its failure goes to the error boundary of the route."""
-    if function is None:
-        return True
-    name = script.name_of(function)
-    return name[:1].isupper() and script.text(function.node)[:12].startswith("async")
-
-
-def _http_status(document: Document, tally: Tally) -> None:
-    if document.server:
-        return
-    for script in document.scripts:
-        for call in requests(script):
-            if not is_fetch(call):
-                continue
-            used = _response_use(script, call)
-            if used is None:
-                continue
-            name, scope = used
-            reads = (
-                re.search(rf"\b{name}\s*\.\s*(?:json|text|blob|arrayBuffer|formData|body)\b", scope)
-                is not None
-            )
-            checks = (
-                re.search(
-                    rf"\b{name}\s*[!?]?\.\s*(?:ok|status|statusText)\b|\{{[^}}]*\b(?:ok|status)\b[^}}]*\}}\s*=\s*{name}\b|(?:check|handle|assert|ensure|parse|raise|throw|validate)\w*\(\s*(?:await\s+)?{name}\b",
-                    scope,
-                )
-                is not None
-            )
-            if reads:
-                tally.check(
-                    checks, call.item, f"{name}.ok is never checked: fetch does not fail on an HTTP error"
-                )
-
-
-def _response_use(script: Script, call: Call) -> tuple[str, str] | None:
-    """The name under which a response is used, and the code in which it is."""
-    for at in call.item.ancestors():
-        if at.kind == "await_expression":
-            continue
-        if at.kind == "variable_declarator":
-            name = script.text(at.node.child_by_field_name("name"))
-            function = script.function_around(at)
-            code = script.code_of(function) if function is not None else script.code_text
-            return (re.escape(name), code) if re.fullmatch(r"\w+", name) else None
-        break
-    methods, outer = chain(script, call)
-    if methods[:1] == ["then"]:
-        text = script.code_of(outer)
-        match = re.search(r"\.then\(\s*(?:async\s*)?\(?\s*(\w+)\s*(?::[^)=]+)?\)?\s*=>", text)
-        return (re.escape(match.group(1)), text) if match else None
-    return None
-
-
-def _query_error(document: Document, tally: Tally) -> None:
-    for script in document.scripts:
-        if document.server:
-            continue
-        boundary = (
-            re.search(r"throwOnError|useErrorBoundary|suspense\s*:\s*true", script.code_text) is not None
-        )
-        for item in script.items("variable_declarator"):
-            target = item.node.child_by_field_name("name")
-            value = item.node.child_by_field_name("value")
-            if target is None or value is None or target.type != "object_pattern":
-                continue
-            inner = (
-                value.named_children[0]
-                if value.type == "await_expression" and value.named_children
-                else value
-            )
-            callee = (
-                script.text(inner.child_by_field_name("function")) if inner.type == "call_expression" else ""
-            )
-            if not _QUERY_HOOKS.match(callee):
-                continue
-            taken = script.text(target)
-            if not re.search(r"\bdata\b", taken) or "..." in taken:
-                continue
-            ok = (
-                boundary
-                or re.search(r"\b(?:error|isError|status|isLoadingError|failureReason)\b", taken) is not None
-            )
-            tally.check(ok, item, f"{callee} may fail, but its error is not looked at")
-
-
-def _loading_state(document: Document, tally: Tally) -> None:
-    for script in document.scripts:
-        asked = list(requests(script))
-        for call, function in effects(script):
-            component = script.function_around(call.item)
-            loads = any(function.start <= request.item.start < function.end for request in asked)
-            if not loads or component is None or not script.name_of(component)[:1].isupper():
-                continue
-            whole = script.code_of(component)
-            waits = (
-                _PENDING.search(whole) is not None
-                or re.search(
-                    r"(?:!\w+|\b\w+\s*===?\s*(?:null|undefined))\s*(?:&&|\?|\)\s*(?:return|\{))|\w+\s*\?\s*[(<]|\?\?\s*[(<]",
-                    whole,
-                )
-                is not None
-            )
-            tally.check(waits, call.item, "nothing is shown while this data is loading")
 
 
 def _destructive(document: Document, tally: Tally) -> None:
@@ -382,33 +164,6 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
     ),
     FileRule(
         describe(
-            "request-failure",
-            _ERRORS,
-            Severity.MODERATE,
-            "Failed requests are handled",
-            reason="The interface waits for ever, or shows old data as if it were new.",
-            fix="Catch the failure, say what went wrong, and offer to try again.",
-            reference=mdn(
-                "Using promises: error handling", "Web/JavaScript/Guide/Using_promises#error_handling"
-            ),
-            confidence=Confidence.MEDIUM,
-        ),
-        _request_failure,
-    ),
-    FileRule(
-        describe(
-            "http-status",
-            _ERRORS,
-            Severity.MODERATE,
-            "HTTP errors count as failures",
-            reason="fetch resolves on 404 and 500; the error page is parsed as if it were the data.",
-            fix="Check `response.ok` before reading the body.",
-            reference=mdn("Response.ok", "Web/API/Fetch_API/Using_Fetch#checking_response_status"),
-        ),
-        _http_status,
-    ),
-    FileRule(
-        describe(
             "empty-catch",
             _ERRORS,
             Severity.MODERATE,
@@ -418,35 +173,6 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             reference=mdn("try...catch", "Web/JavaScript/Reference/Statements/try...catch"),
         ),
         _empty_catch,
-    ),
-    FileRule(
-        describe(
-            "query-error",
-            _ERRORS,
-            Severity.MODERATE,
-            "Failed queries are shown",
-            reason="A list that failed to load looks like an empty list.",
-            fix="Take `error` (or `isError`) too, and render it.",
-            reference=page(
-                "TanStack Query: Query basics",
-                "https://tanstack.com/query/latest/docs/framework/react/guides/queries",
-            ),
-            confidence=Confidence.MEDIUM,
-        ),
-        _query_error,
-    ),
-    FileRule(
-        describe(
-            "loading-state",
-            _ERRORS,
-            Severity.MINOR,
-            "Loading can be seen",
-            reason="Nothing, and still loading, look the same.",
-            fix="Show a placeholder until the data is there.",
-            reference=wcag("4.1.3 Status Messages", "status-messages"),
-            confidence=Confidence.MEDIUM,
-        ),
-        _loading_state,
     ),
     FileRule(
         describe(

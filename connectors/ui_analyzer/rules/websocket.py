@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, page
-from connectors.ui_analyzer.rules.realtime import bound_name, message_handlers
+from connectors.ui_analyzer.rules.realtime import bound_name
 from connectors.ui_analyzer.script import Call, Script
 from connectors.ui_analyzer.syntax import Syntax
 
@@ -35,7 +35,6 @@ _AGAIN = re.compile(
     re.I,
 )
 _NOT_AGAIN = re.compile(r"disconnect|set(?:Is)?Connect|isConnect|connected\b|onConnect|clear", re.I)
-_PING = re.compile(r"ping|pong|heart_?beat|keep-?alive", re.I)
 _RESUME = re.compile(
     r"last_?(?:event|seq|message|offset|id|seen|cursor|index|received)|resume|since|cursor|replay|from_?(?:seq|offset)|\bsequence\b|after_?id|catch_?up|refetch|invalidate|resubscribe|\bsync\b|rehydrate|snapshot",
     re.I,
@@ -79,7 +78,7 @@ def sockets(document: Document) -> Iterator[Socket]:
                 yield Socket(script, call, bound_name(script, call.item), script.code_text)
 
 
-def _handlers(socket: Socket, event: str) -> list[Syntax]:
+def handlers(socket: Socket, event: str) -> list[Syntax]:
     """Handlers of an event of a socket in this file."""
     found = []
     script = socket.script
@@ -100,7 +99,7 @@ def _handlers(socket: Socket, event: str) -> list[Syntax]:
 def _handler_source(socket: Socket, event: str) -> str:
     """The source of the handlers of an event, with the named functions of the file that they call."""
     script = socket.script
-    text = "\n".join(script.code_of(item) for item in _handlers(socket, event))
+    text = "\n".join(script.code_of(item) for item in handlers(socket, event))
     seen: set[str] = set()
     for _ in range(4):
         for name in set(re.findall(r"\b(?:this\.)?#?([A-Za-z_$][\w$]*)\b", text)) - seen:
@@ -166,12 +165,12 @@ def _last_argument(source: str, start: int) -> str:
 
 def _close_handler(document: Document, tally: Tally) -> None:
     for socket in sockets(document):
-        tally.check(bool(_handlers(socket, "close")), socket, "nothing handles the end of this WebSocket")
+        tally.check(bool(handlers(socket, "close")), socket, "nothing handles the end of this WebSocket")
 
 
 def _error_handler(document: Document, tally: Tally) -> None:
     for socket in sockets(document):
-        tally.check(bool(_handlers(socket, "error")), socket, "nothing handles an error of this WebSocket")
+        tally.check(bool(handlers(socket, "error")), socket, "nothing handles an error of this WebSocket")
 
 
 def _reconnect(document: Document, tally: Tally) -> None:
@@ -212,32 +211,6 @@ def _jitter(document: Document, tally: Tally) -> None:
             )
 
 
-def _heartbeat(document: Document, tally: Tally) -> None:
-    for socket in sockets(document):
-        script = socket.script
-        beats = any(
-            call.callee.endswith("setInterval")
-            and re.search(r"\.send\(|ping|heart", script.code_of(call.item), re.I)
-            for call in script.calls
-        )
-        named = any(_PING.search(call.name) for call in script.calls) or any(
-            _PING.search(text) for text in re.findall(r"['\"`]([\w:/.-]{2,30})['\"`]", socket.code)
-        )
-        timed = (
-            re.search(
-                r"(?:heartbeat|idle|liveness|watchdog|stale)\w*\s*=\s*(?:window\.)?set(?:Timeout|Interval)",
-                socket.code,
-                re.I,
-            )
-            is not None
-        )
-        tally.check(
-            beats or named or timed,
-            socket,
-            "a connection that is silently dead is not noticed: there is no heartbeat",
-        )
-
-
 def _resume(document: Document, tally: Tally) -> None:
     for socket in sockets(document):
         if not _reconnects(socket):
@@ -256,75 +229,6 @@ def _resume(document: Document, tally: Tally) -> None:
             socket,
             "what happened while it was disconnected is lost: it does not resume from the last message",
         )
-
-
-def _guarded_parse(document: Document, tally: Tally) -> None:
-    if document.server:
-        return
-    for script in document.scripts:
-        for handler in message_handlers(script):
-            for call in script.calls_in(handler):
-                if call.callee == "JSON.parse" and script.function_around(call.item) is not None:
-                    tally.check(
-                        script.inside_try(call.item, None),
-                        call.item,
-                        "one malformed message throws inside the handler",
-                    )
-
-
-def _secure_address(document: Document, tally: Tally) -> None:
-    for socket in sockets(document):
-        text = socket.script.text(socket.call.arguments[0]) if socket.call.arguments else ""
-        name = re.fullmatch(r"[A-Za-z_$][\w$]*", text)
-        if name:
-            values = re.findall(
-                rf"\b{re.escape(text)}\s*(?::\s*string\s*)?=(?!=)\s*(['\"`][^'\"`]*)", socket.code
-            )
-            text = values[0] if len(values) == 1 else text
-        literal = re.match(r"['\"`](wss?)://([^/'\"`:]+)", text)
-        if literal:
-            local = (
-                re.match(
-                    r"localhost|127\.|0\.0\.0\.0|\[::1|\$\{(?:window\.|globalThis\.)?location",
-                    literal.group(2),
-                )
-                is not None
-            )
-            tally.check(
-                literal.group(1) == "wss" or local,
-                socket,
-                "ws:// is not encrypted, and browsers refuse it on HTTPS pages",
-            )
-
-
-def _send_guard(document: Document, tally: Tally) -> None:
-    for socket in sockets(document):
-        name = (
-            socket.name.rsplit(".", 1)[-1]
-            if not socket.name.endswith(".current")
-            else socket.name.rsplit(".", 2)[-2]
-        )
-        if not name:
-            continue
-        ready = (
-            re.search(
-                r"readyState|WebSocket\.OPEN|isConnected|isOpen|\bconnected\b|\bqueue\b|pending|outbox|sendQueue|waitFor",
-                socket.code,
-                re.I,
-            )
-            is not None
-        )
-        sends = [
-            call
-            for call in socket.script.calls
-            if re.search(rf"(?:^|\.|#){re.escape(name)}!?(?:\.current)?!?\.send$", call.callee)
-        ]
-        opening = _handlers(socket, "open")
-        outside = [call for call in sends if not any(at.start <= call.item.start < at.end for at in opening)]
-        if outside:
-            tally.check(
-                ready, outside[0].item, "send() throws while connecting and loses the message when closed"
-            )
 
 
 RULES = (
@@ -398,19 +302,6 @@ RULES = (
     ),
     FileRule(
         describe(
-            "websocket-heartbeat",
-            _WS,
-            Severity.MODERATE,
-            "Dead connections are noticed",
-            reason="A sleeping laptop or a lost network leaves a socket that looks open for minutes.",
-            fix="Send a ping every 20 to 30 seconds and close when no answer comes.",
-            reference=page("RFC 6455, 5.5.2 Ping", "https://www.rfc-editor.org/rfc/rfc6455#section-5.5.2"),
-            confidence=Confidence.MEDIUM,
-        ),
-        _heartbeat,
-    ),
-    FileRule(
-        describe(
             "websocket-resume",
             _WS,
             Severity.MODERATE,
@@ -424,47 +315,5 @@ RULES = (
             confidence=Confidence.MEDIUM,
         ),
         _resume,
-    ),
-    FileRule(
-        describe(
-            "message-parse",
-            _WS,
-            Severity.MODERATE,
-            "Malformed messages do no harm",
-            reason="One bad message throws, and the rest of the handler does not run.",
-            fix="Parse inside try/catch, check the shape, and ignore what does not fit.",
-            reference=mdn(
-                "JSON.parse(): exceptions", "Web/JavaScript/Reference/Global_Objects/JSON/parse#exceptions"
-            ),
-        ),
-        _guarded_parse,
-    ),
-    FileRule(
-        describe(
-            "websocket-encrypted",
-            _WS,
-            Severity.SERIOUS,
-            "WebSockets are encrypted",
-            reason="Anyone on the network can read and change the messages.",
-            fix="Use `wss://`, or derive the scheme from `location.protocol`.",
-            reference=mdn(
-                "Writing WebSocket client applications",
-                "Web/API/WebSockets_API/Writing_WebSocket_client_applications#security_considerations",
-            ),
-        ),
-        _secure_address,
-    ),
-    FileRule(
-        describe(
-            "websocket-send",
-            _WS,
-            Severity.MODERATE,
-            "Messages are sent when the socket is open",
-            reason="Before it is open, send() throws; after it was closed, the message vanishes.",
-            fix="Check `readyState`, and keep messages in a queue until it is open.",
-            reference=mdn("WebSocket.send()", "Web/API/WebSocket/send"),
-            confidence=Confidence.MEDIUM,
-        ),
-        _send_guard,
     ),
 )

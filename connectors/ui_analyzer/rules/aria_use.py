@@ -1,0 +1,137 @@
+"""Rules on ARIA attributes, values and roles."""
+
+from connectors.ui_analyzer.aria import ATTRIBUTES, AUTOCOMPLETE, REQUIRED, ROLES, VALUES
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.model import Category, Severity
+from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
+from connectors.ui_analyzer.rules.structure import HEADING, placeholder
+
+_A11Y = Category.ACCESSIBILITY
+
+
+def _aria_attribute(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native:
+            continue
+        for name, attribute in element.attributes.items():
+            if name.startswith("aria-") and "{" not in name and "[" not in name:
+                tally.check(name[5:].split(".")[0] in ATTRIBUTES, attribute, f"{name} is no ARIA attribute")
+
+
+def _aria_value(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native:
+            continue
+        for name, attribute in element.attributes.items():
+            allowed = VALUES.get(name[5:]) if name.startswith("aria-") else None
+            if allowed is None or attribute.dynamic or placeholder(attribute.value or ""):
+                continue
+            bare = attribute.value == "" and document.language not in ("html",)
+            value = (attribute.value or "").strip().lower()
+            tally.check(bare or value in allowed, attribute, f'{name}="{attribute.value}" is not allowed')
+
+
+def _aria_role(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        role = element.attributes.get("role")
+        if not element.native or role is None or role.dynamic or placeholder(role.value or ""):
+            continue
+        words = (role.value or "").lower().split()
+        unknown = [word for word in words if word not in ROLES]
+        tally.check(bool(words) and not unknown, role, f'role="{role.value}" does not exist')
+
+
+def _aria_required(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        role = (element.get("role") or "").strip()
+        needed = REQUIRED.get(role)
+        if needed is None or not element.native or element.spread:
+            continue
+        if element.tag == "input" or (role == "heading" and HEADING.match(element.tag)):
+            continue
+        missing = [name for name in needed if not element.has(f"aria-{name}")]
+        tally.check(not missing, element, f'role="{role}" needs aria-{missing[0] if missing else ""}')
+
+
+def _autocomplete(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        attribute = element.attributes.get("autocomplete")
+        if (
+            attribute is None
+            or attribute.dynamic
+            or not element.native
+            or element.tag not in ("input", "select", "textarea")
+        ):
+            continue
+        words = (attribute.value or "").lower().split()
+        unknown = [word for word in words if word not in AUTOCOMPLETE and not word.startswith("section-")]
+        tally.check(not unknown, attribute, f'autocomplete="{attribute.value}" has no meaning')
+
+
+RULES: tuple[FileRule | ProjectRule, ...] = (
+    FileRule(
+        describe(
+            "aria-attribute",
+            _A11Y,
+            Severity.SERIOUS,
+            "ARIA attributes exist",
+            reason="Browsers ignore misspelt attributes, so the help they promise is missing.",
+            fix="Correct the spelling or use the attribute that does exist.",
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=("axe:aria-valid-attr", "jsx-a11y:aria-props"),
+        ),
+        _aria_attribute,
+    ),
+    FileRule(
+        describe(
+            "aria-value",
+            _A11Y,
+            Severity.SERIOUS,
+            "ARIA attributes have allowed values",
+            reason="An unknown value counts as the default, often the opposite of what was meant.",
+            fix="Use a value that the attribute allows.",
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=("axe:aria-valid-attr-value", "jsx-a11y:aria-proptypes"),
+        ),
+        _aria_value,
+    ),
+    FileRule(
+        describe(
+            "aria-role",
+            _A11Y,
+            Severity.SERIOUS,
+            "ARIA roles exist",
+            reason="An unknown role is ignored: the element is announced as what it is in HTML, mostly nothing.",
+            fix="Use a role of WAI-ARIA, or better the element that has it natively.",
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=("axe:aria-roles", "jsx-a11y:aria-role"),
+        ),
+        _aria_role,
+    ),
+    FileRule(
+        describe(
+            "aria-required",
+            _A11Y,
+            Severity.SERIOUS,
+            "Roles have the attributes that they need",
+            reason="A checkbox of which nobody says whether it is checked is of no use.",
+            fix="Add the attribute and keep it up to date.",
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=("axe:aria-required-attr", "jsx-a11y:role-has-required-aria-props"),
+        ),
+        _aria_required,
+    ),
+    FileRule(
+        describe(
+            "autocomplete-token",
+            _A11Y,
+            Severity.SERIOUS,
+            "autocomplete says what the field is for",
+            reason="Browsers fill in by these words alone; other values help nobody.",
+            fix="Use a token of the HTML standard, such as `email` or `current-password`.",
+            reference=wcag("1.3.5 Identify Input Purpose", "identify-input-purpose"),
+            shared=("axe:autocomplete-valid", "jsx-a11y:autocomplete-valid"),
+        ),
+        _autocomplete,
+    ),
+)

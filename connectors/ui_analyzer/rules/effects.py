@@ -1,0 +1,281 @@
+"""Rules on the effects of React components, and on their counterparts in Vue and Svelte."""
+
+import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
+from connectors.ui_analyzer.script import Call, Script
+from connectors.ui_analyzer.syntax import Syntax
+
+_REACT = "https://react.dev/"
+_STATE = Category.STATE
+
+EFFECTS = frozenset({"useEffect", "useLayoutEffect", "React.useEffect", "React.useLayoutEffect"})
+
+
+def effects(script: Script) -> Iterator[tuple[Call, Syntax]]:
+    """Effects with the function that they run."""
+    for call in script.calls:
+        if call.callee in EFFECTS:
+            function = script.argument_function(call, 0)
+            if function is not None:
+                yield call, function
+
+
+def returns_cleanup(script: Script, function: Syntax) -> bool:
+    """Whether a function returns something of its own (not what a function inside it returns)."""
+    body = function.node.child_by_field_name("body")
+    if body is not None and body.type != "statement_block":
+        return True
+    for item in function.within("return_statement"):
+        if script.function_around(item) is function and item.node.named_children:
+            return True
+    return False
+
+
+def _effect_cleanup(document: Document, tally: Tally) -> None:
+    for script in document.scripts:
+        for _, function in effects(script):
+            for what, item in _subscriptions(script, function):
+                if _kept_and_released(script, item):
+                    tally.passed()
+                else:
+                    tally.check(
+                        returns_cleanup(script, function),
+                        item,
+                        f"{what} is never undone: the effect returns no cleanup",
+                    )
+        if document.language in ("vue", "svelte"):
+            _mounted_cleanup(script, document, tally)
+
+
+def _subscriptions(script: Script, function: Syntax | None) -> Iterator[tuple[str, Syntax]]:
+    for call in script.calls_in(function):
+        text = script.text(call.item.node)
+        if call.name == "addEventListener" and call.callee in (
+            "addEventListener",
+            "window.addEventListener",
+            "document.addEventListener",
+            "globalThis.addEventListener",
+        ):
+            if not re.search(r"\bonce\s*:\s*true|\bsignal\b", text):
+                yield f"{call.callee}({script.text(call.arguments[0]) if call.arguments else ''})", call.item
+        elif call.callee in ("setInterval", "window.setInterval"):
+            yield "setInterval", call.item
+        elif call.name == "subscribe" and script.function_around(call.item) is function:
+            yield call.callee, call.item
+    for construction in script.constructions:
+        inside = function is None or function.start <= construction.item.start < function.end
+        if inside and construction.callee in ("IntersectionObserver", "ResizeObserver", "MutationObserver"):
+            yield construction.callee, construction.item
+
+
+def _kept_and_released(script: Script, item: Syntax) -> bool:
+    """`timer.current = setInterval(…)` with a `clearInterval(timer.current)` in another place."""
+    parent = item.parent
+    if parent is None or parent.kind not in ("assignment_expression", "variable_declarator"):
+        return False
+    field = "left" if parent.kind == "assignment_expression" else "name"
+    target = re.escape(script.text(parent.node.child_by_field_name(field)))
+    return (
+        re.search(
+            rf"(?:clearInterval|clearTimeout)\(\s*{target}|{target}\??\.(?:disconnect|close|unobserve|unsubscribe)\(",
+            script.code_text,
+        )
+        is not None
+    )
+
+
+def _mounted_cleanup(script: Script, document: Document, tally: Tally) -> None:
+    code = script.code_text
+    for call in script.calls:
+        if call.callee not in ("onMounted", "onBeforeMount", "onActivated", "onMount"):
+            continue
+        function = script.argument_function(call, 0)
+        if function is None:
+            continue
+        for what, item in _subscriptions(script, function):
+            released = {
+                "addEventListener": "removeEventListener",
+                "setInterval": "clearInterval",
+                "Observer": ".disconnect",
+                "subscribe": "unsubscribe|onDestroy|onUnmounted|\\bstop\\(",
+            }
+            undo = next(text for key, text in released.items() if key in what)
+            ok = re.search(undo.replace(".", r"\."), code) is not None or (
+                document.language == "svelte" and returns_cleanup(script, function)
+            )
+            tally.check(ok, item, f"{what} is never undone when the component goes")
+
+
+def _effect_loop(document: Document, tally: Tally) -> None:
+    for script in document.scripts:
+        setters = {setter for _, setter, _ in script.state_pairs() if setter}
+        for call, function in effects(script):
+            if len(call.arguments) != 1:
+                tally.passed()
+                continue
+            direct = [
+                inner
+                for inner in script.calls_in(function)
+                if inner.callee in setters
+                and script.function_around(inner.item) is function
+                and not any(
+                    at.kind in ("if_statement", "logical", "ternary_expression")
+                    for at in inner.item.ancestors()
+                    if at.start >= function.start
+                )
+            ]
+            tally.check(
+                not direct, call.item, "this effect runs after every render and sets state, so it never ends"
+            )
+
+
+def _derived_state(document: Document, tally: Tally) -> None:
+    for script in document.scripts:
+        setters = {setter for _, setter, _ in script.state_pairs() if setter}
+        for call, function in effects(script):
+            body = function.node.child_by_field_name("body")
+            if body is None or len(call.arguments) < 2 or call.arguments[1].type != "array":
+                continue
+            dependencies = [script.text(node) for node in call.arguments[1].named_children]
+            statements = (
+                [node for node in body.named_children if node.type != "comment"]
+                if body.type == "statement_block"
+                else [body]
+            )
+            expression = statements[0] if len(statements) == 1 else None
+            if expression is not None and expression.type == "expression_statement":
+                expression = expression.named_children[0]
+            only = (
+                expression is not None
+                and expression.type == "call_expression"
+                and script.text(expression.child_by_field_name("function")) in setters
+            )
+            if (
+                only
+                and dependencies
+                and expression is not None
+                and _set_once(script, expression)
+                and _from_dependencies(script.text(expression), dependencies)
+            ):
+                tally.failed(
+                    call.item, "this effect only copies a value that could be computed while rendering"
+                )
+            else:
+                tally.passed()
+
+
+def _set_once(script: Script, expression: Node) -> bool:
+    """Whether the setter is called here only: a draft that is also edited cannot be computed."""
+    setter = script.text(expression.child_by_field_name("function"))
+    return len(re.findall(rf"\b{re.escape(setter)}\b", script.code_text)) <= 2
+
+
+def _from_dependencies(call: str, dependencies: list[str]) -> bool:
+    argument = call[call.find("(") + 1 : -1]
+    if (
+        not argument.strip()
+        or "=>" in argument
+        or re.search(r"\b(?:window|document|localStorage|Date|Math|ref|current|await)\b", argument)
+    ):
+        return False
+    names = set(re.findall(r"(?<![.\w'\"])[A-Za-z_$][\w$]*(?!\s*\()", re.sub(r"(['\"`]).*?\1", "", argument)))
+    roots = {dependency.split(".")[0] for dependency in dependencies}
+    return bool(names) and names <= roots | {
+        "true",
+        "false",
+        "null",
+        "undefined",
+        "JSON",
+        "Object",
+        "Number",
+        "String",
+        "Boolean",
+    }
+
+
+def _effect_race(document: Document, tally: Tally) -> None:
+    for script in document.scripts:
+        setters = {setter for _, setter, _ in script.state_pairs() if setter}
+        for call, function in effects(script):
+            code = script.code_of(function)
+            loads = re.search(r"\b(?:fetch|axios(?:\.\w+)?|\w*[aA]pi\.\w+|ky(?:\.\w+)?)\(", code) is not None
+            sets = any(inner.callee in setters for inner in script.calls_in(function))
+            if not loads or not sets or len(call.arguments) < 2:
+                continue
+            changing = call.arguments[1].type == "array" and len(call.arguments[1].named_children) > 0
+            if changing:
+                tally.check(
+                    returns_cleanup(script, function),
+                    call.item,
+                    "answers can arrive in the wrong order: the effect neither cancels nor ignores an old request",
+                )
+
+
+RULES = (
+    FileRule(
+        describe(
+            "effect-cleanup",
+            _STATE,
+            Severity.SERIOUS,
+            "Subscriptions end with the component",
+            reason="Each visit adds another listener or timer; the page becomes slower and does things twice.",
+            fix="Undo it in the function that the effect returns (`onUnmounted`, `onDestroy`).",
+            reference=page(
+                "React: Synchronizing with effects",
+                _REACT + "learn/synchronizing-with-effects#step-3-add-cleanup-if-needed",
+            ),
+        ),
+        _effect_cleanup,
+    ),
+    FileRule(
+        describe(
+            "effect-loop",
+            _STATE,
+            Severity.SERIOUS,
+            "Effects that set state have dependencies",
+            reason="Setting state renders, rendering runs the effect, and so on without end.",
+            fix="Pass the array of dependencies.",
+            reference=page(
+                "React: useEffect", _REACT + "reference/react/useEffect#my-effect-runs-after-every-re-render"
+            ),
+        ),
+        _effect_loop,
+    ),
+    FileRule(
+        describe(
+            "derived-state",
+            _STATE,
+            Severity.MINOR,
+            "What can be computed is not kept as state",
+            reason="It is drawn once with the old value, then again; the two can contradict each other.",
+            fix="Compute it while rendering, in `useMemo` if it is expensive.",
+            reference=page(
+                "React: You might not need an effect", _REACT + "learn/you-might-not-need-an-effect"
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _derived_state,
+    ),
+    FileRule(
+        describe(
+            "effect-race",
+            _STATE,
+            Severity.MODERATE,
+            "Late answers do not overwrite newer ones",
+            reason="When the input changes quickly, the slower answer wins and the wrong data is shown.",
+            fix="Abort the request in the cleanup, or set a flag there and ignore the answer.",
+            reference=page(
+                "React: Fetching data with effects",
+                _REACT + "reference/react/useEffect#fetching-data-with-effects",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _effect_race,
+    ),
+)

@@ -1,0 +1,152 @@
+"""Rules on labels of form controls."""
+
+import re
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import hidden, labelled_directly
+from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
+from connectors.ui_analyzer.rules.accessible_names import label_targets, labelled
+
+_A11Y = Category.ACCESSIBILITY
+
+_UNLABELLED_TYPES = frozenset({"hidden", "submit", "reset", "button", "image"})
+
+
+def _control_label(document: Document, tally: Tally) -> None:
+    labels = label_targets(document)
+    for element in _controls(document):
+        if labelled_directly(element):
+            tally.passed()
+            continue
+        verdict = labelled(element, labels)
+        if verdict is None:
+            continue
+        if not verdict and element.filled("placeholder"):
+            continue  # A name, if a poor one: the rule on placeholders speaks of it.
+        tally.check(verdict, element, f"<{element.tag}> has no label")
+
+
+def _placeholder_label(document: Document, tally: Tally) -> None:
+    labels = label_targets(document)
+    for element in _controls(document):
+        if not element.filled("placeholder"):
+            continue
+        if labelled_directly(element):
+            tally.passed()
+            continue
+        verdict = labelled(element, labels)
+        if verdict is not None:
+            tally.check(verdict, element, f"<{element.tag}> is named by its placeholder only")
+
+
+def _controls(document: Document) -> list[Element]:
+    return [
+        element
+        for element in document.elements
+        if element.native
+        and element.tag in ("input", "select", "textarea")
+        and not element.spread
+        and element.get("type") not in _UNLABELLED_TYPES
+        and not hidden(element)
+        and not (
+            "type" in element.attributes
+            and element.attributes["type"].value is None
+            and element.has("value")
+            and not element.has("on:input", "on:change")
+        )
+        and not _kept_from_user(element)
+    ]
+
+
+def _kept_from_user(element: Element) -> bool:
+    """A file input behind a button, or the like: `hidden` as a class, `display: none`, not focusable."""
+    if element.get("tabindex") == "-1":
+        return True
+    style = element.attributes.get("style")
+    if style is not None and re.search(
+        r"display['\"]?\s*:\s*['\"]?none", style.expression or style.value or ""
+    ):
+        return True
+    return bool(element.classes() & {"hidden", "d-none", "is-hidden", "invisible"})
+
+
+def _label_target(document: Document, tally: Tally) -> None:
+    ids = {
+        value
+        for element in document.elements
+        for value in (element.get("id"), element.get("inputid"))
+        if value is not None
+    }
+    dynamic_ids = any(
+        (element.has("id") and element.attributes["id"].dynamic)
+        or (not element.native and element.tag != "template")
+        for element in document.elements
+    ) or any(element.spread for element in document.elements)
+    for element in document.elements:
+        if not element.native or element.tag != "label" or element.spread:
+            continue
+        holds = any(
+            inner.tag in ("input", "select", "textarea", "meter", "progress", "output", "button", "slot")
+            or not inner.native
+            for inner in element.descendants()
+        )
+        target = element.attributes.get("for")
+        if target is None:
+            if holds or (element.dynamic_content and not element.texts):
+                tally.passed()
+            elif element.has("id"):
+                continue  # Probably the target of an aria-labelledby.
+            else:
+                tally.failed(
+                    element, "this label names no control: it has neither `for` nor a control inside"
+                )
+        elif target.dynamic or target.value in ids or holds:
+            tally.passed()
+        elif not dynamic_ids:
+            tally.failed(target, f'no element of this file has the id "{target.value}"')
+
+
+RULES = (
+    FileRule(
+        describe(
+            "control-label",
+            _A11Y,
+            Severity.CRITICAL,
+            "Form controls have a label",
+            reason="Who cannot see the layout does not know what to enter.",
+            fix="Wrap the control in a `<label>`, point `for` at its id, or give it an `aria-label`.",
+            reference=wcag("3.3.2 Labels or Instructions", "labels-or-instructions"),
+            shared=("axe:label", "axe:select-name", "jsx-a11y:control-has-associated-label"),
+        ),
+        _control_label,
+    ),
+    FileRule(
+        describe(
+            "placeholder-as-label",
+            _A11Y,
+            Severity.MODERATE,
+            "Placeholders do not stand in for labels",
+            reason="A placeholder vanishes with the first letter and is often too faint to read.",
+            fix="Add a visible `<label>` or at least an `aria-label`, and keep the placeholder for an example.",
+            reference=wcag("3.3.2 Labels or Instructions", "labels-or-instructions"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _placeholder_label,
+    ),
+    FileRule(
+        describe(
+            "label-target",
+            _A11Y,
+            Severity.MODERATE,
+            "Labels belong to a control",
+            reason="A label tied to nothing names nothing, and clicking it does not focus the control.",
+            fix="Set `for` to the id of the control, or put the control inside the label.",
+            reference=wcag("1.3.1 Info and Relationships", "info-and-relationships"),
+            confidence=Confidence.MEDIUM,
+            shared=("jsx-a11y:label-has-associated-control",),
+        ),
+        _label_target,
+    ),
+)

@@ -1,0 +1,126 @@
+"""Rules on zoom, sound and moving content."""
+
+import re
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import hidden
+from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
+
+_A11Y = Category.ACCESSIBILITY
+
+
+def _moving(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if element.native and element.tag in ("marquee", "blink"):
+            tally.failed(element, f"<{element.tag}> moves without end and cannot be stopped")
+
+
+def _viewport_zoom(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.tag != "meta" or (element.get("name") or "").lower() != "viewport":
+            continue
+        content = element.attributes.get("content")
+        if content is None or content.value is None:
+            continue
+        settings = dict(
+            ([*part.split("=", 1), ""])[:2]
+            for part in re.split(r"[,;\s]+", content.value.replace(" =", "=").replace("= ", "=").lower())
+            if part
+        )
+        scalable = settings.get("user-scalable", "yes") not in ("no", "0")
+        try:
+            most = float(settings.get("maximum-scale", "10"))
+        except ValueError:
+            most = 10.0
+        tally.check(
+            scalable and (most < 0 or most >= 2),
+            element,
+            f'content="{content.value}" keeps people from zooming',
+        )
+
+
+def _media_captions(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.tag != "video" or element.spread:
+            continue
+        muted = element.attributes.get("muted")
+        if muted is not None or element.get("role") == "presentation" or hidden(element):
+            continue
+        if element.unknown_content() or element.has("on:timeupdate") or not element.has("controls"):
+            continue
+        tracks = [inner for inner in element.descendants() if inner.tag == "track"]
+        ok = any(
+            track.spread
+            or track.get("kind") in ("captions", "subtitles")
+            or (track.has("kind") and track.get("kind") is None)
+            for track in tracks
+        )
+        tally.check(ok, element, "<video> has no captions")
+
+
+def _media_autoplay(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if element.native and element.tag in ("video", "audio") and not element.spread:
+            autoplay = element.attributes.get("autoplay")
+            if autoplay is None:
+                tally.passed()
+            elif autoplay.value not in (None, "false"):
+                tally.check(element.has("muted"), autoplay, f"<{element.tag}> starts with sound")
+
+
+RULES: tuple[FileRule | ProjectRule, ...] = (
+    FileRule(
+        describe(
+            "moving-elements",
+            _A11Y,
+            Severity.SERIOUS,
+            "Nothing blinks or scrolls by itself",
+            reason="Who is easily distracted, or reads slowly, cannot read anything beside it.",
+            fix="Show the text at rest.",
+            reference=wcag("2.2.2 Pause, Stop, Hide", "pause-stop-hide"),
+            shared=("axe:marquee", "axe:blink", "jsx-a11y:no-distracting-elements"),
+        ),
+        _moving,
+    ),
+    FileRule(
+        describe(
+            "viewport-zoom",
+            _A11Y,
+            Severity.CRITICAL,
+            "The page can be zoomed",
+            reason="Who sees poorly cannot enlarge the text.",
+            fix="Drop `user-scalable=no` and any `maximum-scale` below 2.",
+            reference=wcag("1.4.4 Resize Text", "resize-text"),
+            shared=("axe:meta-viewport",),
+        ),
+        _viewport_zoom,
+    ),
+    FileRule(
+        describe(
+            "media-captions",
+            _A11Y,
+            Severity.SERIOUS,
+            "Videos have captions",
+            reason="Who cannot hear misses what is said.",
+            fix='Add `<track kind="captions">`, or `muted` when the video has no sound.',
+            reference=wcag("1.2.2 Captions (Prerecorded)", "captions-prerecorded"),
+            confidence=Confidence.MEDIUM,
+            shared=("axe:video-caption", "jsx-a11y:media-has-caption"),
+        ),
+        _media_captions,
+    ),
+    FileRule(
+        describe(
+            "media-autoplay",
+            _A11Y,
+            Severity.MODERATE,
+            "Nothing starts with sound",
+            reason="Sound drowns out the screen reader.",
+            fix="Start muted, or only on request.",
+            reference=wcag("1.4.2 Audio Control", "audio-control"),
+            shared=("axe:no-autoplay-audio",),
+        ),
+        _media_autoplay,
+    ),
+)

@@ -1,0 +1,195 @@
+"""Rules on state in Vue and Svelte, and on what is kept in the browser."""
+
+import re
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
+from connectors.ui_analyzer.rules.state import MUTATORS
+from connectors.ui_analyzer.script import Call, Script
+
+_STATE = Category.STATE
+
+_VUE = "https://vuejs.org/"
+
+
+_SECRET = re.compile(
+    r"(?:^|[^a-z])(?:jwt|password|secret|api_?-?key|(?:access|auth|refresh|id|bearer|session|user)?_?-?token)(?![a-z])|authToken|accessToken|refreshToken|TOKEN|apiKey|API_KEY",
+    re.I,
+)
+
+
+_NO_SECRET = re.compile(
+    r"csrf|xsrf|tokeni[sz]|tokens?_?(?:count|limit|usage|max)|max_?tokens?|fcm|push|design|color|theme", re.I
+)
+
+
+def _prop_mutation(document: Document, tally: Tally) -> None:
+    if document.language != "vue":
+        return
+    for script in document.scripts:
+        call = next((c for c in script.calls if c.callee == "defineProps"), None)
+        if call is None:
+            continue
+        names = _prop_names(script, call)
+        wrong = [
+            item
+            for kind in ("assignment_expression", "augmented_assignment_expression")
+            for item in script.items(kind)
+            if re.match(r"props\.\w", script.text(item.node.child_by_field_name("left")))
+        ]
+        wrong += [c.item for c in script.calls if re.match(rf"props\.[\w.]+\.(?:{MUTATORS})$", c.callee)]
+        for item in wrong:
+            tally.failed(item, f"{script.text(item.node)[:50]} changes a prop")
+        for element in document.elements:
+            model = element.attributes.get("v-model")
+            if model is None:
+                continue
+            root = model.expression.strip()
+            is_prop = root.startswith("props.") or root in names
+            tally.check(not is_prop, model, f'v-model="{root}" writes to a prop')
+        if not wrong:
+            tally.passed()
+
+
+def _prop_names(script: Script, call: Call) -> frozenset[str]:
+    text = script.code_of(call.item)
+    if call.arguments and call.arguments[0].type == "array":
+        return frozenset(re.findall(r"['\"](\w+)['\"]", text))
+    models = {
+        script.text(c.arguments[0]).strip("'\"")
+        for c in script.calls
+        if c.callee == "defineModel" and c.arguments
+    }
+    declared = {
+        script.text(item.node.child_by_field_name("name")) for item in script.items("variable_declarator")
+    }
+    return frozenset(re.findall(r"(?m)[{;,\n]\s*(\w+)\??\s*:", text)) - models - declared
+
+
+def _lost_reactivity(document: Document, tally: Tally) -> None:
+    if document.framework != "vue":
+        return
+    for script in document.scripts:
+        props = next(
+            (
+                item
+                for item in script.items("variable_declarator")
+                if "defineProps" in script.text(item.node.child_by_field_name("value"))[:60]
+            ),
+            None,
+        )
+        name = script.text(props.node.child_by_field_name("name")) if props is not None else ""
+        for item in script.items("variable_declarator"):
+            target = item.node.child_by_field_name("name")
+            value = script.text(item.node.child_by_field_name("value"))
+            if target is None or target.type != "object_pattern" or script.function_around(item) is not None:
+                continue
+            lost = value.startswith(("reactive(", "reactive<")) or (bool(name) and value == name)
+            tally.check(
+                not lost, item, f"taking {script.text(target)[:40]} out of {value[:20]} loses reactivity"
+            )
+
+
+def _svelte_mutation(document: Document, tally: Tally) -> None:
+    if document.language != "svelte":
+        return
+    for script in document.scripts:
+        code = script.code_text
+        if re.search(r"\$(?:state|props|derived|effect)\b", code):
+            continue
+        for item in script.items("variable_declarator"):
+            value = item.node.child_by_field_name("value")
+            if value is None or value.type != "array" or script.function_around(item) is not None:
+                continue
+            name = script.text(item.node.child_by_field_name("name"))
+            if not re.search(rf"\{{[^}}]*\b{re.escape(name)}\b", document.text):
+                continue
+            _judge_svelte(script, name, tally)
+
+
+def _judge_svelte(script: Script, name: str, tally: Tally) -> None:
+    for call in script.calls:
+        if re.fullmatch(rf"{re.escape(name)}\.(?:{MUTATORS})", call.callee):
+            function = script.function_around(call.item)
+            after = script.code[
+                call.item.end : function.end if function is not None else len(script.code)
+            ].decode("utf-8", "replace")
+            ok = re.search(rf"\b{re.escape(name)}\s*=(?!=)", after) is not None
+            tally.check(
+                ok,
+                call.item,
+                f"{call.callee}() changes {name} without an assignment, so nothing is drawn anew",
+            )
+
+
+def _stored_secret(document: Document, tally: Tally) -> None:
+    for script in document.scripts:
+        for call in script.calls:
+            if (
+                not re.fullmatch(r"(?:window\.)?(?:local|session)Storage\.setItem", call.callee)
+                or not call.arguments
+            ):
+                continue
+            key = script.text(call.arguments[0])
+            secret = _SECRET.search(key) is not None and not _NO_SECRET.search(key)
+            tally.check(not secret, call.item, f"{key[:40]} is kept where any script on the page can read it")
+
+
+RULES = (
+    FileRule(
+        describe(
+            "prop-mutation",
+            _STATE,
+            Severity.SERIOUS,
+            "Components do not change their props",
+            reason="The parent does not know, and overwrites the change with its next render.",
+            fix="Emit an event, or use `defineModel`.",
+            reference=page("Vue: One-way data flow", _VUE + "guide/components/props.html#one-way-data-flow"),
+        ),
+        _prop_mutation,
+    ),
+    FileRule(
+        describe(
+            "lost-reactivity",
+            _STATE,
+            Severity.SERIOUS,
+            "Reactive objects are not taken apart",
+            reason="The copies never change again.",
+            fix="Use `toRefs`, or access the properties on the object.",
+            reference=page(
+                "Vue: Limitations of reactive()",
+                _VUE + "guide/essentials/reactivity-fundamentals.html#limitations-of-reactive",
+            ),
+        ),
+        _lost_reactivity,
+    ),
+    FileRule(
+        describe(
+            "unassigned-mutation",
+            _STATE,
+            Severity.SERIOUS,
+            "Changes that Svelte must see are assignments",
+            reason="Without runes Svelte redraws on assignment only.",
+            fix="Assign: `items = [...items, item]`.",
+            reference=page("Svelte: Reactive assignments", "https://svelte.dev/docs/svelte/legacy-let"),
+        ),
+        _svelte_mutation,
+    ),
+    FileRule(
+        describe(
+            "secret-in-storage",
+            _STATE,
+            Severity.MODERATE,
+            "Secrets are not kept in web storage",
+            reason="Any injected script can read them and act as the user.",
+            fix="Keep the session in a cookie that is HttpOnly, Secure and SameSite.",
+            reference=page(
+                "OWASP: HTML5 security, local storage",
+                "https://cheatsheetseries.owasp.org/cheatsheets/HTML5_Security_Cheat_Sheet.html#local-storage",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _stored_secret,
+    ),
+)
