@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.fingerprints import fingerprint
+from connectors.ui_analyzer.live.catalogue import LIVE_RULES
 from connectors.ui_analyzer.live.values import items, number, record, text
 from connectors.ui_analyzer.model import (
     Category,
@@ -16,61 +17,6 @@ from connectors.ui_analyzer.model import (
 )
 
 _SEVERITIES = {"critical": Severity.CRITICAL, "serious": Severity.SERIOUS, "moderate": Severity.MODERATE}
-_MDN = "https://developer.mozilla.org/en-US/docs/"
-_WCAG = "https://www.w3.org/WAI/WCAG22/Understanding/"
-
-
-def _live(
-    name: str,
-    category: Category,
-    severity: Severity,
-    title: str,
-    reason: str,
-    fix: str,
-    reference: str,
-    url: str,
-) -> RuleInfo:
-    return RuleInfo(
-        id=RuleId(f"live:{name}"),
-        category=category,
-        severity=severity,
-        title=title,
-        reason=reason,
-        fix=fix,
-        reference=reference,
-        url=url,
-    )
-
-
-LIVE_RULES = {
-    info.id.removeprefix("live:"): info
-    for info in (
-        _live("reflow", Category.RESPONSIVE, Severity.SERIOUS, "Nothing has to be scrolled sideways",
-              "At 320 px, or zoomed to 400 %, each line has to be scrolled.", "Let the named element wrap or shrink.",
-              "WCAG 2.2 1.4.10 Reflow", _WCAG + "reflow"),
-        _live("focus-visible", Category.ACCESSIBILITY, Severity.SERIOUS, "The focus can be seen",
-              "Who uses the keyboard does not know where they are.", "Style `:focus-visible` plainly.",
-              "WCAG 2.2 2.4.7 Focus Visible", _WCAG + "focus-visible"),
-        _live("keyboard-trap", Category.ACCESSIBILITY, Severity.CRITICAL, "The keyboard gets everywhere and out again",
-              "Focus enters this element and cannot leave it.", "Let Tab move on.",
-              "WCAG 2.2 2.1.2 No Keyboard Trap", _WCAG + "no-keyboard-trap"),
-        _live("console-errors", Category.ERRORS, Severity.MODERATE, "The page runs without errors",
-              "An uncaught error stops whatever was to follow.", "Handle the error at its cause.",
-              "MDN: error event", _MDN + "Web/API/Window/error_event"),
-        _live("lcp", Category.PERFORMANCE, Severity.MODERATE, "The main content appears within 2.5 s",
-              "People leave before they see anything.", "Load less before the first paint.",
-              "web.dev: LCP", "https://web.dev/articles/lcp"),
-        _live("cls", Category.PERFORMANCE, Severity.MODERATE, "The layout does not jump (at most 0.1)",
-              "What one is about to click moves away.", "Reserve space for what arrives late.",
-              "web.dev: CLS", "https://web.dev/articles/cls"),
-        _live("interaction", Category.PERFORMANCE, Severity.MODERATE, "Input is answered within 200 ms",
-              "The page feels stuck, and people press again.", "Split long work, and render less per input.",
-              "web.dev: INP", "https://web.dev/articles/inp"),
-        _live("websocket-reconnect", Category.WEBSOCKET, Severity.SERIOUS, "A cut WebSocket connects again",
-              "After a hiccup of the network the page stays stale.", "Connect again, with backoff and jitter.",
-              "MDN: WebSocket close event", _MDN + "Web/API/WebSocket/close_event"),
-    )
-}  # fmt: skip
 
 
 @dataclass(slots=True)

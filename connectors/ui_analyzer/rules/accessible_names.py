@@ -267,7 +267,6 @@ RULES = (
                 "axe:button-name",
                 "axe:input-button-name",
                 "axe:summary-name",
-                "jsx-a11y:control-has-associated-label",
             ),
         ),
         _button_name,

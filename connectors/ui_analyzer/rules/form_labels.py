@@ -118,7 +118,10 @@ RULES = (
             reason="Who cannot see the layout does not know what to enter.",
             fix="Wrap the control in a `<label>`, point `for` at its id, or give it an `aria-label`.",
             reference=wcag("3.3.2 Labels or Instructions", "labels-or-instructions"),
-            shared=("axe:label", "axe:select-name", "jsx-a11y:control-has-associated-label"),
+            shared=(
+                "axe:label",
+                "axe:select-name",
+            ),
         ),
         _control_label,
     ),

@@ -51,7 +51,7 @@ def _click_keyboard(document: Document, tally: Tally) -> None:
         keyboard = element.has(*_KEY_HANDLERS)
         if keyboard and (role is not None or element.has("tabindex")):
             tally.passed()
-        elif _delegates(element):
+        elif element.tag == "canvas" or _delegates(element):
             tally.failed(
                 element, f"<{element.tag}> handles clicks of what is inside it", confidence=Confidence.LOW
             )

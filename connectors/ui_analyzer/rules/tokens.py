@@ -57,7 +57,9 @@ def _token_contrast(project: Project, tally: Tally) -> None:
     alternatives = {name for name in themes if name != "base"}
     for theme, tokens in sorted(themes.items()):
         values = _values(tokens)
+        judged: set[tuple[str, str]] = set()
         for front, back in _named_pairs(values):
+            judged.add((f"var({front})", f"var({back})"))
             ratio = contrast(_plain(values[front], values), _plain(values[back], values))
             if ratio is not None:
                 at = tokens[front] if theme == "base" or tokens[front].fact.scope == theme else tokens[back]
@@ -69,6 +71,8 @@ def _token_contrast(project: Project, tally: Tally) -> None:
                 continue
             if located.fact.scope and theme == "base":
                 continue
+            if (located.fact.name, located.fact.value) in judged:
+                continue  # The tokens were compared where they are defined; each use would only repeat it.
             ratio = contrast(_plain(located.fact.name, values), _plain(located.fact.value, values))
             if ratio is not None:
                 _judge(
