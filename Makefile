@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CARTRITA := $(BIN)/cartrita
+# Locks that hold on every platform and name no host.
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
 .PHONY: help setup demo test test-unit test-stack test-all simulate check format lock clean
 
@@ -53,9 +55,9 @@ format: setup  ## Format the code and fix what the linter can
 	$(BIN)/ruff check --fix .
 
 lock: setup  ## Resolve the dependencies anew and pin them with hashes
-	$(BIN)/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --all-extras --group dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
-	printf 'uv\n' | $(BIN)/uv pip compile --upgrade --universal --generate-hashes --no-emit-find-links --no-emit-index-url --no-header - -o requirements/uv.txt
+	$(BIN)/uv pip compile --upgrade $(COMPILE) --all-extras pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile $(COMPILE) --all-extras --group dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	printf 'uv\n' | $(BIN)/uv pip compile --upgrade $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## Remove the environment and all local data
 	rm -rf $(VENV) .cartrita

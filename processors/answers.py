@@ -31,7 +31,6 @@ def answer(transition: Transition, outcome: ModelCallCompleted) -> None:
         reason=turn.degraded or "answered",
         model=outcome.model,
         local=outcome.local,
-        evidence=(),
     )
 
 
@@ -44,7 +43,7 @@ def answer_without_model(transition: Transition, reason: str, why: str) -> None:
     lead = "This is the best answer so far" if found else "There is no answer"
     text = "\n\n".join([f"{lead}: {why}.", *found])
     transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
-    _give(transition, text=text, reason=reason, model="", local=False, evidence=())
+    _give(transition, text=text, reason=reason, model="", local=False)
 
 
 def turn_call_failed(
@@ -108,9 +107,7 @@ def ended_task(task: Task, status: TaskStatus, ended_event_id: str, error: str, 
     )
 
 
-def _give(
-    transition: Transition, *, text: str, reason: str, model: str, local: bool, evidence: tuple[str, ...]
-) -> None:
+def _give(transition: Transition, *, text: str, reason: str, model: str, local: bool) -> None:
     turn = transition.turn
     for task in turn.tasks.values():
         if not task.status.is_end:
@@ -135,7 +132,7 @@ def _give(
             tokens=turn.tokens_used,
             cost_nanodollars=turn.nanodollars_used,
         ),
-        (*rests_on, turn.message.reference.event_id, *evidence),
+        (*rests_on, turn.message.reference.event_id),
     )
     _end_root(transition, text, reason, rests_on, answered=bool(model) or bool(found))
     snapshots.take(transition, _node(transition, reason))

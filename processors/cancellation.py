@@ -9,7 +9,7 @@ from processors.state import Phase, SessionState, SessionStatus, TaskStatus
 from processors.transition import Transition
 from schemas.events.accounts import LeaseReturned
 from schemas.events.inputs import SessionCancelled
-from schemas.events.outputs import ErrorReported, SessionEnded
+from schemas.events.outputs import SessionEnded
 from schemas.events.tasks import TaskAborted
 
 
@@ -17,13 +17,7 @@ def cancel(transition: Transition, body: SessionCancelled) -> None:
     """Stop the session: its tasks and calls in flight are aborted, and it takes no more input."""
     state = transition.state
     if state.status is SessionStatus.NEW:
-        transition.emit(
-            ErrorReported(
-                code="unknown_session",
-                message="there is no such session",
-                input_id=transition.event.event_id,
-            )
-        )
+        transition.refuse("unknown_session", "there is no such session")
         return
     if state.turn is not None:
         _abort(transition, body.reason or "the session was cancelled")
@@ -34,13 +28,7 @@ def close(transition: Transition) -> None:
     """End the session when the messages that it has taken are answered."""
     state = transition.state
     if state.status is SessionStatus.NEW:
-        transition.emit(
-            ErrorReported(
-                code="unknown_session",
-                message="there is no such session",
-                input_id=transition.event.event_id,
-            )
-        )
+        transition.refuse("unknown_session", "there is no such session")
         return
     if state.status is SessionStatus.LEASING:
         _end(transition, "closed")

@@ -16,7 +16,7 @@ from processors.transition import Transition
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
 from schemas.events.budgets import BudgetGranted
 from schemas.events.inputs import MessageReceived, SessionOpened
-from schemas.events.outputs import ErrorReported, SessionEnded, TurnStarted
+from schemas.events.outputs import SessionEnded, TurnStarted
 from schemas.events.tasks import TaskCreated, TaskStarted
 from schemas.ids import derived_id
 
@@ -37,10 +37,10 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
     state = transition.state
     limits = transition.configuration.limits
     if state.status is SessionStatus.CLOSING:
-        _refuse(transition, "session_closed", "the session is closing and takes no more messages")
+        transition.refuse("session_closed", "the session is closing and takes no more messages")
         return
     if len(state.queue) >= limits.queue_max:
-        _refuse(transition, "queue_full", f"{limits.queue_max} messages wait already")
+        transition.refuse("queue_full", f"{limits.queue_max} messages wait already")
         return
     taken = MessageTaken(
         reference=transition.reference(body.tokens),
@@ -66,7 +66,7 @@ def lease_refused(transition: Transition, body: LeaseRefused) -> None:
     state = transition.state
     if state.status is not SessionStatus.LEASING or state.lease_id != body.lease_id:
         return
-    _refuse(transition, "lease_refused", body.reason)
+    transition.refuse("lease_refused", body.reason)
     transition.emit(SessionEnded(reason="lease_refused", turns=0, tokens=0, cost_nanodollars=0))
     transition.state = replace(
         transition.state,
@@ -173,7 +173,3 @@ def _start_turn(transition: Transition, message: MessageTaken) -> None:
     transition.emit(TaskStarted(task_id=root_task_id, attempt=1))
     snapshots.take(transition, "intake")
     planning.ask_for_plan(transition)
-
-
-def _refuse(transition: Transition, code: str, message: str) -> None:
-    transition.emit(ErrorReported(code=code, message=message, input_id=transition.event.event_id))

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from processors.plans import PlanOutput
 from processors.state import Task, TaskStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Agent, Configuration
@@ -188,7 +187,3 @@ def _attachments(turn: Turn) -> str:
         for named in turn.message.attachments
     ]
     return "\n".join([*lines, "", ""]) if lines else ""
-
-
-PLAN_SCHEMA: Final = json.dumps(PlanOutput.model_json_schema())
-"""The JSON Schema of a plan, for documentation."""

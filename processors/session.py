@@ -27,7 +27,6 @@ from schemas.events.inputs import (
     SessionOpened,
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
-from schemas.events.outputs import ErrorReported
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.plain import from_plain
@@ -102,7 +101,7 @@ def _user_input(transition: Transition, body: UserInput) -> None:
         return
     transition.state = state = replace(state, seen=(*state.seen, mark)[-SEEN_MAX:])
     if state.status is SessionStatus.ENDED:
-        _refuse(transition, "session_closed", "the session has ended and takes no more input")
+        transition.refuse("session_closed", "the session has ended and takes no more input")
         return
     match body:
         case SessionOpened():
@@ -121,7 +120,7 @@ def _user_input(transition: Transition, body: UserInput) -> None:
 
 def _approval(transition: Transition, body: ApprovalReceived) -> None:
     if transition.state.status is SessionStatus.NEW:
-        _refuse(transition, "unknown_session", "there is no such session")
+        transition.refuse("unknown_session", "there is no such session")
         return
     tasks = transition.turn.tasks.values() if transition.state.turn else ()
     for task in tasks:
@@ -131,7 +130,7 @@ def _approval(transition: Transition, body: ApprovalReceived) -> None:
             )
             execution.schedule(transition)
             return
-    _refuse(transition, "unknown_approval", "no call waits for this approval")
+    transition.refuse("unknown_approval", "no call waits for this approval")
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:
@@ -215,7 +214,3 @@ def _waiting_task(transition: Transition, call_id: str) -> Task | None:
         if task.model_call_id == call_id or any(call.call_id == call_id for call in task.tool_calls):
             return task
     return None
-
-
-def _refuse(transition: Transition, code: str, message: str) -> None:
-    transition.emit(ErrorReported(code=code, message=message, input_id=transition.event.event_id))

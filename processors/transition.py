@@ -10,6 +10,7 @@ from processors.decider import Step
 from processors.state import Budget, SessionState, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
+from schemas.events.outputs import ErrorReported
 from schemas.ids import derived_id, event_id_of
 from schemas.references import RecordReference
 
@@ -84,6 +85,10 @@ class Transition:
         """Cause a fact, resting on the events `evidence` beside the input; returns its event id."""
         self._facts.append((fact, tuple(dict.fromkeys(evidence))))
         return event_id_of(self._cause, len(self._facts) - 1)
+
+    def refuse(self, code: str, message: str) -> None:
+        """Tell the user that the input could not be acted on."""
+        self.emit(ErrorReported(code=code, message=message, input_id=self.event.event_id))
 
     def finish(self) -> Step[SessionState]:
         """Give every fact its envelope, and the last one the digest of the state that the step leaves."""

@@ -7,10 +7,6 @@ import uuid
 from typing import Final, NewType
 
 EventId = NewType("EventId", str)
-SessionId = NewType("SessionId", str)
-TaskId = NewType("TaskId", str)
-PlanId = NewType("PlanId", str)
-CallId = NewType("CallId", str)
 
 # Consumers drop repeats by ids made under this namespace; changing it repeats every side effect.
 NAMESPACE: Final = uuid.UUID("6f0c4a2e-5d0b-5c57-9a53-3c1f6a8b2d41")

@@ -17,9 +17,8 @@ from schemas.codec import Codec, UndecodableError
 from schemas.envelope import Envelope
 from schemas.registry import SchemaRegistry
 from streams.settings import Settings
-from topics.catalog import BY_NAME, USER_INPUTS, Topic
+from topics.catalog import BY_NAME, RECORD_BYTES_MAX, USER_INPUTS, Topic
 
-REQUEST_BYTES_MAX: Final = 1_000_000
 _POLL_MS: Final = 200
 
 
@@ -96,7 +95,7 @@ class Client:
                 bootstrap_servers=self._settings.kafka_bootstrap,
                 acks="all",
                 enable_idempotence=True,
-                max_request_size=REQUEST_BYTES_MAX,
+                max_request_size=RECORD_BYTES_MAX,
             )
             await self._producer.start()
         name = self._settings.topic_prefix + topic.name

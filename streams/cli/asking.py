@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
+from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.deltas import ModelDeltaReceived
@@ -38,7 +39,7 @@ from streams.cli.output import AsJson
 from streams.client import Client
 from streams.conversation import Told, ask
 
-TEXT_BYTES_MAX: Final = 262_144
+TEXT_BYTES_MAX: Final = Limits().text_bytes_max
 PRODUCER: Final = "cartrita-cli"
 
 Session = Annotated[str | None, typer.Option("--session", "-s", help="UUID of a session; new if not given.")]

@@ -1,7 +1,6 @@
 """`dead-letters`: records that were put aside; list, show and redrive them."""
 
 from typing import Annotated
-from uuid import UUID
 
 import typer
 from rich.markup import escape
@@ -11,7 +10,7 @@ from sinks import queries
 from sinks.queries import DeadLetterDetail
 from streams.cli import output
 from streams.cli.context import database, settings
-from streams.cli.ending import Code, command, fail
+from streams.cli.ending import Code, command, fail, given_uuid
 from streams.cli.output import AsJson
 from streams.client import Client
 from streams.delivery import REDRIVEN_HEADER
@@ -82,10 +81,7 @@ async def redrive(letter: Letter) -> None:
 
 
 async def _find(letter: str) -> DeadLetterDetail:
-    try:
-        event_id = UUID(letter)
-    except ValueError:
-        fail(Code.USAGE, f"{letter!r} is not a UUID")
+    event_id = given_uuid(letter)
     async with database() as connection:
         detail = await queries.dead_letter(connection, event_id)
     if detail is None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from enum import IntEnum
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec
+from uuid import UUID
 
 import psycopg
 import typer
@@ -40,6 +41,14 @@ def fail(code: Code, message: str, hint: str = "") -> NoReturn:
     """End the command with a message on standard error."""
     output.error(message, hint)
     raise typer.Exit(code)
+
+
+def given_uuid(text: str) -> UUID:
+    """Read an argument that has to be a UUID, or end the command."""
+    try:
+        return UUID(text)
+    except ValueError:
+        fail(Code.USAGE, f"{text!r} is not a UUID")
 
 
 def command(work: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:

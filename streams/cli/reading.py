@@ -2,7 +2,6 @@
 
 from contextlib import aclosing
 from typing import Annotated
-from uuid import UUID
 
 import typer
 from rich.markup import escape
@@ -15,7 +14,7 @@ from sinks.trace import Node
 from sinks.trace import trace as trace_events
 from streams.cli import output
 from streams.cli.context import database, settings
-from streams.cli.ending import Code, command, fail
+from streams.cli.ending import Code, command, fail, given_uuid
 from streams.cli.output import AsJson
 from streams.client import Client, Received
 from topics.catalog import BY_NAME, TOPICS
@@ -78,7 +77,7 @@ async def sessions(
             else:
                 output.console.print(_sessions_table(rows))
             return
-        detail = await queries.session_detail(connection, _uuid(session))
+        detail = await queries.session_detail(connection, given_uuid(session))
     if detail is None:
         fail(Code.NOT_FOUND, f"there is no session {session}")
     if as_json:
@@ -97,7 +96,7 @@ async def trace(
 ) -> None:
     """Show why something happened: the tree of its causes, from one SQL query over the event log."""
     async with database() as connection:
-        found = await trace_events(connection, _uuid(event), effects=effects)
+        found = await trace_events(connection, given_uuid(event), effects=effects)
     if found is None:
         fail(Code.NOT_FOUND, f"the event log has nothing of {event}")
     if as_json:
@@ -201,10 +200,3 @@ def _show_record(received: Received, *, as_json: bool) -> None:
         f"[dim]{place}[/] [bold]{event.type}[/] [dim]{event.session_id} #{event.sequence}[/] "
         f"{escape(str(body)[:300])}"
     )
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        fail(Code.USAGE, f"{text!r} is not a UUID")
