@@ -10,7 +10,7 @@ CARTRITA := $(BIN)/cartrita
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit test-stack test-all simulate check format lock clean
+.PHONY: help setup demo test test-unit test-stack test-all simulate bench check format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test-all: setup  ## Everything, the slow tests too
 
 simulate: setup  ## A million simulated steps with faults; SEED=… runs and traces one
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--steps 1000000)
+
+bench: setup  ## Measure against others, and write docs/benchmarks.md; NAMES=… RUNS=… choose
+	$(BIN)/python -m tests.benchmarks $(NAMES) $(if $(RUNS),--runs $(RUNS))
 
 check: setup  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""What the pipeline costs, side by side with others: `python -m tests.benchmarks`."""
