@@ -20,6 +20,8 @@ SEARCHED_CHARACTERS_MAX: Final = 4_000
 
 _ATTACHMENT = re.compile(r"attachment:([^,;()\s]+(?: [^,;()\s]+)*?\.\w+|[^,;()\s]+)")
 _DOCUMENT = re.compile(r"(?<![\w:/.])((?:[\w-]+/)*[\w-]+\.(?:md|txt|rst))\b")
+_FOLDER_CALLED = re.compile(r"\b(?:folder|directory)\s+[\"'`“]?([\w./-]*\w)", re.IGNORECASE)
+_FOLDER_PATH = re.compile(r"(?<![\w:/.-])([\w.-]+/[\w./-]*\w)")
 _CODE = re.compile(r"```(?:python|py)?\n(.*?)```", re.DOTALL)
 _EXPRESSION = re.compile(r"(?<![\w.])\(?-?\d[\d\s.()]*(?:(?:\*\*|[-+*/%])\s*\(?-?\d[\d\s.()]*)+")
 _EMBEDDINGS = re.compile(r"\b(?:embeddings?|vectors?)\b", re.IGNORECASE)
@@ -57,6 +59,8 @@ def _first_calls(
         code = _code(prompt)
         if code is not None:
             return [("execute_python", {"code": code})]
+    if "analyze_ui" in offered and (kind == intents.AUDITING or role == intents.AUDITING):
+        return [("analyze_ui", {"path": _folder(prompt)})]
     if "generate_embeddings" in offered and _EMBEDDINGS.search(intent) and kind != intents.RESEARCH:
         return [("generate_embeddings", {"texts": [intent]})]
     documents = _documents(prompt)
@@ -140,6 +144,15 @@ def _code(prompt: StepPrompt) -> str | None:
         prompt.request[:SEARCHED_CHARACTERS_MAX]
     )
     return f"print({expression.group().strip()})" if expression else None
+
+
+def _folder(prompt: StepPrompt) -> str:
+    """Return the folder that the intent or else the request names; the folder of all when neither does."""
+    for text in (prompt.intent[:SEARCHED_CHARACTERS_MAX], prompt.request[:SEARCHED_CHARACTERS_MAX]):
+        # What is called a folder goes before what merely looks like a path.
+        if found := _FOLDER_CALLED.search(text) or _FOLDER_PATH.search(text):
+            return found.group(1)
+    return "."
 
 
 def _arguments(tool: ToolOffered, prompt: StepPrompt) -> Mapping[str, object]:

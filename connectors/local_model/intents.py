@@ -8,6 +8,7 @@ ANALYSIS: Final = "analyst"
 WRITING: Final = "writer"
 CODING: Final = "coder"
 REVIEWING: Final = "reviewer"
+AUDITING: Final = "auditor"
 
 _CODING = re.compile(
     r"\b(?:code|script|python|program|compute|calculate|execute|algorithm|implement|plot|simulate|regex)\b",
@@ -15,6 +16,10 @@ _CODING = re.compile(
 )
 _REVIEWING = re.compile(
     r"\b(?:review|proofread|critique|audit|verify|double-check|fact-check)\b", re.IGNORECASE
+)
+_INTERFACE = re.compile(r"\b(?:user interfaces?|front-?ends?|web interfaces?|UIs?)\b", re.IGNORECASE)
+_MEASURING = re.compile(
+    r"\b(?:audit|measure|score|rate|assess|inspect|check|evaluate|analy[sz]e|review)\b", re.IGNORECASE
 )
 _WRITING = re.compile(
     r"\b(?:write|draft|compose|report|letter|e-?mail|essay|memo|article|blog|outline|rewrite|rephrase|"
@@ -76,6 +81,8 @@ def kind_of(intent: str, *, attached: bool) -> str:
         **dict.fromkeys(("review", "proofread", "critique", "audit", "verify"), REVIEWING),
         **dict.fromkeys(("compute", "calculate", "code", "implement", "execute"), CODING),
     }
+    if leading.get(first) != WRITING and _INTERFACE.search(intent) and _MEASURING.search(intent):
+        return AUDITING
     if attached and "attachment:" in intent and not (first in leading and leading[first] == WRITING):
         return ANALYSIS
     if first in leading:

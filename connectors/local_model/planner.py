@@ -26,10 +26,12 @@ _TOOL_OF_KIND: Final = {
     intents.RESEARCH: "search_documents",
     intents.ANALYSIS: "analyze_document",
     intents.CODING: "execute_python",
+    intents.AUDITING: "analyze_ui",
 }
 _FALLBACKS: Final = {
     intents.CODING: (intents.WRITING, intents.ANALYSIS),
     intents.REVIEWING: (intents.ANALYSIS, intents.WRITING),
+    intents.AUDITING: (intents.REVIEWING, intents.ANALYSIS),
     intents.WRITING: (intents.ANALYSIS, intents.RESEARCH),
     intents.ANALYSIS: (intents.RESEARCH, intents.WRITING),
     intents.RESEARCH: (intents.ANALYSIS, intents.WRITING),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.local_model.auditing import audited
 from connectors.local_model.prompts import Source, StepPrompt, SynthesisPrompt
 from connectors.local_model.ranking import best, central
 from connectors.words import citations, content_words, sentences, stem, stems, without_citations
@@ -159,6 +160,8 @@ def _from_tool(outcome: str) -> str:
         shown = f" (confidence {confidence:.2f})" if isinstance(confidence, (int, float)) else ""
         label = str(kind).replace("_", " ").capitalize()
         return f"{label}{shown}:\n{analysis.removeprefix(f'{label}: ')}"
+    if "overall_effectiveness" in value:
+        return audited(value)
     stdout, embeddings = value.get("stdout"), value.get("embeddings")
     if isinstance(stdout, str):
         error = value.get("stderr")

@@ -18,6 +18,7 @@ DESCRIPTION = (
 )
 FINDINGS_MAX = 200
 """Findings in a result for a model; the counts are always those of all findings."""
+FINDINGS_DEFAULT = 20
 
 PARAMETERS: dict[str, object] = {
     "type": "object",
@@ -44,14 +45,25 @@ PARAMETERS: dict[str, object] = {
             "type": "integer",
             "minimum": 0,
             "maximum": FINDINGS_MAX,
-            "default": 50,
+            "default": FINDINGS_DEFAULT,
             "description": "how many findings to return at most",
         },
     },
     "required": ["path"],
     "additionalProperties": False,
 }
-RESULT: dict[str, object] = json_schema()
+
+
+def _result_schema() -> dict[str, object]:
+    """The JSON Schema of a report, but that not every rule has to be listed."""
+    schema = json_schema()
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    rules = {name: value for name, value in properties["rules"].items() if name != "minItems"}
+    return {**schema, "properties": {**properties, "rules": rules}}
+
+
+RESULT: dict[str, object] = _result_schema()
 
 
 class RequestInvalid(ValueError):
@@ -75,10 +87,15 @@ async def analyze_ui(arguments: Mapping[str, object], *, root: Path | None = Non
         raise RequestInvalid(str(error)) from error
     result = to_json(analysis)
     for name in ("findings", "needs_review"):
-        listed = result[name]
-        assert isinstance(listed, list)
-        result[name] = listed[:findings_max]
+        result[name] = _listed(result[name])[:findings_max]
+    # All rules with their texts are 15,000 tokens; what a model can use is those that something fails.
+    result["rules"] = [rule for rule in _listed(result["rules"]) if rule["failing"]]
     return result
+
+
+def _listed(entries: object) -> list[dict[str, object]]:
+    assert isinstance(entries, list)
+    return entries
 
 
 def _checked(arguments: Mapping[str, object], root: Path | None) -> tuple[Path, Options, int]:
@@ -99,7 +116,7 @@ def _checked(arguments: Mapping[str, object], root: Path | None) -> tuple[Path, 
     exclude = arguments.get("exclude", [])
     if not isinstance(exclude, list) or not all(isinstance(entry, str) for entry in exclude):
         raise RequestInvalid("exclude must be a list of text")
-    most = arguments.get("findings_max", 50)
+    most = arguments.get("findings_max", FINDINGS_DEFAULT)
     if not isinstance(most, int) or isinstance(most, bool) or not 0 <= most <= FINDINGS_MAX:
         raise RequestInvalid(f"findings_max must be from 0 to {FINDINGS_MAX}")
     live = LiveOptions(url=url) if isinstance(url, str) else None

@@ -279,3 +279,59 @@ def test_a_comparison_puts_both_results_side_by_side_with_what_they_share() -> N
 )
 def test_a_text_is_read_sentence_by_sentence(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
+
+
+UI = ToolOffered(
+    name="analyze_ui",
+    description="Measure a user interface.",
+    parameters_json=json.dumps({"type": "object", "required": ["path"], "properties": {"path": {}}}),
+)
+
+
+@pytest.mark.parametrize(
+    ("intent", "folder"),
+    [
+        ("Audit the user interface in folder shop", "shop"),
+        ("Measure the front-end in the folder `apps/shop.web` and tell the score.", "apps/shop.web"),
+        ("Check the UI in web/console, please", "web/console"),
+        ("Audit the user interface", "."),
+    ],
+)
+def test_an_auditor_measures_the_folder_that_the_task_names(intent: str, folder: str) -> None:
+    asked = step("auditor", user(f"Request:\n{intent}"), user(f"Task t1: {intent}"), tools=(UI,))
+
+    assert [json.loads(call.arguments_json) for call in asked.tool_calls] == [{"path": folder}]
+
+
+def test_an_auditor_reports_score_weakest_metrics_and_worst_findings() -> None:
+    given = (user("Request:\nAudit the UI in folder shop"), user("Task t1: Audit the UI in folder shop"))
+    asked = step("auditor", *given, tools=(UI,))
+    result = {
+        "target": "shop",
+        "overall_effectiveness": 69.0,
+        "status": "needs_improvement",
+        "metrics": [
+            {"category": "performance", "title": "Performance", "score": 100.0},
+            {"category": "theme", "title": "Theme", "score": None},
+            {"category": "accessibility", "title": "Accessibility", "score": 41.5},
+        ],
+        "findings": [
+            {"severity": "minor", "path": "a.html", "line": 9, "message": "the link says “here”"},
+            {"severity": "critical", "path": "b.html", "line": 4, "message": "<img> has no alt"},
+        ],
+    }
+
+    answered = step(
+        "auditor",
+        *given,
+        ChatMessage(role="assistant", text="", tool_calls=asked.tool_calls),
+        ChatMessage(role="tool", text=json.dumps(result), tool_call_id="x"),
+        tools=(UI,),
+    ).text
+
+    assert answered.splitlines() == [
+        "Overall effectiveness of shop: 69.0 of 100 (needs improvement).",
+        "- Weak metric Accessibility: 41.5.",
+        "- Critical at b.html:4: <img> has no alt.",
+        "- Minor at a.html:9: the link says “here”.",
+    ]
