@@ -64,7 +64,7 @@ def rows(settings: Settings, query: str, session_id: str, count: int) -> list[tu
     deadline_s = time.monotonic() + 60
     while True:
         with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
-            found = connection.execute(query, [session_id]).fetchall()  # type: ignore[call-overload]  # our SQL
+            found = connection.execute(query, [session_id]).fetchall()
         if len(found) >= count or time.monotonic() > deadline_s:
             return list(found)
         time.sleep(0.2)
