@@ -15,6 +15,8 @@ class Step(Generic[State]):
 
     state: State
     events: tuple[Envelope, ...]
+    encoded: bytes | None = None
+    """The state as `encode` writes it, where the decider had to write it anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ class TaskOutput(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     key: Annotated[str, Field(min_length=1, max_length=60)]
-    intent: Annotated[str, Field(min_length=1, max_length=2_000)]
+    intent: Annotated[str, Field(min_length=1)]
     agent: Annotated[str, Field(min_length=1, max_length=50)]
     priority: Annotated[int, Field(ge=1, le=10)] = 5
     parent: Annotated[str, Field(max_length=60)] | None = None
@@ -166,6 +166,12 @@ def _names_fault(
             return PlanFault(
                 reason="unknown_task",
                 detail=f"task {task.key} refers to {', '.join(unknown)}, not in the plan",
+            )
+        if len(task.intent) > limits.intent_characters_max:
+            return PlanFault(
+                reason="schema_error",
+                detail=f"the intent of task {task.key} has {len(task.intent):,} characters; "
+                f"at most {limits.intent_characters_max:,} are allowed",
             )
         if task.key in others:
             return PlanFault(reason="cycle", detail=f"task {task.key} refers to itself")

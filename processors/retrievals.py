@@ -15,20 +15,12 @@ _CITATION: Final = re.compile(r"\[([^\[\]\n]{1,300}#\d+)\]")
 
 def pending(outcome: ToolCallCompleted, event_id: str) -> RetrievalPending | None:
     """Keep of a search what its measurement needs; the embedding stays on the log."""
-    retrieval = outcome.retrieval
-    if retrieval is None:
+    if outcome.retrieval is None:
         return None
     return RetrievalPending(
         call_id=outcome.call_id,
         event_id=event_id,
-        query=retrieval.query,
-        k_initial=retrieval.k_initial,
-        k_rerank=retrieval.k_rerank,
-        retrieval_latency_ms=retrieval.retrieval_latency_ms,
-        rerank_latency_ms=retrieval.rerank_latency_ms,
-        context_tokens_before=retrieval.context_tokens_before,
-        context_tokens_after=retrieval.context_tokens_after,
-        documents=retrieval.documents,
+        retrieval=replace(outcome.retrieval, query_embedding=()),
     )
 
 
@@ -36,23 +28,24 @@ def measure(transition: Transition, task: Task, answer: str, status: str) -> Non
     """Tell of each search of a task how much of what it found the task's answer cites."""
     cited = set(_CITATION.findall(answer))
     for search in task.retrievals:
-        given = [document.document for document in search.documents if document.used]
+        found = search.retrieval
+        given = [document.document for document in found.documents if document.used]
         useful = [name for name in given if name in cited]
         transition.emit(
             RetrievalMeasured(
                 call_id=search.call_id,
                 task_id=task.task_id,
-                query=search.query,
-                k_initial=search.k_initial,
-                k_rerank=search.k_rerank,
-                retrieval_latency_ms=search.retrieval_latency_ms,
-                rerank_latency_ms=search.rerank_latency_ms,
+                query=found.query,
+                k_initial=found.k_initial,
+                k_rerank=found.k_rerank,
+                retrieval_latency_ms=found.retrieval_latency_ms,
+                rerank_latency_ms=found.rerank_latency_ms,
                 usefulness_score=len(useful) / len(given) if given else 0.0,
                 feedback_json=json_text({"cited": useful, "task_status": status}),
-                context_tokens_before=search.context_tokens_before,
-                context_tokens_after=search.context_tokens_after,
+                context_tokens_before=found.context_tokens_before,
+                context_tokens_after=found.context_tokens_after,
                 documents=tuple(
-                    replace(document, used=document.document in cited) for document in search.documents
+                    replace(document, used=document.document in cited) for document in found.documents
                 ),
             ),
             (search.event_id,),

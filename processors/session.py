@@ -6,13 +6,14 @@ changes nothing but what it must: late outcomes are charged, and their content i
 """
 
 from dataclasses import replace
-from typing import Final, assert_never
+from typing import assert_never
 
 import orjson
 
 from processors import cancellation, execution, opening, planning, steps, synthesis, tool_calls
 from processors.budgets import settle
 from processors.decider import Step, Timer
+from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Phase, SessionState, SessionStatus, Task, TaskStatus
 from processors.timers import timers_of
 from processors.transition import Transition, encode_state
@@ -31,11 +32,6 @@ from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.plain import from_plain
 from schemas.references import RecordReference
-
-SEEN_MAX: Final = 256
-"""User inputs of a session by which repeats are known."""
-SEEN_CHARACTERS: Final = 13
-"""Of each id; a false match among so few has a chance below one in 10⁹."""
 
 UserInput = SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed
 Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
@@ -96,10 +92,10 @@ def _apply(transition: Transition) -> None:
 
 def _user_input(transition: Transition, body: UserInput) -> None:
     state = transition.state
-    mark = transition.event.event_id.replace("-", "")[-SEEN_CHARACTERS:]
-    if mark in state.seen:
+    mark = mark_of(transition.event.event_id)
+    if has_seen(state.seen, mark):
         return
-    transition.state = state = replace(state, seen=(*state.seen, mark)[-SEEN_MAX:])
+    transition.state = state = replace(state, seen=with_mark(state.seen, mark))
     if state.status is SessionStatus.ENDED:
         transition.refuse("session_closed", "the session has ended and takes no more input")
         return
@@ -193,6 +189,7 @@ def _due(transition: Transition) -> None:
             synthesis.ask_for_answer(transition)
         else:
             planning.retry(transition)
+    if transition.state.turn is None or transition.turn.number != turn.number:
         return
     before = turn
     execution.due(transition)

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.plans import PlannedTask
-from schemas.events.tools import RetrievedDocument
+from schemas.events.tools import Retrieval
 from schemas.references import RecordReference
 
 
@@ -129,14 +129,8 @@ class RetrievalPending:
 
     call_id: str
     event_id: str
-    query: str
-    k_initial: int
-    k_rerank: int
-    retrieval_latency_ms: int
-    rerank_latency_ms: int
-    context_tokens_before: int
-    context_tokens_after: int
-    documents: tuple[RetrievedDocument, ...]
+    retrieval: Retrieval
+    """Without the embedding, which stays on the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,8 +264,8 @@ class SessionState:
     """Of the last event."""
     now_ms: int = 0
     """The latest time that any input told; it never goes back."""
-    seen: tuple[str, ...] = ()
-    """Shortened ids of the latest user inputs, by which repeats are known; at most SEEN_MAX."""
+    seen: str = ""
+    """Marks of the latest user inputs, oldest first, by which repeats are known (`processors/repeats.py`)."""
     budget: Budget = field(default_factory=Budget)
     lease_id: str | None = None
     queue: tuple[MessageTaken, ...] = ()

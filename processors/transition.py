@@ -115,10 +115,11 @@ class Transition:
             )
             for index, (fact, evidence) in enumerate(self._facts)
         ]
+        encoded = encode_state(state)
         if events:
             place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
-            events[-1] = replace(events[-1], source=place, state_digest=digest(state))
-        return Step(state=state, events=tuple(events))
+            events[-1] = replace(events[-1], source=place, state_digest=digest(encoded))
+        return Step(state=state, events=tuple(events), encoded=encoded)
 
 
 def encode_state(state: SessionState) -> bytes:
@@ -126,6 +127,6 @@ def encode_state(state: SessionState) -> bytes:
     return orjson.dumps(state)
 
 
-def digest(state: SessionState) -> str:
-    """Return 16 hexadecimal digits that tell states apart."""
-    return blake2b(encode_state(state), digest_size=8).hexdigest()
+def digest(encoded: bytes) -> str:
+    """Return 16 hexadecimal digits that tell encoded states apart."""
+    return blake2b(encoded, digest_size=8).hexdigest()

@@ -151,6 +151,9 @@ class FaustShell:
     async def _on_revoked(self) -> None:
         self._accepting = False
         self._recovering_since = time.monotonic()
+        for tp in self._next_offsets:
+            self._metrics.forget_lag(self._name_of(tp.topic), tp.partition)
+        self._next_offsets = {}
         while self._queue:
             self._drop(self._queue.popleft())
         self._room.set()

@@ -1,5 +1,6 @@
 """What every process tells Prometheus; the documentation is generated from these declarations."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -144,6 +145,11 @@ class ShellMetrics:
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Set how far behind a partition is."""
         self.all.lag_records.labels(self._shell, topic, str(partition)).set(records)
+
+    def forget_lag(self, topic: str, partition: int) -> None:
+        """Drop the lag of a partition that was taken away: another process tells it now."""
+        with contextlib.suppress(KeyError):  # it was never told
+            self.all.lag_records.remove(self._shell, topic, str(partition))
 
     def _child(self, metric: str, labels: Callable[..., Counter], *values: str) -> Counter:
         key = (metric, *values)

@@ -273,7 +273,7 @@ class StatefulShell(Generic[State]):
         try:
             step = self.decider.advance(loaded.state, event, reference_to(delivery, event))
             caused = [outgoing(self._codec, one) for one in step.events]
-            state = self.decider.encode(step.state)
+            state = self.decider.encode(step.state) if step.encoded is None else step.encoded
             due_at_ms = self._due_at_ms(step.state)
         except Exception as error:
             # A decider is pure: what raises once raises for ever. The key is put aside, the others go on.

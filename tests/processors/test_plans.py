@@ -1,6 +1,7 @@
 """Plans: sound ones are put in order, unsound ones are rejected for a clear reason, and none hangs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -58,6 +59,15 @@ def test_a_hub_with_too_many_relations_is_too_wide() -> None:
     plan = plan_text(*(task(f"t{n}") for n in range(13)), task("hub", needs=[f"t{n}" for n in range(13)]))
 
     assert fault_of(plan).reason == "too_wide"
+
+
+def test_an_intent_may_be_as_long_as_the_limits_say() -> None:
+    long = {**task("a"), "intent": "x" * 5_000}
+    limits = replace(LIMITS, intent_characters_max=5_000)
+
+    assert not isinstance(parse_plan(plan_text(long), AGENTS, limits), PlanFault)
+    assert fault_of(plan_text(long)).reason == "schema_error"
+    assert "2,000" in fault_of(plan_text(long)).detail
 
 
 def test_each_task_follows_what_it_waits_for() -> None:

@@ -458,6 +458,23 @@ def test_a_task_that_makes_no_progress_is_reported_once() -> None:
     assert len(world.facts(TaskStalled)) == 1
 
 
+def test_a_stall_check_that_is_due_with_a_retry_of_the_plan_is_made() -> None:
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        return failed(call, "server_error")
+
+    limits = small(stall_ms=1_000, retry_delay_ms=1_000, turn_deadline_ms=500_000)
+    world = World(answer, limits=limits)
+    world.say()
+    world.reply(world.open_calls.pop())
+    world.now_ms += 100_000
+
+    assert world.fire_next_timer()
+
+    assert world.state.turn is not None
+    assert world.state.turn.retry_at_ms is None
+    assert world.state.turn.stall_check_at_ms > world.now_ms
+
+
 def test_a_model_that_only_ever_calls_tools_is_stopped_by_the_step_limit() -> None:
     def answer(call: ModelCallRequested) -> ModelOutcome:
         if call.purpose == "step":
