@@ -22,6 +22,7 @@ from connectors.embedded.stack import Stack
 
 READY_S: Final = 90.0
 STOP_S: Final = 20.0
+PROGRAM: Final = ("-m", "streams.main")
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -43,14 +44,18 @@ class PartStatus:
 class Deployment:
     """What runs below one directory."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], program: tuple[str, ...] = PROGRAM
+    ) -> None:
         """Start nothing yet.
 
         Args:
             directory: holds data, logs and pid files.
             environment: of the caller; settings named in it go before the deployment's own.
+            program: what this Python runs as workers and sinks, as `cartrita …` or in its place.
         """
         self.directory = directory
+        self._program = program
         self._environment = environment
         self._stack = Stack(directory / "stack", artifacts=directory / "artifacts")
 
@@ -107,7 +112,7 @@ class Deployment:
             "CARTRITA_IDENTITY": name,
         }
         command = Command(
-            arguments=(sys.executable, "-m", "streams.main", *arguments),
+            arguments=(sys.executable, *self._program, *arguments),
             environment=environment,
             directory=self.directory.absolute(),
         )

@@ -1,7 +1,7 @@
 """What faults make of an answer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -77,6 +77,18 @@ def faulty_reply(fault: Fault, reply: Reply, call: ChatCall) -> tuple[Reply, Cha
     if fault.kind == "text":
         return Reply(text=fault.text), call, None
     return reply, call, None
+
+
+def faulty_chunks(
+    fault: Fault | None, chunks: Iterable[Mapping[str, object]]
+) -> Iterator[Mapping[str, object]]:
+    """Yield the objects of a stream, all of them once more where the fault says so."""
+    sent = []
+    for chunk in chunks:
+        sent.append(chunk)
+        yield chunk
+    if fault is not None and fault.kind == "duplicate_answer":
+        yield from sent
 
 
 def _cyclic_plan() -> str:

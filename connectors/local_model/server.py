@@ -18,11 +18,11 @@ from connectors.local_model.answers import complete, reply_to, request_text
 from connectors.local_model.control import add_control, json_response
 from connectors.local_model.embedding import embed
 from connectors.local_model.faults import Fault, FaultChooser, RequestSeen
-from connectors.local_model.faulty import HTTP_FAULTS, faulty_reply
+from connectors.local_model.faulty import HTTP_FAULTS, faulty_chunks, faulty_reply
 from connectors.local_model.ledger import Ledger, LedgerEntry
+from connectors.local_model.refusals import BODY_BYTES_MAX, errors, http_error
 from connectors.tokens import TokenCounter
 
-BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 HANG_S_MAX: Final = 600
 """A hanging request is let go at last, so that a forgotten one does not stay for ever."""
 REQUEST_IDS_MAX: Final = 100_000
@@ -36,8 +36,6 @@ EMBEDDING_MODELS: Final[Mapping[str, int]] = MappingProxyType(
 )
 """Dimensions by model."""
 EMBEDDING_TOKENS_MAX: Final = 8_191
-
-_ERROR_TYPES: Final = {404: "invalid_request_error", 413: "invalid_request_error", 429: "rate_limit_error"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +109,7 @@ class LocalModelServer:
         self._faults = faults
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_errors])
+        application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[errors])
         application.router.add_get("/healthz", self._health)
         application.router.add_get("/v1/models", self._models)
         application.router.add_get("/v1/models/{model}", self._one_model)
@@ -173,7 +171,7 @@ class LocalModelServer:
         self._check_model(call.model, self._chat_models)
         fault = self._choose(account, request_text(call))
         await self._wait(self._latency_ms)
-        if fault is not None and (response := await self._http_fault(request, account, fault)):
+        if fault is not None and (response := self._refused(request, account, fault)):
             return response
         reply = reply_to(call, self._counter)
         finish_reason = None
@@ -186,6 +184,8 @@ class LocalModelServer:
         )
         self._check_context(call, completion)
         account.billed = True
+        if fault is not None and (spoiled := await self._spoiled(request, account, fault)):
+            return spoiled
         if call.stream:
             return await self._stream(request, account, call, completion, fault)
         answered = wire.completion_body(completion)
@@ -208,7 +208,8 @@ class LocalModelServer:
         await response.prepare(request)
         include_usage = call.include_usage and kind != "no_usage"
         pending: list[bytes] = []
-        for index, chunk in enumerate(wire.completion_chunks(completion, include_usage=include_usage)):
+        chunks = wire.completion_chunks(completion, include_usage=include_usage)
+        for index, chunk in enumerate(faulty_chunks(fault, chunks)):
             if fault is not None and kind == "disconnect_mid_stream" and index >= fault.pieces:
                 await _flush(response, pending)
                 _disconnect(request)
@@ -236,7 +237,7 @@ class LocalModelServer:
         self._check_model(call.model, self._embedding_models)
         fault = self._choose(account, "\n".join(call.texts))
         await self._wait(self._latency_ms)
-        if fault is not None and (response := await self._http_fault(request, account, fault)):
+        if fault is not None and (response := self._refused(request, account, fault)):
             return response
         counts = [self._counter.count(text, call.model) for text in call.texts]
         if max(counts) > EMBEDDING_TOKENS_MAX:
@@ -247,6 +248,8 @@ class LocalModelServer:
             )
         dimensions = call.dimensions or self._embedding_models[call.model]
         account.prompt_tokens, account.billed = sum(counts), True
+        if fault is not None and (spoiled := await self._spoiled(request, account, fault)):
+            return spoiled
         data: list[Mapping[str, object]] = []
         for index, text in enumerate(call.texts):
             vector = embed(text, dimensions)
@@ -265,23 +268,28 @@ class LocalModelServer:
             del answered["usage"]
         return json_response(answered)
 
-    async def _http_fault(
-        self, request: web.Request, account: _Account, fault: Fault
-    ) -> web.StreamResponse | None:
-        """Carry out a fault that needs no answer of the rules; None for one that changes the answer."""
+    def _refused(self, request: web.Request, account: _Account, fault: Fault) -> web.Response | None:
+        """Carry out a fault for which no answer is made, and nothing billed; None for another."""
         if fault.kind in HTTP_FAULTS:
             account.status = HTTP_FAULTS[fault.kind].status
-            return _http_error(fault)
-        if fault.kind == "garbage":
-            account.billed = True
-            return web.Response(text="<html>upstream said something else</html>", content_type="text/html")
-        if fault.kind == "hang":
-            account.billed = True
-            await asyncio.sleep(HANG_S_MAX)
-        if fault.kind in ("disconnect", "hang"):
-            account.status = 0
-            _disconnect(request)
-            return web.Response()
+            return http_error(fault)
+        if fault.kind == "disconnect":
+            return _cut_off(request, account)
+        return None
+
+    async def _spoiled(self, request: web.Request, account: _Account, fault: Fault) -> web.Response | None:
+        """Carry out a fault in place of an answer that is made and billed; None where the answer follows."""
+        match fault.kind:
+            case "garbage":
+                text = "<html>upstream said something else</html>"
+                return web.Response(text=text, content_type="text/html")
+            case "hang":
+                await asyncio.sleep(HANG_S_MAX)
+                return _cut_off(request, account)
+            case "late":
+                await self._wait(fault.delay_ms)
+            case _:
+                pass
         return None
 
     def _choose(self, account: _Account, text: str) -> Fault | None:
@@ -344,39 +352,6 @@ class LocalModelServer:
         return json_response(_model_object(name))
 
 
-@web.middleware
-async def _errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Give every refusal the form in which the OpenAI API words it."""
-    try:
-        return await handler(request)
-    except wire.BadRequest as error:
-        kind = _ERROR_TYPES.get(error.status, "invalid_request_error")
-        return json_response(
-            wire.error_body(str(error), kind, error.code, error.parameter), status=error.status
-        )
-    except web.HTTPException as error:
-        message = (
-            f"Request too large: at most {BODY_BYTES_MAX} bytes."
-            if error.status == 413
-            else f"{error.reason}: {request.method} {request.path}"
-        )
-        return json_response(
-            wire.error_body(message, "invalid_request_error", None, None), status=error.status
-        )
-
-
-def _http_error(fault: Fault) -> web.Response:
-    error = HTTP_FAULTS[fault.kind]
-    response = json_response(
-        wire.error_body(error.message, error.type, error.code, None), status=error.status
-    )
-    if fault.kind == "rate_limited":
-        response.headers["Retry-After"] = f"{fault.retry_after_s:g}"
-    return response
-
-
 def _event(value: Mapping[str, object]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return b"data: " + text.encode("utf-8", errors="replace") + b"\n\n"
@@ -386,6 +361,12 @@ async def _flush(response: web.StreamResponse, pending: list[bytes]) -> None:
     if pending:
         await response.write(b"".join(pending))
         pending.clear()
+
+
+def _cut_off(request: web.Request, account: _Account) -> web.Response:
+    account.status = 0
+    _disconnect(request)
+    return web.Response()
 
 
 def _disconnect(request: web.Request) -> None:

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from connectors.local_model.faults import Fault, FaultScript, RequestSeen, fault_from_plain
-from connectors.local_model.server import BODY_BYTES_MAX, LocalModelServer
+from connectors.local_model.refusals import BODY_BYTES_MAX
+from connectors.local_model.server import LocalModelServer
 from tests.connectors.conftest import PROJECT_DIRECTORY, Local, StartLocal, until
 
 HELLO = {

@@ -18,7 +18,7 @@ from schemas.envelope import Envelope
 from streams.ending import ShellStopped
 from tests.processors.world import configuration
 from tests.simulation.broker import Broker, Place
-from tests.simulation.invariants import Violated, once, stories_of
+from tests.simulation.invariants import Violated, distinct_of, told
 from tests.simulation.life import SOURCES, Kinds, Life
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider
@@ -153,7 +153,7 @@ class World:
             self._done[id(life)].append(what)
             self._go(life, what)
         # Before any state is taken for known, as only ids tell states apart.
-        once(self._broker.published)
+        distinct_of(self._broker.published)
 
     def key(self) -> object:
         """Tell states with different futures apart."""
@@ -178,8 +178,8 @@ class World:
         Raises:
             Violated: one was broken.
         """
-        distinct = once(self._broker.published)
-        stories = stories_of(distinct)
+        distinct = distinct_of(self._broker.published)
+        stories = told(distinct)
         events = [event for story in stories.values() for event in story.events]
         key = self._search.inputs[0][0].session_id
         applied = self._broker.applied.get(key.encode(), [])

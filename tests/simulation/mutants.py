@@ -145,7 +145,8 @@ def _reservation_not_held() -> AbstractContextManager[object]:
     return stack
 
 
-def _checked_after_the_call() -> AbstractContextManager[object]:
+def checked_after_the_call() -> AbstractContextManager[object]:
+    """Hold reservations without looking whether there is anything left to hold."""
     stack = ExitStack()
     for module in (budgets, tool_calls):
         stack.enter_context(patch.object(module, "reserve", _hold_without_looking))
@@ -165,7 +166,7 @@ MUTANTS = (
     Mutant(name="publish before storing", kinds=Kinds(stateful=PublishFirst)),
     Mutant(name="fence off", kinds=Kinds(fenced=False)),
     Mutant(name="reservation not held", patches=_reservation_not_held),
-    Mutant(name="budget check after the call", patches=_checked_after_the_call),
+    Mutant(name="budget check after the call", patches=checked_after_the_call),
     Mutant(name="ledger not consulted after a crash", patches=_ledger_not_consulted),
     Mutant(name="repeated calls run again", kinds=Kinds(effect=RepeatsRun)),
 )

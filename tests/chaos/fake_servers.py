@@ -1,0 +1,270 @@
+"""A model provider and a maker of side effects in one process, which misbehave on demand and keep books.
+
+python -m tests.chaos.fake_servers --directory DIR --seed N --port N --tiktoken-cache DIR
+
+The model is connectors.local_model, whose answers are deterministic. Beside it stand two tools, reached by
+POST below /v1/tools/: `book_seat`, which books one more seat each time that it is asked, and `stamp_paper`,
+which knows what it has stamped by the idempotency key. Both ledgers are files, one line a request.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from connectors.embedded.ports import choose_port
+from connectors.local_model.faults import Fault, RequestSeen
+from connectors.local_model.ledger import LedgerEntry
+from connectors.local_model.server import LocalModelServer
+from connectors.tokens import prepare_vocabularies
+from tests.chaos.ledgers import DiskLedger, ToolEntry, append, read
+
+PROJECT_DIRECTORY: Final = Path(__file__).parents[2]
+READY_S: Final = 30.0
+STOP_S: Final = 10.0
+LATE_MS: Final = 12_000
+"""How long a late answer takes; the calls of a campaign are to have a shorter time."""
+RETRY_AFTER_S: Final = 0.2
+MODEL_FAULTS: Final = (
+    "rate_limited",
+    "server_error",
+    "unavailable",
+    "gateway_timeout",
+    "disconnect",
+    "disconnect_mid_stream",
+    "error_in_stream",
+    "garbage",
+    "truncated_json",
+    "not_json",
+    "cyclic_plan",
+    "wrong_tool",
+    "bad_arguments",
+    "large_answer",
+    "slow_drip",
+    "late",
+    "duplicate_answer",
+    "no_usage",
+    "content_filter",
+)
+TOOL_FAULTS: Final = ("refused", "broken_before", "broken_after", "half", "error_after", "late")
+"""broken_*: the connection breaks before or after the effect; error_after: 500 though it took place."""
+TOOLS: Final = ("book_seat", "stamp_paper")
+IDEMPOTENT: Final = frozenset({"stamp_paper"})
+
+
+class FakeServers:
+    """The servers as a test holds them; their process may be killed and started again at will."""
+
+    def __init__(self, directory: Path, seed: int, vocabularies: Path | None = None) -> None:
+        """Choose a port; nothing starts yet.
+
+        Args:
+            directory: keeps ledgers and log; made when it is not there.
+            seed: chooses which requests are met by which fault.
+            vocabularies: tiktoken's; by default where the embedded stack has put them.
+        """
+        self.directory = directory
+        self.seed = seed
+        self._vocabularies = vocabularies or PROJECT_DIRECTORY / ".cartrita" / "artifacts" / "tiktoken"
+        self._port = choose_port((None,))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rate = 0.0
+
+    @property
+    def base_url(self) -> str:
+        """The model's address, with the version; known before the start."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start, or keep what runs, and return when it answers; misbehaviour goes on as it was."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self.pid is None:
+            arguments = ["--directory", str(self.directory), "--seed", str(self.seed)]
+            arguments += ["--port", str(self._port), "--tiktoken-cache", str(self._vocabularies)]
+            with (self.directory / "fake_servers.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.chaos.fake_servers", *arguments],
+                    cwd=PROJECT_DIRECTORY,
+                    env={name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+                    stdout=log,
+                    stderr=log,
+                )
+        deadline_s = time.monotonic() + READY_S
+        while not self._answers():
+            assert self.pid is not None, (self.directory / "fake_servers.log").read_text(encoding="utf-8")
+            assert time.monotonic() < deadline_s, "the fake servers do not answer"
+            time.sleep(0.05)
+        self._post("misbehaviour", self._rate)
+
+    def stop(self, *, hard: bool = False) -> None:
+        """Stop; `hard` kills. What was answered is in the ledgers; what was being answered may not be."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGKILL if hard else signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_S)
+
+    def misbehave(self, rate: float) -> None:
+        """Meet this share of all requests, 0 to 1, with a fault from now on."""
+        self._rate = rate
+        self._post("misbehaviour", rate)
+
+    def behave(self) -> None:
+        """Answer properly from now on."""
+        self.misbehave(0.0)
+
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """Return what was asked of the model, in the order of the ends; the server need not run."""
+        return read(self.directory / "model.jsonl", LedgerEntry)
+
+    def tool_ledger(self) -> tuple[ToolEntry, ...]:
+        """Return what was asked of the tools; an effect is written down before anybody is told of it."""
+        return read(self.directory / "tools.jsonl", ToolEntry)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.base_url[:-3]}/healthz", timeout=2) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _post(self, path: str, rate: float) -> None:
+        body = json.dumps({"rate": rate}).encode()
+        request = urllib.request.Request(f"{self.base_url[:-3]}/{path}", data=body, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
+
+
+class Provider(LocalModelServer):
+    """The server in the process."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        """Write ledgers below `directory`."""
+        super().__init__()
+        self.ledger = DiskLedger(directory / "model.jsonl")
+        self._tools_path = directory / "tools.jsonl"
+        self._seed = seed
+        self._rate = 0.0
+        self._results = {
+            entry.idempotency_key: f"paper {number}"
+            for number, entry in enumerate(read(self._tools_path, ToolEntry))
+            if entry.tool in IDEMPOTENT and entry.outcome == "executed"
+        }
+        self._requests = 0
+
+    def _application(self) -> web.Application:
+        application = super()._application()
+        application.router.add_post("/misbehaviour", self._misbehave)
+        application.router.add_post("/v1/tools/{tool}", self._tool)
+        return application
+
+    async def _misbehave(self, request: web.Request) -> web.Response:
+        self._rate = float((await request.json())["rate"])
+        # `share` is of those that the faults before it have let pass.
+        self.set_faults(self._chosen if self._rate > 0 else None)
+        return web.json_response({"rate": self._rate})
+
+    def _chosen(self, seen: RequestSeen) -> Fault | None:
+        chance = self._chance("model", repr(seen))
+        if chance >= self._rate:
+            return None
+        kind = MODEL_FAULTS[int(chance / self._rate * len(MODEL_FAULTS))]
+        delay_ms = LATE_MS if kind == "late" else 40
+        return Fault(kind=kind, times=-1, retry_after_s=RETRY_AFTER_S, delay_ms=delay_ms)
+
+    async def _tool(self, request: web.Request) -> web.StreamResponse:
+        tool = request.match_info["tool"]
+        if tool not in TOOLS:
+            return web.json_response({"error": "no such tool"}, status=404)
+        key = request.headers.get("Idempotency-Key", "")
+        call_id = request.headers.get("X-Client-Request-Id", "")
+        self._requests += 1
+        chance = self._chance("tool", f"{tool}/{key}/{self._requests}")
+        fault = TOOL_FAULTS[int(chance / self._rate * len(TOOL_FAULTS))] if chance < self._rate else ""
+        if fault in ("refused", "broken_before"):
+            self._write_down(call_id, key, tool, "refused", fault)
+            return _broken(request) if fault == "broken_before" else web.Response(status=503)
+        result = self._results.get(key) if tool in IDEMPOTENT else None
+        outcome = "repeated" if result is not None else "executed"
+        if result is None:
+            result = f"{tool} {self._requests}"
+            self._results[key] = result
+        self._write_down(call_id, key, tool, outcome, fault)
+        if fault == "broken_after":
+            return _broken(request)
+        if fault == "late":
+            await asyncio.sleep(LATE_MS / 1_000)
+        if fault == "error_after":
+            return web.Response(status=500)
+        body = json.dumps({"result": result}).encode()
+        return web.Response(body=body[: len(body) // 2] if fault == "half" else body)
+
+    def _write_down(self, call_id: str, key: str, tool: str, outcome: str, fault: str) -> None:
+        entry = ToolEntry(
+            call_id=call_id,
+            idempotency_key=key,
+            tool=tool,
+            outcome=outcome,
+            fault=fault,
+            at_ms=time.time_ns() // 1_000_000,
+        )
+        append(self._tools_path, asdict(entry))
+
+    def _chance(self, *parts: str) -> float:
+        digest = hashlib.sha256("/".join((str(self._seed), *parts)).encode(errors="replace")).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _broken(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    provider = Provider(options.directory, options.seed)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await provider.start(options.port)
+    await stopped.wait()
+    await provider.stop()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.fake_servers")
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tiktoken-cache", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    prepare_vocabularies(options.tiktoken_cache)
+    asyncio.run(_serve(options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Reads a whole deployment: the log, the groups' positions, Postgres, and the fake servers' books."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TypedDict
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # ships no types
+from psycopg.rows import dict_row
+
+from processors.projections.event_log import COLUMNS
+from processors.projections.rows import Place
+from processors.projections.tables import TABLES
+from schemas.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
+from schemas.registry import SchemaRegistry
+from streams import account_shell, capability_shell, ingress_shell, model_shell, session_shell, tool_shell
+from streams.settings import Settings
+from tests.chaos.evidence import BudgetEntry, Evidence, LoggedRow, LogRecord, Slot
+from tests.chaos.fake_servers import FakeServers
+from tests.chaos.rows import canonical, logged_of
+from topics.catalog import (
+    ACCOUNT_REQUESTS,
+    MODEL_CALLS,
+    TOOL_CALLS,
+    TOOL_OUTCOMES,
+    TOPICS,
+    USER_INPUTS,
+    Topic,
+)
+
+SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {
+    ingress_shell.NAME: (USER_INPUTS,),
+    session_shell.NAME: tuple(session_shell.SOURCES),
+    account_shell.NAME: (ACCOUNT_REQUESTS,),
+    capability_shell.NAME: (TOOL_OUTCOMES,),
+    model_shell.NAME: (MODEL_CALLS,),
+    tool_shell.NAME: (TOOL_CALLS,),
+}
+"""What each shell reads."""
+_READ_S: Final = 300.0
+
+
+async def gather(
+    settings: Settings, servers: FakeServers | None = None, sent: Mapping[str, str] | None = None
+) -> Evidence:
+    """Read everything; nothing is changed, and Kafka, the registry and Postgres have to run.
+
+    Args:
+        settings: of the deployment.
+        servers: whose books are read.
+        sent: session by event id, of each input that was acknowledged.
+    """
+    async with asyncio.timeout(_READ_S):
+        ends, records = await _log(settings)
+        committed = await _committed(settings)
+    return Evidence(
+        records=tuple(records),
+        ends=ends,
+        committed=committed,
+        model_ledger=servers.ledger() if servers is not None else (),
+        tool_ledger=servers.tool_ledger() if servers is not None else (),
+        sent=dict(sent or {}),
+        **await asyncio.to_thread(_postgres, settings.postgres_dsn),
+    )
+
+
+async def _log(settings: Settings) -> tuple[dict[Slot, int], list[LogRecord]]:
+    registry = SchemaRegistry(settings.registry_url)
+    # Knows no schema beforehand, so that every one comes from the registry, as for any outsider.
+    codec = Codec(registry, {})
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        enable_auto_commit=False,
+        group_id=None,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        await consumer._client.force_metadata_update()
+        places = [
+            TopicPartition(settings.topic_prefix + topic.name, number)
+            for topic in TOPICS
+            for number in sorted(consumer.partitions_for_topic(settings.topic_prefix + topic.name) or ())
+        ]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        records: dict[TopicPartition, list[LogRecord]] = {place: [] for place in places}
+        while [place for place in places if await consumer.position(place) < ends[place]]:
+            for place, fetched in (await consumer.getmany(timeout_ms=500)).items():
+                topic = place.topic.removeprefix(settings.topic_prefix)
+                for record in fetched:
+                    if record.offset < ends[place]:
+                        records[place].append(await _record(codec, topic, record))
+    finally:
+        await consumer.stop()
+        await registry.close()
+    slots = {
+        (place.topic.removeprefix(settings.topic_prefix), place.partition): ends[place] for place in places
+    }
+    return slots, [record for place in places for record in records[place]]
+
+
+async def _record(codec: Codec, topic: str, record: object) -> LogRecord:
+    offset, value = record.offset, record.value  # type: ignore[attr-defined]  # aiokafka ships no types
+    headers = dict(record.headers)  # type: ignore[attr-defined]  # as above
+    place = Place(
+        topic=topic,
+        partition=record.partition,  # type: ignore[attr-defined]  # as above
+        offset=offset,
+        timestamp_ms=record.timestamp,  # type: ignore[attr-defined]  # as above
+    )
+    key = record.key  # type: ignore[attr-defined]  # as above
+    ours = FINGERPRINT_HEADER in headers
+    try:
+        # Without its headers: what an outsider reads.
+        event = await codec.decode(value)
+    except UnknownFactError:
+        return LogRecord(place=place, key=key, event=None, fault="unknown_fact", ours=ours, value=value)
+    except UndecodableError as error:
+        return LogRecord(place=place, key=key, event=None, fault=error.code, ours=ours, value=value)
+    return LogRecord(place=place, key=key, event=event, ours=ours)
+
+
+async def _committed(settings: Settings) -> dict[tuple[str, str, int], int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        found = {}
+        for shell in SOURCES:
+            group = f"{settings.topic_prefix}{settings.app_id}-{shell}"
+            for place, offset in (await admin.list_consumer_group_offsets(group)).items():
+                topic = place.topic.removeprefix(settings.topic_prefix)
+                found[shell, topic, place.partition] = offset.offset
+        return found
+    finally:
+        await admin.close()
+
+
+class _Read(TypedDict):
+    stored: dict[Slot, int]
+    rows: dict[str, dict[str, dict[str, object]]]
+    logged: tuple[LoggedRow, ...]
+    entries: tuple[BudgetEntry, ...]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _postgres(dsn: str) -> _Read:
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        # One snapshot, so that rows and offsets fit together while a sink writes.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SET TIME ZONE 'UTC'")
+        stored = {
+            (str(row["topic"]), int(row["partition"])): int(row["next_offset"])
+            for row in connection.execute("SELECT topic, partition, next_offset FROM sink_offsets")
+        }
+        rows = {
+            table.name: {
+                str(row["id"]): {
+                    column.name: canonical(row[column.name], column.type) for column in table.columns
+                }
+                for row in connection.execute(f'SELECT id, {_listed(table.by_name)} FROM "{table.name}"')
+            }
+            for table in TABLES
+        }
+        logged = tuple(
+            logged_of(row) for row in connection.execute(f"SELECT {_listed(COLUMNS)} FROM event_log")
+        )
+        entries = tuple(
+            BudgetEntry(
+                session_id=str(row["session_id"]),
+                sequence=row["sequence"],
+                event_id=str(row["event_id"]),
+                account=row["account"],
+                tokens=int(row["tokens"]),
+                nanodollars=int(row["nanodollars"]),
+            )
+            for row in connection.execute("SELECT * FROM budget_entries ORDER BY session_id, sequence")
+        )
+    return {"stored": stored, "rows": rows, "logged": logged, "entries": entries}
+
+
+async def is_at_rest(settings: Settings, sent: Mapping[str, str]) -> bool:
+    """Tell whether every input that was sent has its end in Postgres and nobody has anything left to read."""
+    if await asyncio.to_thread(_unended, settings.postgres_dsn, list(sent)):
+        return False
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, group_id=None)
+    await consumer.start()
+    try:
+        await consumer._client.force_metadata_update()
+        places = {
+            TopicPartition(settings.topic_prefix + topic.name, number): (topic, number)
+            for topic in TOPICS
+            for number in consumer.partitions_for_topic(settings.topic_prefix + topic.name) or ()
+        }
+        ends = {places[place]: end for place, end in (await consumer.end_offsets(list(places))).items()}
+    finally:
+        await consumer.stop()
+    committed = await _committed(settings)
+    stored = await asyncio.to_thread(_stored, settings.postgres_dsn)
+    readers = {topic: shell for shell, topics in SOURCES.items() for topic in topics}
+    return all(
+        (topic not in readers or committed.get((readers[topic], topic.name, number), 0) >= end)
+        and (not topic.is_truth or stored.get((topic.name, number), 0) >= end)
+        for (topic, number), end in ends.items()
+    )
+
+
+def _unended(dsn: str, inputs: Sequence[str]) -> int:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(
+            """
+            SELECT count(*) FROM unnest(%s::text[]) AS sent(id)
+            WHERE NOT EXISTS (
+                SELECT FROM event_log e
+                WHERE e.type IN ('AnswerGiven', 'ErrorReported') AND e.body ->> 'input_id' = sent.id)
+            AND NOT EXISTS (
+                SELECT FROM event_log i JOIN event_log e USING (session_id)
+                WHERE i.event_id::text = sent.id AND e.type = 'SessionEnded')
+            """,
+            [inputs],
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def _stored(dsn: str) -> dict[Slot, int]:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        found = connection.execute("SELECT topic, partition, next_offset FROM sink_offsets").fetchall()
+        return {(str(row[0]), int(row[1])): int(row[2]) for row in found}
