@@ -44,7 +44,13 @@ test-all: setup  ## Everything, the slow tests too
 simulate: setup  ## A million simulated steps with faults; SEED=… runs and traces one
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--steps 1000000)
 
-bench: setup  ## Measure against others, and write docs/benchmarks.md; NAMES=… RUNS=… choose
+# The peers' packages are in an environment of their own: nothing of the project depends on them.
+$(VENV)-bench/.installed: $(VENV)/.installed requirements/bench.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(BIN)/uv pip sync --python $(VENV)-bench/bin/python --require-hashes requirements/bench.txt
+	@touch $@
+
+bench: $(VENV)-bench/.installed  ## Measure against others, and write docs/benchmarks.md; NAMES=… RUNS=… choose
 	$(BIN)/python -m tests.benchmarks $(NAMES) $(if $(RUNS),--runs $(RUNS))
 
 check: setup  ## Format, lint, types and architecture
@@ -60,7 +66,8 @@ format: setup  ## Format the code and fix what the linter can
 lock: setup  ## Resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile --upgrade $(COMPILE) --all-extras pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile $(COMPILE) --all-extras --group dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/bench.in -o requirements/bench.txt
 	printf 'uv\n' | $(BIN)/uv pip compile --upgrade $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## Remove the environment and all local data
-	rm -rf $(VENV) .cartrita
+	rm -rf $(VENV) $(VENV)-bench .cartrita

@@ -130,7 +130,7 @@ class Deployment:
         while time.monotonic() < deadline_s:
             if not process.alive():
                 raise DeploymentError(f"{name} has ended:\n{process.log_tail()}")
-            if _answers(url):
+            if is_ready(url):
                 return
             time.sleep(0.1)
         raise DeploymentError(f"{name} is not ready after {READY_S:.0f} s; its log is {process.log_path}")
@@ -235,11 +235,8 @@ def environment_of(directory: Path, environment: Mapping[str, str]) -> dict[str,
     return {**Deployment(directory, environment).recorded(), **environment}
 
 
-def _is_setting(name: str) -> bool:
-    return name.startswith(("CARTRITA_", "OPENAI_")) and name != "CARTRITA_HOME"
-
-
-def _answers(url: str) -> bool:
+def is_ready(url: str) -> bool:
+    """Tell whether a part's health page says that it is ready."""
     try:
         with urlopen(url, timeout=2) as response:  # noqa: S310  # our own loopback address
             return bool(response.status == 200)
@@ -248,3 +245,7 @@ def _answers(url: str) -> bool:
         return False
     except (URLError, OSError):
         return False
+
+
+def _is_setting(name: str) -> bool:
+    return name.startswith(("CARTRITA_", "OPENAI_")) and name != "CARTRITA_HOME"

@@ -1,7 +1,7 @@
 """The worker: builds the shells that it was asked for and runs them in this process."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
 import structlog
@@ -48,12 +48,17 @@ SHELLS: Final = (
 _log = structlog.get_logger()
 
 
-def run_worker(settings: Settings, shells: Collection[str] = SHELLS) -> ExitCode:
+def run_worker(
+    settings: Settings,
+    shells: Collection[str] = SHELLS,
+    make: Callable[[Settings], Awaitable[Providers]] = make_providers,
+) -> ExitCode:
     """Run shells until SIGTERM, SIGINT or a failure; return the exit code.
 
     Args:
         settings: of the process.
         shells: names out of SHELLS.
+        make: makes models and tools; benchmarks have some that answer at once.
     """
     unknown = set(shells) - set(SHELLS)
     if unknown or not shells:
@@ -62,7 +67,7 @@ def run_worker(settings: Settings, shells: Collection[str] = SHELLS) -> ExitCode
         )
     set_up_logs(log_format=settings.log_format, level=settings.log_level)
     try:
-        return asyncio.run(_Worker(settings, [name for name in SHELLS if name in shells]).run())
+        return asyncio.run(_Worker(settings, [name for name in SHELLS if name in shells], make).run())
     except ShellStopped as stopped:
         _log.error("worker_stopped", exit_code=int(stopped.code), reason=stopped.reason)
         return stopped.code
@@ -72,9 +77,12 @@ def run_worker(settings: Settings, shells: Collection[str] = SHELLS) -> ExitCode
 
 
 class _Worker:
-    def __init__(self, settings: Settings, names: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, names: Sequence[str], make: Callable[[Settings], Awaitable[Providers]]
+    ) -> None:
         self._settings = settings
         self._names = names
+        self._make = make
         self._shells: list[FaustShell] = []
         self._metrics = Metrics()
 
@@ -94,7 +102,7 @@ class _Worker:
             _log.info("worker_starting", shells=list(self._names), metrics_port=port)
             if settings.identity:
                 await lock.acquire(settings.startup_timeout_ms / 1_000)
-            providers = await make_providers(settings)
+            providers = await self._make(settings)
             await check_topics(settings)
             codec = await connect_codec(settings, registry)
             await check_clock_and_publish(settings, codec, providers.configuration)
