@@ -53,15 +53,30 @@ class SinkSettings:
     session_timeout_ms: int = 10_000
 
 
+def _pass(_step: str) -> None:
+    """Take no notice of a step."""
+
+
 async def run_sink(
-    settings: SinkSettings, codec: Codec, stop: asyncio.Event, metrics: SinkMetrics | None = None
+    settings: SinkSettings,
+    codec: Codec,
+    stop: asyncio.Event,
+    metrics: SinkMetrics | None = None,
+    reach: Callable[[str], None] = _pass,
 ) -> None:
     """Keep Postgres in step until `stop` is set. Kafka, Postgres and the registry may come and go.
+
+    Args:
+        settings: of the sink.
+        codec: reads events.
+        stop: ends it.
+        metrics: counts.
+        reach: told of each step of the protocol as it is reached; a test may end the process there.
 
     Raises:
         SinkStopped: it cannot go on until a person has acted; the message says what is wrong.
     """
-    await Sink(settings, codec, stop, metrics or SinkMetrics(CollectorRegistry())).run()
+    await Sink(settings, codec, stop, metrics or SinkMetrics(CollectorRegistry()), reach).run()
 
 
 class _Stopped(Exception):
@@ -72,9 +87,15 @@ class Sink:
     """One sink in one process."""
 
     def __init__(
-        self, settings: SinkSettings, codec: Codec, stop: asyncio.Event, metrics: SinkMetrics
+        self,
+        settings: SinkSettings,
+        codec: Codec,
+        stop: asyncio.Event,
+        metrics: SinkMetrics,
+        reach: Callable[[str], None] = _pass,
     ) -> None:
-        """Connect nothing yet."""
+        """Connect nothing yet; see `run_sink`."""
+        self._reach = reach
         self._settings = settings
         self._codec = codec
         self._stop = stop
@@ -126,6 +147,7 @@ class Sink:
         # What was fetched before the newest assignment may not be ours, or may leave out what came before it.
         if self._reader.moved or not batch:
             return
+        self._reach("sink_fetched")
         try:
             await self._put_aside(batch)
             await self._store(batch)
@@ -171,7 +193,12 @@ class Sink:
     async def _write(self, part: Sequence[Taken]) -> None:
         began_s = time.monotonic()
         projected = [taken.projected for taken in part]
-        written = await self._on_postgres(lambda writer: writer.write(projected, self._positions))
+        written = await self._on_postgres(
+            lambda writer: writer.write(
+                projected, self._positions, before_commit=lambda: self._reach("sink_written")
+            )
+        )
+        self._reach("sink_committed")
         for taken in part:
             place = taken.delivery.place
             self._positions[place.topic, place.partition] = place.offset + 1

@@ -1,6 +1,6 @@
 """Writes batches of projected records to Postgres: rows and offsets in one transaction, each event once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -160,12 +160,19 @@ class Writer:
         found = {(row[0], row[1]): Position(topic_id=row[2], next_offset=row[3]) for row in rows}
         return {slot: found[slot] for slot in slots}
 
-    async def write(self, records: Sequence[Projected], expected: Mapping[Slot, int]) -> Written:
+    async def write(
+        self,
+        records: Sequence[Projected],
+        expected: Mapping[Slot, int],
+        *,
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> Written:
         """Write records and move the offsets past them, or do nothing.
 
         Args:
             records: of each partition in the order of offsets.
             expected: by partition where the sink stands before them.
+            before_commit: called when all is written and the transaction is still open.
 
         Raises:
             OffsetsMoved: another sink has moved them.
@@ -183,6 +190,7 @@ class Writer:
             )
             rows = await self._apply(changes)
             conflicts = await self._conflicts() if fresh else ()
+            before_commit()
         return Written(
             fresh=frozenset(fresh),
             rows=rows,

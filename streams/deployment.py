@@ -102,18 +102,25 @@ class Deployment:
         """Tell whether the environment names a model provider of the user's own."""
         return any(self._environment.get(name) for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"))
 
-    def start_part(self, name: str, *arguments: str) -> None:
-        """Start a worker or a sink as `cartrita …` in a process of its own, and keep it if it runs."""
+    def start_part(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start a worker or a sink as `cartrita …` in a process of its own, and keep it if it runs.
+
+        Args:
+            name: of the part, and its static identity.
+            arguments: of the command.
+            environment: settings for this start alone, before all others.
+        """
         port = self._port_of(name)
-        environment = {
+        settings = {
             **{key: value for key, value in self._environment.items() if key in _PASSED_ON},
             **self.settings(),
             "CARTRITA_METRICS_PORT": str(port),
             "CARTRITA_IDENTITY": name,
+            **(environment or {}),
         }
         command = Command(
             arguments=(sys.executable, *self._program, *arguments),
-            environment=environment,
+            environment=settings,
             directory=self.directory.absolute(),
         )
         self._process(name).start(command)

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from faust.types.transports import ConsumerT, ProducerT
 
+from streams import failpoints
 from streams.heartbeat import Heartbeat
 from streams.recovery_fix import RepairedFetching
 
@@ -27,6 +29,12 @@ class ShellConsumer(RepairedFetching, driver.Consumer):
 
     def _new_consumer_thread(self) -> WatchedConsumerThread:
         return WatchedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        failpoints.reach("committing")
+        committed = await super()._commit_offsets(offsets, start_new_transaction=start_new_transaction)
+        failpoints.reach("committed")
+        return bool(committed)
 
 
 class IdempotentProducer(driver.Producer):

@@ -139,6 +139,7 @@ class FaustShell:
             self._room.set()
         self._idle.clear()
         try:
+            failpoints.reach("ingested")
             await self._handler.process([self._delivery(event) for event in events])
             for event in events:
                 self._next_offsets[event.message.tp] = event.message.offset + 1
@@ -150,6 +151,7 @@ class FaustShell:
 
     async def _on_revoked(self) -> None:
         self._accepting = False
+        failpoints.reach("revoked")
         self._recovering_since = time.monotonic()
         for tp in self._next_offsets:
             self._metrics.forget_lag(self._name_of(tp.topic), tp.partition)

@@ -10,6 +10,7 @@ from sinks.errors import SinkStopped
 from sinks.metrics import SinkMetrics
 from sinks.migrator import MigrationEdited, pending
 from sinks.sink import SinkSettings, run_sink
+from streams import failpoints
 from streams.ending import ExitCode, ShellStopped
 from streams.logs import set_up_logs
 from streams.metrics import Metrics
@@ -23,6 +24,7 @@ _log = structlog.get_logger()
 async def run_sink_process(settings: Settings, stop: asyncio.Event) -> ExitCode:
     """Run a sink until `stop` is set or a person must act; returns the exit code."""
     set_up_logs(log_format=settings.log_format, level=settings.log_level)
+    failpoints.arm(failpoints.parse(settings.failpoint) if settings.failpoint else None)
     registry = SchemaRegistry(settings.registry_url)
     own = Metrics()
     ready = asyncio.Event()
@@ -36,7 +38,7 @@ async def run_sink_process(settings: Settings, stop: asyncio.Event) -> ExitCode:
         codec = await connect_codec(settings, registry)
         await _check_tables(settings)
         ready.set()
-        await run_sink(_sink_settings(settings), codec, stop, SinkMetrics(own.registry))
+        await run_sink(_sink_settings(settings), codec, stop, SinkMetrics(own.registry), failpoints.reach)
     except ShellStopped as stopped:
         _log.error("sink_stopped", exit_code=int(stopped.code), reason=stopped.reason)
         return stopped.code

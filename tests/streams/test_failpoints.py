@@ -1,14 +1,18 @@
 """Failpoints: read from a setting, and passed without a trace when they are off."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from streams import failpoints
 from streams.failpoints import Action
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_failpoint_is_a_name_a_number_and_an_action() -> None:
@@ -43,3 +47,22 @@ def test_an_armed_failpoint_kills_at_the_hit_that_was_asked_for() -> None:
     )
 
     assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, "once\n")
+
+
+def test_every_failpoint_stands_somewhere_in_the_code() -> None:
+    sources = [path for folder in ("streams", "sinks") for path in (ROOT / folder).rglob("*.py")]
+    reached = {
+        name
+        for path in sources
+        for name in re.findall(r'reach\("(\w+)"\)', path.read_text(encoding="utf-8"))
+    }
+
+    assert reached == failpoints.NAMES
+
+
+def test_the_documentation_shows_every_failpoint() -> None:
+    documented = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+
+    assert failpoints.table() in documented, (
+        "put what `streams.failpoints.table()` returns into docs/faults.md"
+    )
