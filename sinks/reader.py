@@ -20,6 +20,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # as above
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
+from aiokafka.structs import ConsumerRecord  # type: ignore[import-untyped]  # as above
 
 from processors.projections.rows import Place
 from sinks.errors import RecordsMissing, TopicRecreated
@@ -173,21 +174,7 @@ class Reader:
                 # The second: partitions came, and nobody has said yet where to begin.
                 self.relocate()
                 return []
-            found += [
-                Delivery(
-                    place=Place(
-                        topic=tp.topic.removeprefix(self._prefix),
-                        partition=tp.partition,
-                        offset=record.offset,
-                        timestamp_ms=record.timestamp,
-                    ),
-                    key=record.key,
-                    value=record.value,
-                    headers=tuple(record.headers),
-                )
-                for tp, records in fetched.items()
-                for record in records
-            ]
+            found += deliveries(fetched, self._prefix)
             if len(found) >= records_max or left_ms == 0 or self.moved:
                 return found
 
@@ -213,6 +200,25 @@ class Reader:
         return (tp.topic.removeprefix(self._prefix), tp.partition)
 
 
+def deliveries(fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]], prefix: str) -> list[Delivery]:
+    """Return what was fetched, per partition in order, with topics named as the catalogue does."""
+    return [
+        Delivery(
+            place=Place(
+                topic=tp.topic.removeprefix(prefix),
+                partition=tp.partition,
+                offset=record.offset,
+                timestamp_ms=record.timestamp,
+            ),
+            key=record.key,
+            value=record.value,
+            headers=tuple(record.headers),
+        )
+        for tp, records in fetched.items()
+        for record in records
+    ]
+
+
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Notes that partitions came or went."""
 
@@ -234,7 +240,7 @@ def _demand_same_log(slot: Slot, position: Position, located: Located) -> None:
     if position.next_offset > following:
         raise RecordsMissing(
             f"{topic}/{partition}: Postgres has records up to offset {position.next_offset - 1}, but the log "
-            f"ends at {following - 1}: it lost records; restore it, or rebuild Postgres from what it has"
+            f"ends at {following - 1}: it lost records; restore them, or run `cartrita rebuild --swap`"
         )
     if position.next_offset < first:
         raise RecordsMissing(
@@ -246,5 +252,5 @@ def _demand_same_log(slot: Slot, position: Position, located: Located) -> None:
 def _recreated(topic: str, before: UUID, now: UUID) -> str:
     return (
         f"topic {topic} was deleted and made anew (id {before} became {now}): what Postgres holds is of "
-        "another log; rebuild it, or use another database"
+        "another log; run `cartrita rebuild --swap`, or use another database"
     )

@@ -21,9 +21,10 @@ from schemas.codec import Codec
 from schemas.registry import RegistryUnavailable
 from sinks.dead_letters import DeadLetters
 from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_of_the_row, is_passing, is_unfit
-from sinks.intake import SINK_ONLY_TOPICS, Refusal, Taken, skipped, take, without_changes
+from sinks.intake import SINK_ONLY_TOPICS, Taken, take
 from sinks.metrics import SinkMetrics
 from sinks.reader import Reader
+from sinks.storing import store
 from sinks.writer import Slot, Writer, Written
 from topics.catalog import DEAD_LETTERS, TOPICS
 
@@ -149,8 +150,10 @@ class Sink:
             return
         self._reach("sink_fetched")
         try:
-            await self._put_aside(batch)
-            await self._store(batch)
+            for taken in batch:
+                if taken.refusal is not None:
+                    await self._put_aside(taken)
+            await store(batch, self._write, self._put_aside)
         except OffsetsMoved as error:
             self._metrics.retries.labels("offsets_moved").inc()
             _log.warning("sink_offsets_moved", sink=self._settings.sink, detail=str(error))
@@ -164,31 +167,6 @@ class Sink:
         self._reader.seek(located, positions)
         self._positions = {slot: position.next_offset for slot, position in positions.items()}
         _log.info("sink_located", sink=self._settings.sink, partitions=len(positions))
-
-    async def _store(self, batch: Sequence[Taken]) -> None:
-        """Write a batch; of one that the database refuses, only the record at fault is put aside."""
-        waiting = [batch]
-        while waiting:
-            part = waiting.pop()
-            try:
-                await self._write(part)
-            except RowRefused as error:
-                if len(part) > 1:
-                    half = len(part) // 2
-                    waiting += [part[half:], part[:half]]
-                else:
-                    await self._store_refused(part[0], error)
-
-    async def _store_refused(self, taken: Taken, error: RowRefused) -> None:
-        reason = (
-            f"the database refuses a row of it: {error}; it is put right by a rebuild with a mended program"
-        )
-        refused = without_changes(taken, Refusal(code="row_refused", reason=reason))
-        await self._put_aside([refused])
-        try:
-            await self._write([refused])
-        except RowRefused:
-            await self._write([skipped(refused)])
 
     async def _write(self, part: Sequence[Taken]) -> None:
         began_s = time.monotonic()
@@ -229,24 +207,22 @@ class Sink:
                 events=conflict.events,
             )
 
-    async def _put_aside(self, batch: Sequence[Taken]) -> None:
-        for taken in batch:
-            if taken.refusal is None:
-                continue
-            place, refusal = taken.delivery.place, taken.refusal
-            self._metrics.dead_letters.labels(place.topic, refusal.code).inc()
-            _log.warning(
-                "sink_record_put_aside",
-                topic=place.topic,
-                partition=place.partition,
-                offset=place.offset,
-                code=refusal.code,
-                reason=refusal.reason,
-            )
-            ours = place.topic in SINK_ONLY_TOPICS or refusal.code in ("row_refused", "not_projectable")
-            # A dead letter about a dead letter would hold it, be refused for the same, and so on for ever.
-            if ours and place.topic != DEAD_LETTERS.name:
-                await self._on_kafka(partial(self._dead_letters.put, taken.delivery, refusal))
+    async def _put_aside(self, taken: Taken) -> None:
+        place, refusal = taken.delivery.place, taken.refusal
+        assert refusal is not None
+        self._metrics.dead_letters.labels(place.topic, refusal.code).inc()
+        _log.warning(
+            "sink_record_put_aside",
+            topic=place.topic,
+            partition=place.partition,
+            offset=place.offset,
+            code=refusal.code,
+            reason=refusal.reason,
+        )
+        ours = place.topic in SINK_ONLY_TOPICS or refusal.code in ("row_refused", "not_projectable")
+        # A dead letter about a dead letter would hold it, be refused for the same, and so on for ever.
+        if ours and place.topic != DEAD_LETTERS.name:
+            await self._on_kafka(partial(self._dead_letters.put, taken.delivery, refusal))
 
     def _report_lag(self) -> None:
         for slot, end in self._reader.ends().items():

@@ -48,6 +48,9 @@ _SEQUENCE_CONFLICTS: Final = """
     GROUP BY 1, 2
     HAVING count(DISTINCT e.event_id) > 1
 """
+_LOOK_FIRST: Final = (
+    "SELECT set_config('search_path', quote_ident(%s) || ', ' || current_setting('search_path'), false)"
+)
 _COLUMNS_OF: Final = """
     SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '', format_type(a.atttypid, NULL)
     FROM pg_attribute a
@@ -108,8 +111,13 @@ class Writer:
         self._statements = tables
 
     @classmethod
-    async def connect(cls, dsn: str, sink: str) -> "Writer":
+    async def connect(cls, dsn: str, sink: str, *, schema: str | None = None) -> "Writer":
         """Connect and set up the staging tables.
+
+        Args:
+            dsn: of Postgres.
+            sink: under this name offsets are kept.
+            schema: tables are looked for in it first; None: where the server finds them.
 
         Raises:
             DatabaseUnfit: tables are missing, or a V1 table cannot take what events say.
@@ -122,6 +130,8 @@ class Writer:
             # Keeps the updated_at trigger away, and makes times mean the same in any V1 column.
             await connection.execute("SELECT set_config('cartrita.sink', 'on', false)")
             await connection.execute("SET TIME ZONE 'UTC'")
+            if schema is not None:
+                await connection.execute(_LOOK_FIRST, [schema])
             await connection.execute("SET client_min_messages = warning")
             tables = {}
             for table in TABLES:
@@ -142,6 +152,11 @@ class Writer:
     def unwritten(self) -> tuple[str, ...]:
         """Return the V1 tables that stand in another form and are left alone."""
         return tuple(table.name for table in TABLES if table.name not in self._statements)
+
+    @property
+    def written(self) -> dict[str, tuple[str, ...]]:
+        """Return by table the columns that are filled, beside the id."""
+        return {name: made.columns for name, made in self._statements.items()}
 
     async def close(self) -> None:
         """Close the connection."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from streams.cli import asking, laying, reading, replaying, running
+from streams.cli import asking, laying, reading, rebuilding, replaying, running
 from streams.cli.analyzing import analyze_ui
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
@@ -35,7 +35,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "What happened": (reading.tail, reading.sessions, reading.trace, replaying.replay, replaying.record),
     "Tools": (analyze_ui,),
     "Processes": (worker, sink),
-    "Ground": (laying.migrate,),
+    "Ground": (laying.migrate, rebuilding.rebuild),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

@@ -14,7 +14,9 @@ from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Endpoints, Stack
 from sinks.migrator import migrate
+from sinks.sink import SinkSettings
 from sinks.writer import Writer
+from tests.sinks.kafka import create_topics
 from tests.sinks.story import Log, story
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
@@ -55,6 +57,22 @@ async def dsn(endpoints: Endpoints) -> AsyncIterator[str]:
     await migrated_template(endpoints.postgres_dsn)
     async with database(endpoints.postgres_dsn, TEMPLATE) as dsn:
         yield dsn
+
+
+@pytest.fixture
+async def settings(endpoints: Endpoints, dsn: str) -> SinkSettings:
+    """A sink of this test's own topics and database."""
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    await create_topics(endpoints.kafka_bootstrap, prefix)
+    return SinkSettings(
+        bootstrap=endpoints.kafka_bootstrap,
+        dsn=dsn,
+        topic_prefix=prefix,
+        group=f"{prefix}sink",
+        retry_delay_ms=50,
+        retry_delay_ms_max=200,
+        session_timeout_ms=2_000,
+    )
 
 
 @pytest.fixture

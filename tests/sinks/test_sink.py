@@ -1,25 +1,16 @@
 """The sink between a real Kafka and a real Postgres, whatever happens to either or to itself."""
 
 import asyncio
-import json
-import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
-from itertools import count
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from connectors.embedded.stack import Endpoints, Stack
-from schemas.envelope import Envelope
-from schemas.events.budgets import BudgetCharged
+from connectors.embedded.stack import Stack
 from schemas.events.dead_letters import RecordRejected
-from schemas.events.inputs import MessageReceived
 from schemas.events.tasks import TaskCreated, TaskStarted
 from sinks import intake
 from sinks.errors import DatabaseUnfit, RecordsMissing, TopicRecreated
@@ -29,109 +20,10 @@ from tests.projections.envelopes import event
 from tests.sinks.conftest import rows
 from tests.sinks.kafka import create_topics, delete_topic, producing, values_of
 from tests.sinks.records import CODEC
+from tests.sinks.running import COUNT, NUMBERS, WAIT_S, logged, running, running_process, until, workload
 from topics.catalog import BUDGET_EVENTS, DEAD_LETTERS, TASK_EVENTS
 
 pytestmark = pytest.mark.stack
-
-PROJECT_DIRECTORY = Path(__file__).parents[2]
-WAIT_S = 30.0
-COUNT = "SELECT count(*) FROM event_log"
-
-
-@pytest.fixture
-async def settings(endpoints: Endpoints, dsn: str) -> SinkSettings:
-    """A sink of this test's own topics and database."""
-    prefix = f"{uuid.uuid4().hex[:8]}."
-    await create_topics(endpoints.kafka_bootstrap, prefix)
-    return SinkSettings(
-        bootstrap=endpoints.kafka_bootstrap,
-        dsn=dsn,
-        topic_prefix=prefix,
-        group=f"{prefix}sink",
-        retry_delay_ms=50,
-        retry_delay_ms_max=200,
-        session_timeout_ms=2_000,
-    )
-
-
-@asynccontextmanager
-async def running(
-    settings: SinkSettings, metrics: SinkMetrics | None = None
-) -> AsyncIterator["asyncio.Task[None]"]:
-    """Run a sink until the block ends; what ends it earlier is raised."""
-    stop = asyncio.Event()
-    sink = asyncio.create_task(run_sink(settings, CODEC, stop, metrics))
-    try:
-        yield sink
-    finally:
-        stop.set()
-        await asyncio.wait_for(sink, WAIT_S)
-
-
-@asynccontextmanager
-async def running_process(settings: SinkSettings) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a sink as a process until the block ends, which kills it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.sinks.sink_process",
-        json.dumps(asdict(settings)),
-        cwd=PROJECT_DIRECTORY,
-        env={"PATH": "/usr/bin:/bin"},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def until(condition: Callable[[], Awaitable[bool]], sink: "asyncio.Task[None] | None" = None) -> None:
-    """Wait until a condition holds, or the sink has ended."""
-    async with asyncio.timeout(WAIT_S):
-        while not await condition():
-            if sink is not None and sink.done():
-                sink.result()
-                raise AssertionError("the sink ended")
-            await asyncio.sleep(0.02)
-
-
-def logged(connection: AsyncConnection[TupleRow], number: int) -> Callable[[], Awaitable[bool]]:
-    """Tell whether the log has so many events."""
-
-    async def condition() -> bool:
-        return await rows(connection, COUNT) == [(number,)]
-
-    return condition
-
-
-_NUMBERS: Iterator[int] = count(1)
-
-
-def workload(sessions: int, charges: int) -> list[Envelope]:
-    """Return a message, and so many charges of 1 token, for so many sessions."""
-    found = []
-    for _ in range(sessions):
-        session = str(uuid.uuid4())
-        found.append(event(MessageReceived(text="Hi"), next(_NUMBERS), session_id=session))
-        for sequence in range(1, charges + 1):
-            charge = BudgetCharged(
-                reservation_id=str(uuid.uuid4()),
-                task_id=str(uuid.uuid4()),
-                model="gpt-4o",
-                tokens=1,
-                nanodollars=1,
-                tokens_released=0,
-                nanodollars_released=0,
-                basis="usage",
-                session_tokens_left=0,
-                session_nanodollars_left=0,
-                task_tokens_left=0,
-            )
-            found.append(event(charge, next(_NUMBERS), session_id=session, sequence=sequence))
-    return found
 
 
 async def assert_exactly_once(connection: AsyncConnection[TupleRow], sessions: int, charges: int) -> None:
@@ -246,7 +138,7 @@ async def test_records_that_are_not_avro_are_put_aside_and_their_neighbours_go_o
         await producer.put_bytes("task.events", b"\x00" + b"\x7f" * 900_100)
         # A shell reads this topic, and puts its bad records aside itself.
         await producer.put_bytes("user.inputs", b"not avro")
-        await producer.put([event(created, next(_NUMBERS))])
+        await producer.put([event(created, next(NUMBERS))])
         async with running(settings) as sink:
             # The event, and the three dead letters, which are events themselves.
             await until(logged(connection, 4), sink)
@@ -273,7 +165,7 @@ async def test_a_row_that_the_database_refuses_is_narrowed_down_put_aside_and_st
     tasks = [
         event(
             replace(task_created(), intent="poison" if number in (3, 11) else "fine"),
-            next(_NUMBERS),
+            next(NUMBERS),
             session_id=session,
         )
         for number in range(16)
@@ -296,7 +188,7 @@ async def test_two_events_with_one_number_are_counted_as_an_alarm(
     registry = CollectorRegistry()
     started = TaskStarted(task_id=str(uuid.uuid4()), attempt=1)
     async with producing(settings.bootstrap, settings.topic_prefix) as producer:
-        await producer.put([event(started, next(_NUMBERS), sequence=7) for _ in range(2)])
+        await producer.put([event(started, next(NUMBERS), sequence=7) for _ in range(2)])
         async with running(settings, SinkMetrics(registry)) as sink:
             await until(logged(connection, 2), sink)
 

@@ -1,0 +1,247 @@
+"""Compares the live tables with their shadow, row by row, and puts the live ones right."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import TupleRow
+
+from processors.projections.event_log import COLUMNS
+from processors.projections.tables import TABLES, Resolve
+from sinks.shadow import SCHEMA
+from topics.catalog import TOPICS
+
+SHOWN_MAX: Final = 5
+"""Rows of a table that differ and are shown."""
+_COMPACTED: Final = tuple(topic.name for topic in TOPICS if topic.is_truth and topic.cleanup == "compact")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What of one table is compared."""
+
+    name: str
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+    """What projections write, beside the keys."""
+    earlier: tuple[str, ...] = ()
+    """Times that may be earlier in the live table: others may have written the row first."""
+    stays: str = "false"
+    """SQL: which live rows may be there without the log having them."""
+    is_replaced: bool = False
+    """True: rows that differ are deleted and inserted. False: updated, since others refer to them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnDifference:
+    """One column of a row that differs."""
+
+    name: str
+    live: object
+    rebuilt: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowDifference:
+    """A row that is not as the log says."""
+
+    key: tuple[object, ...]
+    kind: str
+    """`missing` in the live table; `surplus` there; or `different`."""
+    columns: tuple[ColumnDifference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableComparison:
+    """How one table compares."""
+
+    table: str
+    rows_live: int
+    """Without those that stay."""
+    rows_rebuilt: int
+    rows_kept: int
+    """Live rows that the log does not have and that stay: of others, or compacted away."""
+    checksum_live: str
+    checksum_rebuilt: str
+    """Sum of the rows' hashes, in whatever order they stand."""
+    missing: int
+    surplus: int
+    different: int
+    first: tuple[RowDifference, ...]
+    """The first rows that differ, by their keys."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether every row is as the log says."""
+        return not (self.missing or self.surplus or self.different)
+
+
+def compared_tables(written: Mapping[str, Sequence[str]]) -> tuple[Compared, ...]:
+    """Return what is compared, parents first; `written` are by table the columns that the writer fills."""
+    log = Compared(
+        name="event_log",
+        keys=("topic", "partition", '"offset"'),
+        columns=tuple(name for name in COLUMNS if name not in ("topic", "partition", "offset")),
+        stays="topic IN ({})".format(", ".join(f"'{name}'" for name in _COMPACTED)),
+        is_replaced=True,
+    )
+    found = [log]
+    for table in TABLES:
+        if table.name not in written:
+            continue
+        names = written[table.name]
+        earlier = tuple(
+            name
+            for name in names
+            if table.version_one
+            and table.by_name[name].type == "timestamptz"
+            and table.by_name[name].resolve is Resolve.FIRST
+        )
+        found.append(
+            Compared(
+                name=table.name,
+                keys=("id",),
+                columns=tuple(name for name in names if name not in earlier),
+                earlier=earlier,
+                stays="true" if table.version_one else "false",
+            )
+        )
+    return tuple(found)
+
+
+async def compare(connection: AsyncConnection[TupleRow], tables: Sequence[Compared]) -> list[TableComparison]:
+    """Compare tables with their shadows; `connection` is in a transaction that sees them at one moment.
+
+    Of each table that differs, a temporary table `differing_…` tells the rows until the transaction ends.
+    """
+    return [await _compare(connection, table) for table in tables]
+
+
+async def put_right(
+    connection: AsyncConnection[TupleRow], tables: Sequence[Compared], comparisons: Sequence[TableComparison]
+) -> None:
+    """Make the live tables what their shadows are, in the transaction in which they were compared."""
+    wrong = [table for table, one in zip(tables, comparisons, strict=True) if not one.is_equal]
+    for table in reversed(wrong):
+        also = " OR (d.is_live AND d.is_rebuilt)" if table.is_replaced else ""
+        same = " AND ".join(f"t.{key} = d.{key}" for key in table.keys)
+        await _run(
+            connection,
+            f"DELETE FROM {table.name} t USING {_differing(table)} d "  # noqa: S608  # names of our own tables
+            f"WHERE {same} AND (NOT d.is_rebuilt{also})",
+        )
+    for table in wrong:
+        await _run(connection, _insert(table))
+
+
+def _insert(table: Compared) -> str:
+    keys, every = ", ".join(table.keys), (*table.keys, *table.columns, *table.earlier)
+    sets = [f"{name} = EXCLUDED.{name}" for name in table.columns]
+    sets += [f"{name} = LEAST(t.{name}, EXCLUDED.{name})" for name in table.earlier]
+    return (
+        f"INSERT INTO {table.name} AS t ({', '.join(every)}) "  # noqa: S608  # names of our own tables
+        f"SELECT {', '.join(f's.{name}' for name in every)} "
+        f"FROM {SCHEMA}.{table.name} s JOIN {_differing(table)} d USING ({keys}) "
+        f"ORDER BY {', '.join(f's.{key}' for key in table.keys)} "
+        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(sets)}"
+    )
+
+
+async def _compare(connection: AsyncConnection[TupleRow], table: Compared) -> TableComparison:
+    cursor = await _run(connection, f"{_paired(table)} SELECT {_COUNTS} FROM paired")  # noqa: S608  # as above
+    counted = await cursor.fetchone()
+    assert counted is not None
+    live, rebuilt, kept, sum_live, sum_rebuilt, missing, surplus, different = counted
+    first: tuple[RowDifference, ...] = ()
+    if missing or surplus or different:
+        await _run(connection, _collect(table))
+        first = await _first(connection, table)
+    return TableComparison(
+        table=table.name,
+        rows_live=live,
+        rows_rebuilt=rebuilt,
+        rows_kept=kept,
+        checksum_live=_checksum(sum_live),
+        checksum_rebuilt=_checksum(sum_rebuilt),
+        missing=missing,
+        surplus=surplus,
+        different=different,
+        first=first,
+    )
+
+
+# Of each pair: the hashes of the live and of the rebuilt row, NULL where there is none.
+_COUNTS: Final = """
+    count(live) FILTER (WHERE NOT is_kept), count(rebuilt), count(*) FILTER (WHERE is_kept),
+    COALESCE(sum(live) FILTER (WHERE NOT is_kept), 0), COALESCE(sum(rebuilt), 0),
+    count(*) FILTER (WHERE live IS NULL), count(*) FILTER (WHERE rebuilt IS NULL AND NOT is_kept),
+    count(*) FILTER (WHERE live <> rebuilt)
+"""
+
+
+def _paired(table: Compared) -> str:
+    keys = ", ".join(table.keys)
+    carried = "".join(f", {name}" for name in table.earlier)
+    # Hashed before they are joined: a join that carries whole rows would spill to disk.
+    hashed = f"{_hash(table.columns)} AS hash"
+    live, rebuilt = "l.hash", "s.hash"
+    if table.earlier:
+        times = [f"CASE WHEN l.{name} < s.{name} THEN s.{name} ELSE l.{name} END" for name in table.earlier]
+        live = f"CASE WHEN l.hash IS NOT NULL THEN {_hash(['l.hash', *times])} END"
+        own = _hash(["s.hash", *(f"s.{name}" for name in table.earlier)])
+        rebuilt = f"CASE WHEN s.hash IS NOT NULL THEN {own} END"
+    return (
+        f"WITH paired AS (SELECT {keys}, {live} AS live, {rebuilt} AS rebuilt, "  # noqa: S608  # our own names
+        f"s.hash IS NULL AND l.stays AS is_kept "
+        f"FROM (SELECT {keys}, {hashed}{carried}, {table.stays} AS stays FROM {table.name}) l "
+        f"FULL JOIN (SELECT {keys}, {hashed}{carried} FROM {SCHEMA}.{table.name}) s USING ({keys}))"
+    )
+
+
+def _hash(expressions: Sequence[str]) -> str:
+    return f"hashtextextended(ROW({', '.join(expressions)})::text, 0)"
+
+
+def _collect(table: Compared) -> str:
+    return (
+        f"CREATE TEMP TABLE {_differing(table)} ON COMMIT DROP AS {_paired(table)} "  # noqa: S608  # as above
+        f"SELECT {', '.join(table.keys)}, live IS NOT NULL AS is_live, rebuilt IS NOT NULL AS is_rebuilt "
+        f"FROM paired WHERE live IS DISTINCT FROM rebuilt AND NOT is_kept"
+    )
+
+
+async def _first(connection: AsyncConnection[TupleRow], table: Compared) -> tuple[RowDifference, ...]:
+    keys = ", ".join(table.keys)
+    cursor = await _run(
+        connection,
+        f"SELECT {keys}, to_jsonb(l), to_jsonb(s) FROM {_differing(table)} d "  # noqa: S608  # as above
+        f"LEFT JOIN {table.name} l USING ({keys}) LEFT JOIN {SCHEMA}.{table.name} s USING ({keys}) "
+        f"ORDER BY {keys} LIMIT {SHOWN_MAX}",
+    )
+    return tuple(_difference(table, row) for row in await cursor.fetchall())
+
+
+def _difference(table: Compared, row: TupleRow) -> RowDifference:
+    live, rebuilt = row[-2], row[-1]
+    kind = "missing" if live is None else "surplus" if rebuilt is None else "different"
+    columns: tuple[ColumnDifference, ...] = ()
+    if kind == "different":
+        columns = tuple(
+            ColumnDifference(name=name, live=live[name], rebuilt=rebuilt[name])
+            for name in (*table.columns, *table.earlier)
+            if live[name] != rebuilt[name]
+        )
+    return RowDifference(key=tuple(row[:-2]), kind=kind, columns=columns)
+
+
+def _differing(table: Compared) -> str:
+    return f"differing_{table.name}"
+
+
+def _checksum(total: object) -> str:
+    return f"{int(str(total)) % 2**64:016x}"
+
+
+async def _run(connection: AsyncConnection[TupleRow], statement: str) -> AsyncCursor[TupleRow]:
+    return await connection.execute(statement.encode())

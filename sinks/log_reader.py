@@ -1,0 +1,130 @@
+"""Reads the log from given offsets to given ends, and nothing past them; it belongs to no consumer group."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it ships no types
+from aiokafka.errors import (  # type: ignore[import-untyped]  # as above
+    KafkaTimeoutError,
+    OffsetOutOfRangeError,
+)
+
+from sinks.errors import RecordsMissing
+from sinks.intake import Delivery
+from sinks.reader import FETCH_BYTES_MAX, Located, deliveries
+from sinks.topic_ids import topic_ids
+from sinks.writer import Slot
+
+_POLL_MS: Final = 500
+_SILENCE_S: Final = 60.0
+"""How long there may come nothing before the end."""
+
+
+class LogReader:
+    """Reads one topic prefix."""
+
+    def __init__(self, *, bootstrap: str, topic_prefix: str, topics: Sequence[str]) -> None:
+        """Connect nothing yet."""
+        self._bootstrap = bootstrap
+        self._prefix = topic_prefix
+        self._topics = topics
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_bytes=FETCH_BYTES_MAX,
+        )
+        self._ends: dict[TopicPartition, int] = {}
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            aiokafka.errors.KafkaError: the brokers are away.
+        """
+        await self._consumer.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def locate(self) -> Located:
+        """Return all partitions of the topics that exist, with the logs behind them.
+
+        Raises:
+            aiokafka.errors.KafkaError: no answer.
+        """
+        names = [self._prefix + topic for topic in self._topics]
+        # A consumer without partitions knows all topics; one with partitions only theirs.
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=None)
+        try:
+            await consumer.start()
+            await consumer._client.force_metadata_update()
+            ids = await topic_ids(consumer._client, names)
+            partitions = [
+                TopicPartition(name, number)
+                for name in names
+                if name in ids
+                for number in sorted(consumer.partitions_for_topic(name) or ())
+            ]
+            first = await consumer.beginning_offsets(partitions)
+            following = await consumer.end_offsets(partitions)
+        finally:
+            await consumer.stop()
+        return Located(
+            assignment=0,
+            topic_ids={self._slot(tp): ids[tp.topic] for tp in partitions},
+            bounds={self._slot(tp): (first[tp], following[tp]) for tp in partitions},
+        )
+
+    def seek(self, starts: Mapping[Slot, int], ends: Mapping[Slot, int]) -> None:
+        """Read from `starts` on, to before `ends`; partitions that are not named are left alone."""
+        places = {
+            TopicPartition(self._prefix + slot[0], slot[1]): (start, ends[slot])
+            for slot, start in starts.items()
+            if start < ends[slot]
+        }
+        self._ends = {tp: end for tp, (_, end) in places.items()}
+        if places:
+            self._consumer.assign(list(places))
+        for tp, (start, _) in places.items():
+            self._consumer.seek(tp, start)
+
+    async def fetch(self, records_max: int) -> list[Delivery]:
+        """Return the next records, at least one; none when all ends are reached.
+
+        Raises:
+            RecordsMissing: the log lost what is to be read next.
+            aiokafka.errors.KafkaError: no answer.
+        """
+        silent_until_s = time.monotonic() + _SILENCE_S
+        while self._ends and time.monotonic() < silent_until_s:
+            try:
+                fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=records_max)
+            except OffsetOutOfRangeError as error:
+                raise RecordsMissing(
+                    f"records were deleted from the log while it was read: {error}"
+                ) from error
+            wanted = {
+                tp: [record for record in records if record.offset < self._ends[tp]]
+                for tp, records in fetched.items()
+                if tp in self._ends
+            }
+            # The position passes what compaction left out; the last record's offset does not.
+            for tp in list(self._ends):
+                if await self._consumer.position(tp) >= self._ends[tp]:
+                    del self._ends[tp]
+                    self._consumer.pause(tp)
+            found = deliveries(wanted, self._prefix)
+            if found:
+                return found
+        if self._ends:
+            raise KafkaTimeoutError(
+                f"Kafka gave no record of {sorted(self._ends)[0].topic} for {_SILENCE_S:.0f} s"
+            )
+        return []
+
+    def _slot(self, tp: TopicPartition) -> Slot:
+        return (tp.topic.removeprefix(self._prefix), tp.partition)

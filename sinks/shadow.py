@@ -1,0 +1,158 @@
+"""The shadow: tables of the live ones' form in a schema of their own, which a rebuild fills from the log.
+
+They are unlogged, so that filling them writes no WAL; after a crash of Postgres they are empty, their offsets
+too, and the rebuild begins anew. They have the live tables' primary keys, unique constraints and checks, so
+that they refuse what those refuse, and no other index: nobody searches them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from importlib import resources
+from typing import Final
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from processors.projections.tables import TABLES
+from sinks.errors import DatabaseUnfit
+from sinks.writer import Position, Slot
+
+SCHEMA: Final = "cartrita_rebuild"
+COPIED: Final = (*(table.name for table in TABLES), "event_log", "sink_offsets")
+
+# What decides how an event becomes rows: rows of two programs must not meet in one shadow.
+_SOURCES: Final = ("processors.projections", "schemas", "schemas.events")
+_FORMS: Final = """
+    SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
+    FROM unnest(%s::text[]) AS wanted(name)
+    JOIN pg_class c ON c.oid = to_regclass(wanted.name)
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY c.relname, a.attnum
+"""
+_CONSTRAINTS: Final = """
+    SELECT o.conrelid::regclass::text, pg_get_constraintdef(o.oid)
+    FROM unnest(%s::text[]) AS wanted(name)
+    JOIN pg_constraint o ON o.conrelid = to_regclass(wanted.name)
+    ORDER BY 1, 2
+"""
+_PLAIN_INDEXES: Final = """
+    SELECT format('DROP INDEX %%I.%%I', n.nspname, i.relname)
+    FROM pg_index x
+    JOIN pg_class i ON i.oid = x.indexrelid
+    JOIN pg_namespace n ON n.oid = i.relnamespace
+    WHERE n.nspname = %s AND NOT x.indisunique AND NOT x.indisexclusion
+"""
+
+
+async def begin(connection: AsyncConnection[TupleRow], sink: str) -> bool:
+    """Make the shadow, unless one that this program began is there; tell whether that one goes on.
+
+    Args:
+        connection: autocommit, with the live tables on its search path.
+        sink: whose offsets the shadow keeps.
+
+    Raises:
+        DatabaseUnfit: live tables are missing, or no schema may be made.
+    """
+    mark = f"begun by {await _digest(connection)} for {sink}"
+    cursor = await connection.execute(
+        "SELECT obj_description(to_regnamespace(%s)::oid, 'pg_namespace')", [SCHEMA]
+    )
+    if await cursor.fetchone() == (mark,):
+        return True
+    try:
+        async with connection.transaction():
+            await drop(connection)
+            await connection.execute(f"CREATE SCHEMA {SCHEMA}".encode())
+            for name in COPIED:
+                await connection.execute(
+                    f"CREATE UNLOGGED TABLE {SCHEMA}.{name} (LIKE {name} INCLUDING ALL)".encode()
+                )
+            indexes = await connection.execute(_PLAIN_INDEXES, [SCHEMA])
+            for (statement,) in await indexes.fetchall():
+                await connection.execute(statement.encode())
+            await connection.execute(f"COMMENT ON SCHEMA {SCHEMA} IS '{mark}'".encode())
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnfit(
+            f"the shadow tables cannot be made: {str(error).strip()}; grant the role CREATE on the database"
+        ) from error
+    except psycopg.errors.UndefinedTable as error:
+        raise DatabaseUnfit(f"{str(error).strip()}: run `cartrita migrate` first") from error
+    return False
+
+
+async def drop(connection: AsyncConnection[TupleRow]) -> None:
+    """Drop the shadow, if there is one."""
+    await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE".encode())
+
+
+async def analyze(connection: AsyncConnection[TupleRow]) -> None:
+    """Tell Postgres how many rows there are, before they are joined."""
+    for name in COPIED:
+        await connection.execute(f"ANALYZE {SCHEMA}.{name}".encode())
+
+
+async def live_positions(connection: AsyncConnection[TupleRow], sink: str) -> dict[Slot, Position]:
+    """Return where the live sink stands."""
+    cursor = await connection.execute(
+        "SELECT topic, partition, topic_id, next_offset FROM sink_offsets WHERE sink = %s", [sink]
+    )
+    return {
+        (row[0], row[1]): Position(topic_id=row[2], next_offset=row[3]) for row in await cursor.fetchall()
+    }
+
+
+async def settle(connection: AsyncConnection[TupleRow], sink: str, reached: Mapping[Slot, int]) -> None:
+    """Say of the shadow that it has read up to these offsets, past what compaction left out at the end."""
+    slots = sorted(reached)
+    await connection.execute(
+        f"UPDATE {SCHEMA}.sink_offsets o SET next_offset = m.next_offset "  # noqa: S608  # our own schema
+        "FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS m(topic, partition, next_offset) "
+        "WHERE o.sink = %s AND o.topic = m.topic AND o.partition = m.partition".encode(),
+        [[s[0] for s in slots], [s[1] for s in slots], [reached[s] for s in slots], sink],
+    )
+
+
+async def hand_over_offsets(connection: AsyncConnection[TupleRow], sink: str) -> None:
+    """Let the live sink stand where the shadow stands."""
+    await connection.execute(
+        "INSERT INTO sink_offsets (sink, topic, partition, topic_id, next_offset) "  # noqa: S608  # our own schema
+        f"SELECT sink, topic, partition, topic_id, next_offset FROM {SCHEMA}.sink_offsets WHERE sink = %s "
+        "ON CONFLICT (sink, topic, partition) "
+        "DO UPDATE SET topic_id = EXCLUDED.topic_id, next_offset = EXCLUDED.next_offset".encode(),
+        [sink],
+    )
+
+
+def targets(
+    live: Mapping[Slot, Position], topic_ids: Mapping[Slot, UUID], bounds: Mapping[Slot, tuple[int, int]]
+) -> dict[Slot, int]:
+    """Return by partition up to where the log is read, so that shadow and live tables can be compared.
+
+    That is where the live sink stands. Where that makes no sense (the topic was made anew, the log ends
+    before, the sink has no offset) it is the log's end.
+    """
+    found = {}
+    for slot, (first, following) in bounds.items():
+        position = live.get(slot)
+        fits = (
+            position is not None
+            and position.topic_id == topic_ids[slot]
+            and first <= position.next_offset <= following
+        )
+        found[slot] = position.next_offset if position is not None and fits else following
+    return found
+
+
+async def _digest(connection: AsyncConnection[TupleRow]) -> str:
+    digest = hashlib.sha256()
+    for package in _SOURCES:
+        for file in sorted(resources.files(package).iterdir(), key=lambda one: one.name):
+            if file.name.endswith(".py"):
+                digest.update(file.read_bytes())
+    for query in (_FORMS, _CONSTRAINTS):
+        cursor = await connection.execute(query, [list(COPIED)])
+        digest.update(repr(await cursor.fetchall()).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,156 @@
+"""`rebuild`: Postgres made again from the log, compared with what is there, and put in its place."""
+
+import time
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from sinks.comparison import RowDifference, TableComparison
+from sinks.errors import SinkStopped
+from sinks.rebuild import Compared, Loaded, RebuildBusy, RebuildSettings, discard, rebuilding
+from streams.cli import output
+from streams.cli.context import settings
+from streams.cli.ending import Code, command, fail
+from streams.cli.output import AsJson
+from streams.client import Client
+
+_TOLD_EVERY_S: Final = 1.0
+_CHARACTERS_SHOWN: Final = 120
+
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Compare every row with the live tables; exit code 1 if any differs.")
+]
+Swap = Annotated[
+    bool, typer.Option("--swap", help="Make the live tables what the log says, and drop the shadow tables.")
+]
+Discard = Annotated[bool, typer.Option("--discard", help="Only drop the shadow tables of an earlier run.")]
+
+
+@command
+async def rebuild(
+    verify: Verify = False, swap: Swap = False, drop: Discard = False, as_json: AsJson = False
+) -> None:
+    """Project the whole log anew into shadow tables; an interrupted run is continued by the next.
+
+    The sink may run meanwhile. The shadow tables stay for a later --swap, unless all was equal.
+    """
+    if drop and (verify or swap):
+        fail(Code.USAGE, "--discard goes with no other option")
+    try:
+        if drop:
+            await discard(settings().postgres_dsn)
+            output.say("the shadow tables are dropped")
+            return
+        loaded, compared = await _rebuilt(verify=verify, swap=swap)
+    except RebuildBusy as error:
+        fail(Code.FAILED, str(error), "Wait for it, or end it: the next one goes on where it stopped.")
+    except SinkStopped as error:
+        fail(Code.FAILED, str(error), "What was read so far is kept, and the next run goes on from there.")
+    if as_json:
+        output.emit_json({"loaded": loaded, "compared": compared, "swapped": swap})
+    else:
+        _show(loaded, compared, is_swapped=swap)
+    if verify and not swap and compared is not None and not compared.is_equal:
+        raise typer.Exit(Code.FAILED)
+
+
+async def _rebuilt(*, verify: bool, swap: bool) -> tuple[Loaded, Compared | None]:
+    given = settings()
+    of_rebuild = RebuildSettings(
+        bootstrap=given.kafka_bootstrap, dsn=given.postgres_dsn, topic_prefix=given.topic_prefix
+    )
+    async with Client(given) as client, rebuilding(of_rebuild, client.codec, _Told()) as one:
+        compared = None
+        if swap:
+            compared = await one.swap()
+        elif verify:
+            compared = await one.verify()
+        else:
+            await one.load()
+        return one.loaded, compared
+
+
+class _Told:
+    """Tells on standard error how far it is, about once a second."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def __call__(self, loaded: Loaded) -> None:
+        if time.monotonic() < self._next_s:
+            return
+        if self._next_s == 0.0 and loaded.records_before:
+            output.errors.print(f"goes on after {loaded.records_before:,} records")
+        self._next_s = time.monotonic() + _TOLD_EVERY_S
+        read = loaded.records_before + loaded.records
+        share = read / max(1, read + loaded.records_left)
+        left = "" if loaded.left_s is None else f", {loaded.left_s:,.0f} s left"
+        output.errors.print(f"{share:>4.0%}  {read:,} records, {loaded.records_per_s:,.0f} a second{left}")
+
+
+def _show(loaded: Loaded, compared: Compared | None, *, is_swapped: bool) -> None:
+    before = f" after {loaded.records_before:,} of an earlier run" if loaded.records_before else ""
+    output.say(
+        f"read {loaded.records:,} records{before} in {loaded.elapsed_s:.1f} s, "
+        f"{loaded.records_per_s:,.0f} a second"
+    )
+    if loaded.refused:
+        output.say(f"[yellow]{loaded.refused}[/] of them have rows that the database refuses, now as well")
+    if compared is None:
+        output.say(
+            "the shadow tables stand: `cartrita rebuild --verify` compares, `--swap` puts them in place"
+        )
+        return
+    _show_tables(compared.tables)
+    for name in compared.left_alone:
+        output.say(f"{name}: has another form, and is left alone")
+    for table in compared.tables:
+        for row in table.first:
+            _show_row(table, row)
+    if compared.is_equal:
+        output.say("[green]every row is as the log says[/]")
+    elif is_swapped:
+        output.say("[green]put right[/]: every row is now as the log says")
+    else:
+        output.say("[red]rows differ[/]; `cartrita rebuild --swap` puts them right")
+
+
+def _show_tables(tables: Sequence[TableComparison]) -> None:
+    shown = Table(box=None, header_style="dim")
+    shown.add_column("table")
+    for name in ("rows", "rebuilt", "kept", "missing", "surplus", "different", "checksum", "rebuilt"):
+        shown.add_column(name, justify="right")
+    for one in tables:
+        numbers = (
+            one.rows_live,
+            one.rows_rebuilt,
+            one.rows_kept,
+            one.missing,
+            one.surplus,
+            one.different,
+        )
+        style = "" if one.is_equal else "red"
+        shown.add_row(
+            one.table,
+            *(f"{number:,}" for number in numbers),
+            one.checksum_live,
+            one.checksum_rebuilt,
+            style=style,
+        )
+    output.console.print(shown)
+
+
+def _show_row(table: TableComparison, row: RowDifference) -> None:
+    key = "/".join(str(part) for part in row.key)
+    output.say(f"{table.table} [bold]{escape(key)}[/]: {row.kind}")
+    for column in row.columns:
+        live, rebuilt = _shortened(column.live), _shortened(column.rebuilt)
+        output.say(f"  {column.name}: {escape(live)} [dim]should be[/] {escape(rebuilt)}")
+
+
+def _shortened(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= _CHARACTERS_SHOWN else text[:_CHARACTERS_SHOWN] + "…"
