@@ -316,5 +316,5 @@ async def run(environment: dict[str, str], *arguments: str) -> tuple[int | None,
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *arguments, cwd=PROJECT_DIRECTORY, env=environment, stdout=asyncio.subprocess.PIPE
     )
-    told, _ = await asyncio.wait_for(process.communicate(), WAIT_S)
+    told, _ = await asyncio.wait_for(process.communicate(), 3 * WAIT_S)
     return process.returncode, json.loads(told)
