@@ -118,7 +118,7 @@ def _give(transition: Transition, *, text: str, reason: str, model: str, local: 
     transition.emit(
         AnswerGiven(
             turn=turn.number,
-            input_id=turn.message.reference.event_id,
+            input_id=turn.message.input_id,
             task_id=turn.root_task_id,
             text=text,
             citations=tuple(

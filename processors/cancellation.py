@@ -122,6 +122,6 @@ def _end(transition: Transition, reason: str) -> None:
         )
     )
     transition.state = replace(
-        state, status=SessionStatus.ENDED, ended_at_ms=state.now_ms, queue=(), turn=None
+        state, status=SessionStatus.ENDED, ended_at_ms=state.now_ms, queue=(), turn=None, resumption=None
     )
     return_lease(transition)

@@ -16,6 +16,18 @@ from schemas.ids import derived_id
 
 def begin(transition: Transition, accepted_event_id: str) -> None:
     """Create the plan's tasks and start what can be started."""
+    create_tasks(transition, (accepted_event_id,))
+    transition.turn = replace(
+        transition.turn, phase=Phase.EXECUTE, model_call_id=None, attempt=1, prompt_tokens_min=0
+    )
+    report(transition, f"{len(transition.turn.tasks)} tasks planned")
+    schedule(transition, announce=True)
+    if transition.state.turn is not None and transition.turn.phase is Phase.EXECUTE:
+        snapshots.take(transition, "execute")
+
+
+def create_tasks(transition: Transition, evidence: tuple[str, ...]) -> None:
+    """Create the tasks of the turn's plan; all are pending."""
     turn = transition.turn
     planned = turn.draft.tasks
     ids = {
@@ -43,7 +55,7 @@ def begin(transition: Transition, accepted_event_id: str) -> None:
                 spec_json=_spec_json(task),
                 edges=_edges(planned, task, ids, created),
             ),
-            (accepted_event_id,),
+            evidence,
         )
         transition.put(
             Task(
@@ -60,13 +72,6 @@ def begin(transition: Transition, accepted_event_id: str) -> None:
                 progress_at_ms=transition.now_ms,
             )
         )
-    transition.turn = replace(
-        transition.turn, phase=Phase.EXECUTE, model_call_id=None, attempt=1, prompt_tokens_min=0
-    )
-    _report(transition, f"{len(planned)} tasks planned")
-    schedule(transition, announce=True)
-    if transition.state.turn is not None and transition.turn.phase is Phase.EXECUTE:
-        snapshots.take(transition, "execute")
 
 
 def schedule(transition: Transition, *, announce: bool = False) -> None:
@@ -108,10 +113,11 @@ def report_ends(transition: Transition, before: Turn) -> None:
     for task in transition.turn.tasks.values():
         earlier = before.tasks.get(task.task_id)
         if task.status.is_end and earlier is not None and not earlier.status.is_end:
-            _report(transition, f"{task.key}: {task.status}: {task.intent}")
+            report(transition, f"{task.key}: {task.status}: {task.intent}")
 
 
-def _report(transition: Transition, detail: str) -> None:
+def report(transition: Transition, detail: str) -> None:
+    """Tell the user how far the turn is."""
     turn = transition.turn
     transition.emit(
         ProgressReported(

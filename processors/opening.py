@@ -27,13 +27,13 @@ INTENT_AGENT: Final = "session"
 def session_opened(transition: Transition, body: SessionOpened) -> None:
     """Open the session with settings of its own; an open one keeps its settings."""
     if transition.state.status is SessionStatus.NEW:
-        _open(transition, body.budget_tokens, body.budget_nanodollars)
+        open_session(transition, body.budget_tokens, body.budget_nanodollars)
 
 
 def message_received(transition: Transition, body: MessageReceived) -> None:
     """Open the session if it is new, and queue the message; a full queue refuses it."""
     if transition.state.status is SessionStatus.NEW:
-        _open(transition, body.budget_tokens, body.budget_nanodollars)
+        open_session(transition, body.budget_tokens, body.budget_nanodollars)
     state = transition.state
     limits = transition.configuration.limits
     if state.status is SessionStatus.CLOSING:
@@ -53,44 +53,8 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
     transition.state = replace(state, queue=(*state.queue, taken))
 
 
-def lease_granted(transition: Transition, body: LeaseGranted) -> None:
-    """Take the budget that the account lent."""
-    state = transition.state
-    if state.status is SessionStatus.LEASING and state.lease_id == body.lease_id:
-        transition.state = replace(state, status=SessionStatus.OPEN)
-        _grant(transition, body.tokens, body.nanodollars)
-
-
-def lease_refused(transition: Transition, body: LeaseRefused) -> None:
-    """End a session whose account has nothing left."""
-    state = transition.state
-    if state.status is not SessionStatus.LEASING or state.lease_id != body.lease_id:
-        return
-    transition.refuse("lease_refused", body.reason)
-    transition.emit(SessionEnded(reason="lease_refused", turns=0, tokens=0, cost_nanodollars=0))
-    transition.state = replace(
-        transition.state,
-        status=SessionStatus.ENDED,
-        ended_at_ms=transition.now_ms,
-        queue=(),
-        lease_id=None,
-    )
-
-
-def start_next_turn(transition: Transition) -> None:
-    """Take up waiting messages while no turn is in progress; end a closing session that has none left."""
-    while (
-        transition.state.turn is None
-        and transition.state.queue
-        and transition.state.status in (SessionStatus.OPEN, SessionStatus.CLOSING)
-    ):
-        message, *rest = transition.state.queue
-        transition.state = replace(transition.state, queue=tuple(rest))
-        _start_turn(transition, message)
-    cancellation.end_if_closing(transition)
-
-
-def _open(transition: Transition, budget_tokens: int | None, budget_nanodollars: int | None) -> None:
+def open_session(transition: Transition, budget_tokens: int | None, budget_nanodollars: int | None) -> None:
+    """Open a new session, with its account's lease where accounts are limited."""
     limits = transition.configuration.limits
     event = transition.event
     tokens = max(1, limits.session_budget_tokens if budget_tokens is None else budget_tokens)
@@ -118,40 +82,50 @@ def _open(transition: Transition, budget_tokens: int | None, budget_nanodollars:
     )
 
 
-def _grant(transition: Transition, tokens: int, nanodollars: int) -> None:
-    transition.budget = replace(transition.budget, tokens_granted=tokens, nanodollars_granted=nanodollars)
-    transition.emit(
-        BudgetGranted(
-            scope="session",
-            scope_id=transition.state.session_id,
-            tokens=tokens,
-            nanodollars=nanodollars,
-        )
+def lease_granted(transition: Transition, body: LeaseGranted) -> None:
+    """Take the budget that the account lent."""
+    state = transition.state
+    if state.status is SessionStatus.LEASING and state.lease_id == body.lease_id:
+        transition.state = replace(state, status=SessionStatus.OPEN)
+        _grant(transition, body.tokens, body.nanodollars)
+
+
+def lease_refused(transition: Transition, body: LeaseRefused) -> None:
+    """End a session whose account has nothing left."""
+    state = transition.state
+    if state.status is not SessionStatus.LEASING or state.lease_id != body.lease_id:
+        return
+    transition.refuse("lease_refused", body.reason)
+    transition.emit(SessionEnded(reason="lease_refused", turns=0, tokens=0, cost_nanodollars=0))
+    transition.state = replace(
+        transition.state,
+        status=SessionStatus.ENDED,
+        ended_at_ms=transition.now_ms,
+        queue=(),
+        lease_id=None,
     )
 
 
-def _start_turn(transition: Transition, message: MessageTaken) -> None:
+def begin_turn(
+    transition: Transition, number: int, message: MessageTaken, phase: Phase, draft: Draft
+) -> None:
+    """Make a turn the one in progress, with its root task and its times counted from now."""
     limits = transition.configuration.limits
     state = transition.state
-    number = state.turns + 1
-    input_id = message.reference.event_id
+    input_id = message.input_id
     root_task_id = derived_id(state.session_id, "task", str(number), "root")
     transition.correlate(input_id)
-    transition.state = replace(
-        state,
-        turns=number,
-        turn=Turn(
-            number=number,
-            message=message,
-            root_task_id=root_task_id,
-            phase=Phase.PLAN,
-            started_at_ms=state.now_ms,
-            deadline_at_ms=state.now_ms + limits.turn_deadline_ms,
-            stall_check_at_ms=state.now_ms + limits.stall_ms,
-            synthesis_tokens=int(max(0, state.budget.tokens_left) * limits.synthesis_share),
-            synthesis_nanodollars=int(max(0, state.budget.nanodollars_left) * limits.synthesis_share),
-            draft=Draft(plan_id=derived_id(state.session_id, "plan", str(number))),
-        ),
+    transition.turn = Turn(
+        number=number,
+        message=message,
+        root_task_id=root_task_id,
+        phase=phase,
+        started_at_ms=state.now_ms,
+        deadline_at_ms=state.now_ms + limits.turn_deadline_ms,
+        stall_check_at_ms=state.now_ms + limits.stall_ms,
+        synthesis_tokens=int(max(0, state.budget.tokens_left) * limits.synthesis_share),
+        synthesis_nanodollars=int(max(0, state.budget.nanodollars_left) * limits.synthesis_share),
+        draft=draft,
     )
     evidence = (input_id,)
     transition.emit(TurnStarted(turn=number, input_id=input_id, task_id=root_task_id), evidence)
@@ -171,5 +145,38 @@ def _start_turn(transition: Transition, message: MessageTaken) -> None:
         evidence,
     )
     transition.emit(TaskStarted(task_id=root_task_id, attempt=1))
+
+
+def start_next_turn(transition: Transition) -> None:
+    """Take up waiting messages while no turn is in progress; end a closing session that has none left."""
+    while (
+        transition.state.turn is None
+        and transition.state.queue
+        and transition.state.status in (SessionStatus.OPEN, SessionStatus.CLOSING)
+    ):
+        message, *rest = transition.state.queue
+        transition.state = replace(transition.state, queue=tuple(rest))
+        _start_turn(transition, message)
+    cancellation.end_if_closing(transition)
+
+
+def _grant(transition: Transition, tokens: int, nanodollars: int) -> None:
+    transition.budget = replace(transition.budget, tokens_granted=tokens, nanodollars_granted=nanodollars)
+    transition.emit(
+        BudgetGranted(
+            scope="session",
+            scope_id=transition.state.session_id,
+            tokens=tokens,
+            nanodollars=nanodollars,
+        )
+    )
+
+
+def _start_turn(transition: Transition, message: MessageTaken) -> None:
+    state = transition.state
+    number = state.turns + 1
+    transition.state = replace(state, turns=number)
+    draft = Draft(plan_id=derived_id(state.session_id, "plan", str(number)))
+    begin_turn(transition, number, message, Phase.PLAN, draft)
     snapshots.take(transition, "intake")
     planning.ask_for_plan(transition)

@@ -89,6 +89,13 @@ def parse_plan(text: str, agents: Mapping[str, Agent], limits: Limits) -> tuple[
         )
         for task in output.tasks
     )
+    return check_plan(tasks, agents, limits)
+
+
+def check_plan(
+    tasks: tuple[PlannedTask, ...], agents: Mapping[str, Agent], limits: Limits
+) -> tuple[PlannedTask, ...] | PlanFault:
+    """Check a plan's agents and graph; the tasks come back sorted, each after its prerequisites."""
     return _names_fault(tasks, agents, limits) or _ordered(tasks, limits)
 
 

@@ -10,7 +10,7 @@ from typing import assert_never
 
 import orjson
 
-from processors import cancellation, execution, opening, planning, steps, synthesis, tool_calls
+from processors import cancellation, execution, forking, opening, planning, steps, synthesis, tool_calls
 from processors.budgets import settle
 from processors.decider import Step, Timer
 from processors.repeats import has_seen, mark_of, with_mark
@@ -22,9 +22,11 @@ from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
 from schemas.events.inputs import (
     ApprovalReceived,
+    InputFact,
     MessageReceived,
     SessionCancelled,
     SessionClosed,
+    SessionForked,
     SessionOpened,
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
@@ -33,7 +35,6 @@ from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.plain import from_plain
 from schemas.references import RecordReference
 
-UserInput = SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed
 Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
 
 
@@ -52,6 +53,7 @@ class SessionDecider:
         """Apply one input that stands at `source`."""
         transition = Transition(state, event, source, self.configuration)
         _apply(transition)
+        forking.resume(transition)
         opening.start_next_turn(transition)
         return transition.finish()
 
@@ -75,7 +77,14 @@ class SessionDecider:
 def _apply(transition: Transition) -> None:
     body = transition.event.body
     match body:
-        case SessionOpened() | MessageReceived() | ApprovalReceived() | SessionCancelled() | SessionClosed():
+        case (
+            SessionOpened()
+            | MessageReceived()
+            | ApprovalReceived()
+            | SessionCancelled()
+            | SessionClosed()
+            | SessionForked()
+        ):
             _user_input(transition, body)
         case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
             _outcome(transition, body)
@@ -90,7 +99,7 @@ def _apply(transition: Transition) -> None:
             return
 
 
-def _user_input(transition: Transition, body: UserInput) -> None:
+def _user_input(transition: Transition, body: InputFact) -> None:
     state = transition.state
     mark = mark_of(transition.event.event_id)
     if has_seen(state.seen, mark):
@@ -110,6 +119,8 @@ def _user_input(transition: Transition, body: UserInput) -> None:
             cancellation.cancel(transition, body)
         case SessionClosed():
             cancellation.close(transition)
+        case SessionForked():
+            forking.session_forked(transition, body)
         case _:
             assert_never(body)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.plans import PlannedTask
 from schemas.events.tools import Retrieval
@@ -195,6 +196,13 @@ class MessageTaken:
     attachments: tuple[AttachmentName, ...]
     received_at_ms: int
     traceparent: str | None = None
+    forked_by: str | None = None
+    """Event id of the fork that took the message over from another session."""
+
+    @property
+    def input_id(self) -> str:
+        """Event id of the session's input that began the turn."""
+        return self.forked_by or self.reference.event_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +261,14 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What decides in this session in place of what is configured."""
+
+    model: str | None = None
+    policy: Policy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState:
     """One session."""
 
@@ -275,3 +291,6 @@ class SessionState:
     history: tuple[Exchange, ...] = ()
     """The latest turns, oldest first; at most HISTORY_MAX."""
     ended_at_ms: int | None = None
+    overrides: Overrides = Overrides()
+    resumption: Turn | None = None
+    """The turn of its origin that a fork goes on with once it is open."""

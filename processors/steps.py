@@ -47,6 +47,12 @@ def take_step(transition: Transition, task: Task) -> None:
     )
 
 
+def resume(transition: Transition, task: Task) -> None:
+    """Go on with a step whose tool calls another session began."""
+    tool_calls.resume(transition, task)
+    _go_on(transition, task.task_id)
+
+
 def next_step(transition: Transition, task: Task) -> str | Unaffordable:
     """Ask once more for a step that waits for budget."""
     return request(transition, _prompt(transition, task))

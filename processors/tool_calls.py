@@ -35,6 +35,22 @@ def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed
             _decide(transition, task, call)
 
 
+def resume(transition: Transition, task: Task) -> None:
+    """Go on with the calls of a step that another session began: all that have no answer are decided anew."""
+    calls = tuple(
+        call
+        if call.status is ToolCallStatus.SETTLED
+        else ToolCallPending(
+            proposed=call.proposed, call_id=transition.new_id("tool-call"), status=ToolCallStatus.WAITING
+        )
+        for call in task.tool_calls
+    )
+    transition.put(replace(task, tool_calls=calls))
+    for call in calls:
+        if call.status is ToolCallStatus.WAITING:
+            _decide(transition, transition.turn.tasks[task.task_id], call)
+
+
 def take_waiting(transition: Transition, task: Task) -> bool:
     """Make calls that waited for budget, as far as they can be afforded now; tells whether any moved."""
     moved = False

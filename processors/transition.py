@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from processors.decider import Step
-from processors.state import Budget, SessionState, Task, Turn
+from processors.state import Budget, Overrides, SessionState, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.outputs import ErrorReported
@@ -30,7 +30,8 @@ class Transition:
         """Begin with the state before the input."""
         self.event = event
         self.source = source
-        self.configuration = configuration
+        self._configured = configuration
+        self.configuration = overridden(configuration, state.overrides)
         self.state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
         # Message ids are the producers': two sessions may have been given the same one. And one event may
         # stand on the log twice: a timer that is told again finds other things due than it did before.
@@ -38,7 +39,7 @@ class Transition:
         self._cause = derived_id(state.session_id, event.event_id, place)
         self._facts: list[tuple[Fact, tuple[str, ...]]] = []
         self._ids = 0
-        self._correlation_id = state.turn.message.reference.event_id if state.turn else None
+        self._correlation_id = state.turn.message.input_id if state.turn else None
 
     @property
     def now_ms(self) -> int:
@@ -63,6 +64,11 @@ class Transition:
     @budget.setter
     def budget(self, budget: Budget) -> None:
         self.state = replace(self.state, budget=budget)
+
+    def override(self, overrides: Overrides) -> None:
+        """From here on, `overrides` decide in this session in place of what is configured."""
+        self.state = replace(self.state, overrides=overrides)
+        self.configuration = overridden(self._configured, overrides)
 
     def reference(self, tokens: int) -> RecordReference:
         """Name the input's text, which has so many tokens, by its place on the log."""
@@ -120,6 +126,21 @@ class Transition:
             place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
             events[-1] = replace(events[-1], source=place, state_digest=digest(encoded))
         return Step(state=state, events=tuple(events), encoded=encoded)
+
+
+def overridden(configuration: Configuration, overrides: Overrides) -> Configuration:
+    """Return what decides in a session that has overrides of its own.
+
+    `versions` go on to name what is configured; the overrides stand in the input that brought them.
+    """
+    if overrides.model is not None:
+        chat = tuple(model for model in configuration.models.chat if model.name == overrides.model)
+        # A model that is no longer configured cannot be called; the session goes on with those that are.
+        if chat:
+            configuration = replace(configuration, models=replace(configuration.models, chat=chat))
+    if overrides.policy is not None:
+        configuration = replace(configuration, policy=overrides.policy)
+    return configuration
 
 
 def encode_state(state: SessionState) -> bytes:

@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow, class_row
 _SESSION_COLUMNS: Final = """
     s.id, s.status, s.title, s.tenant_id, s.user_id, s.messages, s.turns, s.budget_tokens,
     s.budget_nanodollars, s.tokens_used, s.nanodollars_used, s.opened_at, s.last_input_at,
-    s.last_answer_id, s.last_answer, s.last_answer_at, s.ended_at
+    s.last_answer_id, s.last_answer, s.last_answer_at, s.ended_at, s.forked_from, s.forked_at
 """
 _SESSIONS: Final = f"""
     SELECT {_SESSION_COLUMNS} FROM session_summaries s
@@ -103,6 +103,10 @@ class SessionRow:
     last_answer: str | None
     last_answer_at: datetime | None
     ended_at: datetime | None
+    forked_from: UUID | None
+    """The session that it was forked from."""
+    forked_at: UUID | None
+    """Event id of the point in that session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,9 +110,7 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
     }
     given = _checked(_PromptsFile, texts["prompts"], "prompts").model_dump()
     prompts = {name: str(text).strip() for name, text in given.items()}
-    policy = Policy(
-        rules=tuple(_rule(rule) for rule in _checked(_PolicyFile, texts["policy"], "policy").rules)
-    )
+    policy = _policy(texts["policy"], "policy")
     limits = _limits(texts["limits"])
     specs = {spec.name: spec for spec in tools}
     return Configuration(
@@ -131,6 +129,19 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
             tools=content_hash({name: asdict(spec) for name, spec in specs.items()}),
         ),
     )
+
+
+def load_policy(path: Path) -> Policy:
+    """Read one file of rules, of the form of policy.toml.
+
+    Raises:
+        ConfigurationInvalid: it cannot be read, or is no policy.
+    """
+    try:
+        plain = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationInvalid(f"{path}: {error}") from error
+    return _policy(plain, str(path))
 
 
 def configuration_facts(configuration: Configuration) -> tuple[ConfigurationPublished, ...]:
@@ -232,6 +243,10 @@ def _agent(name: str, file: _AgentFile) -> Agent:
         output_tokens_max=file.output_tokens_max,
         temperature=file.temperature,
     )
+
+
+def _policy(plain: Mapping[str, object], name: str) -> Policy:
+    return Policy(rules=tuple(_rule(rule) for rule in _checked(_PolicyFile, plain, name).rules))
 
 
 def _rule(file: _RuleFile) -> PolicyRule:

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from processors import forking
 from schemas.codec import Codec, UnknownFactError
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
@@ -20,6 +21,7 @@ from schemas.events.inputs import (
     MessageReceived,
     SessionCancelled,
     SessionClosed,
+    SessionForked,
     SessionOpened,
 )
 from schemas.ids import derived_id, is_uuid
@@ -162,7 +164,8 @@ class IngressShell:
             session_id=event.session_id or derived_id(event_id, "session"),
             tenant_id=_account("tenant_id", event.tenant_id, "default"),
             user_id=_account("user_id", event.user_id, "anonymous"),
-            causation_id=None,
+            # A fork goes on from what another session did: a trace leads on into its origin.
+            causation_id=body.origin_event_id if isinstance(body, SessionForked) else None,
             correlation_id=event_id,
             occurred_at_ms=delivery.timestamp_ms,
             producer=event.producer or NAME,
@@ -174,6 +177,8 @@ class IngressShell:
         match body:
             case MessageReceived():
                 return self._checked_message(body)
+            case SessionForked():
+                return self._checked_fork(body)
             case SessionOpened():
                 _budgets(body)
                 _short("title", body.title, TITLE_CHARACTERS_MAX)
@@ -207,6 +212,27 @@ class IngressShell:
                 for attachment in body.attachments
             ),
         )
+
+    def _checked_fork(self, body: SessionForked) -> SessionForked:
+        _budgets(body)
+        for name in ("origin_session_id", "origin_event_id", "call_id"):
+            value = getattr(body, name)
+            if value is not None and not is_uuid(value):
+                raise _Invalid(f"{name} is not a UUID in canonical form")
+        _short("model", body.model, NAME_CHARACTERS_MAX)
+        if body.text is None and body.call_id is not None:
+            raise _Invalid("call_id needs the result that is put in its place, as text")
+        if body.text is not None and body.call_id is None and not body.text.strip():
+            raise _Invalid("text is empty")
+        text = body.text or ""
+        if (size_bytes := len(text.encode())) > self._limits.text_bytes_max:
+            raise _Invalid(f"text has {size_bytes:,} bytes; the most is {self._limits.text_bytes_max:,}")
+        try:
+            forking.origin_state(body)
+            forking.overrides_of(body)
+        except forking.ForkInvalid as error:
+            raise _Invalid(str(error)) from error
+        return replace(body, tokens=self._tokenizer(text))
 
     def _check(self, generation: int) -> None:
         if not self._owner or self._generation != generation:
@@ -257,7 +283,7 @@ def _short(field: str, text: str | None, characters_max: int) -> None:
         raise _Invalid(f"{field} has {len(text):,} characters; the most is {characters_max:,}")
 
 
-def _budgets(body: MessageReceived | SessionOpened) -> None:
+def _budgets(body: MessageReceived | SessionOpened | SessionForked) -> None:
     for field, amount in (
         ("budget_tokens", body.budget_tokens),
         ("budget_nanodollars", body.budget_nanodollars),

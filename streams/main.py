@@ -9,6 +9,7 @@ from streams.cli.analyzing import analyze_ui
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
+from streams.cli.forking import fork
 from streams.cli.ingesting import ingest
 from streams.cli.working import sink, worker
 
@@ -32,7 +33,14 @@ app = typer.Typer(
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (running.up, running.down, running.status, demo),
     "Conversations": (asking.send, asking.cancel, asking.close, asking.approve, ingest),
-    "What happened": (reading.tail, reading.sessions, reading.trace, replaying.replay, replaying.record),
+    "What happened": (
+        reading.tail,
+        reading.sessions,
+        reading.trace,
+        replaying.replay,
+        replaying.record,
+        fork,
+    ),
     "Tools": (analyze_ui,),
     "Processes": (worker, sink),
     "Ground": (laying.migrate, rebuilding.rebuild),

@@ -7,7 +7,7 @@ from typing import Final
 from schemas.configuration import ChatModel, Configuration
 from schemas.envelope import Envelope
 from schemas.events.deltas import ModelDeltaReceived
-from schemas.events.inputs import MessageReceived
+from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
     ModelCallCancelled,
     ModelCallCompleted,
@@ -157,6 +157,8 @@ class ModelExecutor:
             return ChatMessage(role=message.role, text=text + source.text, tool_calls=source.tool_calls)
         if isinstance(source, MessageReceived):
             text += source.text
+        elif isinstance(source, SessionForked):
+            text += source.text or ""
         elif isinstance(source, ToolCallCompleted):
             text += source.result_json
         elif isinstance(source, ToolCallFailed):

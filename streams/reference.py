@@ -1,7 +1,7 @@
 """How deciders name a text that stands on the log."""
 
 from schemas.envelope import Envelope
-from schemas.events.inputs import MessageReceived
+from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import ModelCallCompleted
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.references import RecordReference
@@ -22,7 +22,7 @@ def reference_to(delivery: Delivery, event: Envelope) -> RecordReference:
 def tokens_of(event: Envelope) -> int:
     """Return the tokens of the text that a prompt takes from `event`, or an upper bound of them."""
     body = event.body
-    if isinstance(body, MessageReceived):
+    if isinstance(body, MessageReceived | SessionForked):
         return body.tokens
     if isinstance(body, ModelCallCompleted):
         return body.output_tokens

@@ -65,6 +65,17 @@ class Replayed:
     divergence: Divergence | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedStep:
+    """One step, decided as it was recorded."""
+
+    before: SessionState
+    source: Recorded
+    """The input that was applied."""
+    events: tuple[Envelope, ...]
+    after: SessionState
+
+
 class Diverged(AssertionError):
     """A recording does not replay; the text tells where."""
 
@@ -90,14 +101,28 @@ def replay(recording: Recording) -> Replayed:
         ConfigurationMissing: the recording lacks a part of the configuration that decided.
     """
     work = _Replay(recording)
-    divergence = work.run()
+    for _ in work.decide():
+        pass
     return Replayed(
         session_id=recording.session_id,
         steps=work.steps,
         events=work.events,
         silent_inputs=work.silent_inputs,
-        divergence=divergence,
+        divergence=work.divergence,
     )
+
+
+def decided_steps(recording: Recording) -> Iterator[DecidedStep]:
+    """Decide step by step, and yield each with the states around it.
+
+    Raises:
+        Diverged: the next step was decided otherwise.
+        ConfigurationMissing: the recording lacks a part of the configuration that decided.
+    """
+    work = _Replay(recording)
+    yield from work.decide()
+    if work.divergence is not None:
+        raise Diverged(str(work.divergence.reason))
 
 
 class _Spoke(Exception):
@@ -117,10 +142,11 @@ class _Replay:
     steps: int = 0
     events: int = 0
     silent_inputs: int = 0
+    divergence: Divergence | None = None
     _deciders: dict[Versions, SessionDecider] = field(default_factory=dict)
 
-    def run(self) -> Divergence | None:
-        """Decide step by step up to the first divergence."""
+    def decide(self) -> Iterator[DecidedStep]:
+        """Decide step by step up to the first divergence, which is kept."""
         outputs = list({one.event.event_id: one.event for one in self.recording.outputs}.values())
         outputs.sort(key=lambda event: event.sequence)
         self._outputs = outputs
@@ -141,17 +167,23 @@ class _Replay:
         for step in steps:
             source = step[-1].source
             if source is None:
-                return self._diverged(step, "", "the recorded step has no end: its last event is missing")
+                reason = "the recorded step has no end: its last event is missing"
+                self.divergence = self._diverged(step, "", reason)
+                return
             if source not in inputs:
-                return self._diverged(step, source, "the input that was applied is not in the recording")
+                reason = "the input that was applied is not in the recording"
+                self.divergence = self._diverged(step, source, reason)
+                return
             decider = self._decider(step[-1].versions)
             found = self._step(decider, state, step, inputs[source])
             if isinstance(found, Divergence):
-                return found
-            state = found
+                self.divergence = found
+                return
             self.steps += 1
             self.events += len(step)
-        return self._rest(decider, state)
+            yield DecidedStep(before=state, source=inputs[source], events=tuple(step), after=found)
+            state = found
+        self.divergence = self._rest(decider, state)
 
     def _step(
         self, decider: SessionDecider, state: SessionState, step: list[Envelope], source: Recorded

@@ -4,7 +4,7 @@ from processors.projections.parents import task_rows
 from processors.projections.rows import Cell, Place, RowChange
 from processors.projections.values import as_uuid, clean, cut, int32, json_of, moment
 from schemas.envelope import Envelope
-from schemas.events.inputs import MessageReceived
+from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import ModelCallCompleted
 from schemas.events.outputs import AnswerGiven, TurnStarted
 from schemas.events.tools import ToolCallCompleted, ToolResultFact
@@ -25,6 +25,34 @@ def of_message(envelope: Envelope, fact: MessageReceived, place: Place) -> tuple
             {"event_id": envelope.event_id, "user_id": envelope.user_id, "attachments": attachments}
         ),
         "graph_node": "intake",
+        "cost_tokens": int32(fact.tokens),
+    }
+    return _row(envelope, "input", envelope.event_id, None, values)
+
+
+def of_fork(envelope: Envelope, fact: SessionForked, place: Place) -> tuple[RowChange, ...]:
+    """What a fork says in the place of what its origin was told, or that it goes on with that."""
+    if fact.call_id is not None:
+        said, role = fact.text or "", "tool"
+    else:
+        said, role = fact.text or f"(forked from session {fact.origin_session_id})", "user"
+    values: dict[str, Cell] = {
+        "role": role,
+        "content": clean(said),
+        "created_at": moment(envelope.occurred_at_ms or place.timestamp_ms),
+        "metadata": json_of(
+            {
+                "event_id": envelope.event_id,
+                "user_id": envelope.user_id,
+                "origin_session_id": fact.origin_session_id,
+                "origin_event_id": fact.origin_event_id,
+                "origin_sequence": fact.origin_sequence,
+                "call_id": fact.call_id,
+                "model": fact.model,
+                "policy": fact.policy_json is not None,
+            }
+        ),
+        "graph_node": "fork",
         "cost_tokens": int32(fact.tokens),
     }
     return _row(envelope, "input", envelope.event_id, None, values)

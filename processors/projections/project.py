@@ -20,6 +20,7 @@ from schemas.events.inputs import (
     MessageReceived,
     SessionCancelled,
     SessionClosed,
+    SessionForked,
     SessionOpened,
 )
 from schemas.events.models import ModelCallCompleted
@@ -55,6 +56,11 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             return (
                 *sessions.of_input(envelope, fact, place),
                 *conversation_messages.of_message(envelope, fact, place),
+            )
+        case SessionForked() as fact:
+            return (
+                *sessions.of_input(envelope, fact, place),
+                *conversation_messages.of_fork(envelope, fact, place),
             )
         case SessionOpened() | ApprovalReceived() | SessionCancelled() | SessionClosed() as fact:
             return sessions.of_input(envelope, fact, place)

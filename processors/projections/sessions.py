@@ -5,7 +5,7 @@ from processors.projections.rows import Cell, Place, RowChange
 from processors.projections.values import as_uuid, cut, moment
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, BudgetGranted
-from schemas.events.inputs import InputFact, MessageReceived, SessionOpened
+from schemas.events.inputs import InputFact, MessageReceived, SessionForked, SessionOpened
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
 
 TITLE_CHARACTERS_MAX = 80
@@ -30,6 +30,13 @@ def of_input(envelope: Envelope, fact: InputFact, place: Place) -> tuple[RowChan
     if isinstance(fact, MessageReceived):
         values["title"] = cut(" ".join(fact.text.split()), TITLE_CHARACTERS_MAX)
         values["messages"] = 1
+    if isinstance(fact, SessionForked):
+        values["forked_from"] = as_uuid(fact.origin_session_id)
+        values["forked_at"] = as_uuid(fact.origin_event_id)
+        said = fact.text if fact.text is not None and fact.call_id is None else None
+        title = f"fork of {fact.origin_session_id}" if said is None else " ".join(said.split())
+        values["title"] = cut(title, TITLE_CHARACTERS_MAX)
+        values["messages"] = 0 if said is None else 1
     return (
         RowChange(table="sessions", key=session_id, values={"created_at": taken_at}),
         RowChange(table="session_summaries", key=session_id, values=values),

@@ -63,4 +63,37 @@ class SessionClosed:
     reason: str | None = None
 
 
-InputFact = SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionForked:
+    """A new session goes on from a past point of another one, with a budget of its own and no approvals.
+
+    Calls that were in flight at that point are made anew; tasks that had ended keep their results.
+    """
+
+    origin_session_id: str
+    origin_event_id: str
+    """The event at which the sessions part; the direct cause of the fork."""
+    origin_sequence: int
+    """Events of the origin that the fork has in its past."""
+    origin_digest: str
+    """Digest of `state_json`; the origin's own event carries the same one."""
+    state_json: str
+    """The origin's state at that point, as its decider wrote it."""
+    text: str | None = None
+    """What stands in the place of what the origin had: a message, or with `call_id` a tool's result."""
+    call_id: str | None = None
+    """The tool call, open at that point, whose result is `text`."""
+    tokens: int = 0
+    """Tokens of `text`; whatever a producer says, the ingress shell counts anew."""
+    model: str | None = None
+    """The one chat model that the fork's calls use; absent: those that are configured."""
+    policy_json: str | None = None
+    """JSON of a Policy that decides the fork's tool calls; absent: the one that is configured."""
+    budget_tokens: int | None = None
+    """As in SessionOpened."""
+    budget_nanodollars: int | None = None
+
+
+InputFact = (
+    SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed | SessionForked
+)

@@ -9,8 +9,9 @@ from schemas.references import RecordReference
 class PromptMessage:
     """One chat message of a prompt: text said here, text that stands elsewhere on the log, or both.
 
-    A reference resolves by what it points to: a MessageReceived to its text, a ModelCallCompleted to
-    its text and tool calls, a ToolCallCompleted to its result, a ToolCallFailed to its error.
+    A reference resolves by what it points to: a MessageReceived or a SessionForked to its text, a
+    ModelCallCompleted to its text and tool calls, a ToolCallCompleted to its result, a ToolCallFailed
+    to its error.
     """
 
     role: str

@@ -89,24 +89,7 @@ async def send(
     )
     _demand_size(message)
     async with Client(settings()) as client:
-        if not follow:
-            await client.post(message)
-            _tell_sent(message, as_json=as_json)
-            return
-        if not as_json:
-            output.errors.print(f"[dim]session {message.session_id}[/]")
-        settled = None
-        try:
-            async with asyncio.timeout(timeout_s):
-                settled = await show(ask(client, message), as_json=as_json)
-        except TimeoutError:
-            fail(
-                Code.TIMED_OUT,
-                f"no answer within {timeout_s:.0f} s; the session goes on",
-                f"Look later with: cartrita sessions {message.session_id}",
-            )
-    if not (isinstance(settled, AnswerGiven) and settled.complete):
-        raise typer.Exit(Code.FAILED)
+        await post_or_follow(client, message, follow=follow, timeout_s=timeout_s, as_json=as_json)
 
 
 @command
@@ -133,6 +116,30 @@ async def approve(
 ) -> None:
     """Approve or refuse a tool call that waits for a person."""
     await _post(ApprovalReceived(approval_id=approval, approved=not deny, reason=reason), session)
+
+
+async def post_or_follow(
+    client: Client, message: Envelope, *, follow: bool, timeout_s: float, as_json: bool
+) -> None:
+    """Post an input that begins a turn, and with `follow` show the way to its answer and end by its kind."""
+    if not follow:
+        await client.post(message)
+        _tell_sent(message, as_json=as_json)
+        return
+    if not as_json:
+        output.errors.print(f"[dim]session {message.session_id}[/]")
+    settled = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            settled = await show(ask(client, message), as_json=as_json)
+    except TimeoutError:
+        fail(
+            Code.TIMED_OUT,
+            f"no answer within {timeout_s:.0f} s; the session goes on",
+            f"Look later with: cartrita sessions {message.session_id}",
+        )
+    if not (isinstance(settled, AnswerGiven) and settled.complete):
+        raise typer.Exit(Code.FAILED)
 
 
 async def show(told: AsyncGenerator[Told, None], *, as_json: bool) -> object:

@@ -112,7 +112,9 @@ def show_session(detail: SessionDetail) -> None:
     session = detail.session
     spent = f"{session.tokens_used:,} tokens, {output.money(session.nanodollars_used)}"
     granted = f" of {session.budget_tokens:,}" if session.budget_tokens else ""
-    root = Tree(f"[bold]session {session.id}[/] {session.status}, {session.turns} turns, {spent}{granted}")
+    origin = f", forked from {session.forked_from}" if session.forked_from else ""
+    told = f"{session.status}, {session.turns} turns, {spent}{granted}{origin}"
+    root = Tree(f"[bold]session {session.id}[/] {told}")
     for node in detail.tasks:
         _add_task(root, node)
     output.console.print(root)

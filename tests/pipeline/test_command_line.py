@@ -94,6 +94,41 @@ def test_an_answer_traces_to_the_message_and_its_session_shows_the_plan(
     assert answered["session_id"] in run("sessions", answered["session_id"]).stdout
 
 
+def test_a_session_is_forked_at_an_event_and_both_replay(
+    run: Run, command_environment: dict[str, str], answered: Json
+) -> None:
+    origin = answered["session_id"]
+    before = json.loads(run("replay", origin, "--json").stdout)
+    found = wait_until_stored(command_environment, answered["event_id"])
+
+    def first(node: Json, kind: str) -> Json:
+        if node["event"]["type"] == kind:
+            return node["event"]
+        return next((one for child in node["children"] if (one := first(child, kind))), None)
+
+    accepted = first(found["root"], "PlanAccepted")
+    again = lines(
+        run("fork", origin, "--at", accepted["event_id"], "--model", "gpt-4o-mini", "--follow", "--json")
+    )
+    another = lines(
+        run("fork", origin, "--at", answered["event_id"], "-m", "And a farewell.", "--follow", "--json")
+    )
+
+    assert again[-1]["body"]["complete"]
+    assert another[-1]["body"]["complete"]
+    assert another[-1]["body"]["turn"] == 2
+    assert json.loads(run("replay", origin, "--json").stdout) == before
+    for fork in (again[-1], another[-1]):
+        assert json.loads(run("replay", fork["session_id"], "--json").stdout)["divergence"] is None
+    traced = wait_until_stored(command_environment, again[-1]["event_id"])
+    assert first(traced["root"], "SessionForked") is not None
+    assert first(traced["root"], "MessageReceived") is not None
+    detail = json.loads(run("sessions", again[-1]["session_id"], "--json").stdout)
+    assert detail["session"]["forked_from"] == origin
+    assert detail["session"]["forked_at"] == accepted["event_id"]
+    assert f"forked from {origin}" in run("sessions", again[-1]["session_id"]).stdout
+
+
 def test_standard_input_and_files_are_sent(run: Run, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("Kafka keeps the log. The log is the truth. " * 20, encoding="utf-8")
@@ -125,6 +160,13 @@ def test_a_budget_that_is_too_small_ends_with_exit_code_1_and_the_reason(run: Ru
         (("schemas", "show", "no.such.topic"), 4, "no topic"),
         (("ingest", "/no/such/folder"), 2, "does not exist"),
         (("worker", "--shell", "nonsense"), 2, "no shell"),
+        (("fork", "nonsense", "--at", "nonsense"), 2, "not a UUID"),
+        (("fork", "00000000-0000-4000-8000-000000000000", "--at", ""), 2, "not a UUID"),
+        (
+            ("fork", *(2 * ("00000000-0000-4000-8000-000000000000", "--at"))[:3], "-m", "x"),
+            4,
+            "log has nothing",
+        ),
     ],
 )
 def test_wrong_use_says_what_is_wrong(run: Run, arguments: tuple[str, ...], code: int, text: str) -> None:

@@ -264,13 +264,14 @@ class World:
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
     now_ms: int = 1_000_000
+    session_id: str = SESSION
     inputs: list[tuple[Envelope, RecordReference]] = field(default_factory=list)
     events: list[Envelope] = field(default_factory=list)
     open_calls: list[Envelope] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.decider = SessionDecider(configuration(self.limits))
-        self.state: SessionState = self.decider.initial(SESSION)
+        self.state: SessionState = self.decider.initial(self.session_id)
         self.random = Random(self.seed)
 
     def say(
@@ -294,9 +295,9 @@ class World:
         """Apply one input at the next place of its topic."""
         number = len(self.inputs)
         event = Envelope(
-            event_id=input_id or derived_id("input", str(number)),
+            event_id=input_id or derived_id(self.session_id, "input", str(number)),
             type=type(body).__name__,
-            session_id=SESSION,
+            session_id=self.session_id,
             causation_id=causation_id,
             occurred_at_ms=self.now_ms,
             producer="world",
@@ -364,7 +365,7 @@ class World:
 
 def decided_again(world: World) -> list[Envelope]:
     """Decide all of a world's inputs anew, with the state written and read in between."""
-    state = world.decider.initial(SESSION)
+    state = world.decider.initial(world.session_id)
     events: list[Envelope] = []
     for event, place in world.inputs:
         step = world.decider.advance(world.decider.decode(world.decider.encode(state)), event, place)

@@ -16,7 +16,7 @@ from processors.projections.tables import BY_NAME, TABLES
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.capabilities import ToolCapabilityMeasured
-from schemas.events.inputs import Attachment, MessageReceived, SessionCancelled, SessionOpened
+from schemas.events.inputs import Attachment, MessageReceived, SessionCancelled, SessionForked, SessionOpened
 from schemas.events.models import ModelCallCompleted
 from schemas.events.outputs import AnswerGiven, Citation, ErrorReported, SessionEnded, TurnStarted
 from schemas.events.policies import PolicyDecided
@@ -156,6 +156,31 @@ def test_the_title_that_a_session_was_opened_with_stays() -> None:
     rows = rows_of(event(SessionOpened(title="Sinks"), 1), event(MESSAGE, 2))
 
     assert rows["session_summaries"][0]["title"] == "Sinks"
+
+
+def test_a_fork_names_its_origin_and_says_what_it_puts_in_its_place() -> None:
+    fork = SessionForked(
+        origin_session_id=CALL,
+        origin_event_id=TASK,
+        origin_sequence=12,
+        origin_digest="0" * 16,
+        state_json="{}",
+        text="What is a source?",
+        tokens=5,
+    )
+
+    rows = rows_of(event(fork, 1))
+
+    (summary,) = rows["session_summaries"]
+    assert (str(summary["forked_from"]), str(summary["forked_at"])) == (CALL, TASK)
+    assert (summary["title"], summary["messages"]) == ("What is a source?", 1)
+    (said,) = rows["conversation_messages"]
+    assert (said["role"], said["content"], said["graph_node"]) == ("user", "What is a source?", "fork")
+
+    (said,) = rows_of(event(replace(fork, call_id=TASK), 1))["conversation_messages"]
+    assert said["role"] == "tool"
+    (summary,) = rows_of(event(replace(fork, text=None), 1))["session_summaries"]
+    assert (summary["title"], summary["messages"]) == (f"fork of {CALL}", 0)
 
 
 def test_an_input_without_a_time_counts_from_when_its_record_was_written() -> None:

@@ -9,7 +9,7 @@ from schemas.envelope import Envelope, Versions
 from schemas.ids import derived_id
 from streams.configuration import configuration_facts
 from streams.recording import Recorded, Recording
-from tests.processors.world import SESSION, World, configuration, obliging, plan_text, task
+from tests.processors.world import World, configuration, obliging, plan_text, task
 from topics.catalog import CONFIGURATION, topic_of
 
 PLAN = plan_text(task("a"), task("b", needs=["a"]), task("c", needs=["a"]))
@@ -44,7 +44,7 @@ def recorded(made: World) -> Recording:
         )
         for number, fact in enumerate(facts)
     )
-    return Recording(session_id=SESSION, inputs=inputs, outputs=outputs, configuration=parts)
+    return Recording(session_id=made.session_id, inputs=inputs, outputs=outputs, configuration=parts)
 
 
 def _output(number: int, event: Envelope) -> Recorded:

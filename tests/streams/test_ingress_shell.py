@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from processors.state import SessionState
+from processors.transition import digest, encode_state
 from schemas.configuration import Limits
 from schemas.envelope import Envelope, Fact
 from schemas.events.dead_letters import RecordRejected
@@ -13,6 +15,7 @@ from schemas.events.inputs import (
     MessageReceived,
     SessionCancelled,
     SessionClosed,
+    SessionForked,
     SessionOpened,
 )
 from schemas.ids import derived_id, is_uuid
@@ -138,6 +141,53 @@ async def test_records_on_user_inputs_need_no_key_and_may_have_any() -> None:
     await shell.process(kafka.waiting())
 
     assert [record.key for record in kafka.published] == [SESSION.encode()] * 2
+
+
+def a_fork(**changes: str | int | None) -> SessionForked:
+    state = encode_state(SessionState(session_id=SESSION))
+    plain = {
+        "origin_session_id": SESSION,
+        "origin_event_id": ID,
+        "origin_sequence": 0,
+        "origin_digest": digest(state),
+        "state_json": state.decode(),
+        "text": "one two three",
+    }
+    return SessionForked(**{**plain, **changes})  # type: ignore[arg-type]  # each test names a field of its type
+
+
+async def test_a_fork_is_caused_by_the_event_of_its_origin_and_its_text_is_counted() -> None:
+    (event,) = (await taken(Envelope(session_id=ID, body=a_fork(tokens=99)))).events(SESSION_INPUTS)
+
+    assert event.causation_id == ID
+    assert isinstance(event.body, SessionForked)
+    assert event.body.tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"origin_digest": "0" * 16}, "not the digest"),
+        ({"origin_session_id": "x"}, "origin_session_id is not a UUID"),
+        ({"origin_event_id": "x"}, "origin_event_id is not a UUID"),
+        ({"call_id": "x"}, "call_id is not a UUID"),
+        ({"call_id": ID, "text": None}, "call_id needs the result"),
+        ({"text": " "}, "text is empty"),
+        ({"text": "x" * 1_001}, "1,001 bytes"),
+        ({"policy_json": "[]"}, "policy_json is not a policy"),
+        ({"policy_json": "{"}, "policy_json is not a policy"),
+        ({"budget_tokens": 0}, "budget_tokens"),
+    ],
+)
+async def test_a_fork_that_cannot_begin_is_refused(changes: dict[str, str | int | None], reason: str) -> None:
+    assert reason in await refusal(a_fork(**changes))
+
+
+@pytest.mark.parametrize("state_json", ["", "{", "[]", "3", '{"session_id": 1, "turn": 5}', "[" * 5_000])
+async def test_what_is_no_state_cannot_be_forked_from(state_json: str) -> None:
+    of_it = digest(state_json.encode())
+
+    assert "not a session's state" in await refusal(a_fork(state_json=state_json, origin_digest=of_it))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t  ", "\u00a0\u2003"])
