@@ -13,6 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
 from connectors.embedded.progress import Silent
 from streams.cli.running import bring_up
 from streams.deployment import Deployment
@@ -43,6 +47,8 @@ class Arena:
     """Everything that a run needs; made by `arena`."""
 
     deployment: Deployment
+    environment: dict[str, str]
+    """Of the deployment; what is changed here holds for parts that start afterwards."""
     servers: FakeServers
     workers: int
     sent: dict[str, str] = field(default_factory=dict)
@@ -65,7 +71,7 @@ class Arena:
         settings = self.settings
         outsider = Outsider(settings.kafka_bootstrap, settings.registry_url)
         try:
-            outsider.post(posted)
+            outsider.post(posted, topic_prefix=settings.topic_prefix)
         finally:
             outsider.close()
         self.sent |= {one["event_id"]: one["session_id"] for one in posted}
@@ -82,6 +88,46 @@ class Arena:
     def evidence(self) -> Evidence:
         """Return what there is to check."""
         return asyncio.run(gather(self.settings, self.servers, self.sent))
+
+    def worker_dies(self, failpoint: str, seconds_max: float) -> bool:
+        """Start the first worker anew, to be killed at a failpoint; tells whether it got that far."""
+        self.deployment.stop_part("worker-1", hard=True)
+        self.environment["CARTRITA_FAILPOINT"] = failpoint
+        try:
+            self.deployment.start_part("worker-1", "worker")
+        finally:
+            del self.environment["CARTRITA_FAILPOINT"]
+        deadline_s = time.monotonic() + seconds_max
+        while time.monotonic() < deadline_s:
+            running = {part.name: part.running for part in self.deployment.status()}
+            if not running["worker-1"]:
+                return True
+            time.sleep(0.05)
+        return False
+
+    @contextmanager
+    def beside(self, name: str, mutant: str) -> "Iterator[Arena]":
+        """Make another deployment on the same services: topics, database and servers of its own.
+
+        Its worker and sink stand where this one's would; one of the two may run at a time.
+        """
+        settings = self.settings
+        with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        servers = FakeServers(self.servers.directory.parent / name, self.servers.seed)
+        environment = {
+            **self.environment,
+            "OPENAI_BASE_URL": servers.base_url,
+            "CARTRITA_TOPIC_PREFIX": f"{name}.",
+            "CARTRITA_POSTGRES_DSN": make_conninfo(settings.postgres_dsn, dbname=name),
+        }
+        deployment = Deployment(self.deployment.directory, environment, program=program_of(mutant))
+        try:
+            yield Arena(deployment=deployment, environment=environment, servers=servers, workers=1)
+        finally:
+            for part in ("worker-1", "sink-1"):
+                deployment.stop_part(part, hard=True)
+            servers.stop()
 
 
 @contextmanager
@@ -109,24 +155,26 @@ def arena(
     artifacts.mkdir(parents=True, exist_ok=True)
     (directory / "artifacts").symlink_to(artifacts)
     servers = FakeServers(directory / "servers", seed)
-    deployment = Deployment(
-        directory,
-        {
-            **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-            "OPENAI_BASE_URL": servers.base_url,
-            "OPENAI_API_KEY": "fake",
-            "CARTRITA_CONFIGURATION_DIRECTORY": str(write_configuration(directory / "configuration", limits)),
-            "CARTRITA_PARTITIONS": "4",
-            **(environment or {}),
-        },
-        program=("-c", _PROGRAM, mutant),
-    )
+    variables = {
+        **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        "OPENAI_BASE_URL": servers.base_url,
+        "OPENAI_API_KEY": "fake",
+        "CARTRITA_CONFIGURATION_DIRECTORY": str(write_configuration(directory / "configuration", limits)),
+        "CARTRITA_PARTITIONS": "4",
+        **(environment or {}),
+    }
+    deployment = Deployment(directory, variables, program=program_of(mutant))
     try:
-        yield Arena(deployment=deployment, servers=servers, workers=workers)
+        yield Arena(deployment=deployment, environment=variables, servers=servers, workers=workers)
     finally:
         deployment.stop(Silent())
         servers.stop()
         shutil.rmtree(directory)
+
+
+def program_of(mutant: str) -> tuple[str, ...]:
+    """Return what a Python runs as workers and sinks: the command line with a promise taken out, or none."""
+    return ("-c", _PROGRAM, mutant)
 
 
 def write_configuration(directory: Path, limits: str = LIMITS) -> Path:

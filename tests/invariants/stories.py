@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from schemas.envelope import Envelope
+from schemas.events.configurations import ConfigurationPublished
+from schemas.events.dead_letters import RecordRejected
 from schemas.events.timers import TimerFired
 from tests.invariants.violation import Violation
 
+RETOLD: Final = (TimerFired, RecordRejected, ConfigurationPublished)
 T = TypeVar("T")
 
 
@@ -38,8 +41,8 @@ def conflicts(published: Iterable[Envelope], distinct: Mapping[str, Envelope]) -
         first = distinct[event.event_id]
         if first is event or first == event:
             continue
-        # A timer that is told again is told at another time; a session only asks what is due by then.
-        if isinstance(event.body, TimerFired) and replace(event, occurred_at_ms=0) == replace(
+        # What is told again may be told at another time; a session only asks what is due by then.
+        if isinstance(event.body, RETOLD) and replace(event, occurred_at_ms=0) == replace(
             first, occurred_at_ms=0
         ):
             continue

@@ -36,8 +36,9 @@ class Outsider:
         """Close the registry's connections."""
         self._registry.close()
 
-    def post(self, messages: Iterable[Record], *, topic: str = "user.inputs") -> None:
+    def post(self, messages: Iterable[Record], *, topic: str = "user.inputs", topic_prefix: str = "") -> None:
         """Post inputs, with keys that mean nothing."""
+        topic = topic_prefix + topic
         schema = self._registry.get_latest_version(f"{topic}-value").schema.schema_str
         serialize = AvroSerializer(self._registry, schema, conf={"auto.register.schemas": False})
         producer = Producer({"bootstrap.servers": self._bootstrap, "acks": "all"})

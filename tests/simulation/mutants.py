@@ -154,7 +154,8 @@ def checked_after_the_call() -> AbstractContextManager[object]:
     return stack
 
 
-def _ledger_not_consulted() -> AbstractContextManager[object]:
+def ledger_not_consulted() -> AbstractContextManager[object]:
+    """Run after a crash what may have run before it."""
     return patch.object(effect_shell, "survey_of", _runs_blindly)
 
 
@@ -167,6 +168,6 @@ MUTANTS = (
     Mutant(name="fence off", kinds=Kinds(fenced=False)),
     Mutant(name="reservation not held", patches=_reservation_not_held),
     Mutant(name="budget check after the call", patches=checked_after_the_call),
-    Mutant(name="ledger not consulted after a crash", patches=_ledger_not_consulted),
+    Mutant(name="ledger not consulted after a crash", patches=ledger_not_consulted),
     Mutant(name="repeated calls run again", kinds=Kinds(effect=RepeatsRun)),
 )
