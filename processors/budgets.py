@@ -13,7 +13,6 @@ from schemas.events.budgets import (
     BudgetCharged,
     BudgetDownshifted,
     BudgetExhausted,
-    BudgetReserved,
     BudgetWarned,
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
@@ -148,24 +147,22 @@ def share_left(budget: Budget) -> float:
     return max(0.0, min(shares, default=0.0))
 
 
-def reserve(transition: Transition, call_id: str, reservation: Reservation, task_tokens_left: int) -> None:
-    """Set aside the most that a call can use; `task_tokens_left` is what its task has left after it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What can still be reserved once a call's reservation is made."""
+
+    session_tokens: int
+    session_nanodollars: int
+    task_tokens: int
+
+
+def reserve(transition: Transition, call_id: str, reservation: Reservation) -> Left:
+    """Set aside the most that a call can use; the event that asks for the call tells of it."""
     budget = transition.budget
     budget = replace(budget, reservations={**budget.reservations, call_id: reservation})
     assert budget.tokens_left >= 0
     assert budget.nanodollars_left >= 0
     transition.budget = budget
-    transition.emit(
-        BudgetReserved(
-            reservation_id=call_id,
-            task_id=reservation.task_id,
-            tokens=reservation.tokens,
-            nanodollars=reservation.nanodollars,
-            session_tokens_left=budget.tokens_left,
-            session_nanodollars_left=budget.nanodollars_left,
-            task_tokens_left=task_tokens_left,
-        )
-    )
     share_used = 1 - share_left(budget)
     if not budget.warned and share_used >= transition.configuration.limits.warning_share:
         transition.budget = replace(budget, warned=True)
@@ -176,11 +173,20 @@ def reserve(transition: Transition, call_id: str, reservation: Reservation, task
                 session_nanodollars_left=budget.nanodollars_left,
             )
         )
+    return what_is_left(transition, reservation.task_id)
 
 
-def reserve_model_call(
-    transition: Transition, call_id: str, task_id: str, admission: Admission, task_tokens_left: int
-) -> None:
+def what_is_left(transition: Transition, task_id: str) -> Left:
+    """Return what can be reserved now, for a task and in all."""
+    budget = transition.budget
+    return Left(
+        session_tokens=budget.tokens_left,
+        session_nanodollars=budget.nanodollars_left,
+        task_tokens=task_tokens_left(transition, task_id),
+    )
+
+
+def reserve_model_call(transition: Transition, call_id: str, task_id: str, admission: Admission) -> Left:
     """Set aside what a model call can use, and tell when it is a cheaper one than was wished for."""
     if admission.model != admission.preferred:
         transition.emit(
@@ -198,7 +204,7 @@ def reserve_model_call(
         tokens=admission.tokens,
         nanodollars=admission.nanodollars,
     )
-    reserve(transition, call_id, reservation, task_tokens_left)
+    return reserve(transition, call_id, reservation)
 
 
 Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed

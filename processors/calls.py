@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from processors.budgets import (
     Admission,
+    Left,
     Refusal,
     Wish,
     admit,
@@ -55,9 +56,8 @@ def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
     if isinstance(admission, Refusal):
         return Unaffordable(wish=wish, refusal=admission)
     call_id = transition.new_id("model-call")
-    left = task_tokens_left(transition, wish.task_id) - admission.tokens
-    reserve_model_call(transition, call_id, wish.task_id, admission, left)
-    requested = _requested(transition, prompt, admission, call_id, wish.task_id)
+    left = reserve_model_call(transition, call_id, wish.task_id, admission)
+    requested = _requested(transition, prompt, admission, call_id, wish.task_id, left)
     begun = (prompt.task.started_event_id,) if prompt.task else ()
     transition.emit(requested, (*begun, *evidence_of(prompt.messages)))
     transition.turn = replace(transition.turn, calls=turn.calls + 1)
@@ -114,7 +114,7 @@ def _wish(transition: Transition, prompt: Prompt) -> Wish:
 
 
 def _requested(
-    transition: Transition, prompt: Prompt, admission: Admission, call_id: str, task_id: str
+    transition: Transition, prompt: Prompt, admission: Admission, call_id: str, task_id: str, left: Left
 ) -> ModelCallRequested:
     limits = transition.configuration.limits
     return ModelCallRequested(
@@ -132,6 +132,9 @@ def _requested(
         output_tokens_max=admission.output_tokens,
         reserved_tokens=admission.tokens,
         reserved_nanodollars=admission.nanodollars,
+        session_tokens_left=left.session_tokens,
+        session_nanodollars_left=left.session_nanodollars,
+        task_tokens_left=left.task_tokens,
         timeout_ms=limits.model_timeout_ms,
         attempts_max=limits.model_attempts_max,
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from processors import retrievals, snapshots
-from processors.budgets import reserve, share_left, task_tokens_left
+from processors.budgets import reserve, share_left, task_tokens_left, what_is_left
 from processors.policies import PolicyRequest, Verdict, decide
 from processors.prompts import text_tokens
 from processors.state import Reservation, Task, ToolCallPending, ToolCallStatus
@@ -151,11 +151,12 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
         _answer(transition, task, call, "not made: the budget has too little left for it")
         return
     nanodollars = tokens * spec.nanodollars_per_token
+    left = what_is_left(transition, task.task_id)
     if tokens > 0:
         held = Reservation(
             task_id=task.task_id, model=f"tool:{spec.name}", tokens=tokens, nanodollars=nanodollars
         )
-        reserve(transition, call.call_id, held, task_tokens_left(transition, task.task_id) - tokens)
+        left = reserve(transition, call.call_id, held)
     transition.emit(
         ToolCallRequested(
             call_id=call.call_id,
@@ -171,6 +172,9 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
             idempotent=spec.idempotent,
             reserved_tokens=tokens,
             reserved_nanodollars=nanodollars,
+            session_tokens_left=left.session_tokens,
+            session_nanodollars_left=left.session_nanodollars,
+            task_tokens_left=left.task_tokens,
             timeout_ms=spec.timeout_ms,
         ),
         (call.decided_event_id, transition.turn.message.reference.event_id),

@@ -1,6 +1,7 @@
 """What is granted, held and spent: the facts of `budget.events`.
 
-Every call is bracketed by one BudgetReserved and one BudgetCharged with the same reservation_id.
+A call's reservation is part of its request (ModelCallRequested, ToolCallRequested): the most that it can use
+is set aside by the event that asks for it. One BudgetCharged with the call's id settles it.
 """
 
 from dataclasses import dataclass
@@ -18,25 +19,11 @@ class BudgetGranted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetReserved:
-    """The most that a call can use was set aside before the call."""
-
-    reservation_id: str
-    """The call's id."""
-    task_id: str
-    tokens: int
-    nanodollars: int
-    session_tokens_left: int
-    """What the session has left to reserve after this."""
-    session_nanodollars_left: int
-    task_tokens_left: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetCharged:
     """A reservation was settled: what was used is charged, and the rest is released."""
 
     reservation_id: str
+    """The call's id."""
     task_id: str
     model: str
     """The model that was called, or tool:<name>."""
@@ -87,6 +74,4 @@ class BudgetExhausted:
     nanodollars_left: int
 
 
-BudgetFact = (
-    BudgetGranted | BudgetReserved | BudgetCharged | BudgetWarned | BudgetDownshifted | BudgetExhausted
-)
+BudgetFact = BudgetGranted | BudgetCharged | BudgetWarned | BudgetDownshifted | BudgetExhausted

@@ -43,7 +43,12 @@ class ModelCallRequested:
     """The prompt may have at most so many tokens; a longer one is not sent."""
     output_tokens_max: int
     reserved_tokens: int
+    """Set aside by this event until a BudgetCharged settles it."""
     reserved_nanodollars: int
+    session_tokens_left: int = 0
+    """What the session has left to reserve after this."""
+    session_nanodollars_left: int = 0
+    task_tokens_left: int = 0
     timeout_ms: int
     """For one attempt."""
     attempts_max: int

@@ -26,6 +26,10 @@ class ToolCallRequested:
     reserved_tokens: int
     """What the tool's own model calls may use at most, in and out together; 0: it makes none."""
     reserved_nanodollars: int
+    session_tokens_left: int = 0
+    """What the session has left to reserve after this."""
+    session_nanodollars_left: int = 0
+    task_tokens_left: int = 0
     timeout_ms: int
 
 

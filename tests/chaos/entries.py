@@ -3,7 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from schemas.events.budgets import BudgetCharged, BudgetGranted, BudgetReserved
+from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.models import ModelCallRequested
+from schemas.events.tools import ToolCallRequested
 from tests.chaos.evidence import BudgetEntry
 from tests.invariants.stories import Story
 from tests.invariants.violation import Violation
@@ -54,7 +56,8 @@ def _postings(fact: object) -> list[tuple[str, int, int]]:
     match fact:
         case BudgetGranted(scope="session", tokens=tokens, nanodollars=money):
             return [("granted", -tokens, -money), ("available", tokens, money)]
-        case BudgetReserved(tokens=tokens, nanodollars=money):
+        case ModelCallRequested() | ToolCallRequested() as call if call.reserved_tokens > 0:
+            tokens, money = call.reserved_tokens, call.reserved_nanodollars
             return [("available", -tokens, -money), ("reserved", tokens, money)]
         case BudgetCharged() as charged:
             return [

@@ -3,7 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from schemas.events.budgets import BudgetCharged, BudgetGranted, BudgetReserved
+from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.models import ModelCallRequested
+from schemas.events.tools import ToolCallRequested
+from tests.invariants.reservations import Call, reserving
 from tests.invariants.stories import Story
 from tests.invariants.violation import Violation
 
@@ -21,9 +24,9 @@ def used(story: Story) -> tuple[int, int]:
 
 
 def _chargesonce(story: Story) -> Iterator[Violation]:
-    reserved = {fact.reservation_id: fact for fact in story.facts(BudgetReserved)}
+    made = Counter(call.call_id for event in story.events if (call := reserving(event.body)))
+    reserved = {call.call_id: call for event in story.events if (call := reserving(event.body))}
     charged = {fact.reservation_id: fact for fact in story.facts(BudgetCharged)}
-    made = Counter(fact.reservation_id for fact in story.facts(BudgetReserved))
     charges = Counter(fact.reservation_id for fact in story.facts(BudgetCharged))
     for counts, told in ((made, "made"), (charges, "settled")):
         for key, count in counts.items():
@@ -35,8 +38,8 @@ def _chargesonce(story: Story) -> Iterator[Violation]:
     for key in reserved.keys() & charged.keys():
         held, settled = reserved[key], charged[key]
         if (
-            held.tokens != settled.tokens + settled.tokens_released
-            or held.nanodollars != settled.nanodollars + settled.nanodollars_released
+            held.reserved_tokens != settled.tokens + settled.tokens_released
+            or held.reserved_nanodollars != settled.nanodollars + settled.nanodollars_released
         ):
             yield _broken(story, f"the reservation {key} does not add up")
 
@@ -44,23 +47,23 @@ def _chargesonce(story: Story) -> Iterator[Violation]:
 def _never_overspent(story: Story) -> Iterator[Violation]:
     """Follow the books event by event: what is left is what was granted, less what is held and used."""
     tokens = nanodollars = 0
-    held: dict[str, BudgetReserved] = {}
+    held: dict[str, Call] = {}
     for event in story.events:
         match event.body:
             case BudgetGranted(scope="session") as granted:
                 tokens, nanodollars = tokens + granted.tokens, nanodollars + granted.nanodollars
-            case BudgetReserved() as reserved:
-                held[reserved.reservation_id] = reserved
-                tokens, nanodollars = tokens - reserved.tokens, nanodollars - reserved.nanodollars
-                said = (reserved.session_tokens_left, reserved.session_nanodollars_left)
+            case ModelCallRequested() | ToolCallRequested() as call:
+                held[call.call_id] = call
+                tokens, nanodollars = tokens - call.reserved_tokens, nanodollars - call.reserved_nanodollars
+                said = (call.session_tokens_left, call.session_nanodollars_left)
                 if said != (tokens, nanodollars):
                     yield _broken(story, f"#{event.sequence} says {said} are left, not {tokens, nanodollars}")
-                if min(tokens, nanodollars, reserved.task_tokens_left) < 0:
+                if min(tokens, nanodollars, call.task_tokens_left) < 0:
                     yield _broken(story, f"#{event.sequence} reserves more than there is")
             case BudgetCharged() as charged if charged.reservation_id in held:
                 before = held.pop(charged.reservation_id)
-                tokens += before.tokens - charged.tokens
-                nanodollars += before.nanodollars - charged.nanodollars
+                tokens += before.reserved_tokens - charged.tokens
+                nanodollars += before.reserved_nanodollars - charged.nanodollars
             case _:
                 pass
 

@@ -138,7 +138,7 @@ def check_rows(settings: Settings, events: dict[tuple[str, str], Record], sessio
         ).fetchall()
         assert unended == []
         overspent = connection.execute(
-            "SELECT count(*) FROM event_log WHERE type = 'BudgetReserved' "
+            "SELECT count(*) FROM event_log WHERE type IN ('ModelCallRequested', 'ToolCallRequested') "
             "AND ((body ->> 'session_tokens_left')::bigint < 0 OR (body ->> 'task_tokens_left')::bigint < 0)"
         ).fetchone()
         assert overspent == (0,)

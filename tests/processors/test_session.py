@@ -8,7 +8,6 @@ from schemas.events.budgets import (
     BudgetCharged,
     BudgetDownshifted,
     BudgetExhausted,
-    BudgetReserved,
     BudgetWarned,
 )
 from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionCancelled, SessionClosed
@@ -392,9 +391,8 @@ def test_a_cancel_aborts_everything_and_charges_what_may_be_billed() -> None:
 
     assert world.decider.ended_at_ms(world.state) is not None
     assert len(world.facts(SessionEnded)) == 1
-    reserved = list(world.facts(BudgetReserved))[-1]
     charged = list(world.facts(BudgetCharged))[-1]
-    assert charged.tokens == reserved.tokens
+    assert charged.tokens == in_flight.body.reserved_tokens
 
 
 def test_input_to_an_ended_session_is_refused_with_a_reason() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from processors.state import SessionStatus
 from schemas.envelope import Fact
-from schemas.events.budgets import BudgetCharged, BudgetReserved
+from schemas.events.budgets import BudgetCharged
 from schemas.events.inputs import ApprovalReceived, SessionCancelled, SessionClosed
 from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import AnswerGiven, SessionEnded, TurnStarted
@@ -153,34 +153,34 @@ def test_a_redelivered_input_causes_nothing(world: World, data: st.DataObject) -
     assert (world.state.budget, world.state.status) == (budget, status)
 
 
+def calls_of(world: World) -> list[ModelCallRequested | ToolCallRequested]:
+    return [
+        event.body for event in world.events if isinstance(event.body, ModelCallRequested | ToolCallRequested)
+    ]
+
+
 @given(worlds())
 @settings(max_examples=200, deadline=None)
 def test_no_budget_is_ever_overshot(world: World) -> None:
     budget = world.state.budget
     assert budget.tokens_used <= budget.tokens_granted
     assert budget.nanodollars_used <= budget.nanodollars_granted
-    for event in world.facts(BudgetReserved):
-        assert event.session_tokens_left >= 0
-        assert event.session_nanodollars_left >= 0
-        assert event.task_tokens_left >= 0
+    for call in calls_of(world):
+        assert call.session_tokens_left >= 0
+        assert call.session_nanodollars_left >= 0
+        assert call.task_tokens_left >= 0
 
 
 @given(worlds())
 @settings(max_examples=100, deadline=None)
-def test_every_call_is_reserved_before_it_is_made_and_settled_once(world: World) -> None:
-    reserved: dict[str, int] = {}
-    for event in world.events:
-        match event.body:
-            case BudgetReserved():
-                assert event.body.reservation_id not in reserved
-                reserved[event.body.reservation_id] = event.body.tokens
-            case ModelCallRequested():
-                assert reserved[event.body.call_id] == event.body.reserved_tokens
-            case _:
-                pass
+def test_every_call_is_made_with_a_reservation_that_is_settled_once(world: World) -> None:
+    calls = calls_of(world)
+    reserved = {call.call_id for call in calls if call.reserved_tokens > 0}
+    assert len({call.call_id for call in calls}) == len(calls)
+    assert all(call.reserved_tokens > 0 for call in world.facts(ModelCallRequested))
     charged = [fact.reservation_id for fact in world.facts(BudgetCharged)]
     assert len(charged) == len(set(charged))
-    assert set(charged) | set(world.state.budget.reservations) == set(reserved)
+    assert set(charged) | set(world.state.budget.reservations) == reserved
     assert not world.state.budget.reservations
 
 

@@ -7,11 +7,10 @@ from unittest.mock import patch
 
 from processors import budgets, tool_calls
 from processors import calls as session_calls
-from processors.budgets import Admission, Refusal, Wish
+from processors.budgets import Admission, Left, Refusal, Wish
 from processors.state import Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
-from schemas.events.budgets import BudgetReserved
 from streams import calls, effect_shell
 from streams.calls import Intaken
 from streams.delivery import Delivery, Outgoing
@@ -91,40 +90,14 @@ class RepeatsRun(EffectShell):
             await super()._take(delivery, batch)
 
 
-def _reserve_nothing(
-    transition: Transition, call_id: str, reservation: Reservation, task_tokens_left: int
-) -> None:
-    budget = transition.budget
-    transition.emit(
-        BudgetReserved(
-            reservation_id=call_id,
-            task_id=reservation.task_id,
-            tokens=reservation.tokens,
-            nanodollars=reservation.nanodollars,
-            session_tokens_left=budget.tokens_left,
-            session_nanodollars_left=budget.nanodollars_left,
-            task_tokens_left=task_tokens_left,
-        )
-    )
+def _reserve_nothing(transition: Transition, call_id: str, reservation: Reservation) -> Left:
+    return budgets.what_is_left(transition, reservation.task_id)
 
 
-def _hold_without_looking(
-    transition: Transition, call_id: str, reservation: Reservation, task_tokens_left: int
-) -> None:
+def _hold_without_looking(transition: Transition, call_id: str, reservation: Reservation) -> Left:
     budget = transition.budget
     transition.budget = replace(budget, reservations={**budget.reservations, call_id: reservation})
-    left = transition.budget
-    transition.emit(
-        BudgetReserved(
-            reservation_id=call_id,
-            task_id=reservation.task_id,
-            tokens=reservation.tokens,
-            nanodollars=reservation.nanodollars,
-            session_tokens_left=left.tokens_left,
-            session_nanodollars_left=left.nanodollars_left,
-            task_tokens_left=task_tokens_left,
-        )
-    )
+    return budgets.what_is_left(transition, reservation.task_id)
 
 
 def _admit_all(

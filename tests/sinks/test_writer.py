@@ -11,8 +11,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from schemas.envelope import Envelope
-from schemas.events.budgets import BudgetCharged, BudgetFact, BudgetGranted, BudgetReserved
+from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.inputs import MessageReceived
+from schemas.events.models import ModelCallRequested
 from schemas.events.tasks import TaskCompleted, TaskCreated, TaskStarted
 from sinks.errors import DatabaseUnfit, OffsetsMoved
 from sinks.intake import take
@@ -200,18 +201,24 @@ async def test_every_budget_event_is_entries_that_sum_to_zero(
 ) -> None:
     granted = BudgetGranted(scope="session", scope_id=SESSION, tokens=100, nanodollars=1_000)
     of_task = BudgetGranted(scope="task", scope_id=TASK, tokens=50, nanodollars=0)
-    reserved = BudgetReserved(
-        reservation_id=CALL,
+    reserving = ModelCallRequested(
+        call_id=CALL,
         task_id=TASK,
-        tokens=30,
-        nanodollars=300,
-        session_tokens_left=70,
-        session_nanodollars_left=700,
-        task_tokens_left=20,
+        turn=1,
+        purpose="step",
+        agent="researcher",
+        model="gpt-4o-mini",
+        messages=(),
+        input_tokens_max=10,
+        output_tokens_max=20,
+        reserved_tokens=30,
+        reserved_nanodollars=300,
+        timeout_ms=1_000,
+        attempts_max=1,
     )
-    events: list[BudgetFact] = [granted, of_task, reserved, charged(10)]
-    batch = await records(*(event(fact, number) for number, fact in enumerate(events, start=1)))
-    await writer.write(batch, {("budget.events", 0): 0})
+    batch = await records(event(granted, 1), event(of_task, 2), event(charged(10), 4))
+    batch += await records(event(reserving, 3))
+    await writer.write(batch, {("budget.events", 0): 0, ("model.calls", 0): 0})
 
     by_event = "SELECT sum(tokens)::int, sum(nanodollars)::int FROM budget_entries GROUP BY event_id"
     by_account = "SELECT account, sum(tokens)::int FROM budget_entries GROUP BY 1 ORDER BY 1"

@@ -52,9 +52,7 @@ def test_an_armed_failpoint_kills_at_the_hit_that_was_asked_for() -> None:
 def test_every_failpoint_stands_somewhere_in_the_code() -> None:
     sources = [path for folder in ("streams", "sinks") for path in (ROOT / folder).rglob("*.py")]
     reached = {
-        name
-        for path in sources
-        for name in re.findall(r'reach\("(\w+)"\)', path.read_text(encoding="utf-8"))
+        name for path in sources for name in re.findall(r'reach\("(\w+)"\)', path.read_text(encoding="utf-8"))
     }
 
     assert reached == failpoints.NAMES
