@@ -11,10 +11,10 @@ from connectors.local_model.ledger import LedgerEntry
 from processors.projections.rows import Place
 from schemas.envelope import Envelope, Fact
 from schemas.events.accounts import LeaseRequested
-from schemas.events.budgets import BudgetCharged, BudgetReserved
+from schemas.events.budgets import BudgetCharged
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
-from schemas.events.models import ModelCallCompleted
+from schemas.events.models import ModelCallCompleted, ModelCallRequested
 from schemas.events.outputs import AnswerGiven, TurnStarted
 from schemas.events.tasks import TaskCompleted, TaskStarted
 from schemas.events.tools import ToolCallCompleted
@@ -164,10 +164,10 @@ def _conflict(records: list[LogRecord]) -> list[LogRecord]:
 
 
 def _overspent(records: list[LogRecord]) -> list[LogRecord]:
-    record = _first(records, BudgetReserved)
+    record = _first(records, ModelCallRequested)
     assert record.event is not None
-    assert isinstance(record.event.body, BudgetReserved)
-    body = replace(record.event.body, tokens=10**9, session_tokens_left=-1)
+    assert isinstance(record.event.body, ModelCallRequested)
+    body = replace(record.event.body, reserved_tokens=10**9, session_tokens_left=-1)
     records[records.index(record)] = replace(record, event=replace(record.event, body=body))
     return records
 
