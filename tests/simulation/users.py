@@ -8,6 +8,7 @@ from schemas.configuration import Limits
 from schemas.envelope import Fact
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed
 from schemas.ids import derived_id
+from tests.simulation.forks import fork_of
 
 
 def limits_of(random: Random) -> Limits:
@@ -27,7 +28,7 @@ def limits_of(random: Random) -> Limits:
 
 
 def acts_of(random: Random, seed: int) -> deque[tuple[str, Fact | None]]:
-    """Draw what users do: messages above all, now and then a cancellation or an end."""
+    """Draw what users do: messages above all, now and then a cancellation, an end or a fork."""
     acts: list[tuple[str, Fact | None]] = []
     for number in range(random.randint(1, 3)):
         session_id = derived_id("simulated", str(seed), "session", str(number))
@@ -44,4 +45,9 @@ def acts_of(random: Random, seed: int) -> deque[tuple[str, Fact | None]]:
                 body = SessionClosed()
             acts.append((session_id, body))
     random.shuffle(acts)
+    # Drawn apart, so that a seed means the same whether its users fork or not.
+    others = Random(f"{seed} forks")
+    for number in range(others.choice((0, 0, 1, 2))):
+        place = others.randrange(len(acts) + 1)
+        acts.insert(place, (derived_id("simulated", str(seed), "fork", str(number)), fork_of(others)))
     return deque(acts)
