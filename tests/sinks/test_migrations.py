@@ -1,0 +1,19 @@
+"""Migrations that landed stay as they are: databases that have them would refuse to go on."""
+
+from sinks.migrator import migrations
+
+# A change belongs into a new migration, and its digest to the end of this list.
+LANDED = (
+    ("version_one", "96476f633e42c08c"),
+    ("version_two", "77ed38fd96c391b5"),
+    ("event_log", "94616ece5a7dca49"),
+    ("budget_entries", "2d4d59294e42037a"),
+    ("trace", "0f42aabfd8590313"),
+    ("document_passages", "14a654e8cbcd3f8f"),
+    ("forks", "bd660da3a6eb1c00"),
+    ("reservations_of_calls", "ff81900acf1d1b6e"),
+)
+
+
+def test_no_migration_is_edited_once_it_has_landed() -> None:
+    assert tuple((step.name, step.sha256[:16]) for step in migrations()) == LANDED
