@@ -20,13 +20,14 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
 from streams import session_shell
-from tests.chaos.entries import balance, entries_of
 from tests.chaos.evidence import Evidence, LogRecord, Place
-from tests.chaos.gathering import SOURCES, gather
+from tests.chaos.gathering import SOURCES, TABLES_OF, gather
+from tests.chaos.positions import complete, forward
 from tests.chaos.replaying import replays
 from tests.chaos.rows import expected_rows, first_of_each, in_its_place, logged_row
 from tests.invariants.books import books
 from tests.invariants.calls import calls, outcomes_of
+from tests.invariants.entries import balance, entries_of
 from tests.invariants.stories import Story, conflicts, once, sequences, steps, stories_of
 from tests.invariants.tasks import ends, order
 from tests.invariants.violation import INVARIANTS, Violation
@@ -75,7 +76,12 @@ def _violations(evidence: Evidence) -> Iterator[Violation]:
     yield from _bills_without_a_call(evidence, stories)
     yield from _keys(evidence)
     yield from _leases(distinct.values())
-    yield from replays(placed, _refused_by(session_shell.NAME, evidence), stories)
+    refused = _refused(evidence)
+    yield from forward(evidence.states)
+    stateful = {shell: SOURCES[shell] for shell in TABLES_OF.values()}
+    yield from complete(evidence.states, placed, stateful, refused)
+    by_session = {place for shell, place in refused if shell == session_shell.NAME}
+    yield from replays(placed, by_session, stories)
     yield from _dead_letters(evidence)
     yield from _tenants(inputs, stories)
     yield from _liveness(evidence, inputs, stories)
@@ -269,13 +275,16 @@ def _projected(evidence: Evidence) -> Iterator[Violation]:
     for row in found_log - expected_log:
         yield _broken("I3", "event_log", f"has {row.type} {row.event_id} of {row.topic} not from the log")
     expected = expected_rows(evidence.records)
-    yield from _same_rows("I3", expected, evidence.rows)
-    if evidence.rebuilt is not None:
-        yield from _same_rows("I15", evidence.rebuilt, evidence.rows)
+    yield from _same_rows(expected, evidence.rows)
+    for table in evidence.rebuilt or ():
+        if not table.is_equal:
+            told = f"lacks {table.missing} rows, has {table.surplus} too many, and {table.different} differ"
+            yield _broken(
+                "I15", table.table, f"rebuilt it is another: the live one {told}: {table.first[:1]}"
+            )
 
 
 def _same_rows(
-    invariant: str,
     expected: Mapping[str, Mapping[str, Mapping[str, object]]],
     found: Mapping[str, Mapping[str, Mapping[str, object]]],
 ) -> Iterator[Violation]:
@@ -283,24 +292,24 @@ def _same_rows(
         wanted, there = expected.get(table, {}), found.get(table, {})
         for key in sorted(wanted.keys() | there.keys()):
             if key not in there:
-                yield _broken(invariant, table, f"lacks the row {key}")
+                yield _broken("I3", table, f"lacks the row {key}")
             elif key not in wanted:
-                yield _broken(invariant, table, f"has the row {key}, of which the log knows nothing")
+                yield _broken("I3", table, f"has the row {key}, of which the log knows nothing")
             elif wanted[key] != there[key]:
                 names = [name for name in wanted[key] if wanted[key][name] != there[key].get(name)]
                 told = ", ".join(
                     f"{n} is {there[key].get(n)!r:.80} not {wanted[key][n]!r:.80}" for n in names
                 )
-                yield _broken(invariant, table, f"in the row {key} {told}")
+                yield _broken("I3", table, f"in the row {key} {told}")
 
 
 def _letters(evidence: Evidence) -> list[LogRecord]:
     return [record for record in evidence.records if record.place.topic == DEAD_LETTERS.name]
 
 
-def _refused_by(shell: str, evidence: Evidence) -> set[Place]:
+def _refused(evidence: Evidence) -> set[tuple[str, Place]]:
     bodies = [record.event.body for record in _letters(evidence) if record.event]
-    return {_place_of(body) for body in bodies if isinstance(body, RecordRejected) and body.shell == shell}
+    return {(body.shell, _place_of(body)) for body in bodies if isinstance(body, RecordRejected)}
 
 
 def _place_of(body: object) -> Place:

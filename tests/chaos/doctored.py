@@ -19,17 +19,30 @@ from schemas.events.outputs import AnswerGiven, TurnStarted
 from schemas.events.tasks import TaskCompleted, TaskStarted
 from schemas.events.tools import ToolCallCompleted
 from schemas.ids import derived_id
-from tests.chaos.entries import entries_of
-from tests.chaos.evidence import Evidence, LogRecord
-from tests.chaos.gathering import SOURCES
+from sinks.comparison import TableComparison
+from tests.chaos.evidence import Evidence, LogRecord, StateRecord
+from tests.chaos.gathering import SOURCES, TABLES_OF
 from tests.chaos.ledgers import ToolEntry
 from tests.chaos.rows import expected_rows, first_of_each, logged_row
+from tests.invariants.entries import entries_of
 from tests.invariants.stories import once, stories_of
 from tests.processors.world import SESSION
 from tests.replay.worlds import recorded, world
 from topics.catalog import BY_NAME, DEAD_LETTERS, SESSION_INPUTS, USER_INPUTS
 from topics.routing import key_of
 
+_EQUAL: Final = TableComparison(
+    table="sessions",
+    rows_live=1,
+    rows_rebuilt=1,
+    rows_kept=0,
+    checksum_live="1",
+    checksum_rebuilt="1",
+    missing=0,
+    surplus=0,
+    different=0,
+    first=(),
+)
 Doctor = Callable[[Evidence], Evidence]
 
 
@@ -76,8 +89,23 @@ def derived(evidence: Evidence) -> Evidence:
         rows=rows,
         logged=tuple(logged_row(record) for record in first_of_each(evidence.records)),
         entries=tuple(entries_of(stories_of(once(events)).values())),
-        rebuilt=rows,
+        states=_states(evidence.records),
+        rebuilt=(_EQUAL,),
     )
+
+
+def _states(records: Iterable[LogRecord]) -> tuple[StateRecord, ...]:
+    """Return the changelogs of shells that apply one input at a time, in the order of topics."""
+    positions: dict[tuple[str, str], dict[str, int]] = {}
+    states = []
+    for shell in TABLES_OF.values():
+        names = {topic.name for topic in SOURCES[shell]}
+        for record in records:
+            if record.place.topic in names and record.key is not None:
+                key = (shell, record.key.decode())
+                positions[key] = {**positions.get(key, {}), record.place.topic: record.place.offset}
+                states.append(StateRecord(shell=shell, key=key[1], positions=positions[key]))
+    return tuple(states)
 
 
 def _record(event: Envelope, topic: str, offset: int) -> LogRecord:
@@ -225,11 +253,11 @@ def _lease_without_answer(records: list[LogRecord]) -> list[LogRecord]:
 
 def _row_changed(evidence: Evidence) -> Evidence:
     tasks = {key: {**row, "status": "pruned"} for key, row in evidence.rows["tasks_v2"].items()}
-    return replace(evidence, rows={**evidence.rows, "tasks_v2": tasks}, rebuilt=None)
+    return replace(evidence, rows={**evidence.rows, "tasks_v2": tasks})
 
 
 def _row_lost(evidence: Evidence) -> Evidence:
-    return replace(evidence, rows={**evidence.rows, "policy_decisions": {}}, rebuilt=None)
+    return replace(evidence, rows={**evidence.rows, "policy_decisions": {}})
 
 
 def _not_logged(evidence: Evidence) -> Evidence:
@@ -237,7 +265,19 @@ def _not_logged(evidence: Evidence) -> Evidence:
 
 
 def _rebuilt_otherwise(evidence: Evidence) -> Evidence:
-    return replace(evidence, rebuilt={**evidence.rows, "sessions": {}})
+    return replace(evidence, rebuilt=(replace(_EQUAL, different=1),))
+
+
+def _applied_again(evidence: Evidence) -> Evidence:
+    return replace(evidence, states=(*evidence.states, evidence.states[0]))
+
+
+def _written_again(evidence: Evidence) -> Evidence:
+    return replace(evidence, states=(*evidence.states, evidence.states[-1]))
+
+
+def _never_applied(evidence: Evidence) -> Evidence:
+    return replace(evidence, states=evidence.states[:-1])
 
 
 def _ran_twice(evidence: Evidence) -> Evidence:
@@ -302,6 +342,9 @@ DOCTORS: Final[Mapping[str, tuple[str, Doctor]]] = MappingProxyType(
         "an input was not taken in": ("I1", _without(MessageReceived, SESSION_INPUTS.name)),
         "an input was acknowledged and lost": ("I1", _never_arrived),
         "an input began two turns": ("I1", _twice(TurnStarted)),
+        "an input was applied again": ("I1", _applied_again),
+        "an input was applied again in the same place": ("I1", _written_again),
+        "an input was never applied": ("I1", _never_applied),
         "an event is missing": ("I2", _without(TaskStarted)),
         "an event has no cause": ("I2", _altered(AnswerGiven, causation_id=derived_id("nothing"))),
         "an event says two things": ("I2", _on_log(_conflict)),

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from connectors.local_model.ledger import LedgerEntry
 from processors.projections.rows import Place as RecordPlace
 from schemas.envelope import Envelope
+from sinks.comparison import TableComparison
 from tests.chaos.ledgers import ToolEntry
+from tests.invariants.entries import BudgetEntry
 
 Slot = tuple[str, int]
 """Topic without prefix, and partition."""
@@ -51,15 +53,14 @@ class LoggedRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetEntry:
-    """One row of the view budget_entries."""
+class StateRecord:
+    """One record of a shell's changelog: what it believed to have applied when it wrote it."""
 
-    session_id: str
-    sequence: int
-    event_id: str
-    account: str
-    tokens: int
-    nanodollars: int
+    shell: str
+    key: str
+    positions: Mapping[str, int] | None
+    """By source topic the last offset applied; None: the key was dropped."""
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,5 +83,7 @@ class Evidence:
     tool_ledger: tuple[ToolEntry, ...] = ()
     sent: Mapping[str, str] = field(default_factory=dict)
     """Session by event id, of each input that Kafka acknowledged to whoever sent it."""
-    rebuilt: Mapping[str, Mapping[str, Row]] | None = None
-    """The rows of a database made from the log alone; None: nobody made one."""
+    states: tuple[StateRecord, ...] = ()
+    """Of each key in the order of its changelog."""
+    rebuilt: tuple[TableComparison, ...] | None = None
+    """How the tables compare with those that `cartrita rebuild` makes; None: it was not run."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypedDict
+from typing import Final, Protocol, TypedDict
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
@@ -14,11 +14,15 @@ from processors.projections.rows import Place
 from processors.projections.tables import TABLES
 from schemas.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
 from schemas.registry import SchemaRegistry
+from sinks.comparison import TableComparison
+from sinks.rebuild import RebuildSettings, rebuilding
 from streams import account_shell, capability_shell, ingress_shell, model_shell, session_shell, tool_shell
 from streams.settings import Settings
-from tests.chaos.evidence import BudgetEntry, Evidence, LoggedRow, LogRecord, Slot
+from streams.stored_record import StoredRecord
+from tests.chaos.evidence import Evidence, LoggedRow, LogRecord, Slot, StateRecord
 from tests.chaos.fake_servers import FakeServers
 from tests.chaos.rows import canonical, logged_of
+from tests.invariants.entries import BudgetEntry
 from topics.catalog import (
     ACCOUNT_REQUESTS,
     MODEL_CALLS,
@@ -28,6 +32,7 @@ from topics.catalog import (
     USER_INPUTS,
     Topic,
 )
+from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SESSION_STATES, changelog_of
 
 SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {
     ingress_shell.NAME: (USER_INPUTS,),
@@ -38,11 +43,33 @@ SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {
     tool_shell.NAME: (TOOL_CALLS,),
 }
 """What each shell reads."""
+TABLES_OF: Final[Mapping[str, str]] = {
+    SESSION_STATES: session_shell.NAME,
+    ACCOUNT_STATES: account_shell.NAME,
+    CAPABILITY_STATES: capability_shell.NAME,
+}
+"""Whose table it is."""
 _READ_S: Final = 300.0
 
 
+class _Fetched(Protocol):
+    """A record as aiokafka gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
 async def gather(
-    settings: Settings, servers: FakeServers | None = None, sent: Mapping[str, str] | None = None
+    settings: Settings,
+    servers: FakeServers | None = None,
+    sent: Mapping[str, str] | None = None,
+    *,
+    rebuild: bool = True,
 ) -> Evidence:
     """Read everything; nothing is changed, and Kafka, the registry and Postgres have to run.
 
@@ -50,10 +77,13 @@ async def gather(
         settings: of the deployment.
         servers: whose books are read.
         sent: session by event id, of each input that was acknowledged.
+        rebuild: make the tables once more from the log, and compare them.
     """
     async with asyncio.timeout(_READ_S):
         ends, records = await _log(settings)
+        states = await _states(settings)
         committed = await _committed(settings)
+        rebuilt = await _rebuilt(settings) if rebuild else None
     return Evidence(
         records=tuple(records),
         ends=ends,
@@ -61,6 +91,8 @@ async def gather(
         model_ledger=servers.ledger() if servers is not None else (),
         tool_ledger=servers.tool_ledger() if servers is not None else (),
         sent=dict(sent or {}),
+        states=states,
+        rebuilt=rebuilt,
         **await asyncio.to_thread(_postgres, settings.postgres_dsn),
     )
 
@@ -69,6 +101,34 @@ async def _log(settings: Settings) -> tuple[dict[Slot, int], list[LogRecord]]:
     registry = SchemaRegistry(settings.registry_url)
     # Knows no schema beforehand, so that every one comes from the registry, as for any outsider.
     codec = Codec(registry, {})
+    prefix = settings.topic_prefix
+    try:
+        ends, fetched = await _read(settings, [prefix + topic.name for topic in TOPICS])
+        records = [await _record(codec, record.topic.removeprefix(prefix), record) for record in fetched]
+    finally:
+        await registry.close()
+    return {(topic.removeprefix(prefix), number): end for (topic, number), end in ends.items()}, records
+
+
+async def _states(settings: Settings) -> tuple[StateRecord, ...]:
+    shells = {changelog_of(settings.topic_prefix, table): shell for table, shell in TABLES_OF.items()}
+    _, fetched = await _read(settings, list(shells))
+    states = []
+    for record in fetched:
+        stored = StoredRecord.decode(record.value) if record.value is not None else None
+        states.append(
+            StateRecord(
+                shell=shells[record.topic],
+                key=(record.key or b"").decode(),
+                positions=stored.positions if stored is not None else None,
+                retired=stored is not None and stored.retired,
+            )
+        )
+    return tuple(states)
+
+
+async def _read(settings: Settings, topics: Sequence[str]) -> tuple[dict[Slot, int], list["_Fetched"]]:
+    """Read topics from their beginnings to where they end now; each partition in order."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         enable_auto_commit=False,
@@ -77,49 +137,53 @@ async def _log(settings: Settings) -> tuple[dict[Slot, int], list[LogRecord]]:
     )
     await consumer.start()
     try:
+        # Of all topics at once: after the first assignment the client asks for that topic's alone.
         await consumer._client.force_metadata_update()
         places = [
-            TopicPartition(settings.topic_prefix + topic.name, number)
-            for topic in TOPICS
-            for number in sorted(consumer.partitions_for_topic(settings.topic_prefix + topic.name) or ())
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in sorted(consumer.partitions_for_topic(topic) or ())
         ]
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        records: dict[TopicPartition, list[LogRecord]] = {place: [] for place in places}
+        found: dict[TopicPartition, list[_Fetched]] = {place: [] for place in places}
         while [place for place in places if await consumer.position(place) < ends[place]]:
             for place, fetched in (await consumer.getmany(timeout_ms=500)).items():
-                topic = place.topic.removeprefix(settings.topic_prefix)
-                for record in fetched:
-                    if record.offset < ends[place]:
-                        records[place].append(await _record(codec, topic, record))
+                found[place] += [record for record in fetched if record.offset < ends[place]]
     finally:
         await consumer.stop()
-        await registry.close()
-    slots = {
-        (place.topic.removeprefix(settings.topic_prefix), place.partition): ends[place] for place in places
-    }
-    return slots, [record for place in places for record in records[place]]
+    slots = {(place.topic, place.partition): ends[place] for place in places}
+    return slots, [record for place in places for record in found[place]]
 
 
-async def _record(codec: Codec, topic: str, record: object) -> LogRecord:
-    offset, value = record.offset, record.value  # type: ignore[attr-defined]  # aiokafka ships no types
-    headers = dict(record.headers)  # type: ignore[attr-defined]  # as above
-    place = Place(
-        topic=topic,
-        partition=record.partition,  # type: ignore[attr-defined]  # as above
-        offset=offset,
-        timestamp_ms=record.timestamp,  # type: ignore[attr-defined]  # as above
+async def _rebuilt(settings: Settings) -> tuple[TableComparison, ...]:
+    registry = SchemaRegistry(settings.registry_url)
+    told = RebuildSettings(
+        bootstrap=settings.kafka_bootstrap, dsn=settings.postgres_dsn, topic_prefix=settings.topic_prefix
     )
-    key = record.key  # type: ignore[attr-defined]  # as above
-    ours = FINGERPRINT_HEADER in headers
+    try:
+        codec = await Codec.connect(registry, settings.topic_prefix)
+        async with rebuilding(told, codec, lambda _: None) as rebuild:
+            return (await rebuild.verify()).tables
+    finally:
+        await registry.close()
+
+
+async def _record(codec: Codec, topic: str, record: "_Fetched") -> LogRecord:
+    place = Place(
+        topic=topic, partition=record.partition, offset=record.offset, timestamp_ms=record.timestamp
+    )
+    ours = FINGERPRINT_HEADER in dict(record.headers)
     try:
         # Without its headers: what an outsider reads.
-        event = await codec.decode(value)
+        event = await codec.decode(record.value)
     except UnknownFactError:
-        return LogRecord(place=place, key=key, event=None, fault="unknown_fact", ours=ours, value=value)
+        fault = "unknown_fact"
     except UndecodableError as error:
-        return LogRecord(place=place, key=key, event=None, fault=error.code, ours=ours, value=value)
-    return LogRecord(place=place, key=key, event=event, ours=ours)
+        fault = error.code
+    else:
+        return LogRecord(place=place, key=record.key, event=event, ours=ours)
+    return LogRecord(place=place, key=record.key, event=None, fault=fault, ours=ours, value=record.value)
 
 
 async def _committed(settings: Settings) -> dict[tuple[str, str, int], int]:

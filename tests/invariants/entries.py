@@ -2,13 +2,26 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.models import ModelCallRequested
 from schemas.events.tools import ToolCallRequested
-from tests.chaos.evidence import BudgetEntry
 from tests.invariants.stories import Story
 from tests.invariants.violation import Violation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetEntry:
+    """One row of the view budget_entries."""
+
+    session_id: str
+    sequence: int
+    event_id: str
+    account: str
+    """granted, available, reserved or used."""
+    tokens: int
+    nanodollars: int
 
 
 def entries_of(stories: Iterable[Story]) -> list[BudgetEntry]:
