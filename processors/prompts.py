@@ -156,11 +156,11 @@ def plan_json(tasks: Iterable[PlannedTask]) -> str:
 def estimated_tokens(transition: Transition, task: PlannedTask, prerequisites: int) -> int:
     """Estimate what a task will use: its prompt for each expected step, and the answers.
 
-    An agent with tools is expected to take two steps, another one. A prerequisite's result is expected to
-    be half as long as its agent may write.
+    An agent that tells what its tools gave is expected to take two steps, another one. A prerequisite's
+    result is expected to be half as long as its agent may write.
     """
     agent = transition.configuration.agents[task.agent]
-    steps = 2 if agent.tools else 1
+    steps = 2 if agent.tools and agent.answers_with == "text" else 1
     answer = agent.output_tokens_max // 2
     prompt = (
         text_tokens(agent.prompt + task.intent)

@@ -75,7 +75,7 @@ def step_completed(transition: Transition, task: Task, outcome: ModelCallComplet
         tool_calls.begin(transition, task.task_id, outcome.tool_calls)
         _go_on(transition, task.task_id)
     elif outcome.text.strip():
-        _complete(transition, task, outcome)
+        _complete(transition, task, outcome.text, outcome.output_tokens)
     else:
         fail(transition, task, "empty_answer", "the model wrote nothing", retryable=True)
 
@@ -104,6 +104,11 @@ def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallComplet
         fail(transition, task, f"tool_{outcome.kind}", outcome.message, retryable=False)
         return
     tool_calls.settle(transition, task, outcome)
+    agent = transition.configuration.agents[task.agent]
+    if isinstance(outcome, ToolCallCompleted) and agent.answers_with == "tool" and len(task.tool_calls) == 1:
+        task = transition.turn.tasks[task.task_id]
+        _complete(transition, task, outcome.result_json, outcome.result_tokens)
+        return
     _go_on(transition, task.task_id)
 
 
@@ -164,8 +169,9 @@ def degrade(transition: Transition, reason: str) -> None:
     transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
 
 
-def _complete(transition: Transition, task: Task, outcome: ModelCallCompleted) -> None:
-    excerpt = outcome.text[:EXCERPT_CHARACTERS_MAX]
+def _complete(transition: Transition, task: Task, text: str, tokens: int) -> None:
+    """End a task well; its result is the input's text."""
+    excerpt = text[:EXCERPT_CHARACTERS_MAX]
     completed = transition.emit(
         TaskCompleted(
             task_id=task.task_id,
@@ -175,9 +181,9 @@ def _complete(transition: Transition, task: Task, outcome: ModelCallCompleted) -
             excerpt=excerpt,
         )
     )
-    retrievals.measure(transition, task, outcome.text, "complete")
+    retrievals.measure(transition, task, text, "complete")
     ended = ended_task(task, TaskStatus.COMPLETE, completed, "", now_ms=transition.now_ms)
-    transition.put(replace(ended, result=transition.reference(outcome.output_tokens), excerpt=excerpt))
+    transition.put(replace(ended, result=transition.reference(tokens), excerpt=excerpt))
 
 
 def _go_on(transition: Transition, task_id: str) -> bool:

@@ -62,6 +62,9 @@ class Agent:
     """The system prompt."""
     output_tokens_max: int
     temperature: float = 0.0
+    answers_with: str = "text"
+    """text: the model writes the task's result. tool: where a step makes one tool call alone and it succeeds,
+    its result is the task's, and no further model call is paid to tell it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ class _AgentFile(_Strict):
     output_tokens_max: Annotated[int, Field(ge=64)]
     prompt: str
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    answers_with: Literal["text", "tool"] = "text"
 
 
 class _PromptsFile(_Strict):
@@ -242,6 +243,7 @@ def _agent(name: str, file: _AgentFile) -> Agent:
         prompt=file.prompt.strip(),
         output_tokens_max=file.output_tokens_max,
         temperature=file.temperature,
+        answers_with=file.answers_with,
     )
 
 

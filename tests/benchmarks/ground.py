@@ -27,6 +27,7 @@ purpose = "looks things up"
 tier = "standard"
 tools = ["lookup"]
 output_tokens_max = 200
+answers_with = "tool"
 prompt = "Role: agent researcher"
 """
 

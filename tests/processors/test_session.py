@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 
+import pytest
+
 from processors.state import SessionStatus
 from schemas.events.budgets import (
     BudgetCharged,
@@ -173,6 +175,35 @@ def test_a_tool_that_the_agent_may_not_use_is_denied_and_the_model_is_told() -> 
     assert not world.facts(ToolCallRequested)
     last = list(world.facts(ModelCallRequested))[-2]
     assert "denied by policy" in (last.messages[-1].text or "")
+
+
+def test_a_finders_task_ends_with_the_result_of_its_one_tool_call() -> None:
+    world = World(obliging(plan_text(task("a", agent="finder")), tools=["look"]))
+    world.say()
+    world.run()
+
+    calls = world.facts(ModelCallRequested)
+    completed, _root = world.facts(TaskCompleted)
+    synthesis = calls[-1].messages[-1]
+
+    assert [call.purpose for call in calls] == ["plan", "critique", "step", "synthesize"]
+    assert completed.excerpt == '{"found": true}'
+    assert synthesis.source is not None
+    assert (synthesis.source.topic, synthesis.source.tokens) == ("tool.results", 12)
+
+
+@pytest.mark.parametrize("tools", [["look", "look"], ["buy"]])
+def test_a_finder_goes_on_when_it_asked_for_several_calls_or_its_call_failed(tools: list[str]) -> None:
+    world = World(
+        obliging(plan_text(task("a", agent="finder")), tools=tools),
+        tool=lambda call: tool_completed(call) if call.tool == "look" else tool_failed(call, "timeout"),
+    )
+    world.say()
+    world.run()
+
+    purposes = [call.purpose for call in world.facts(ModelCallRequested)]
+
+    assert purposes == ["plan", "critique", "step", "step", "synthesize"]
 
 
 def test_every_tool_call_is_decided_before_it_is_made() -> None:

@@ -44,7 +44,7 @@ def plans(draw: st.DrawFn) -> str:
             task(
                 f"t{number}",
                 needs=needs,
-                agent=draw(st.sampled_from(["worker", "writer"])),
+                agent=draw(st.sampled_from(["worker", "writer", "finder"])),
                 priority=draw(st.integers(1, 10)),
             )
         )

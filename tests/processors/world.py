@@ -114,6 +114,7 @@ def configuration(limits: Limits | None = None) -> Configuration:
         )
         for name, tools in (("worker", ("look", "buy", "analyze", "guarded")), ("writer", ()))
     }
+    agents["finder"] = replace(agents["worker"], name="finder", answers_with="tool")
     rules = (
         PolicyRule(name="listed", decision="deny", reason="not listed", unless_listed=True),
         PolicyRule(name="ask", decision="escalate", reason="ask a person", safety_levels=("restricted",)),

@@ -216,7 +216,7 @@ def _plan(random: Random) -> str:
             task(
                 f"t{number}",
                 needs=needs,
-                agent=random.choice(("worker", "writer")),
+                agent=random.choice(("worker", "writer", "finder")),
                 priority=random.randint(1, 10),
             )
         )
