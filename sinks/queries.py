@@ -64,6 +64,7 @@ _STEPS: Final = """
     WHERE r.session_id = %s AND r.topic = 'model.results'
     ORDER BY r.occurred_at, r.partition, r."offset"
 """
+_EVENT_AT: Final = 'SELECT event_id FROM event_log WHERE topic = %s AND partition = %s AND "offset" = %s'
 _LETTER_COLUMNS: Final = """
     event_id, occurred_at, body ->> 'topic' AS topic, (body ->> 'partition')::int AS partition,
     (body ->> 'offset')::bigint AS "offset", body ->> 'code' AS code, body ->> 'reason' AS reason,
@@ -273,6 +274,15 @@ def task_tree(tasks: list[TaskRow], steps: list[StepRow]) -> tuple[TaskNode, ...
     roots = [node(task) for task in children_of.get(None, ())]
     roots += [node(task) for task in tasks if task.id not in placed]
     return tuple(roots)
+
+
+async def event_at(
+    connection: AsyncConnection[TupleRow], topic: str, partition: int, offset: int
+) -> UUID | None:
+    """Return the id of the event at a place of the log; None when the event log has none there."""
+    cursor = await connection.execute(_EVENT_AT, [topic, partition, offset])
+    row = await cursor.fetchone()
+    return None if row is None else row[0]
 
 
 async def dead_letters(

@@ -81,8 +81,8 @@ class ForkPoint:
         )
 
 
-def fork_point(recording: Recording, event_id: str) -> ForkPoint:
-    """Find an event in a session's past.
+def fork_point(recording: Recording, at: str) -> ForkPoint:
+    """Find an event in a session's past, by its id or its place.
 
     At an event that the session decided, the point is after the step that decided it. At one that it was
     given, a message or a result, the point is before it was applied: as if it had not come.
@@ -92,10 +92,12 @@ def fork_point(recording: Recording, event_id: str) -> ForkPoint:
         Diverged: the session cannot be decided again up to there.
         ConfigurationMissing: a part of the configuration that decided is not on the log.
     """
+    records = (*recording.inputs, *recording.outputs)
+    event_id = next((one.event.event_id for one in records if one.place == at), at)
     for step in decided_steps(recording):
         if step.source.event.event_id == event_id:
             return ForkPoint(event=step.source.event, state=step.before)
         for event in step.events:
             if event.event_id == event_id:
                 return ForkPoint(event=event, state=step.after)
-    raise ForkImpossible(f"session {recording.session_id} has no event {event_id} that decided anything")
+    raise ForkImpossible(f"session {recording.session_id} has no event {at} that decided anything")

@@ -16,6 +16,7 @@ from schemas.registry import RegistryError
 from streams.cli import output
 from streams.configuration import ConfigurationInvalid
 from streams.settings import SettingsInvalid
+from topics.catalog import BY_NAME
 
 P = ParamSpec("P")
 
@@ -49,6 +50,15 @@ def given_uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         fail(Code.USAGE, f"{text!r} is not a UUID")
+
+
+def given_place(text: str) -> tuple[str, int, int] | None:
+    """Read an argument that may be a place on the log: topic/partition/offset, as other commands show it."""
+    topic, _, numbers = text.partition("/")
+    partition, _, offset = numbers.partition("/")
+    if topic in BY_NAME and partition.isdecimal() and offset.isdecimal():
+        return topic, int(partition), int(offset)
+    return None
 
 
 def command(work: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:

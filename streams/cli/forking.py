@@ -12,7 +12,7 @@ from schemas.plain import to_plain
 from streams.cli import output
 from streams.cli.asking import PRODUCER, post_or_follow
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail, given_uuid
+from streams.cli.ending import Code, command, fail, given_place, given_uuid
 from streams.cli.output import AsJson
 from streams.client import Client
 from streams.configuration import ConfigurationInvalid, load_policy
@@ -28,8 +28,8 @@ async def fork(
     at: Annotated[
         str,
         typer.Option(
-            help="UUID of an event of it. One that it decided: the fork goes on after it. A message or a "
-            "result that it was given: the fork goes on as if that had not come."
+            help="An event of it: its UUID, or its place as topic/partition/offset. One that it decided: the "
+            "fork goes on after it. A message or a result that it was given: as if that had not come."
         ),
     ],
     message: Annotated[
@@ -54,8 +54,8 @@ async def fork(
 ) -> None:
     """Start a new session from any past point of another one, which stays as it is.
 
-    The fork has a budget of its own and no approvals; tasks that had ended keep their results, and calls that
-    were in flight are made again. Exit codes with --follow as those of `send`.
+    It has a budget of its own and no approvals. Tasks that had ended keep their results;
+    calls that were in flight are made again. With --follow, exit codes are those of `send`.
 
     Examples: cartrita fork SESSION --at EVENT --model gpt-4o-mini --follow
     cartrita fork SESSION --at EVENT --message "And in French?" --follow
@@ -66,7 +66,7 @@ async def fork(
         fail(Code.USAGE, "the message is empty")
     origin = str(given_uuid(session))
     async with Client(settings()) as client:
-        point = await _point(client, origin, str(given_uuid(at)))
+        point = await _point(client, origin, at)
         try:
             body = point.forked(
                 message=message,
@@ -94,13 +94,14 @@ async def fork(
         await post_or_follow(client, forked, follow=follow, timeout_s=timeout_s, as_json=as_json)
 
 
-async def _point(client: Client, session_id: str, event_id: str) -> ForkPoint:
+async def _point(client: Client, session_id: str, at: str) -> ForkPoint:
+    at = at if given_place(at) else str(given_uuid(at))
     chosen = settings()
     reader = RecordingReader(
         kafka_bootstrap=chosen.kafka_bootstrap, topic_prefix=chosen.topic_prefix, codec=client.codec
     )
     try:
-        return fork_point(await reader.recording(session_id), event_id)
+        return fork_point(await reader.recording(session_id), at)
     except SessionMissing as error:
         fail(Code.NOT_FOUND, str(error))
     except ForkImpossible as error:

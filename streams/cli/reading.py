@@ -14,7 +14,7 @@ from sinks.trace import Node
 from sinks.trace import trace as trace_events
 from streams.cli import output
 from streams.cli.context import database, settings
-from streams.cli.ending import Code, command, fail, given_uuid
+from streams.cli.ending import Code, command, fail, given_place, given_uuid
 from streams.cli.output import AsJson
 from streams.client import Client, Received
 from topics.catalog import BY_NAME, TOPICS
@@ -88,7 +88,10 @@ async def sessions(
 
 @command
 async def trace(
-    event: Annotated[str, typer.Argument(help="UUID of an event, a task, a call or a session's answer.")],
+    event: Annotated[
+        str,
+        typer.Argument(help="UUID of an event, task, call or session, or a place: topic/partition/offset."),
+    ],
     effects: Annotated[
         bool, typer.Option("--effects", help="What it led to, instead of its causes.")
     ] = False,
@@ -96,7 +99,9 @@ async def trace(
 ) -> None:
     """Show why something happened: the tree of its causes, from one SQL query over the event log."""
     async with database() as connection:
-        found = await trace_events(connection, given_uuid(event), effects=effects)
+        place = given_place(event)
+        given = await queries.event_at(connection, *place) if place else given_uuid(event)
+        found = None if given is None else await trace_events(connection, given, effects=effects)
     if found is None:
         fail(Code.NOT_FOUND, f"the event log has nothing of {event}")
     if as_json:

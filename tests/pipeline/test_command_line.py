@@ -107,11 +107,12 @@ def test_a_session_is_forked_at_an_event_and_both_replay(
         return next((one for child in node["children"] if (one := first(child, kind))), None)
 
     accepted = first(found["root"], "PlanAccepted")
-    again = lines(
-        run("fork", origin, "--at", accepted["event_id"], "--model", "gpt-4o-mini", "--follow", "--json")
-    )
+    place = "/".join(str(accepted[part]) for part in ("topic", "partition", "offset"))
+    again = lines(run("fork", origin, "--at", place, "--model", "gpt-4o-mini", "--follow", "--json"))
     another = lines(
-        run("fork", origin, "--at", answered["event_id"], "-m", "And a farewell.", "--follow", "--json")
+        run(
+            "fork", origin, "--at", answered["event_id"], "--message", "And a farewell.", "--follow", "--json"
+        )
     )
 
     assert again[-1]["body"]["complete"]
@@ -120,6 +121,7 @@ def test_a_session_is_forked_at_an_event_and_both_replay(
     assert json.loads(run("replay", origin, "--json").stdout) == before
     for fork in (again[-1], another[-1]):
         assert json.loads(run("replay", fork["session_id"], "--json").stdout)["divergence"] is None
+    assert json.loads(run("trace", place, "--json").stdout)["root"]["event"] == accepted
     traced = wait_until_stored(command_environment, again[-1]["event_id"])
     assert first(traced["root"], "SessionForked") is not None
     assert first(traced["root"], "MessageReceived") is not None
@@ -155,6 +157,8 @@ def test_a_budget_that_is_too_small_ends_with_exit_code_1_and_the_reason(run: Ru
         (("tail", "--topic", "no.such.topic"), 2, "no topic"),
         (("trace", "nonsense"), 2, "not a UUID"),
         (("trace", "00000000-0000-4000-8000-000000000000"), 4, "has nothing of"),
+        (("trace", "task.events/0/999999999"), 4, "has nothing of"),
+        (("trace", "no.such.topic/0/0"), 2, "not a UUID"),
         (("sessions", "00000000-0000-4000-8000-000000000000"), 4, "no session"),
         (("dead-letters", "show", "00000000-0000-4000-8000-000000000000"), 4, "no dead letter"),
         (("schemas", "show", "no.such.topic"), 4, "no topic"),
