@@ -17,6 +17,9 @@ from topics.catalog import RECORD_BYTES_MAX
 
 PRODUCE_BYTES_MAX = RECORD_BYTES_MAX + 131_072
 """Dead letters carry a whole record and their own fields."""
+PRODUCE_BATCH_BYTES = 131_072
+"""What one batch of a shell writes to one partition goes in as few requests as this allows."""
+FETCH_RECORDS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +70,16 @@ class ShellApp(faust.App):
             broker_rebalance_timeout=settings.rebalance_timeout_ms / 1_000,
             broker_request_timeout=max(90.0, settings.session_timeout_ms / 1_000),
             broker_commit_interval=settings.commit_interval_ms / 1_000,
-            broker_commit_every=5_000,
-            broker_max_poll_records=500,
-            stream_buffer_maxsize=500,
+            broker_max_poll_records=FETCH_RECORDS_MAX,
+            # In batches, one for each partition of a fetch.
+            stream_buffer_maxsize=2,
             stream_recovery_delay=0.0,
             stream_wait_empty=True,
             stream_publish_on_commit=False,
             producer_acks=-1,
             producer_request_timeout=settings.produce_timeout_ms / 1_000,
             producer_max_request_size=PRODUCE_BYTES_MAX,
+            producer_max_batch_size=PRODUCE_BATCH_BYTES,
             producer_threaded=False,
             recovery_consistency_check=True,
             web_enabled=False,

@@ -26,8 +26,6 @@ class Delivery:
     headers: tuple[tuple[str, bytes | None], ...]
     timestamp_ms: int
     """When its producer wrote it."""
-    token: object = None
-    """What the log needs to acknowledge it."""
 
     @property
     def coordinates(self) -> str:

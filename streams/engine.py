@@ -1,4 +1,4 @@
-"""Faust's transport as the shells need it: watched heartbeats, an idempotent producer, repaired fetching."""
+"""Faust's transport as the shells need it: watched heartbeats, idempotent writes, whole batches."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
@@ -8,6 +8,7 @@ from faust.types import TP
 from faust.types.transports import ConsumerT, ProducerT
 
 from streams import failpoints
+from streams.feeding import BatchFeeding
 from streams.heartbeat import Heartbeat
 from streams.recovery_fix import RepairedFetching
 
@@ -24,8 +25,8 @@ class WatchedConsumerThread(driver.AIOKafkaConsumerThread):
             heartbeat.watch(consumer._coordinator)
 
 
-class ShellConsumer(RepairedFetching, driver.Consumer):
-    """Faust's consumer with the repaired fetching and a watched thread."""
+class ShellConsumer(BatchFeeding, RepairedFetching, driver.Consumer):
+    """Faust's consumer with the repaired fetching, whole batches, and a watched thread."""
 
     def _new_consumer_thread(self) -> WatchedConsumerThread:
         return WatchedConsumerThread(self, loop=self.loop, beacon=self.beacon)

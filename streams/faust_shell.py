@@ -3,24 +3,28 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol, cast
 
 import faust
 import structlog
-from faust.types import TP, EventT
+from faust.types import TP
 from faust.types.agents import AgentFun
 
 from streams import failpoints
 from streams.app import ShellApp
 from streams.delivery import Delivery, OwnershipLost
 from streams.ending import end_process
+from streams.feeding import Record
 from streams.metrics import ShellMetrics
 
 _log = structlog.get_logger()
 
-BATCH_MAX: Final = 300
+BATCH_MAX: Final = 500
 """Deliveries that share one write and one wait."""
+BATCHES_MAX: Final = 2
+"""Batches under way: while Kafka takes what one wrote, the next is decided."""
 QUEUE_MAX: Final = 1_000
 """Deliveries between Faust and the handler; more wait in Faust."""
 _LAG_INTERVAL_S: Final = 5.0
@@ -81,7 +85,10 @@ class FaustShell:
         self._prefix = topic_prefix
         self._metrics = metrics
         self._batch_max = batch_max
-        self._queue: deque[EventT[bytes]] = deque()
+        self._queue: deque[Delivery] = deque()
+        self._places = asyncio.Semaphore(BATCHES_MAX)
+        self._batches = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -102,19 +109,19 @@ class FaustShell:
         """Tell whether the shell takes deliveries: it has joined its group, and its table is recovered."""
         return self._accepting
 
-    async def _deliver(self, stream: faust.Stream[bytes]) -> None:
+    async def _deliver(self, stream: faust.Stream[Sequence[Record]]) -> None:
         # Faust keeps what its generator last gave; the iterator must not be bound to a name.
         async for event in stream.noack().events():
             while len(self._queue) >= QUEUE_MAX and self._accepting:
                 self._room.clear()
                 await self._room.wait()
-            if not self._accepting or event.message.generation_id != self.app.consumer_generation_id:
-                self._drop(event)
-                continue
-            self._queue.append(event)
-            self._arrived.set()
+            # What is dropped here comes again: it was never acknowledged.
+            if self._accepting and event.message.generation_id == self.app.consumer_generation_id:
+                name, partition = self._name_of(event.message.topic), event.message.partition
+                self._queue.extend(_delivery(name, partition, record) for record in event.value)
+                self._arrived.set()
 
-    def _guarded(self, task: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    def _guarded(self, task: Callable[[], Awaitable[None]]) -> Callable[[], Coroutine[None, None, None]]:
         async def run() -> None:
             try:
                 await task()
@@ -128,26 +135,35 @@ class FaustShell:
     async def _pump(self) -> None:
         while True:
             await self._arrived.wait()
+            await self._places.acquire()
             if not self._queue or not self._accepting:
+                self._places.release()
                 self._arrived.clear()
                 continue
-            await self._process_one_batch()
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_max))]
+            if len(self._queue) < QUEUE_MAX // 2:
+                self._room.set()
+            self._batches += 1
+            self._idle.clear()
+            # Handlers take batches in the order in which their tasks begin, and end them in that order.
+            task = asyncio.create_task(self._guarded(partial(self._process, batch))())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _process_one_batch(self) -> None:
-        events = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_max))]
-        if len(self._queue) < QUEUE_MAX // 2:
-            self._room.set()
-        self._idle.clear()
+    async def _process(self, batch: Sequence[Delivery]) -> None:
         try:
             failpoints.reach("ingested")
-            await self._handler.process([self._delivery(event) for event in events])
-            for event in events:
-                self._next_offsets[event.message.tp] = event.message.offset + 1
+            await self._handler.process(batch)
+            for delivery in batch:
+                self._next_offsets[self._tp_of(delivery)] = delivery.offset + 1
         except OwnershipLost:
-            for event in events:
-                self._drop(event)
+            # It comes again, to whoever owns the partitions then.
+            _log.info("batch_dropped", shell=self.name, inputs=len(batch))
         finally:
-            self._idle.set()
+            self._batches -= 1
+            self._places.release()
+            if self._batches == 0:
+                self._idle.set()
 
     async def _on_revoked(self) -> None:
         self._accepting = False
@@ -156,8 +172,7 @@ class FaustShell:
         for tp in self._next_offsets:
             self._metrics.forget_lag(self._name_of(tp.topic), tp.partition)
         self._next_offsets = {}
-        while self._queue:
-            self._drop(self._queue.popleft())
+        self._queue.clear()
         self._room.set()
         try:
             await asyncio.wait_for(self._idle.wait(), _FINISH_S)
@@ -195,25 +210,20 @@ class FaustShell:
                 if end is not None:
                     self._metrics.lag(self._name_of(tp.topic), tp.partition, max(end - next_offset, 0))
 
-    def _delivery(self, event: EventT[bytes]) -> Delivery:
-        message = event.message
-        headers = message.headers or ()
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        return Delivery(
-            topic=self._name_of(message.topic),
-            partition=message.partition,
-            offset=message.offset,
-            key=message.key,
-            value=message.value,
-            headers=tuple(pairs),
-            timestamp_ms=round(message.timestamp * 1_000),
-            token=event,
-        )
-
     def _name_of(self, topic: str) -> str:
         return topic.removeprefix(self._prefix)
 
-    def _drop(self, event: EventT[bytes]) -> None:
-        # Faust waits for everything that it delivered; what is dropped comes again to the next owner.
-        unacked = cast("faust.transport.consumer.Consumer", self.app.consumer)._unacked_messages
-        unacked.discard(event.message)
+    def _tp_of(self, delivery: Delivery) -> TP:
+        return TP(self._prefix + delivery.topic, delivery.partition)
+
+
+def _delivery(topic: str, partition: int, record: Record) -> Delivery:
+    return Delivery(
+        topic=topic,
+        partition=partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+        timestamp_ms=record.timestamp,
+    )

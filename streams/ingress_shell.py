@@ -4,6 +4,7 @@
 that a session never has two owners.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -82,6 +83,9 @@ class IngressShell:
         self._now_ms = now_ms
         self._owner = False
         self._generation = 0
+        # As in the shells with state: batches write in the order in which they came.
+        self._checking = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self._intake = Intake(
             codec, shell=NAME, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
         )
@@ -97,7 +101,9 @@ class IngressShell:
         self._owner = False
 
     async def settle(self) -> None:
-        """Wait until nothing is on its way; batches are waited for by whoever calls `process`."""
+        """Wait until nothing is on its way."""
+        async with self._checking, self._writing:
+            return
 
     async def process(self, deliveries: Sequence[Delivery]) -> None:
         """Check, forward and acknowledge a batch; what is refused goes to dead.letters.
@@ -106,14 +112,17 @@ class IngressShell:
             OwnershipLost: the partitions were revoked; nothing of the batch is acknowledged.
         """
         generation = self._generation
-        records = [await self._taken(delivery) for delivery in deliveries]
-        self._check(generation)
-        failpoints.reach("decided")
-        to_publish = [record for record in records if record is not None]
-        await self._out.publish(to_publish)
-        self._check(generation)
-        failpoints.reach("published")
-        self._out.acknowledge(deliveries)
+        async with self._checking:
+            self._check(generation)
+            records = [await self._taken(delivery) for delivery in deliveries]
+            to_publish = [record for record in records if record is not None]
+            failpoints.reach("decided")
+        async with self._writing:
+            self._check(generation)
+            await self._out.publish(to_publish)
+            self._check(generation)
+            failpoints.reach("published")
+            self._out.acknowledge(deliveries)
         self._metrics.batch_inputs.observe(len(deliveries))
         now_ms = self._now_ms()
         for delivery in deliveries:

@@ -1,25 +1,46 @@
 """The log that is Kafka: fenced writes to a table's changelog, awaited publishing, acknowledgement."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-import faust
 import structlog
 from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
     InvalidTimestampError,
     KafkaError,
 )
+from faust.types import TP
 
 from streams import failpoints
 from streams.app import ShellApp
 from streams.delivery import Delivery, Entry, Outgoing, OwnershipLost
 from streams.ending import ExitCode, ShellStopped
+from streams.feeding import BatchFeeding
 from topics.routing import partition_of
 from topics.tables import Fence
 
 _log = structlog.get_logger()
 _FRESH_POLL_S: Final = 0.05
+_BATCHED_MIN: Final = 4
+"""From so many records for one partition on, a batch of their own costs less than a future for each."""
+_Place = tuple[str, int | None]
+"""Topic and partition; None: whichever the client chooses."""
+
+
+class _Builder(Protocol):
+    def append(
+        self,
+        *,
+        timestamp: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> object | None: ...
+
+    def record_count(self) -> int: ...
+
+    def close(self) -> None: ...
 
 
 class _Metadata(Protocol):
@@ -38,7 +59,23 @@ class _Producer(Protocol):
         headers: Sequence[tuple[str, bytes]] | None,
     ) -> asyncio.Future[_Metadata]: ...
 
+    def create_batch(self) -> _Builder: ...
+
+    async def send_batch(
+        self, batch: _Builder, topic: str, *, partition: int
+    ) -> asyncio.Future[_Metadata]: ...
+
     async def partitions_for(self, topic: str) -> set[int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """One record for one partition, with what is done once Kafka has it."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    subject: Entry | Outgoing
 
 
 class Table(Protocol):
@@ -95,40 +132,49 @@ class KafkaLog:
         """
         assert self._table is not None
         stamp_ms = await self._fresh_stamp_ms()
-        producer = self._producer()
-        pending = []
-        for number, entry in enumerate(entries):
-            if number == len(entries) // 2:
-                failpoints.reach("stored_in_part")
-            pending.append(
-                await _sent(
-                    producer.send(self._changelog, entry.value, entry.key, entry.partition, stamp_ms, None)
-                )
-            )
-        for entry, metadata in zip(entries, await _awaited(pending), strict=True):
-            self._table.put(entry, metadata.offset)
+        places: dict[_Place, list[_Written]] = {}
+        for entry in entries:
+            one = _Written(key=entry.key, value=entry.value, headers=(), subject=entry)
+            places.setdefault((self._changelog, entry.partition), []).append(one)
+        for written, _, offset in await self._write(
+            places, stamp_ms, lambda: failpoints.reach("stored_in_part")
+        ):
+            self._table.put(cast("Entry", written.subject), offset)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Publish records in order, each on the partition of its key, and wait.
+        """Publish records, each on the partition of its key and there in order, and wait.
 
         Raises:
             ShellStopped: Kafka refused one, or could not be reached for too long.
         """
-        producer = self._producer()
-        pending = []
-        for number, record in enumerate(records):
-            if number == len(records) // 2:
-                failpoints.reach("published_in_part")
+        places: dict[_Place, list[_Written]] = {}
+        for record in records:
             topic = self._prefix + record.topic.name
             partition = partition_of(record.key, await self._partitions_of(topic)) if record.key else None
-            pending.append(
-                await _sent(
-                    producer.send(topic, record.value, record.key or None, partition, None, record.headers)
-                )
-            )
-        for record, metadata in zip(records, await _awaited(pending), strict=True):
+            one = _Written(key=record.key or None, value=record.value, headers=record.headers, subject=record)
+            places.setdefault((topic, partition), []).append(one)
+        for written, partition, offset in await self._write(
+            places, None, lambda: failpoints.reach("published_in_part")
+        ):
             if self._on_published is not None:
-                self._on_published(record, metadata.partition, metadata.offset)
+                self._on_published(cast("Outgoing", written.subject), partition, offset)
+
+    async def _write(
+        self, places: Mapping[_Place, Sequence[_Written]], stamp_ms: int | None, half_way: Callable[[], None]
+    ) -> list[tuple[_Written, int, int]]:
+        """Write, wait, and return each record with its partition and offset."""
+        producer = self._producer()
+        pending: list[tuple[Sequence[_Written], asyncio.Future[_Metadata]]] = []
+        for number, (place, records) in enumerate(places.items()):
+            if number == len(places) // 2:
+                half_way()
+            pending += await _sent(producer, place, records, stamp_ms)
+        answers = await _awaited([answer for _, answer in pending])
+        return [
+            (one, metadata.partition, metadata.offset + number)
+            for (records, _), metadata in zip(pending, answers, strict=True)
+            for number, one in enumerate(records)
+        ]
 
     async def offer(self, record: Outgoing) -> asyncio.Future[object]:
         """Publish one record without waiting; its future tells how it went."""
@@ -141,8 +187,11 @@ class KafkaLog:
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Let the consumer commit past these deliveries."""
-        for delivery in deliveries:
-            cast("faust.Event", delivery.token).ack()
+        consumer = cast("BatchFeeding", self._app.consumer)
+        # A shell ends its batches in order, so a partition's last delivery is its highest.
+        ends = {(one.topic, one.partition): one.offset + 1 for one in deliveries}
+        for (topic, partition), next_offset in ends.items():
+            consumer.done(TP(self._prefix + topic, partition), next_offset)
 
     def _producer(self) -> _Producer:
         # Faust's own send drops the future of what it wrote; its client's is awaited here.
@@ -169,11 +218,39 @@ class KafkaLog:
         return self._app.heartbeat.stamp_ms
 
 
-async def _sent(sending: "asyncio.Future[_Metadata] | object") -> "asyncio.Future[_Metadata]":
+async def _sent(
+    producer: _Producer, place: _Place, records: Sequence[_Written], stamp_ms: int | None
+) -> list[tuple[Sequence[_Written], "asyncio.Future[_Metadata]"]]:
+    topic, partition = place
     try:
-        return await cast("asyncio.Future[asyncio.Future[_Metadata]]", sending)
+        if partition is None or len(records) < _BATCHED_MIN:
+            # Sent alone, a record shares its batch with those of other tasks.
+            return [
+                (
+                    (one,),
+                    await producer.send(topic, one.value, one.key, partition, stamp_ms, list(one.headers)),
+                )
+                for one in records
+            ]
+        pending = []
+        begun = 0
+        while begun < len(records):
+            batch = _filled(producer.create_batch(), records[begun:], stamp_ms)
+            taken = records[begun : begun + batch.record_count()]
+            assert taken, "a batch takes at least one record, whatever its size"
+            pending.append((taken, await producer.send_batch(batch, topic, partition=partition)))
+            begun += len(taken)
+        return pending
     except KafkaError as error:
         raise _stopped(error) from error
+
+
+def _filled(batch: _Builder, records: Sequence[_Written], stamp_ms: int | None) -> _Builder:
+    for one in records:
+        if not batch.append(timestamp=stamp_ms, key=one.key, value=one.value, headers=list(one.headers)):
+            break
+    batch.close()
+    return batch
 
 
 async def _awaited(pending: "Sequence[asyncio.Future[_Metadata]]") -> list[_Metadata]:

@@ -26,23 +26,48 @@ class Loaded(Generic[State]):
     state: State
     stored: StoredRecord
     outbox: list[Outgoing] = field(default_factory=list)
-    """Not known to be published, in order."""
+    """Not known to be published, in order; changed by `cause` and `confirm` alone."""
+    outbox_bytes: int = 0
+    """What the outbox adds to the record, at most."""
+    publishing: int = 0
+    """So many of the outbox, from its beginning, a batch under way publishes."""
+    storing: int = 0
+    """So many batches under way store this key."""
     changed: bool = False
-    """True while it differs from what the table holds."""
+    """True while it differs from what is in the table or on its way there."""
 
     @property
-    def outbox_bytes(self) -> int:
-        """Return what the outbox adds to the record."""
-        return sum(len(record.value) for record in self.outbox)
+    def is_idle(self) -> bool:
+        """Tell whether the table holds all of it, and all that it caused is published."""
+        return not (self.changed or self.storing or self.outbox)
 
-    def after(
-        self, delivery: Delivery, event: Envelope, caused: Sequence[Outgoing], state: bytes, due_at_ms: int
-    ) -> StoredRecord:
-        """Return the record as it is after an input was applied."""
+    def cause(self, records: Sequence[Outgoing]) -> None:
+        """Put caused records behind those that are not known to be published."""
+        self.outbox.extend(records)
+        self.outbox_bytes += outbox_bytes_of(records)
+
+    def take_unpublished(self) -> Sequence[Outgoing]:
+        """Return what no batch publishes yet; from now on one does."""
+        taken = self.outbox[self.publishing :]
+        self.publishing = len(self.outbox)
+        return taken
+
+    def confirm(self, records: Sequence[Outgoing]) -> None:
+        """Drop the oldest records: they are published."""
+        del self.outbox[: len(records)]
+        self.publishing -= len(records)
+        self.outbox_bytes -= outbox_bytes_of(records)
+
+    def encode(self) -> bytes:
+        """Write the table's record, with the outbox as it is now."""
+        self.stored.outbox = [(record.topic.name, record.value) for record in self.outbox]
+        return self.stored.encode()
+
+    def after(self, delivery: Delivery, event: Envelope, state: bytes, due_at_ms: int) -> StoredRecord:
+        """Return the record as it is after an input was applied, still without its outbox."""
         return StoredRecord(
             state=state,
             positions={**self.stored.positions, delivery.topic: delivery.offset},
-            outbox=[(record.topic.name, record.value) for record in (*self.outbox, *caused)],
             parked=list(self.stored.parked),
             due_at_ms=due_at_ms,
             tenant_id=event.tenant_id,
@@ -62,14 +87,19 @@ class Loaded(Generic[State]):
     def pass_over(self, delivery: Delivery) -> None:
         """Move the position past an input that was not applied."""
         self.stored.positions[delivery.topic] = delivery.offset
-        self.stored.outbox = [(record.topic.name, record.value) for record in self.outbox]
         self.changed = True
 
 
-def too_large(candidate: StoredRecord, caused: Sequence[Outgoing]) -> str | None:
+def outbox_bytes_of(records: Sequence[Outgoing]) -> int:
+    """Return how much records add to the record whose outbox holds them, at most."""
+    return sum(8 + len(record.topic.name) + len(record.value) for record in records)
+
+
+def too_large(candidate: StoredRecord, outbox_bytes: int, caused: Sequence[Outgoing]) -> str | None:
     """Return a sentence when a record would be larger than Kafka takes, else None."""
-    if candidate.size_bytes > STORED_BYTES_MAX:
-        return f"the key's record would have {candidate.size_bytes:,} bytes; the most is {STORED_BYTES_MAX:,}"
+    size_bytes = candidate.size_bytes + outbox_bytes
+    if size_bytes > STORED_BYTES_MAX:
+        return f"the key's record would have {size_bytes:,} bytes; the most is {STORED_BYTES_MAX:,}"
     for record in caused:
         if record.size_bytes > RECORD_BYTES_MAX:
             name = type(record.event.body).__name__

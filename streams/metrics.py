@@ -125,9 +125,9 @@ class ShellMetrics:
         """Count one record taken in: applied, replayed, rejected, parked, unknown_fact or dropped."""
         self._child("inputs", self.all.inputs.labels, topic, outcome).inc()
 
-    def output(self, topic: str) -> None:
-        """Count one record published."""
-        self._child("outputs", self.all.outputs.labels, topic).inc()
+    def output(self, topic: str, count: int = 1) -> None:
+        """Count records published."""
+        self._child("outputs", self.all.outputs.labels, topic).inc(count)
 
     def dead_letter(self, code: str) -> None:
         """Count one record put aside."""

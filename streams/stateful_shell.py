@@ -9,13 +9,16 @@ Per key there is ONE record: state, positions and outbox. For a batch of inputs 
 5. publish the outbox, and wait;
 6. acknowledge.
 
+While a batch is at 3 to 6, the next one is at 1 and 2. What a batch writes is sealed before the next one
+decides, and batches write one after the other; so the log looks as if each had waited for the one before.
+
 A crash between any two of these repeats the input; the position stops a second application and the outbox
 is published again, with the same event ids, so that readers drop what they have.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -24,9 +27,9 @@ from processors.decider import Decider, Timer
 from schemas.codec import Codec, UnknownFactError
 from schemas.envelope import Envelope
 from streams import failpoints
+from streams.batch import Batch, Sealed
 from streams.delivery import (
     Delivery,
-    Entry,
     Log,
     Outgoing,
     OwnershipLost,
@@ -34,7 +37,8 @@ from streams.delivery import (
     restored,
 )
 from streams.intake import Intake, RecordRefused
-from streams.loaded import Loaded, redriven_place, too_large
+from streams.loaded import Loaded, outbox_bytes_of, redriven_place, too_large
+from streams.loaded_keys import LoadedKeys
 from streams.metrics import ShellMetrics
 from streams.positions import only_known, survey_of
 from streams.reference import reference_to
@@ -47,19 +51,10 @@ State = TypeVar("State")
 OUTBOX_BYTES_MAX: Final = 131_072
 """With more than this unpublished, a key's outbox is published before its next input is applied, so that a
 record is never too large merely because many inputs came at once."""
-_LOADED_MAX: Final = 20_000
-"""Keys whose state stays decoded in memory."""
+_YIELD_EVERY: Final = 50
+"""After so many inputs others may run: those that send what the batch before has written."""
 
 _log = structlog.get_logger()
-
-
-@dataclass(slots=True, kw_only=True)
-class _Batch(Generic[State]):
-    """What a batch has come to so far."""
-
-    generation: int
-    touched: dict[bytes, Loaded[State]] = field(default_factory=dict)
-    letters: list[Outgoing] = field(default_factory=list)
 
 
 class StatefulShell(Generic[State]):
@@ -106,11 +101,12 @@ class StatefulShell(Generic[State]):
         self._now_ms = now_ms
         self._retention_ms = retention_ms
         self._generation = 0
-        self._lock = asyncio.Lock()
+        # Both wake whoever waits in order. A batch asks for the second before it lets go of the first, with
+        # no await between, so that batches write in the order in which they decided.
+        self._deciding = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self._owner = False
-        self._loaded: dict[bytes, Loaded[State]] = {}
-        # Keys whose stored outbox this process has published; after a recovery nothing counts as published.
-        self._confirmed: set[bytes] = set()
+        self._loaded = LoadedKeys[State]()
         self.ticker = Ticker(self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics)
 
     async def own(self, positions: Mapping[tuple[str, int], int]) -> None:
@@ -140,7 +136,7 @@ class StatefulShell(Generic[State]):
     async def settle(self) -> None:
         """Wait until nothing is on its way."""
         await self.ticker.settle()
-        async with self._lock:
+        async with self._deciding, self._writing:
             return
 
     def is_owner(self) -> bool:
@@ -153,12 +149,17 @@ class StatefulShell(Generic[State]):
         Raises:
             OwnershipLost: the partitions were revoked; nothing of the batch is acknowledged.
         """
-        async with self._lock:
-            batch = _Batch[State](generation=self._generation)
+        batch = Batch[State](generation=self._generation)
+        async with self._deciding:
             self._check(batch.generation)
-            for delivery in deliveries:
+            for number, delivery in enumerate(deliveries, start=1):
                 await self._take(delivery, batch)
-            await self._commit(batch)
+                if number % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+            failpoints.reach("decided")
+            sealed = batch.seal()
+        async with self._writing:
+            await self._write(sealed)
             self._out.acknowledge(deliveries)
             self._observe(deliveries)
             failpoints.reach("acknowledged")
@@ -181,11 +182,10 @@ class StatefulShell(Generic[State]):
             stored = StoredRecord.decode(data)
             state = self.decider.decode(stored.state) if stored.state else self.decider.initial(key.decode())
         loaded = Loaded(key=key, partition=partition_of(key, self._partitions), state=state, stored=stored)
-        if key not in self._confirmed:
-            for topic, value in stored.outbox:
-                loaded.outbox.append(await restored(self._codec, topic, value))
+        if not self._loaded.is_confirmed(key):
+            loaded.cause([await restored(self._codec, topic, value) for topic, value in stored.outbox])
             self._check(generation)
-        self._remember(loaded)
+        self._loaded.add(loaded)
         return loaded
 
     async def timers_of(self, key: bytes) -> tuple[tuple[Timer, ...], str, str]:
@@ -194,8 +194,10 @@ class StatefulShell(Generic[State]):
         Raises:
             OwnershipLost: the partitions were revoked in the meantime.
         """
-        async with self._lock:
+        # A timer counts once the state that holds it is durable.
+        async with self._deciding, self._writing:
             generation = self._generation
+            self._check(generation)
             loaded = await self.load(key)
             self._check(generation)
             timers = () if loaded.stored.parked else self.decider.timers(loaded.state)
@@ -207,8 +209,9 @@ class StatefulShell(Generic[State]):
         Raises:
             OwnershipLost: the partitions were revoked in the meantime.
         """
-        async with self._lock:
-            batch = _Batch[State](generation=self._generation)
+        async with self._deciding:
+            batch = Batch[State](generation=self._generation)
+            self._check(batch.generation)
             loaded = await self.load(key)
             ended_at_ms = self.decider.ended_at_ms(loaded.state)
             if self._retention_ms is None or loaded.stored.retired or loaded.stored.parked:
@@ -228,7 +231,7 @@ class StatefulShell(Generic[State]):
             loaded.changed = True
             await self._commit(batch)
 
-    async def _take(self, delivery: Delivery, batch: _Batch[State]) -> None:
+    async def _take(self, delivery: Delivery, batch: Batch[State]) -> None:
         try:
             event = await self.intake.read(delivery)
             self._check(batch.generation)
@@ -252,9 +255,7 @@ class StatefulShell(Generic[State]):
             return
         self._apply(loaded, delivery, event, batch)
 
-    def _apply(
-        self, loaded: Loaded[State], delivery: Delivery, event: Envelope, batch: _Batch[State]
-    ) -> None:
+    def _apply(self, loaded: Loaded[State], delivery: Delivery, event: Envelope, batch: Batch[State]) -> None:
         parked = loaded.stored.parked
         place = (delivery.topic, delivery.offset)
         redriven = redriven_place(delivery)
@@ -281,16 +282,17 @@ class StatefulShell(Generic[State]):
             reason = f"the decider raised {type(error).__name__}: {error}"[:2_000]
             self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch, place)
             return
-        candidate = loaded.after(delivery, event, caused, state, due_at_ms)
-        problem = too_large(candidate, caused)
+        candidate = loaded.after(delivery, event, state, due_at_ms)
+        problem = too_large(candidate, loaded.outbox_bytes + outbox_bytes_of(caused), caused)
         if problem is not None:
             self._park(loaded, delivery, RecordRefused("too_large", problem, event), batch, place)
             return
         if place in candidate.parked:
             candidate.parked.remove(place)
             self._metrics.quarantined_keys.dec(0 if candidate.parked else 1)
+        self._loaded.grow(len(state) - len(loaded.stored.state))
         loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
-        loaded.outbox.extend(caused)
+        loaded.cause(caused)
         self._metrics.input(delivery.topic, "applied")
 
     def _due_at_ms(self, state: State) -> int:
@@ -307,7 +309,7 @@ class StatefulShell(Generic[State]):
         loaded: Loaded[State],
         delivery: Delivery,
         refused: RecordRefused,
-        batch: _Batch[State],
+        batch: Batch[State],
         place: tuple[str, int] | None = None,
     ) -> None:
         if not loaded.stored.parked:
@@ -316,7 +318,7 @@ class StatefulShell(Generic[State]):
         batch.letters.append(self._letter(delivery, refused))
         self._metrics.input(delivery.topic, "parked")
 
-    def _refuse(self, delivery: Delivery, refused: RecordRefused, batch: _Batch[State]) -> None:
+    def _refuse(self, delivery: Delivery, refused: RecordRefused, batch: Batch[State]) -> None:
         batch.letters.append(self._letter(delivery, refused))
         self._metrics.input(delivery.topic, "rejected")
 
@@ -331,33 +333,30 @@ class StatefulShell(Generic[State]):
         )
         return outgoing(self._codec, self.intake.dead_letter(delivery, refused))
 
-    async def _commit(self, batch: _Batch[State]) -> None:
-        failpoints.reach("decided")
+    async def _commit(self, batch: Batch[State]) -> None:
+        sealed = batch.seal()
+        async with self._writing:
+            await self._write(sealed)
+
+    async def _write(self, sealed: Sealed[State]) -> None:
+        self._check(sealed.generation)
         # Letters first: once the record says that an input was put aside, nobody makes its letter again.
-        await self._publish(batch.letters, batch.generation)
-        batch.letters.clear()
-        await self._store([loaded for loaded in batch.touched.values() if loaded.changed], batch.generation)
-        unpublished = [record for loaded in batch.touched.values() for record in loaded.outbox]
-        await self._publish(unpublished, batch.generation)
-        for loaded in batch.touched.values():
-            loaded.outbox.clear()
-            self._confirmed.add(loaded.key)
+        await self._publish(sealed.letters, sealed.generation)
+        await self._store(sealed)
+        await self._publish([one for _, records in sealed.published for one in records], sealed.generation)
+        for loaded, records in sealed.published:
+            loaded.confirm(records)
         failpoints.reach("published")
 
-    async def _store(self, changed: Sequence[Loaded[State]], generation: int) -> None:
-        if not changed:
+    async def _store(self, sealed: Sealed[State]) -> None:
+        if not sealed.stored:
             return
-        await self._out.store(
-            [
-                Entry(key=loaded.key, value=loaded.stored.encode(), partition=loaded.partition)
-                for loaded in changed
-            ]
-        )
-        self._check(generation)
-        for loaded in changed:
-            loaded.changed = False
-            if loaded.stored.due_at_ms != NEVER:
-                self.ticker.note(loaded.stored.due_at_ms, loaded.key)
+        await self._out.store([entry for _, entry, _ in sealed.stored])
+        self._check(sealed.generation)
+        for loaded, entry, due_at_ms in sealed.stored:
+            loaded.storing -= 1
+            if due_at_ms != NEVER:
+                self.ticker.note(due_at_ms, entry.key)
         self._metrics.table_keys.set(len(self._table))
         failpoints.reach("stored")
 
@@ -368,8 +367,8 @@ class StatefulShell(Generic[State]):
         await self._out.publish(records)
         self._metrics.outbox_records.set(0)
         self._check(generation)
-        for record in records:
-            self._metrics.output(record.topic.name)
+        for topic, count in Counter(record.topic.name for record in records).items():
+            self._metrics.output(topic, count)
 
     def _observe(self, batch: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()
@@ -384,14 +383,4 @@ class StatefulShell(Generic[State]):
     def _forget(self) -> None:
         self._generation += 1
         self._loaded.clear()
-        self._confirmed.clear()
         self._metrics.outbox_records.set(0)
-
-    def _remember(self, loaded: Loaded[State]) -> None:
-        if len(self._loaded) >= _LOADED_MAX:
-            idle = next(
-                (key for key, one in self._loaded.items() if not one.changed and not one.outbox), None
-            )
-            if idle is not None:
-                del self._loaded[idle]
-        self._loaded[loaded.key] = loaded

@@ -17,6 +17,7 @@ from streams.effect_shell import EffectShell
 from streams.ending import ExitCode, ShellStopped
 from streams.ingress_shell import IngressShell
 from streams.stateful_shell import StatefulShell
+from streams.stored_record import StoredRecord
 from tests.simulation.broker import PARTITIONS, Applied, Broker, Place
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, ProviderExecutor
@@ -96,7 +97,8 @@ class Life:
         self.held_until: dict[Place, int] = {}
         self.crash_in = 0
         """After so many failpoints more it ends; 0: it does not."""
-        self.batch: asyncio.Task[None] | None = None
+        self.batches: list[asyncio.Task[None]] = []
+        """Under way, oldest first."""
         self.tick: asyncio.Task[None] | None = None
         self.errors: list[BaseException] = []
         self.read: dict[Place, int] = {}
@@ -122,7 +124,7 @@ class Life:
 
     def begin(self, deliveries: Sequence[Delivery]) -> None:
         """Give the shell a batch."""
-        self.batch = self._loop.start(self.shell.process(deliveries))
+        self.batches.append(self._loop.start(self.shell.process(deliveries)))
 
     def fire(self) -> None:
         """Let the ticker look at the clock."""
@@ -138,7 +140,7 @@ class Life:
     def kill(self) -> None:
         """End without another byte written."""
         self.dead = True
-        tasks = {task for task in (self.batch, self.tick) if task is not None}
+        tasks = {*self.batches, *([self.tick] if self.tick is not None else [])}
         if isinstance(self.shell, EffectShell):
             tasks |= self.shell._tasks
         for task in tasks:
@@ -165,9 +167,9 @@ class Life:
 
     def collect(self) -> None:
         """Take note of batches that have ended."""
-        if self.batch is not None and self.batch.done():
-            self.take(self.batch)
-            self.batch = None
+        for batch in [batch for batch in self.batches if batch.done()]:
+            self.take(batch)
+            self.batches.remove(batch)
         if self.tick is not None and self.tick.done():
             self.take(self.tick)
             self.tick = None
@@ -256,14 +258,27 @@ class GatedLog:
             if self._fenced and broker.owners[life.name] is not life:
                 raise ShellStopped(ExitCode.REFUSED, "the changelog is another's now")
             broker.change(life.name, entry)
-            if entry.key in self.pending:
-                broker.applied.setdefault(entry.key, []).extend(self.pending.pop(entry.key))
+            self._note_applied(entry)
         await life.gate("stored")
         for entry in entries:
             if entry.value is None:
                 self.table.pop(entry.key, None)
             else:
                 self.table[entry.key] = entry.value
+
+    def _note_applied(self, entry: Entry) -> None:
+        if entry.value is None or entry.key not in self.pending:
+            return
+        # The next batch may have decided already; what it applied is not in this record.
+        positions = StoredRecord.decode(entry.value).positions
+        held: list[Applied] = []
+        for event, source in self.pending.pop(entry.key):
+            if source.offset <= positions.get(source.topic, -1):
+                self._life.broker.applied.setdefault(entry.key, []).append((event, source))
+            else:
+                held.append((event, source))
+        if held:
+            self.pending[entry.key] = held
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Write records: in order within a topic, in any order between topics."""

@@ -12,11 +12,12 @@ from processors.state import Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
 from streams import calls, effect_shell
+from streams.batch import Batch, Sealed
 from streams.calls import Intaken
 from streams.delivery import Delivery, Outgoing
 from streams.effect_shell import EffectShell
 from streams.loaded import Loaded
-from streams.stateful_shell import StatefulShell, _Batch
+from streams.stateful_shell import StatefulShell
 from tests.simulation.life import Kinds
 
 
@@ -32,7 +33,7 @@ class Mutant:
 class DedupeOff(StatefulShell[object]):
     """Applies an input again that it has applied."""
 
-    async def _take(self, delivery: Delivery, batch: _Batch[object]) -> None:
+    async def _take(self, delivery: Delivery, batch: Batch[object]) -> None:
         assert delivery.key is not None
         loaded = await self.load(delivery.key)
         loaded.stored.positions.clear()
@@ -63,16 +64,16 @@ class OutboxSkipped(StatefulShell[object]):
         fresh = key not in self._loaded
         loaded = await super().load(key)
         if fresh:
-            loaded.outbox.clear()
+            loaded.confirm(list(loaded.take_unpublished()))
         return loaded
 
 
 class PublishFirst(StatefulShell[object]):
     """Publishes what it has not stored yet."""
 
-    async def _store(self, changed: Sequence[Loaded[object]], generation: int) -> None:
-        await self._publish([record for loaded in changed for record in loaded.outbox], generation)
-        await super()._store(changed, generation)
+    async def _store(self, sealed: Sealed[object]) -> None:
+        await self._publish([one for _, records in sealed.published for one in records], sealed.generation)
+        await super()._store(sealed)
 
 
 def _runs_blindly(ledger: Mapping[bytes, bytes]) -> calls.Survey:

@@ -13,6 +13,7 @@ from schemas.ids import derived_id
 from streams import failpoints
 from streams.delivery import Delivery
 from streams.ending import ExitCode, ShellStopped
+from streams.faust_shell import BATCHES_MAX
 from tests.processors.world import configuration
 from tests.simulation.broker import PARTITIONS, Broker, Place
 from tests.simulation.coverage import FAULTS, Outcome
@@ -128,7 +129,7 @@ class Simulation:
             if not chance.future.done():
                 chance.future.set_result(None)
         elif chance == "batch":
-            deliveries = self._fetch(life) if life.batch is None else []
+            deliveries = self._fetch(life) if len(life.batches) < BATCHES_MAX else []
             if not deliveries:
                 return False
             self._note(life, "takes", *(delivery.coordinates for delivery in deliveries))
