@@ -10,7 +10,7 @@ CARTRITA := $(BIN)/cartrita
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit test-stack test-all simulate bench check format lock clean
+.PHONY: help setup demo test test-unit test-stack test-all simulate chaos bench check format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ $(VENV)-bench/.installed: $(VENV)/.installed requirements/bench.txt
 
 bench: $(VENV)-bench/.installed  ## Measure against others, and write docs/benchmarks.md; NAMES=… RUNS=… choose
 	$(BIN)/python -m tests.benchmarks $(NAMES) $(if $(RUNS),--runs $(RUNS))
+
+chaos: setup  ## Faults on real processes for most of an hour, and a report; FAULTS=… SEED=…
+	$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),300) $(if $(SEED),--seed $(SEED))
 
 check: setup  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from connectors.embedded.files import write_atomically
+from connectors.embedded.kafka import Listener
 from connectors.embedded.ports import choose_port
 from connectors.embedded.process import Command, ServerProcess
 from connectors.embedded.progress import Progress
@@ -45,7 +46,11 @@ class Deployment:
     """What runs below one directory."""
 
     def __init__(
-        self, directory: Path, environment: Mapping[str, str], program: tuple[str, ...] = PROGRAM
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        program: tuple[str, ...] = PROGRAM,
+        kafka_link: Listener | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -53,11 +58,12 @@ class Deployment:
             directory: holds data, logs and pid files.
             environment: of the caller; settings named in it go before the deployment's own.
             program: what this Python runs as workers and sinks, as `cartrita …` or in its place.
+            kafka_link: a second listener of the embedded Kafka.
         """
         self.directory = directory
         self._program = program
         self._environment = environment
-        self._stack = Stack(directory / "stack", artifacts=directory / "artifacts")
+        self._stack = Stack(directory / "stack", artifacts=directory / "artifacts", kafka_link=kafka_link)
 
     @property
     def settings_path(self) -> Path:
@@ -132,15 +138,18 @@ class Deployment:
             DeploymentError: it ended, or is not ready in time.
         """
         process = self._process(name)
-        url = f"http://127.0.0.1:{self._port_of(name)}/healthz"
         deadline_s = time.monotonic() + READY_S
         while time.monotonic() < deadline_s:
             if not process.alive():
                 raise DeploymentError(f"{name} has ended:\n{process.log_tail()}")
-            if is_ready(url):
+            if self.is_ready(name):
                 return
             time.sleep(0.1)
         raise DeploymentError(f"{name} is not ready after {READY_S:.0f} s; its log is {process.log_path}")
+
+    def is_ready(self, name: str) -> bool:
+        """Tell whether a part's health page says that it is ready."""
+        return is_ready(f"http://127.0.0.1:{self._port_of(name)}/healthz")
 
     def stop_part(self, name: str, *, hard: bool = False) -> None:
         """Stop a part; `hard` kills it as a power cut would."""

@@ -5,6 +5,7 @@ import base64
 import subprocess
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka import AIOKafkaClient  # type: ignore[import-untyped]  # ships no types
@@ -27,7 +28,7 @@ READY_POLL_INTERVAL_S = 0.1
 BROKER_SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
-    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,LINK:PLAINTEXT",
     "inter.broker.listener.name": "CLIENT",
     "controller.listener.names": "CONTROLLER",
     # A mistyped topic must be an error, never a new topic with default settings.
@@ -89,6 +90,15 @@ appender.file.strategy.max = 3
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One more listener of the loopback interface, for clients that reach it through something in between."""
+
+    port: int
+    advertised_port: int
+    """Where those clients are told to connect: the port of what stands in between."""
+
+
 class Kafka:
     """The broker of one stack."""
 
@@ -102,6 +112,7 @@ class Kafka:
         log_directory: Path,
         port: int,
         controller_port: int,
+        link: Listener | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -111,12 +122,14 @@ class Kafka:
             log_directory: for `kafka.log` (what the process prints) and `kafka-server.log`.
             port: where clients connect.
             controller_port: where the node, as its own controller, connects to itself.
+            link: a second listener for clients.
         """
         self._class_path = class_path
         self._directory = directory
         self._log_directory = log_directory
         self._port = port
         self._controller_port = controller_port
+        self._link = link
         self.process = ServerProcess(
             self.name, pid_path=directory / "kafka.pid", log_path=log_directory / "kafka.log"
         )
@@ -181,9 +194,14 @@ class Kafka:
         )
 
     def _settings(self, data_directory: Path) -> str:
+        listeners = [f"CLIENT://{self.address}", f"CONTROLLER://{LOOPBACK}:{self._controller_port}"]
+        advertised = [f"CLIENT://{self.address}"]
+        if self._link is not None:
+            listeners.append(f"LINK://{LOOPBACK}:{self._link.port}")
+            advertised.append(f"LINK://{LOOPBACK}:{self._link.advertised_port}")
         settings = BROKER_SETTINGS | {
-            "listeners": f"CLIENT://{self.address},CONTROLLER://{LOOPBACK}:{self._controller_port}",
-            "advertised.listeners": f"CLIENT://{self.address}",
+            "listeners": ",".join(listeners),
+            "advertised.listeners": ",".join(advertised),
             # Static voters: unlike a dynamic quorum's, their ports may change from start to start.
             "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
             "log.dirs": str(data_directory),

@@ -10,7 +10,7 @@ from connectors.embedded.artifacts import ArtifactStore
 from connectors.embedded.errors import EmbeddedError
 from connectors.embedded.filelock import file_lock
 from connectors.embedded.files import write_atomically
-from connectors.embedded.kafka import Kafka
+from connectors.embedded.kafka import Kafka, Listener
 from connectors.embedded.ports import choose_port
 from connectors.embedded.postgres import Postgres
 from connectors.embedded.progress import SILENT, Progress
@@ -61,7 +61,14 @@ class ServiceStatus:
 class Stack:
     """One embedded stack. Objects of any process on the same directory mean the same stack."""
 
-    def __init__(self, directory: Path, *, artifacts: Path | None = None, ports: Ports | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        artifacts: Path | None = None,
+        ports: Ports | None = None,
+        kafka_link: Listener | None = None,
+    ) -> None:
         """Start nothing yet.
 
         Args:
@@ -69,10 +76,12 @@ class Stack:
             artifacts: the cache of what is downloaded, which stacks may share; `directory/artifacts` unless
                 given.
             ports: preferred at the first start; from then on the ports of the last start are.
+            kafka_link: a second listener of Kafka's.
         """
         self._directory = directory.absolute()
         self._store = ArtifactStore(artifacts if artifacts is not None else self._directory / "artifacts")
         self._preferred = ports if ports is not None else Ports()
+        self._kafka_link = kafka_link
 
     def start(self, progress: Progress = SILENT) -> Endpoints:
         """Start what does not run, all at once, and return when all of it answers. Idempotent.
@@ -153,6 +162,7 @@ class Stack:
                 log_directory=logs,
                 port=ports.kafka,
                 controller_port=ports.kafka_controller,
+                link=self._kafka_link,
             ),
             Registry(
                 program_directory=artifacts.registry_directory,

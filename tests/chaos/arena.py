@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from connectors.embedded.kafka import Listener
 from connectors.embedded.progress import Silent
 from streams.cli.running import bring_up
 from streams.deployment import Deployment
@@ -138,6 +139,7 @@ def arena(
     workers: int = 1,
     limits: str = LIMITS,
     environment: Mapping[str, str] | None = None,
+    kafka_link: Listener | None = None,
 ) -> Iterator[Arena]:
     """Make an arena in a folder of its own; at the end all of it is stopped and removed.
 
@@ -147,6 +149,7 @@ def arena(
         workers: worker processes.
         limits: TOML, in place of the default limits.
         environment: settings.
+        kafka_link: a second listener of Kafka's.
     """
     # Postgres, which root runs as another account, must be able to enter: pytest's own folders are closed.
     directory = Path(tempfile.mkdtemp(prefix="cartrita-chaos-"))
@@ -163,7 +166,7 @@ def arena(
         "CARTRITA_PARTITIONS": "4",
         **(environment or {}),
     }
-    deployment = Deployment(directory, variables, program=program_of(mutant))
+    deployment = Deployment(directory, variables, program=program_of(mutant), kafka_link=kafka_link)
     try:
         yield Arena(deployment=deployment, environment=variables, servers=servers, workers=workers)
     finally:

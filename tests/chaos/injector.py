@@ -1,0 +1,134 @@
+"""Faults that are records: written twice, written again, unusable; and a group that begins again."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+QUIET: Final = {"log_level": 2}
+"""librdkafka tells of every refused connection otherwise, and a killed broker refuses many."""
+_WAIT_S: Final = 30.0
+_UNKNOWN_SCHEMA: Final = b"\x00\x00\x0f\x42\x3f\x02\x04"
+"""The Confluent frame of schema 999,999."""
+
+
+class Injector:
+    """Writes to the log and to groups as nobody should."""
+
+    def __init__(self, bootstrap: str, app_id: str) -> None:
+        """Connect nothing yet."""
+        self._bootstrap = bootstrap
+        self._app_id = app_id
+        self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", **QUIET})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
+
+    def replay(self, topic: str, partition: int, count: int) -> int:
+        """Write the latest records of a partition once more, as they are; returns how many."""
+        records = self._latest(topic, partition, count)
+        for record in records:
+            self._producer.produce(
+                topic,
+                record.value(),
+                key=record.key(),
+                partition=partition,
+                headers=record.headers() or [],
+            )
+        self._flush()
+        return len(records)
+
+    def poison(self, topic: str, partition: int, kind: str) -> int:
+        """Write a record that nobody can use; returns how many were written."""
+        latest = self._latest(topic, partition, 1)
+        sound = latest[0].value() or b"" if latest else b""
+        key = latest[0].key() if latest else None
+        match kind:
+            case "text":
+                self._producer.produce(topic, b"this is no Avro", key=key, partition=partition)
+            case "unknown_schema":
+                self._producer.produce(topic, _UNKNOWN_SCHEMA, key=key, partition=partition)
+            case "cut_off":
+                self._producer.produce(topic, sound[: len(sound) // 2], key=key, partition=partition)
+            case "null":
+                self._producer.produce(topic, None, key=key, partition=partition)
+            case _:
+                self._producer.produce(topic, sound, key=None, partition=partition)
+        self._flush()
+        return 1
+
+    def owners(self, shell: str) -> dict[str, tuple[int, ...]]:
+        """Return by static identity the partitions that a shell's members own; empty: nobody could say."""
+        try:
+            group = self._group(shell)
+        except KafkaException:
+            return {}
+        found = {}
+        for member in group.members:
+            # A member's identity is its process's, then its shell's.
+            identity = str(member.group_instance_id or "")
+            places = member.assignment.topic_partitions if member.assignment else []
+            found[identity] = tuple(sorted({place.partition for place in places}))
+        return found
+
+    def reset(self, shell: str) -> str:
+        """Set a group's offsets back to the earliest once it has no members; tells what came of it."""
+        deadline_s = time.monotonic() + _WAIT_S
+        while time.monotonic() < deadline_s:
+            try:
+                if self._group(shell).state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
+                    return f"{self._to_the_earliest(shell)} partitions"
+            except KafkaException as error:
+                if time.monotonic() + 1.0 > deadline_s:
+                    return f"not reset: {error}"
+            time.sleep(0.3)
+        return "not reset: it kept its members"
+
+    def _to_the_earliest(self, shell: str) -> int:
+        group_id = f"{self._app_id}-{shell}"
+        listed = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id)])
+        places = listed[group_id].result(timeout=_WAIT_S).topic_partitions
+        if not places:
+            return 0
+        earliest = [TopicPartition(place.topic, place.partition, 0) for place in places]
+        altered = self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id, earliest)])
+        return len(altered[group_id].result(timeout=_WAIT_S).topic_partitions)
+
+    def _group(self, shell: str):  # type: ignore[no-untyped-def]  # the client's description has no public name
+        group_id = f"{self._app_id}-{shell}"
+        return self._admin.describe_consumer_groups([group_id], request_timeout=10)[group_id].result(
+            timeout=10
+        )
+
+    def _latest(self, topic: str, partition: int, count: int) -> Sequence[Message]:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": "injector",
+                "enable.auto.commit": False,
+                **QUIET,
+            }
+        )
+        try:
+            place = TopicPartition(topic, partition)
+            first, end = consumer.get_watermark_offsets(place, timeout=_WAIT_S)
+            begin = max(first, end - count)
+            consumer.assign([TopicPartition(topic, partition, begin)])
+            found: list[Message] = []
+            deadline_s = time.monotonic() + _WAIT_S
+            while len(found) < end - begin and time.monotonic() < deadline_s:
+                found += [record for record in consumer.consume(count, timeout=0.5) if record.error() is None]
+            return [record for record in found if (record.offset() or 0) < end]
+        finally:
+            consumer.close()
+
+    def _flush(self) -> None:
+        assert self._producer.flush(_WAIT_S * 2) == 0, "Kafka took no records"
