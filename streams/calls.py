@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.envelope import Envelope
-from streams.delivery import Entry, Outgoing
+from streams.delivery import Delivery, Entry, Outgoing
 from streams.executor import Cancellation
 from streams.ledger import (
     LedgerEntry,
@@ -14,8 +14,6 @@ from streams.ledger import (
     call_id_of,
     call_key,
     decode_position,
-    encode_position,
-    position_key,
     position_place,
 )
 from topics.catalog import RECORD_BYTES_MAX
@@ -42,6 +40,18 @@ class Call:
     def stored(self) -> Entry:
         """Return its entry as a record of the ledger."""
         return Entry(key=call_key(self.call_id), value=self.entry.encode(), partition=self.entry.partition)
+
+    def delivery(self) -> Delivery:
+        """Return the call as it was delivered, as far as the ledger has kept it."""
+        return Delivery(
+            topic="",
+            partition=self.entry.partition,
+            offset=self.entry.offset,
+            key=None,
+            value=self.entry.call,
+            headers=(),
+            timestamp_ms=0,
+        )
 
     def end(self, records: Sequence[Outgoing]) -> None:
         """Hold the outcome in place of the call."""
@@ -77,11 +87,8 @@ class Intaken:
     positions: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def entries(self) -> list[Entry]:
-        """Return the calls' entries, and behind them the positions, which say that they are all there."""
-        return [call.stored() for call in self.calls] + [
-            Entry(key=position_key(topic, partition), value=encode_position(offset), partition=partition)
-            for (topic, partition), offset in self.positions.items()
-        ]
+        """Return the calls' entries, in the order of their offsets."""
+        return [call.stored() for call in self.calls]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,9 +100,20 @@ class Survey:
     """Calls that are not done, in any order."""
     done: list[tuple[bytes, LedgerEntry]] = field(default_factory=list)
 
+    def note(self, place: tuple[str, int], offset: int) -> None:
+        """Take up to where a partition's calls are known to be noted."""
+        self.positions[place] = max(offset, self.positions.get(place, -1))
 
-def survey_of(ledger: Mapping[bytes, bytes]) -> Survey:
+
+def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
     """Look at every entry of a ledger once.
+
+    A partition's calls are noted in their order, on the ledger's partition of the same number: whoever finds
+    one has all before it, so the newest tells the position. What was forgotten has left its position behind.
+
+    Args:
+        ledger: by key.
+        source: topic of the calls.
 
     Raises:
         RecordUnreadable: a newer program wrote one.
@@ -104,11 +122,12 @@ def survey_of(ledger: Mapping[bytes, bytes]) -> Survey:
     for key, data in ledger.items():
         place = position_place(key)
         if place is not None:
-            survey.positions[place] = decode_position(data)
+            survey.note(place, decode_position(data))
             continue
         call_id = call_id_of(key)
         assert call_id is not None, "a key that is neither a position's nor a call's"
         entry = LedgerEntry.decode(data)
+        survey.note((source, entry.partition), entry.offset)
         if entry.status is Status.DONE:
             survey.done.append((key, entry))
         else:

@@ -49,6 +49,7 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
     shell = EffectShell(
         executor(feed),
         name=spec.name,
+        source=spec.source.name,
         codec=context.codec,
         log=log,
         table=table,

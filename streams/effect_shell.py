@@ -5,8 +5,10 @@ accepted → dispatched → ended → (published) → done. Each arrow is a reco
 - a call is acknowledged when it is accepted, or dispatched at once where there is room;
 - before a call runs, the ledger says that it may have run; so after a crash nobody runs it blindly again;
 - its outcome is in the ledger before it is published, so that there is only ever one outcome;
-- a call that is delivered again is at or below its partition's position, which is written with the
-  entries; one that was published again is still in the ledger, as done. Both are dropped.
+- a call that is delivered again is at or below its partition's position, which its entries tell; one that
+  was published again is still in the ledger, as done. Both are dropped;
+- that an outcome is published is written together with what is written next, or after FINISH_S: until then a
+  crash has it published again, and its readers drop the repeat.
 """
 
 import asyncio
@@ -21,12 +23,13 @@ from schemas.codec import Codec, UnknownFactError
 from schemas.envelope import Envelope
 from streams import failpoints
 from streams.calls import Call, Intaken, survey_of, too_large
-from streams.delivery import Delivery, Log, Outgoing, OwnershipLost, outgoing, restored
+from streams.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost, outgoing, restored
 from streams.ending import end_process
 from streams.executor import Cancellation, Executor, Outcome
 from streams.intake import Intake, RecordRefused
 from streams.ledger import LedgerEntry, Status, call_key
-from streams.ledger_memory import REMEMBERED_MS, LedgerMemory
+from streams.ledger_memory import REMEMBERED_MS
+from streams.ledger_writer import LedgerWriter
 from streams.metrics import ShellMetrics
 from streams.positions import only_known
 
@@ -35,6 +38,8 @@ _log = structlog.get_logger()
 WAITING_SHARE: Final = 8
 """So many times the places that there are may wait in memory; more calls wait in Kafka."""
 SWEEP_S: Final = 60.0
+FINISH_S: Final = 0.05
+"""The longest that a published outcome waits to be written down as such."""
 
 
 class EffectShell:
@@ -45,6 +50,7 @@ class EffectShell:
         executor: Executor,
         *,
         name: str,
+        source: str,
         codec: Codec,
         log: Log,
         table: Mapping[bytes, bytes],
@@ -61,6 +67,7 @@ class EffectShell:
         Args:
             executor: runs the calls.
             name: of the shell.
+            source: topic of the calls.
             codec: reads and writes events.
             log: what is written to.
             table: the ledger by key; `log.store` changes it.
@@ -74,6 +81,7 @@ class EffectShell:
         """
         self.name = name
         self._executor = executor
+        self._source = source
         self._codec = codec
         self._out = log
         self._table = table
@@ -90,7 +98,8 @@ class EffectShell:
         self._positions: dict[tuple[str, int], int] = {}
         self._calls: dict[str, Call] = {}
         self._waiting: deque[Call] = deque()
-        self._memory = LedgerMemory(remembered_ms)
+        self._finishing = False
+        self._ledger = LedgerWriter(log, remembered_ms)
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
@@ -108,11 +117,11 @@ class EffectShell:
             RecordUnreadable: a newer program wrote the ledger.
         """
         self._forget()
-        survey = survey_of(self._table)
+        survey = survey_of(self._table, self._source)
         for (topic, partition), offset in survey.positions.items():
             only_known(positions, topic, partition, offset)
         self._positions.update(survey.positions)
-        self._memory.begin(survey.done)
+        self._ledger.begin(survey.done)
         self._owner = True
         # What has ended is only to be published; what may have run is settled before what has not.
         for call in sorted(survey.open, key=lambda call: (-call.entry.status, call.entry.offset)):
@@ -206,8 +215,7 @@ class EffectShell:
             self._mark_dispatched(call)
         entries = batch.entries()
         if entries:
-            await self._out.store(entries)
-            self._check(batch.generation)
+            await self._store(entries, batch.generation)
         failpoints.reach("call_accepted")
         self._positions.update(batch.positions)
         for call in batch.calls:
@@ -239,7 +247,7 @@ class EffectShell:
                 self._fill_places()
 
     async def _outcome(self, call: Call, generation: int) -> Outcome:
-        event = call.event = call.event or await self._event(call)
+        event = call.event = call.event or await self._intake.decode(call.delivery())
         call.started_at_ms = self._now_ms()
         if call.may_have_run:
             outcome = self._executor.interrupted(event, 0)
@@ -247,8 +255,7 @@ class EffectShell:
                 return outcome
         if call.cancelled is None and (call.recovered or call.entry.status is Status.ACCEPTED):
             self._mark_dispatched(call)
-            await self._out.store([call.stored()])
-            self._check(generation)
+            await self._store([call.stored()], generation)
         if call.cancelled is not None:
             return self._cancelled(call, event)
         failpoints.reach("call_dispatched")
@@ -281,8 +288,7 @@ class EffectShell:
             outcome = self._executor.broken(call.event, message, self._latency_ms(call))
             records = [outgoing(self._codec, event) for event in outcome.events]
         call.end(records)
-        await self._out.store([call.stored()])
-        self._check(generation)
+        await self._store([call.stored()], generation)
         failpoints.reach("outcome_stored")
         name = self._executor.name(call.event)
         self._metrics.call_ended(name, outcome.label, self._latency_ms(call) / 1_000)
@@ -301,10 +307,20 @@ class EffectShell:
         for record in records:
             self._metrics.output(record.topic.name)
         failpoints.reach("outcome_published")
-        call.finish(self._now_ms())
-        await self._out.store([call.stored()])
+        self._ledger.finish(call, self._now_ms())
+        if not self._finishing:
+            self._finishing = True
+            self._start(self._finish_soon(generation))
+
+    async def _finish_soon(self, generation: int) -> None:
+        await asyncio.sleep(FINISH_S)
         self._check(generation)
-        self._memory.note(call_key(call.call_id), call.entry)
+        self._finishing = False
+        if self._ledger.lags:
+            await self._store([], generation)
+
+    async def _store(self, entries: Sequence[Entry], generation: int) -> None:
+        await self._ledger.store(entries, lambda: self._check(generation))
 
     async def sweep(self) -> None:
         """Forget, for ever, calls that were done long ago; ends by cancellation alone."""
@@ -321,22 +337,7 @@ class EffectShell:
         """
         async with self._lock:
             generation = self._generation
-            gone = self._memory.forgotten(self._now_ms())
-            if gone:
-                await self._out.store(gone)
-                self._check(generation)
-
-    async def _event(self, call: Call) -> Envelope:
-        delivery = Delivery(
-            topic="",
-            partition=call.entry.partition,
-            offset=call.entry.offset,
-            key=None,
-            value=call.entry.call,
-            headers=(),
-            timestamp_ms=0,
-        )
-        return await self._intake.decode(delivery)
+            await self._ledger.forget(self._now_ms(), self._positions, lambda: self._check(generation))
 
     def _cancel(self, cancellation: Cancellation) -> None:
         call = self._calls.get(cancellation.call_id)
@@ -393,6 +394,7 @@ class EffectShell:
         self._positions.clear()
         self._calls.clear()
         self._waiting.clear()
-        self._memory.begin(())
+        self._finishing = False
+        self._ledger.begin(())
         self._running = 0
         self._room.set()

@@ -219,6 +219,7 @@ class Life:
         return kinds.effect(
             ProviderExecutor(provider, wait=wait, now_ms=self._now_ms),
             name=self.name,
+            source=SOURCES[self.name][0],
             codec=CODEC,
             log=log,
             table=self.log.table,

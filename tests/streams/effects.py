@@ -16,6 +16,7 @@ from schemas.ids import derived_id
 from streams.effect_shell import EffectShell
 from streams.executor import Cancellation, Outcome
 from tests.streams.twin import CODEC, Kafka, TwinLog, event, metrics
+from topics.catalog import MODEL_CALLS
 
 WAIT_S = 5.0
 
@@ -161,6 +162,7 @@ class Process:
         self.shell = EffectShell(
             FakeExecutor(world),
             name="model",
+            source=MODEL_CALLS.name,
             codec=CODEC,
             log=self.log,
             table=self.log.table,

@@ -263,6 +263,39 @@ async def test_a_done_call_is_forgotten_in_the_end() -> None:
     assert key not in kafka.table()
 
 
+async def test_a_forgotten_call_that_is_delivered_again_does_not_run_again() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS)
+    await live(kafka, world)
+    process = Process(kafka, world)
+    await process.start()
+    process.now_ms += REMEMBERED_MS
+    await process.shell.forget_done()
+    kafka.committed.clear()
+
+    await live(kafka, world)
+
+    assert call_key(derived_id("call", "1")) not in kafka.table()
+    assert world.runs == {derived_id("call", "1"): 1}
+
+
+async def test_that_a_call_is_done_is_written_with_what_is_written_next() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS)
+    process = Process(kafka, world)
+    await process.start()
+    await process.process()
+    await process.until(lambda: bool(kafka.published))
+    before = len(kafka.changelog)
+
+    kafka.send(requested(2), MODEL_CALLS)
+    await process.process()
+
+    statuses = [LedgerEntry.decode(entry.value or b"").status for entry in kafka.changelog[before:]]
+    await process.finish()
+    assert statuses[:2] == [Status.DISPATCHED, Status.DONE]
+
+
 async def test_a_revocation_cancels_running_calls_and_writes_nothing_of_it() -> None:
     kafka, world = Kafka(), World()
     world.hold = asyncio.Event()
