@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -131,9 +130,7 @@ def _plan(
     return {
         "confinement": confinement,
         "code": request.code,
-        "files": [
-            (name, base64.b64encode(content).decode()) for name, content in sorted(request.files.items())
-        ],
+        "files": sorted(request.files.items()),
         "packages": packages,
         "wasm": wasm,
     }

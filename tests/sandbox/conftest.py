@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import importlib.util
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
@@ -12,8 +15,10 @@ import pytest
 import pytest_asyncio
 
 from connectors.sandbox.attacks.attack import Outcome
-from connectors.sandbox.errors import SandboxUnavailable
+from connectors.sandbox.child import landlock
+from connectors.sandbox.child.syscalls import TABLES
 from connectors.sandbox.execution import Executor
+from connectors.sandbox.interpreter import find_bubblewrap
 from connectors.sandbox.probe import Probe, probe
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig, open_executor, with_wasm
 from connectors.sandbox.tier import Tier, TierDemand
@@ -36,8 +41,7 @@ def executor(state_path: Path) -> Iterator[Executor]:
     """Everything for running in any tier, the guest of tier wasm included where it is installed."""
     config = SandboxConfig(state_path=state_path)
     prepared = open_executor(config)
-    # Without its guest, tier wasm is skipped with that reason.
-    with contextlib.suppress(SandboxUnavailable):
+    if can_run(Tier.WASM):
         prepared = with_wasm(prepared, config, lambda _: None)
     yield prepared
     prepared.scratch_parent.close()
@@ -79,6 +83,8 @@ async def native_sandbox(native_tier: Tier, state_path: Path) -> AsyncIterator[S
 
 def available(tier: Tier, probes: dict[Tier, Probe]) -> Tier:
     """Return `tier`; skip loudly where this machine can't run it, and fail where an attack passed."""
+    if can_run(tier) and not probes[tier].holds:
+        pytest.fail(f"this machine has what tier {tier} needs, but: {probes[tier].reason}")
     require(tier, probes[tier].holds, probes[tier].reason, probes[tier].outcomes)
     return tier
 
@@ -90,3 +96,17 @@ def require(tier: Tier, holds: bool, reason: str, outcomes: Iterable[Outcome]) -
     if any(outcome.stopped for outcome in outcomes):
         pytest.fail(f"tier {tier} runs on this machine but does not hold: {reason}")
     pytest.skip(f"NOT TESTED HERE: tier {tier} can't run on this machine: {reason}")
+
+
+@functools.cache
+def can_run(tier: Tier) -> bool:
+    """Tell whether this machine has what `tier` needs, without using any of the sandbox's own launching."""
+    if tier is Tier.LSM:
+        return landlock.version() > 0 and os.uname().machine in TABLES
+    if tier is Tier.WASM:
+        return importlib.util.find_spec("wasmtime") is not None
+    bubblewrap = find_bubblewrap()
+    if bubblewrap is None:
+        return False
+    command = [bubblewrap, "--unshare-pid", "--unshare-net", "--ro-bind", "/", "/", "true"]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0

@@ -9,18 +9,19 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-import signal
 import sys
-from collections.abc import Mapping
 
 from connectors.sandbox.child import landlock, seccomp
 from connectors.sandbox.child.syscalls import TABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from connectors.sandbox.child.plan import Confinement, Report
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_SIGKILL = 9
 
 
 class ConfinementFailed(Exception):
@@ -90,7 +91,7 @@ def _die_with(parent_process_id: int | None) -> None:
     # Set after the change of user, which clears it; the check closes the gap in which the parent died.
     if parent_process_id is None:
         return
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent_process_id:
         raise ConfinementFailed("parent: it ended before the run began")
 

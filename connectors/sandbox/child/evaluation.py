@@ -7,15 +7,19 @@ it runs in the same process, so the parent trusts nothing here and checks the do
 
 from __future__ import annotations
 
-import ast
-import json
-import linecache
+import _ast
 import math
 import os
 import sys
-import traceback
-from collections.abc import Mapping
-from importlib.util import spec_from_file_location
+from _frozen_importlib_external import PathFinder, spec_from_file_location
+from _json import encode_basestring_ascii
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 FILE_NAME = "<code>"
 VALUE_BYTES_MAX = 48 * 1024
@@ -32,8 +36,7 @@ def evaluate(code: str) -> bytes:
         A JSON object: value, value_kind ("none", "json" or "repr"), error (null, or type, message and
         traceback) and exit_code. At most 64 KiB.
     """
-    lines = code.splitlines(keepends=True)
-    linecache.cache[FILE_NAME] = (len(code), None, lines, FILE_NAME)
+    _show_in_tracebacks(code)
     main = type(sys)("__main__")
     vars(main)["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
@@ -46,6 +49,28 @@ def evaluate(code: str) -> bytes:
     except BaseException as error:  # foreign code raises what it likes, KeyboardInterrupt included
         document["error"], document["exit_code"] = _describe(error), 1
     return _encode(document)
+
+
+def json_text(value: object) -> str:
+    """Return `value`, made of plain types, as JSON in ASCII: what json.dumps says, without importing it.
+
+    Raises:
+        TypeError: something in it is none of None, bool, int, float, str, list, tuple and dict.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join([json_text(item) for item in value])}]"
+    if isinstance(value, dict):
+        members = [f"{encode_basestring_ascii(name)}: {json_text(item)}" for name, item in value.items()]
+        return f"{{{', '.join(members)}}}"
+    raise TypeError(type(value).__name__)
 
 
 def offer_packages(places: Mapping[str, str]) -> None:
@@ -65,15 +90,43 @@ def offer_packages(places: Mapping[str, str]) -> None:
         sys.meta_path.append(ApprovedPackages)  # type: ignore[arg-type]  # a finder needs find_spec alone
 
 
+def _show_in_tracebacks(code: str) -> None:
+    """Give linecache, which finds the lines of tracebacks, the text as soon as something imports it."""
+    entry = (len(code), None, code.splitlines(keepends=True), FILE_NAME)
+
+    class SourceKnown:
+        def __init__(self, loader: Loader) -> None:
+            self._loader = loader
+
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG004
+            spec = PathFinder.find_spec(name) if name == "linecache" else None
+            if spec is not None and spec.loader is not None:
+                spec.loader = SourceKnown(spec.loader)  # type: ignore[assignment]  # all that importing calls
+            return spec
+
+        def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+            return self._loader.create_module(spec)
+
+        def exec_module(self, module: ModuleType) -> None:
+            self._loader.exec_module(module)
+            module.cache[FILE_NAME] = entry
+
+    if "linecache" in sys.modules:
+        sys.modules["linecache"].cache[FILE_NAME] = entry
+    else:
+        sys.meta_path.insert(0, SourceKnown)
+
+
 def _run(code: str, namespace: dict[str, object]) -> object:
-    tree = ast.parse(code, FILE_NAME)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     # Without dont_inherit the foreign code would get this module's own `from __future__` import.
+    tree = compile(code, FILE_NAME, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+    assert isinstance(tree, _ast.Module)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], _ast.Expr) else None
     exec(compile(tree, FILE_NAME, "exec", dont_inherit=True), namespace)  # noqa: S102  the purpose
-    if not isinstance(last, ast.Expr):
+    if not isinstance(last, _ast.Expr):
         return None
-    expression = ast.fix_missing_locations(ast.Expression(last.value))
-    return eval(compile(expression, FILE_NAME, "eval", dont_inherit=True), namespace)  # noqa: S307  as above
+    return eval(compile(_ast.Expression(last.value), FILE_NAME, "eval", dont_inherit=True), namespace)  # noqa: S307  as above
 
 
 def _exit_code(stop: SystemExit) -> int:
@@ -92,7 +145,7 @@ def _portable(value: object) -> tuple[object, str]:
         return None, "none"
     try:
         plain = _plain(value, 0)
-        if len(json.dumps(plain).encode()) <= VALUE_BYTES_MAX:
+        if len(json_text(plain)) <= VALUE_BYTES_MAX:
             return plain, "json"
     except (TypeError, ValueError, RecursionError):
         pass
@@ -140,6 +193,8 @@ def _describe(error: BaseException) -> dict[str, str]:
     while shown is not None and shown.tb_frame.f_code.co_filename != FILE_NAME:
         shown = shown.tb_next
     try:
+        import traceback
+
         text = "".join(traceback.format_exception(type(error), error, shown))
     except Exception as failure:
         text = f"<no traceback: {type(failure).__name__}>"
@@ -161,6 +216,6 @@ def _encode(document: dict[str, object]) -> bytes:
     if isinstance(error, dict):
         # Escaping may make a character six times as long, and the whole document has a bound.
         for name, count_max in (("message", 500), ("traceback", 2000)):
-            if len(json.dumps(error)) > VALUE_BYTES_MAX:
+            if len(json_text(error)) > VALUE_BYTES_MAX:
                 error[name] = error[name][:count_max]
-    return json.dumps(document, allow_nan=False).encode("ascii", "replace") + b"\n"
+    return json_text(document).encode("ascii", "replace") + b"\n"

@@ -1,4 +1,4 @@
-"""What parent and child tell each other, as JSON; types alone, which the child does not load.
+"""What parent and child tell each other; types alone, which the child does not load.
 
 Dictionaries, not dataclasses: importing those costs every start ten milliseconds.
 """
@@ -53,8 +53,8 @@ class Plan(TypedDict):
 
     confinement: Confinement
     code: str
-    files: Sequence[tuple[str, str]]
-    """Name and content, in Base64."""
+    files: Sequence[tuple[str, bytes]]
+    """Name and content."""
     packages: Mapping[str, str]
     """Top-level module name to its directory or file."""
     wasm: WasmPlan | None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
+import _socket
 import os
-import socket
 import sys
-import threading
 
 from connectors.sandbox.child import evaluation
 from connectors.sandbox.child.confinement import ConfinementFailed, confine, relocated
+from connectors.sandbox.child.evaluation import json_text
 from connectors.sandbox.child.wasm import load_engine, run_guest
 
 TYPE_CHECKING = False
@@ -30,7 +28,7 @@ def main(control: int, result: int, plan: Plan) -> None:
         result: descriptor of the pipe that takes the result document.
         plan: what the parent's launch module encoded.
     """
-    channel = socket.socket(fileno=control)
+    channel = _socket.socket(fileno=control)
     wasm = plan["wasm"]
     try:
         if wasm is not None:
@@ -38,14 +36,15 @@ def main(control: int, result: int, plan: Plan) -> None:
         work = _prepare(plan["confinement"]["scratch_path"])
         # Before the filter, under which no message can carry a descriptor any more.
         directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-        socket.send_fds(channel, [b"work"], [directory])
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, directory.to_bytes(4, sys.byteorder))
+        channel.sendmsg([b"work"], [rights])
         os.close(directory)
         report, relocations = confine(plan["confinement"])
     except (ConfinementFailed, OSError, ImportError) as error:
-        channel.send(json.dumps({"refused": str(error)[:1000]}).encode())
+        channel.send(json_text({"refused": str(error)[:1000]}).encode())
         os._exit(EXIT_REFUSED)
     _write_inputs(plan["files"])
-    channel.send(json.dumps(report).encode())
+    channel.send(json_text(report).encode())
     # Foreign code starts only after the parent has looked at the report and has the scratch space in hand.
     if channel.recv(1) != b"g":
         os._exit(EXIT_REFUSED)
@@ -72,12 +71,12 @@ def _prepare(scratch: str) -> str:
     return work
 
 
-def _write_inputs(files: Sequence[tuple[str, str]]) -> None:
+def _write_inputs(files: Sequence[tuple[str, bytes]]) -> None:
     for name, content in files:
         if "/" in name:
             os.makedirs(os.path.dirname(name), exist_ok=True)
         with open(name, "wb") as file:
-            file.write(base64.b64decode(content))
+            file.write(content)
 
 
 def _forget_own_modules() -> None:
@@ -86,6 +85,9 @@ def _forget_own_modules() -> None:
 
 
 def _finish_threads() -> None:
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
             thread.join()

@@ -12,9 +12,12 @@ import errno
 import fcntl
 import struct
 import termios
-from collections.abc import Iterable, Sequence
 
 from connectors.sandbox.child.syscalls import AUDIT_ARCHITECTURES, TABLES, X32_BIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 # Calls that need no look at their arguments.
 _ALLOWED_NAMES = """

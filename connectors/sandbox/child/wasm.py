@@ -5,8 +5,7 @@ The engine is loaded before the process confines itself; after that only the com
 
 from __future__ import annotations
 
-import base64
-import json
+import binascii
 import os
 import sys
 
@@ -21,11 +20,11 @@ RESULT_NAME = "result.json"
 
 
 GUEST_MAIN = """
-import base64
+import binascii, json
 os.chdir("/work")
 sys.path.append("/work")
 offer_packages({name: f"/packages/{name}" for name in json.loads(sys.argv[2])})
-own_module, source = sys.modules["__main__"], base64.b64decode(sys.argv[1]).decode()
+own_module, source = sys.modules["__main__"], binascii.a2b_base64(sys.argv[1]).decode()
 del sys.argv[1:]
 document = evaluate(source)
 with open("/result/result.json", "wb") as file:
@@ -58,7 +57,10 @@ def engine_configuration() -> wasmtime.Config:
 
 def run_guest(plan: WasmPlan, code: str, work: str) -> bytes:
     """Run `code` in the guest and return the result document that it left; empty if there is none."""
+    # Here, because the parent runs this text alone to compile the guest.
     import wasmtime
+
+    from connectors.sandbox.child.evaluation import json_text
 
     engine, module = _engine
     assert isinstance(engine, wasmtime.Engine)
@@ -72,8 +74,8 @@ def run_guest(plan: WasmPlan, code: str, work: str) -> bytes:
     # Base64, because a C string ends at the first NUL.
     configuration.argv = [
         *arguments,
-        base64.b64encode(code.encode()).decode(),
-        json.dumps(list(plan["packages"])),
+        binascii.b2a_base64(code.encode(), newline=False).decode(),
+        json_text(list(plan["packages"])),
     ]
     configuration.env = [("HOME", "/work"), ("TMPDIR", "/tmp"), ("PWD", "/work")]  # noqa: S108  the guest's
     configuration.inherit_stdout()

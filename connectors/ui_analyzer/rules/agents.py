@@ -7,7 +7,6 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, page, wcag
-from connectors.ui_analyzer.rules.raw_html import MARKDOWN_HTML, html_sinks, safe_html
 from connectors.ui_analyzer.script import Call, Script
 
 _AGENTS = Category.AGENTS
@@ -148,43 +147,6 @@ def _agent_busy(document: Document, tally: Tally) -> None:
             )
 
 
-def _unsafe_markdown(document: Document, tally: Tally) -> None:
-    for place, expression in html_sinks(document):
-        if MARKDOWN_HTML.search(expression):
-            if _shipped_text(document, expression):
-                tally.passed()
-                continue
-            tally.check(
-                safe_html(document, expression),
-                place,
-                "Markdown becomes HTML unsanitised: it may contain script",
-            )
-            continue
-        name = re.match(r"\s*([A-Za-z_$][\w$]*)", expression)
-        if name and not safe_html(document, expression) and _from_markdown(document, name.group(1)):
-            tally.failed(place, "Markdown becomes HTML unsanitised: it may contain script")
-
-
-def _shipped_text(document: Document, expression: str) -> bool:
-    """Whether the Markdown is a file of the project, imported as text."""
-    return any(
-        re.search(rf"\b{re.escape(entry.local)}\b", expression) and re.search(r"\?raw$|\.md$", entry.module)
-        for script in document.scripts
-        for entry in script.imports
-        if entry.local
-    )
-
-
-def _from_markdown(document: Document, name: str) -> bool:
-    for script in document.scripts:
-        for match in re.finditer(
-            rf"\b{re.escape(name)}\b(?:\s*:[^=;\n]+)?\s*=(?!=)([^;]{{0,300}})", script.code_text
-        ):
-            if MARKDOWN_HTML.search(match.group(1)):
-                return True
-    return False
-
-
 def agent_facts(document: Document) -> Iterator[Fact]:
     """Conversations with a model, and whether they are announced."""
     if document.server:
@@ -291,22 +253,6 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             confidence=Confidence.MEDIUM,
         ),
         _agent_busy,
-    ),
-    FileRule(
-        describe(
-            "unsafe-markdown",
-            _AGENTS,
-            Severity.SERIOUS,
-            "Rendered Markdown cannot run script",
-            reason="A model repeats what it read; a web page or file can make it write script.",
-            fix="Sanitise the HTML (DOMPurify), or use a renderer that makes elements instead of HTML.",
-            reference=page(
-                "OWASP: LLM05 Improper output handling",
-                "https://genai.owasp.org/llmrisk/llm052025-improper-output-handling/",
-            ),
-            confidence=Confidence.MEDIUM,
-        ),
-        _unsafe_markdown,
     ),
     ProjectRule(
         describe(

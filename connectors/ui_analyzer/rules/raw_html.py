@@ -11,13 +11,13 @@ from connectors.ui_analyzer.rule import FileRule, Position, Tally, describe, mdn
 _COMPONENTS = Category.COMPONENTS
 _REACT = "https://react.dev/"
 
-SAFE_HTML = re.compile(
+_SAFE_HTML = re.compile(
     r"sanitiz|sanitis|purify|escape|codeToHtml|highlight|hljs|prism|katex|renderToString|JSON\.stringify|svg|icon|trustedHtml|safeHtml",
     re.I,
 )
 
 
-MARKDOWN_HTML = re.compile(
+_MARKDOWN_HTML = re.compile(
     r"\bmarked\b|markdown|\bmd\.render|\bremark\b|\bshowdown\b|micromark|snarkdown", re.I
 )
 
@@ -27,7 +27,7 @@ _DOM_WRITE = re.compile(
 )
 
 
-def html_sinks(document: Document) -> Iterator[tuple[Attribute | Position, str]]:
+def _html_sinks(document: Document) -> Iterator[tuple[Attribute | Position, str]]:
     """Places where a string becomes HTML, with the expression."""
     for element in document.elements:
         if element.tag in ("script", "style") or element.get("type") == "application/ld+json":
@@ -47,13 +47,13 @@ def html_sinks(document: Document) -> Iterator[tuple[Attribute | Position, str]]
                 yield Position(item.line, item.column), script.code_of(right) if right is not None else ""
 
 
-def safe_html(document: Document, expression: str) -> bool:
+def _safe_html(document: Document, expression: str) -> bool:
     """Whether HTML is constant, or made safe here or where its variable gets its value."""
     bare = expression.strip()
     if (
-        SAFE_HTML.search(bare)
+        _SAFE_HTML.search(bare)
         or not bare
-        or re.fullmatch(r"""(['"])[^'"]*\1|`[^`$]*`|null|undefined""", bare)
+        or re.fullmatch(r""""[^"]*"|'[^']*'|`[^`$]*`|null|undefined""", bare)
     ):
         return True
     name = re.match(r"(?:this\.)?([A-Za-z_$][\w$]*)", bare)
@@ -61,13 +61,21 @@ def safe_html(document: Document, expression: str) -> bool:
         return False
     local = name.group(1)
     for script in document.scripts:
+        # A method or function that sanitises what it returns: `descriptionHTML() { return sanitize(…) }`.
+        body = re.search(
+            rf"^([ \t]*)(?:(?:async|function|get) +)*{re.escape(local)}\([^)\n]*\) *\{{\n(.{{0,2000}}?)^\1\}}",
+            script.code_text,
+            re.M | re.S,
+        )
+        if body and re.search(r"sanitiz|sanitis|purify", body.group(2), re.I):
+            return True
         if local in script.imported:
-            return not MARKDOWN_HTML.search(script.imported[local].module)
+            return not _MARKDOWN_HTML.search(script.imported[local].module)
         for match in re.finditer(
             rf"\b{re.escape(local)}\b(?:\s*:[^=;\n]+)?\s*=(?!=)([^;]{{0,400}})", script.code_text
         ):
             value = match.group(1)
-            if SAFE_HTML.search(value.split("\n\n")[0]) or re.match(r"\s*(?:['\"`][^$]*['\"`])\s*$", value):
+            if _SAFE_HTML.search(value.split("\n\n")[0]) or re.match(r"\s*(?:['\"`][^$]*['\"`])\s*$", value):
                 return True
         # Computed in a memo or effect: `const html = useMemo(() => sanitize(x))`.
         if re.search(
@@ -80,13 +88,53 @@ def safe_html(document: Document, expression: str) -> bool:
 
 
 def _raw_html(document: Document, tally: Tally) -> None:
-    for place, expression in html_sinks(document):
-        if not MARKDOWN_HTML.search(expression):
+    for place, expression in _html_sinks(document):
+        if not _MARKDOWN_HTML.search(expression) and not _from_markdown(document, expression):
             tally.check(
-                safe_html(document, expression),
+                _safe_html(document, expression),
                 place,
                 f"{expression[:60]} becomes HTML without being sanitised",
             )
+
+
+def _unsafe_markdown(document: Document, tally: Tally) -> None:
+    for place, expression in _html_sinks(document):
+        if _MARKDOWN_HTML.search(expression):
+            if _shipped_text(document, expression):
+                tally.passed()
+                continue
+            tally.check(
+                _safe_html(document, expression),
+                place,
+                "Markdown becomes HTML unsanitised: it may contain script",
+            )
+            continue
+        if _from_markdown(document, expression) and not _safe_html(document, expression):
+            tally.failed(place, "Markdown becomes HTML unsanitised: it may contain script")
+
+
+def _shipped_text(document: Document, expression: str) -> bool:
+    """Whether the Markdown is a file of the project, imported as text."""
+    return any(
+        re.search(rf"\b{re.escape(entry.local)}\b", expression) and re.search(r"\?raw$|\.md$", entry.module)
+        for script in document.scripts
+        for entry in script.imports
+        if entry.local
+    )
+
+
+def _from_markdown(document: Document, expression: str) -> bool:
+    """Whether the variable that HTML comes from gets rendered Markdown."""
+    name = re.match(r"\s*([A-Za-z_$][\w$]*)", expression)
+    if name is None:
+        return False
+    for script in document.scripts:
+        for match in re.finditer(
+            rf"\b{re.escape(name.group(1))}\b(?:\s*:[^=;\n]+)?\s*=(?!=)([^;]{{0,300}})", script.code_text
+        ):
+            if _MARKDOWN_HTML.search(match.group(1)):
+                return True
+    return False
 
 
 def _target_blank(document: Document, tally: Tally) -> None:
@@ -136,6 +184,22 @@ RULES = (
             confidence=Confidence.MEDIUM,
         ),
         _raw_html,
+    ),
+    FileRule(
+        describe(
+            "unsafe-markdown",
+            _COMPONENTS,
+            Severity.SERIOUS,
+            "Rendered Markdown cannot run script",
+            reason="Whoever writes it can write script: users, web pages, and a model that repeats what it read.",
+            fix="Sanitise the HTML (DOMPurify), or use a renderer that makes elements instead of HTML.",
+            reference=page(
+                "OWASP: LLM05 Improper output handling",
+                "https://genai.owasp.org/llmrisk/llm052025-improper-output-handling/",
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _unsafe_markdown,
     ),
     FileRule(
         describe(
