@@ -24,6 +24,7 @@ KINDS: Final[Mapping[str, str]] = {
     "wrong_tool": "the answer calls a tool that was not offered",
     "bad_arguments": "the answer calls the first tool offered with arguments that are no JSON",
     "large_answer": "the answer is 1 MB long, whatever max_tokens says",
+    "long_answer": "the answer is 8 kB long, whatever max_tokens says",
     "duplicate_answer": "every object of the stream comes a second time, after all others",
     "slow_drip": "each object of the stream comes `delay_ms` after the one before",
     "no_usage": "the answer comes without usage",

@@ -10,6 +10,7 @@ from connectors.local_model.wire import ChatCall, Reply
 from schemas.events.models import ToolCallProposed
 
 LARGE_ANSWER_BYTES: Final = 1_000_000
+LONG_ANSWER_BYTES: Final = 8_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,10 @@ def faulty_reply(fault: Fault, reply: Reply, call: ChatCall) -> tuple[Reply, Cha
             tool_call_id="call_bad", name=call.tools[0].name, arguments_json='{"query": "unfinished'
         )
         return Reply(text="", tool_calls=(bad,)), call, None
-    if fault.kind == "large_answer":
+    if fault.kind in ("large_answer", "long_answer"):
+        size_bytes = LARGE_ANSWER_BYTES if fault.kind == "large_answer" else LONG_ANSWER_BYTES
         line = "This answer is far longer than it was allowed to be. "
-        text = (line * (LARGE_ANSWER_BYTES // len(line) + 1))[:LARGE_ANSWER_BYTES]
+        text = (line * (size_bytes // len(line) + 1))[:size_bytes]
         return Reply(text=text), replace(call, tokens_max=None), None
     if fault.kind == "content_filter":
         return Reply(text=""), call, "content_filter"

@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +53,7 @@ MODEL_FAULTS: Final = (
     "wrong_tool",
     "bad_arguments",
     "large_answer",
+    "long_answer",
     "slow_drip",
     "late",
     "duplicate_answer",
@@ -63,6 +64,20 @@ TOOL_FAULTS: Final = ("refused", "broken_before", "broken_after", "half", "error
 """broken_*: the connection breaks before or after the effect; error_after: 500 though it took place."""
 TOOLS: Final = ("book_seat", "stamp_paper")
 IDEMPOTENT: Final = frozenset({"stamp_paper"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How the servers answer."""
+
+    rate: float = 0.0
+    """Share of requests that a fault meets, 0 to 1."""
+    plan: str = ""
+    """What every planner answers; empty: what the rules say."""
+    long_share: float = 0.0
+    """Share of agents' answers that are longer, and dearer, than the request allows."""
+    latency_ms: int = 0
+    """Before every answer."""
 
 
 class FakeServers:
@@ -81,7 +96,7 @@ class FakeServers:
         self._vocabularies = vocabularies or PROJECT_DIRECTORY / ".cartrita" / "artifacts" / "tiktoken"
         self._port = choose_port((None,))
         self._process: subprocess.Popen[bytes] | None = None
-        self._rate = 0.0
+        self._behaviour = Behaviour()
 
     @property
     def base_url(self) -> str:
@@ -112,7 +127,7 @@ class FakeServers:
             assert self.pid is not None, (self.directory / "fake_servers.log").read_text(encoding="utf-8")
             assert time.monotonic() < deadline_s, "the fake servers do not answer"
             time.sleep(0.05)
-        self._post("misbehaviour", self._rate)
+        self.behave_as(self._behaviour)
 
     def stop(self, *, hard: bool = False) -> None:
         """Stop; `hard` kills. What was answered is in the ledgers; what was being answered may not be."""
@@ -128,12 +143,19 @@ class FakeServers:
 
     def misbehave(self, rate: float) -> None:
         """Meet this share of all requests, 0 to 1, with a fault from now on."""
-        self._rate = rate
-        self._post("misbehaviour", rate)
+        self.behave_as(replace(self._behaviour, rate=rate))
 
     def behave(self) -> None:
         """Answer properly from now on."""
-        self.misbehave(0.0)
+        self.behave_as(Behaviour())
+
+    def behave_as(self, behaviour: Behaviour) -> None:
+        """Answer so from now on, after a restart as well."""
+        self._behaviour = behaviour
+        body = json.dumps(asdict(behaviour)).encode()
+        request = urllib.request.Request(f"{self.base_url[:-3]}/behaviour", data=body, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
 
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """Return what was asked of the model, in the order of the ends; the server need not run."""
@@ -150,12 +172,6 @@ class FakeServers:
         except (urllib.error.URLError, OSError):
             return False
 
-    def _post(self, path: str, rate: float) -> None:
-        body = json.dumps({"rate": rate}).encode()
-        request = urllib.request.Request(f"{self.base_url[:-3]}/{path}", data=body, method="POST")
-        with urllib.request.urlopen(request, timeout=10) as response:
-            assert response.status == 200
-
 
 class Provider(LocalModelServer):
     """The server in the process."""
@@ -166,7 +182,7 @@ class Provider(LocalModelServer):
         self.ledger = DiskLedger(directory / "model.jsonl")
         self._tools_path = directory / "tools.jsonl"
         self._seed = seed
-        self._rate = 0.0
+        self._behaviour = Behaviour()
         self._results = {
             entry.idempotency_key: f"paper {number}"
             for number, entry in enumerate(read(self._tools_path, ToolEntry))
@@ -176,23 +192,27 @@ class Provider(LocalModelServer):
 
     def _application(self) -> web.Application:
         application = super()._application()
-        application.router.add_post("/misbehaviour", self._misbehave)
+        application.router.add_post("/behaviour", self._behave)
         application.router.add_post("/v1/tools/{tool}", self._tool)
         return application
 
-    async def _misbehave(self, request: web.Request) -> web.Response:
-        self._rate = float((await request.json())["rate"])
-        # `share` is of those that the faults before it have let pass.
-        self.set_faults(self._chosen if self._rate > 0 else None)
-        return web.json_response({"rate": self._rate})
+    async def _behave(self, request: web.Request) -> web.Response:
+        self._behaviour = Behaviour(**await request.json())
+        self._latency_ms = self._behaviour.latency_ms
+        self.set_faults(self._chosen)
+        return web.json_response(asdict(self._behaviour))
 
     def _chosen(self, seen: RequestSeen) -> Fault | None:
+        behaviour = self._behaviour
         chance = self._chance("model", repr(seen))
-        if chance >= self._rate:
-            return None
-        kind = MODEL_FAULTS[int(chance / self._rate * len(MODEL_FAULTS))]
-        delay_ms = LATE_MS if kind == "late" else 40
-        return Fault(kind=kind, times=-1, retry_after_s=RETRY_AFTER_S, delay_ms=delay_ms)
+        if chance < behaviour.rate:
+            kind = MODEL_FAULTS[int(chance / behaviour.rate * len(MODEL_FAULTS))]
+            delay_ms = LATE_MS if kind == "late" else 40
+            return Fault(kind=kind, times=-1, retry_after_s=RETRY_AFTER_S, delay_ms=delay_ms)
+        if behaviour.plan and seen.role == "planner":
+            return Fault(kind="text", text=behaviour.plan)
+        is_long = seen.role.startswith("agent") and self._chance("long", repr(seen)) < behaviour.long_share
+        return Fault(kind="long_answer") if is_long else None
 
     async def _tool(self, request: web.Request) -> web.StreamResponse:
         tool = request.match_info["tool"]
@@ -202,7 +222,8 @@ class Provider(LocalModelServer):
         call_id = request.headers.get("X-Client-Request-Id", "")
         self._requests += 1
         chance = self._chance("tool", f"{tool}/{key}/{self._requests}")
-        fault = TOOL_FAULTS[int(chance / self._rate * len(TOOL_FAULTS))] if chance < self._rate else ""
+        rate = self._behaviour.rate
+        fault = TOOL_FAULTS[int(chance / rate * len(TOOL_FAULTS))] if chance < rate else ""
         if fault in ("refused", "broken_before"):
             self._write_down(call_id, key, tool, "refused", fault)
             return _broken(request) if fault == "broken_before" else web.Response(status=503)
