@@ -10,7 +10,7 @@ CARTRITA := $(BIN)/cartrita
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit test-stack test-all simulate chaos bench check format lock clean
+.PHONY: help setup demo test test-unit test-stack test-all simulate chaos overspend bench check format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,8 @@ bench: $(VENV)-bench/.installed  ## Measure against others, and write docs/bench
 
 chaos: setup  ## Faults on real processes for most of an hour, and a report; FAULTS=… SEED=…
 	$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),300) $(if $(SEED),--seed $(SEED))
+overspend: setup  ## 100 sessions of 50 calls at once against budgets too small for them, and killed workers
+	$(BIN)/python -m tests.chaos.overspending --write
 
 check: setup  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ import platform
 import random
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ class Balance:
     charged: int
     billed: int
     beyond: int
-    """Of what was billed, what was beyond the most that the provider was told, each call by itself."""
+    """Of what was billed, what was beyond the most that the provider was told, each request by itself."""
 
     @property
     def overshoot(self) -> int:
@@ -145,7 +145,9 @@ def outcome_of(evidence: Evidence, calls: int, kills: int, violations: int, seco
         ),
         tokens_overshoot=sum(balance.overshoot for balance in tokens),
         nanodollars_overshoot=sum(balance.overshoot for balance in nanodollars),
-        calls_beyond=sum(bills.get(fact.call_id, (0, 0))[0] > fact.reserved_tokens for fact in made),
+        calls_beyond=sum(
+            any(tokens > fact.reserved_tokens for tokens, _ in bills.get(fact.call_id, ())) for fact in made
+        ),
         violations=violations,
         seconds=round(seconds, 1),
     )
@@ -176,31 +178,31 @@ def _short_of_tokens(evidence: Evidence) -> set[str]:
     }
 
 
-def _bills(evidence: Evidence) -> dict[str, tuple[int, int]]:
-    """Return by call what the provider billed, in tokens and in nanodollars."""
+def _bills(evidence: Evidence) -> dict[str, list[tuple[int, int]]]:
+    """Return by call what the provider billed for each request, in tokens and in nanodollars."""
     prices: Mapping[str, ChatModel] = {model.name: model for model in load_configuration(()).models.chat}
-    bills: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    bills: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for entry in evidence.model_ledger:
         if entry.billed:
             price = prices[entry.model]
-            before = bills[entry.client_request_id]
-            bills[entry.client_request_id] = (
-                before[0] + entry.prompt_tokens + entry.completion_tokens,
-                before[1]
-                + entry.prompt_tokens * price.input_nanodollars
-                + entry.completion_tokens * price.output_nanodollars,
+            tokens = entry.prompt_tokens + entry.completion_tokens
+            nanodollars = (
+                entry.prompt_tokens * price.input_nanodollars
+                + entry.completion_tokens * price.output_nanodollars
             )
+            bills[entry.client_request_id].append((tokens, nanodollars))
     return bills
 
 
-def _balance(story: Story, bills: Mapping[str, tuple[int, int]], unit: int) -> Balance:
+def _balance(story: Story, bills: Mapping[str, Sequence[tuple[int, int]]], unit: int) -> Balance:
     granted = [fact for fact in story.facts(BudgetGranted) if fact.scope == "session"]
     billed = beyond = 0
     for fact in story.facts(ModelCallRequested):
-        bill = bills.get(fact.call_id, (0, 0))[unit]
         most = (fact.reserved_tokens, fact.reserved_nanodollars)[unit]
-        billed += bill
-        beyond += max(0, bill - most)
+        for bill in bills.get(fact.call_id, ()):
+            billed += bill[unit]
+            # A second bill for one call is our doing, however small.
+            beyond += max(0, bill[unit] - most)
     return Balance(
         granted=sum((fact.tokens, fact.nanodollars)[unit] for fact in granted),
         charged=used(story)[unit],
@@ -210,10 +212,13 @@ def _balance(story: Story, bills: Mapping[str, tuple[int, int]], unit: int) -> B
 
 
 def _sum(balances: Iterable[Balance]) -> Balance:
-    totals: Counter[str] = Counter()
-    for balance in balances:
-        totals.update(asdict(balance))
-    return Balance(**totals)
+    every = list(balances)
+    return Balance(
+        granted=sum(one.granted for one in every),
+        charged=sum(one.charged for one in every),
+        billed=sum(one.billed for one in every),
+        beyond=sum(one.beyond for one in every),
+    )
 
 
 def _held_at_once(story: Story) -> int:
@@ -263,9 +268,9 @@ def described(outcome: Outcome, seed: int) -> str:
         [
             f"`make overspend`: {one.sessions} sessions, each with a plan of {one.calls_wanted} independent",
             "tasks that may all run at once, and a budget that cannot hold them: half of the sessions are",
-            f"short of tokens, half of money. {WORKERS} workers, {one.kills} `kill -9` of one in the middle. The",
-            f"provider takes {LATENCY_MS} ms, and in {LONG_SHARE:.0%} of its answers ignores the length that it was",
-            "told. Its own books, one line a request on disk, are the truth.",
+            f"short of tokens, half of money. {WORKERS} workers, {one.kills} `kill -9` of one in the middle.",
+            f"The provider takes {LATENCY_MS} ms, and in {LONG_SHARE:.0%} of its answers ignores the length",
+            "that it was told. Its own books, one line a request on disk, are the truth.",
             "",
             "| | |",
             "|---|---|",

@@ -31,6 +31,8 @@ class Provider:
     seed: int
     moody: float
     """Share of calls that do not go well, 0 to 1."""
+    plan: str = ""
+    """What every planner answers; empty: drawn."""
     runs: Counter[str] = field(default_factory=Counter)
     requests: dict[str, Request] = field(default_factory=dict)
     billed_tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -68,7 +70,7 @@ class Provider:
                     return completed(call, " ")
         match call.purpose:
             case "plan":
-                return completed(call, _plan(random))
+                return completed(call, self.plan or _plan(random))
             case "critique":
                 score = random.choice(("0.9", "0.9", "0.4"))
                 return completed(call, f'{{"score": {score}, "remarks": "more."}}')

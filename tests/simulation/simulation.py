@@ -1,7 +1,7 @@
 """One simulated life of the whole pipeline: a seed decides every step and every fault."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Final
@@ -21,7 +21,7 @@ from tests.simulation.invariants import Violated, check
 from tests.simulation.life import SOURCES, Gate, Kinds, Life
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider
-from tests.simulation.users import acts_of, limits_of
+from tests.simulation.users import Scenario, acts_of, limits_of
 from tests.streams.twin import Crash
 from topics.catalog import USER_INPUTS
 
@@ -35,8 +35,15 @@ TRACE_MAX: Final = 100_000
 class Simulation:
     """Five shells, one broker, one provider, some users, and one seeded scheduler."""
 
-    def __init__(self, seed: int, *, kinds: Kinds | None = None, traced: bool = False) -> None:
-        """Draw all that is fixed for this life."""
+    def __init__(
+        self,
+        seed: int,
+        *,
+        kinds: Kinds | None = None,
+        scenario: Scenario | None = None,
+        traced: bool = False,
+    ) -> None:
+        """Draw all that is fixed for this life, but for what the scenario says."""
         self.outcome = Outcome(seed=seed)
         self.trace: deque[str] = deque(maxlen=TRACE_MAX)
         self._traced = traced
@@ -55,11 +62,25 @@ class Simulation:
         """Counts up while steps are taken and while everybody is held up; pauses end by it."""
         self._current: Life | None = None
         self._acts = acts_of(random, seed)
+        if scenario is not None:
+            self._configuration = configuration(scenario.limits)
+            self._provider.plan = scenario.plan
+            self._acts = deque(scenario.acts)
         self._sent: dict[str, str] = {}
         self._approvals_seen = 0
         self._approvals: list[ApprovalRequested] = []
         for name in SOURCES:
             self._start(name)
+
+    @property
+    def published(self) -> Sequence[Envelope]:
+        """Return everything that was written, repeats included."""
+        return self._broker.published
+
+    @property
+    def provider(self) -> Provider:
+        """Return who has books of its own."""
+        return self._provider
 
     def run(self) -> Outcome:
         """Take the steps with faults, then those without, and check; a violation is kept in the outcome."""

@@ -1,7 +1,7 @@
 """What the users of a simulated life do, and the limits under which they do it."""
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 from schemas.configuration import Limits
@@ -9,6 +9,17 @@ from schemas.envelope import Fact
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed
 from schemas.ids import derived_id
 from tests.simulation.forks import fork_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is given in place of what a seed would draw."""
+
+    limits: Limits
+    plan: str
+    """What every planner answers."""
+    acts: tuple[tuple[str, Fact | None], ...]
+    """Session, and what its user does."""
 
 
 def limits_of(random: Random) -> Limits:
