@@ -55,6 +55,7 @@ bench: $(VENV)-bench/.installed  ## Measure against others, and write docs/bench
 
 chaos: setup  ## Faults on real processes for most of an hour, and a report; FAULTS=… SEED=…
 	$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),300) $(if $(SEED),--seed $(SEED))
+
 overspend: setup  ## 100 sessions of 50 calls at once against budgets too small for them, and killed workers
 	$(BIN)/python -m tests.chaos.overspending --write
 
