@@ -169,8 +169,10 @@ def _start_one(transition: Transition) -> bool:
         for prerequisite in task.prerequisites
         if (ended := tasks[prerequisite.task_id].ended_event_id) is not None
     )
-    started = TaskStarted(task_id=task.task_id, attempt=1)
-    started_event_id = transition.emit(started, (task.created_event_id, *evidence))
+    started_event_id = task.created_event_id
+    if not transition.start(task.created_event_id):
+        started = TaskStarted(task_id=task.task_id, attempt=1)
+        started_event_id = transition.emit(started, (task.created_event_id, *evidence))
     task = replace(
         task,
         status=TaskStatus.RUNNING,

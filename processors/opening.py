@@ -17,7 +17,7 @@ from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
 from schemas.events.budgets import BudgetGranted
 from schemas.events.inputs import MessageReceived, SessionOpened
 from schemas.events.outputs import SessionEnded, TurnStarted
-from schemas.events.tasks import TaskCreated, TaskStarted
+from schemas.events.tasks import TaskCreated
 from schemas.ids import derived_id
 
 ROOT_INTENT: Final = "answer the message"
@@ -141,10 +141,10 @@ def begin_turn(
             budget_tokens=max(1, state.budget.tokens_left),
             estimated_tokens=0,
             spec_json=snapshots.json_text({"input_id": input_id, "turn": number}),
+            started=True,
         ),
         evidence,
     )
-    transition.emit(TaskStarted(task_id=root_task_id, attempt=1))
 
 
 def start_next_turn(transition: Transition) -> None:

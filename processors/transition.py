@@ -11,6 +11,7 @@ from processors.state import Budget, Overrides, SessionState, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.outputs import ErrorReported
+from schemas.events.tasks import TaskCreated
 from schemas.ids import derived_id, event_id_of
 from schemas.references import RecordReference
 
@@ -38,6 +39,7 @@ class Transition:
         place = f"{source.topic}/{source.partition}/{source.offset}"
         self._cause = derived_id(state.session_id, event.event_id, place)
         self._facts: list[tuple[Fact, tuple[str, ...]]] = []
+        self._places: dict[str, int] = {}
         self._ids = 0
         self._correlation_id = state.turn.message.input_id if state.turn else None
 
@@ -89,8 +91,20 @@ class Transition:
 
     def emit(self, fact: Fact, evidence: tuple[str, ...] = ()) -> str:
         """Cause a fact, resting on the events `evidence` beside the input; returns its event id."""
+        event_id = event_id_of(self._cause, len(self._facts))
+        self._places[event_id] = len(self._facts)
         self._facts.append((fact, tuple(dict.fromkeys(evidence))))
-        return event_id_of(self._cause, len(self._facts) - 1)
+        return event_id
+
+    def start(self, created_event_id: str) -> bool:
+        """Say in a TaskCreated of this input that the task runs; false when an earlier input created it."""
+        place = self._places.get(created_event_id)
+        if place is None:
+            return False
+        fact, evidence = self._facts[place]
+        assert isinstance(fact, TaskCreated)
+        self._facts[place] = (replace(fact, started=True), evidence)
+        return True
 
     def refuse(self, code: str, message: str) -> None:
         """Tell the user that the input could not be acted on."""
@@ -104,7 +118,7 @@ class Transition:
         traceparent = self.event.traceparent or (state.turn.message.traceparent if state.turn else None)
         events = [
             Envelope(
-                event_id=event_id_of(self._cause, index),
+                event_id=event_id,
                 type=type(fact).__name__,
                 session_id=state.session_id,
                 tenant_id=state.tenant_id,
@@ -119,7 +133,7 @@ class Transition:
                 traceparent=traceparent,
                 body=fact,
             )
-            for index, (fact, evidence) in enumerate(self._facts)
+            for (event_id, index), (fact, evidence) in zip(self._places.items(), self._facts, strict=True)
         ]
         encoded = encode_state(state)
         if events:

@@ -66,7 +66,7 @@ def _created(fact: TaskCreated) -> dict[str, Cell]:
         "spec_json": json_text(fact.spec_json),
         "cost_budget_tokens": int32(fact.budget_tokens),
         "priority": between(fact.priority, 1, 10),
-        "status": "pending",
+        "status": "running" if fact.started else "pending",
         "estimated_cost_tokens": int32(fact.estimated_tokens),
         "agent_assigned": cut(fact.agent, 50),
     }

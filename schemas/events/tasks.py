@@ -17,7 +17,7 @@ class TaskEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCreated:
-    """A task exists; it is pending."""
+    """A task exists; it is pending unless it was started at once."""
 
     task_id: str
     parent_id: str | None
@@ -33,6 +33,8 @@ class TaskCreated:
     """JSON object: the task as it was planned."""
     edges: tuple[TaskEdge, ...] = ()
     """Relations to tasks created before this one, in either direction."""
+    started: bool = False
+    """True: its first attempt runs from here on, and no TaskStarted tells of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class TaskReady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStarted:
-    """The task runs."""
+    """The task runs; one that runs from its creation on has said so there."""
 
     task_id: str
     attempt: int

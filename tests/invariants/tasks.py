@@ -66,6 +66,8 @@ def order(story: Story) -> Iterator[Violation]:
                 for edge in created.edges:
                     if edge.relation == "depends_on":
                         needs[edge.from_task_id].add(edge.to_task_id)
+                if created.started and needs[created.task_id]:
+                    yield _broken("I7", story, f"the task {created.task_id} started before what it needs")
             case TaskCompleted() as completed:
                 complete.add(completed.task_id)
             case TaskStarted() as started:

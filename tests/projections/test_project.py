@@ -289,6 +289,11 @@ def test_a_task_that_names_itself_as_parent_has_none() -> None:
     assert "parent_id" not in row
 
 
+def test_a_task_that_is_started_at_once_runs() -> None:
+    assert row_of("tasks_v2", TASK, [event(CREATED)])["status"] == "pending"
+    assert row_of("tasks_v2", TASK, [event(replace(CREATED, started=True))])["status"] == "running"
+
+
 def test_a_retried_task_counts_its_retries_and_keeps_its_newest_error() -> None:
     retried = TaskRetried(
         task_id=TASK, attempt=1, delay_ms=500, error_kind="timeout", error="too slow", actual_tokens=40
