@@ -1,5 +1,6 @@
 """A batch of inputs on its way through a shell with state: what it touched, and then what it writes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -29,6 +30,8 @@ class Batch(Generic[State]):
     """Of the ownership under which it began."""
     touched: dict[bytes, Loaded[State]] = field(default_factory=dict)
     letters: list[Outgoing] = field(default_factory=list)
+    applied: Counter[str] = field(default_factory=Counter)
+    """How many inputs, by their topic."""
 
     def seal(self) -> Sealed[State]:
         """Take what is to be written, and leave nothing to be written twice."""

@@ -51,12 +51,10 @@ class Outgoing:
     @property
     def size_bytes(self) -> int:
         """Return what the broker counts against `max.message.bytes`, rounded up."""
-        return (
-            len(self.key)
-            + len(self.value)
-            + sum(len(name) + len(value) + 8 for name, value in self.headers)
-            + RECORD_OVERHEAD_BYTES
-        )
+        size_bytes = RECORD_OVERHEAD_BYTES + len(self.key) + len(self.value)
+        for name, value in self.headers:
+            size_bytes += len(name) + len(value) + 8
+        return size_bytes
 
 
 RECORD_OVERHEAD_BYTES = 128

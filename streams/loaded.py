@@ -41,10 +41,10 @@ class Loaded(Generic[State]):
         """Tell whether the table holds all of it, and all that it caused is published."""
         return not (self.changed or self.storing or self.outbox)
 
-    def cause(self, records: Sequence[Outgoing]) -> None:
-        """Put caused records behind those that are not known to be published."""
+    def cause(self, records: Sequence[Outgoing], size_bytes: int) -> None:
+        """Put caused records, with what they add to the outbox, behind those not known to be published."""
         self.outbox.extend(records)
-        self.outbox_bytes += outbox_bytes_of(records)
+        self.outbox_bytes += size_bytes
 
     def take_unpublished(self) -> Sequence[Outgoing]:
         """Return what no batch publishes yet; from now on one does."""
@@ -56,7 +56,7 @@ class Loaded(Generic[State]):
         """Drop the oldest records: they are published."""
         del self.outbox[: len(records)]
         self.publishing -= len(records)
-        self.outbox_bytes -= outbox_bytes_of(records)
+        self.outbox_bytes = self.outbox_bytes - outbox_bytes_of(records) if self.outbox else 0
 
     def encode(self) -> bytes:
         """Write the table's record, with the outbox as it is now."""
@@ -92,7 +92,10 @@ class Loaded(Generic[State]):
 
 def outbox_bytes_of(records: Sequence[Outgoing]) -> int:
     """Return how much records add to the record whose outbox holds them, at most."""
-    return sum(8 + len(record.topic.name) + len(record.value) for record in records)
+    size_bytes = 0
+    for record in records:
+        size_bytes += 8 + len(record.topic.name) + len(record.value)
+    return size_bytes
 
 
 def too_large(candidate: StoredRecord, outbox_bytes: int, caused: Sequence[Outgoing]) -> str | None:

@@ -121,9 +121,9 @@ class ShellMetrics:
         self.deltas_lost = metrics.deltas_lost.labels(shell)
         self.budget_tokens_reserved = metrics.budget_tokens_reserved.labels(shell)
 
-    def input(self, topic: str, outcome: str) -> None:
-        """Count one record taken in: applied, replayed, rejected, parked, unknown_fact or dropped."""
-        self._child("inputs", self.all.inputs.labels, topic, outcome).inc()
+    def input(self, topic: str, outcome: str, count: int = 1) -> None:
+        """Count records taken in: applied, replayed, rejected, parked, unknown_fact or dropped."""
+        self._child("inputs", self.all.inputs.labels, topic, outcome).inc(count)
 
     def output(self, topic: str, count: int = 1) -> None:
         """Count records published."""

@@ -157,6 +157,8 @@ class StatefulShell(Generic[State]):
                 if number % _YIELD_EVERY == 0:
                     await asyncio.sleep(0)
             failpoints.reach("decided")
+            for topic, count in batch.applied.items():
+                self._metrics.input(topic, "applied", count)
             sealed = batch.seal()
         async with self._writing:
             await self._write(sealed)
@@ -183,7 +185,8 @@ class StatefulShell(Generic[State]):
             state = self.decider.decode(stored.state) if stored.state else self.decider.initial(key.decode())
         loaded = Loaded(key=key, partition=partition_of(key, self._partitions), state=state, stored=stored)
         if not self._loaded.is_confirmed(key):
-            loaded.cause([await restored(self._codec, topic, value) for topic, value in stored.outbox])
+            kept = [await restored(self._codec, topic, value) for topic, value in stored.outbox]
+            loaded.cause(kept, outbox_bytes_of(kept))
             self._check(generation)
         self._loaded.add(loaded)
         return loaded
@@ -244,11 +247,11 @@ class StatefulShell(Generic[State]):
             _log.warning("unknown_fact", shell=self.name, fact=unknown.name, place=delivery.coordinates)
             return
         assert delivery.key is not None
-        loaded = batch.touched.get(delivery.key)
-        if loaded is None:
-            loaded = batch.touched[delivery.key] = await self.load(delivery.key)
-            self._check(batch.generation)
-        if loaded.outbox and loaded.outbox_bytes > OUTBOX_BYTES_MAX:
+        loaded = await self.load(delivery.key)
+        self._check(batch.generation)
+        # Not what the batch touched before: an idle key may have been dropped from memory since.
+        batch.touched[delivery.key] = loaded
+        if loaded.outbox_bytes > OUTBOX_BYTES_MAX:
             await self._commit(batch)
         if loaded.stored.positions.get(delivery.topic, -1) >= delivery.offset:
             self._metrics.input(delivery.topic, "replayed")
@@ -283,7 +286,8 @@ class StatefulShell(Generic[State]):
             self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch, place)
             return
         candidate = loaded.after(delivery, event, state, due_at_ms)
-        problem = too_large(candidate, loaded.outbox_bytes + outbox_bytes_of(caused), caused)
+        caused_bytes = outbox_bytes_of(caused)
+        problem = too_large(candidate, loaded.outbox_bytes + caused_bytes, caused)
         if problem is not None:
             self._park(loaded, delivery, RecordRefused("too_large", problem, event), batch, place)
             return
@@ -292,8 +296,8 @@ class StatefulShell(Generic[State]):
             self._metrics.quarantined_keys.dec(0 if candidate.parked else 1)
         self._loaded.grow(len(state) - len(loaded.stored.state))
         loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
-        loaded.cause(caused)
-        self._metrics.input(delivery.topic, "applied")
+        loaded.cause(caused, caused_bytes)
+        batch.applied[delivery.topic] += 1
 
     def _due_at_ms(self, state: State) -> int:
         timers = self.decider.timers(state)

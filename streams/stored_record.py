@@ -6,6 +6,7 @@ tenant and user, positions, parked, outbox, state; texts have a length of 2 byte
 
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 _HEAD: Final = struct.Struct(">BBq")
@@ -43,32 +44,32 @@ class StoredRecord:
     @property
     def size_bytes(self) -> int:
         """Return an upper bound of the encoded size, cheaper than encoding."""
-        return (
-            64
-            + len(self.state)
-            + 4 * (len(self.tenant_id) + len(self.user_id))
-            + sum(16 + len(topic) for topic in self.positions)
-            + sum(16 + len(topic) for topic, _ in self.parked)
-            + sum(8 + len(topic) + len(value) for topic, value in self.outbox)
-        )
+        size_bytes = 64 + len(self.state) + 4 * (len(self.tenant_id) + len(self.user_id))
+        for topic in self.positions:
+            size_bytes += 16 + len(topic)
+        for topic, _ in self.parked:
+            size_bytes += 16 + len(topic)
+        for topic, value in self.outbox:
+            size_bytes += 8 + len(topic) + len(value)
+        return size_bytes
 
     def encode(self) -> bytes:
         """Write the record."""
         parts = [_HEAD.pack(_VERSION, _RETIRED if self.retired else 0, self.due_at_ms)]
         add = parts.append
-        for text in (self.tenant_id, self.user_id):
-            _add_text(parts, text)
+        add(_text(self.tenant_id))
+        add(_text(self.user_id))
         add(_U16.pack(len(self.positions)))
         for topic, offset in self.positions.items():
-            _add_text(parts, topic)
+            add(_text(topic))
             add(_I64.pack(offset))
         add(_U16.pack(len(self.parked)))
         for topic, offset in self.parked:
-            _add_text(parts, topic)
+            add(_text(topic))
             add(_I64.pack(offset))
         add(_U16.pack(len(self.outbox)))
         for topic, value in self.outbox:
-            _add_text(parts, topic)
+            add(_text(topic))
             add(_U32.pack(len(value)))
             add(value)
         add(_U32.pack(len(self.state)))
@@ -129,10 +130,10 @@ def peek(data: bytes) -> Glance:
         raise RecordUnreadable("the table's record ends too early or is damaged") from error
 
 
-def _add_text(parts: list[bytes], text: str) -> None:
+@lru_cache(maxsize=4_096)
+def _text(text: str) -> bytes:
     data = text.encode()
-    parts.append(_U16.pack(len(data)))
-    parts.append(data)
+    return _U16.pack(len(data)) + data
 
 
 class _Reader:
