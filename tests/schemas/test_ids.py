@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from schemas.ids import NAMESPACE, derived_id, is_uuid
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=("Cs",))), min_size=1, max_size=3))
+@given(st.lists(st.text(), min_size=1, max_size=3))
 def test_a_derived_id_is_the_uuid5_of_its_parts(parts: list[str]) -> None:
     assert derived_id(*parts) == str(uuid.uuid5(NAMESPACE, "/".join(parts)))
     assert is_uuid(derived_id(*parts))
