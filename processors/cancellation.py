@@ -6,6 +6,7 @@ from processors import snapshots, synthesis
 from processors.answers import answer_without_model, complete_tasks, ended_task, prune
 from processors.calls import cancel_calls
 from processors.state import Phase, SessionState, SessionStatus, TaskStatus
+from processors.timers import idle_ends_at_ms
 from processors.transition import Transition
 from schemas.events.accounts import LeaseReturned
 from schemas.events.inputs import SessionCancelled
@@ -41,6 +42,23 @@ def end_if_closing(transition: Transition) -> None:
     state = transition.state
     if state.status is SessionStatus.CLOSING and state.turn is None and not state.queue:
         _end(transition, "closed")
+
+
+def note_rest(transition: Transition) -> None:
+    """Note since when the session has nothing to do."""
+    state = transition.state
+    rests = state.status is SessionStatus.OPEN and state.turn is None and not state.queue
+    if not rests and state.idle_since_ms is not None:
+        transition.state = replace(state, idle_since_ms=None)
+    elif rests and state.idle_since_ms is None:
+        transition.state = replace(state, idle_since_ms=transition.now_ms)
+
+
+def end_if_idle(transition: Transition) -> None:
+    """End a session that nobody has spoken in for too long; so its lease returns and its state can leave."""
+    ends_at_ms = idle_ends_at_ms(transition.state, transition.configuration.limits)
+    if ends_at_ms is not None and ends_at_ms <= transition.now_ms:
+        _end(transition, "idle")
 
 
 def deadline(transition: Transition) -> None:

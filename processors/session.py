@@ -55,11 +55,12 @@ class SessionDecider:
         _apply(transition)
         forking.resume(transition)
         opening.start_next_turn(transition)
+        cancellation.note_rest(transition)
         return transition.finish()
 
     def timers(self, state: SessionState) -> tuple[Timer, ...]:
         """Return the deadlines and delays that the session waits for."""
-        return timers_of(state)
+        return timers_of(state, self.configuration.limits)
 
     def ended_at_ms(self, state: SessionState) -> int | None:
         """Return when the session ended, once its last bill is known."""
@@ -104,7 +105,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
     mark = mark_of(transition.event.event_id)
     if has_seen(state.seen, mark):
         return
-    transition.state = state = replace(state, seen=with_mark(state.seen, mark))
+    transition.state = state = replace(state, seen=with_mark(state.seen, mark), idle_since_ms=None)
     if state.status is SessionStatus.ENDED:
         transition.refuse("session_closed", "the session has ended and takes no more input")
         return
@@ -190,6 +191,7 @@ def _due(transition: Transition) -> None:
     """Do what is due at the time that the timer tells; which timer told it does not matter."""
     turn = transition.state.turn
     if turn is None:
+        cancellation.end_if_idle(transition)
         return
     if turn.deadline_at_ms <= transition.now_ms:
         cancellation.deadline(transition)

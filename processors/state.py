@@ -290,6 +290,8 @@ class SessionState:
     """Turns that have begun."""
     history: tuple[Exchange, ...] = ()
     """The latest turns, oldest first; at most HISTORY_MAX."""
+    idle_since_ms: int | None = None
+    """Since when an open session has nothing to do; None while it works, and before it opens."""
     ended_at_ms: int | None = None
     overrides: Overrides = Overrides()
     resumption: Turn | None = None

@@ -2,16 +2,20 @@
 
 from processors.decider import Timer
 from processors.state import SessionState, Task, ToolCallStatus, Turn
+from schemas.configuration import Limits
 from schemas.ids import derived_id
 
 
-def timers_of(state: SessionState) -> tuple[Timer, ...]:
+def timers_of(state: SessionState, limits: Limits) -> tuple[Timer, ...]:
     """Return a timer for each deadline and delay; its id follows from what it is for and when it is due."""
-    if state.turn is None:
-        return ()
-    waits = _turn_waits(state.turn)
-    for task in state.turn.tasks.values():
-        waits += _task_waits(task)
+    waits = []
+    if state.turn is not None:
+        waits += _turn_waits(state.turn)
+        for task in state.turn.tasks.values():
+            waits += _task_waits(task)
+    ends_at_ms = idle_ends_at_ms(state, limits)
+    if ends_at_ms is not None:
+        waits.append(("idle", str(state.turns), ends_at_ms))
     return tuple(
         Timer(
             timer_id=derived_id(state.session_id, "timer", kind, subject, str(due_at_ms)),
@@ -20,6 +24,13 @@ def timers_of(state: SessionState) -> tuple[Timer, ...]:
         )
         for kind, subject, due_at_ms in waits
     )
+
+
+def idle_ends_at_ms(state: SessionState, limits: Limits) -> int | None:
+    """Return when a session ends that nobody speaks in any more, or None while it does not."""
+    if state.idle_since_ms is None or limits.session_idle_ms <= 0:
+        return None
+    return state.idle_since_ms + limits.session_idle_ms
 
 
 def _turn_waits(turn: Turn) -> list[tuple[str, str, int]]:

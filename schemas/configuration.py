@@ -191,8 +191,10 @@ class Limits:
     account_tokens: int = 0
     """What each account (tenant/user) may lease in all; 0: accounts are not limited."""
     account_nanodollars: int = 0
+    session_idle_ms: int = 2_592_000_000
+    """An open session in which nothing has happened for so long (30 days) ends by itself; 0: never."""
     session_retention_ms: int = 86_400_000
-    """How long an ended session stays in the table."""
+    """How long an ended session stays in the table; then its state leaves, and later input is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

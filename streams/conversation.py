@@ -76,7 +76,9 @@ async def _follow(
         seen.add(event.event_id)
         fact = event.body
         if isinstance(fact, RecordRejected):
-            if fact.topic.endswith(USER_INPUTS.name) and (fact.partition, fact.offset) == place:
+            is_at_place = fact.topic.endswith(USER_INPUTS.name) and (fact.partition, fact.offset) == place
+            # Beyond the ingress it is told by its id, as when its session has ended long ago.
+            if is_at_place or event.causation_id == message.event_id:
                 yield Told(fact=fact, event=event)
         elif event.session_id == message.session_id:
             if isinstance(fact, TurnStarted) and fact.input_id == message.event_id:
@@ -94,8 +96,9 @@ def _concerns(fact: object, input_id: str, turn: int) -> bool:
         case ApprovalRequested() | ModelDeltaReceived():
             return turn > 0
         case SessionEnded():
-            # A closing session ends after its last answer; only a cancel leaves the message unanswered.
-            return fact.reason != "closed"
+            # A closing session ends after its last answer, and an idle one has none to give; what comes later
+            # is refused by name. Only a cancel, or an account without means, leaves the message unanswered.
+            return fact.reason not in ("closed", "idle")
         case _:
             return False
 

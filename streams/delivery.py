@@ -1,14 +1,18 @@
 """Records on their way in and out of a shell, free of Faust and of Kafka's clients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from schemas.codec import Codec, Headers
 from schemas.envelope import Envelope
 from topics.catalog import BY_NAME, Topic, topic_of
 from topics.routing import key_of
 
+Place = tuple[str, int]
+"""Topic, without the configured prefix, and partition."""
+NOWHERE: Final[Mapping[Place, int]] = MappingProxyType({})
 REDRIVEN_HEADER = "cartrita_redriven"
 """On a record that was put aside and is tried again: topic/partition/offset of the record put aside."""
 

@@ -109,7 +109,7 @@ class EffectShell:
         """Tell whether partitions are owned now."""
         return self._owner
 
-    async def own(self, positions: Mapping[tuple[str, int], int]) -> None:
+    async def own(self, positions: Mapping[tuple[str, int], int], starts: object = None) -> None:
         """Begin: take up what the ledger holds.
 
         Raises:

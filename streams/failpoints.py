@@ -24,6 +24,7 @@ PLACES: Final[Mapping[str, str]] = {
     "revoked": "partitions are being taken away; what was on its way has not ended",
     "recovered": "partitions came and the tables are recovered; nothing is read yet",
     "timer_published": "a timer that came due is published; the session has not seen it",
+    "departures_stored": "it is durable that keys leave; the table still has them",
     "call_accepted": "the effect ledger knows the calls; they are not acknowledged",
     "call_dispatched": "a call is about to run",
     "call_ended": "it ran; the ledger does not know its outcome",

@@ -14,7 +14,7 @@ from faust.types.agents import AgentFun
 
 from streams import failpoints
 from streams.app import ShellApp
-from streams.delivery import Delivery, OwnershipLost
+from streams.delivery import NOWHERE, Delivery, OwnershipLost, Place
 from streams.ending import end_process
 from streams.feeding import Record
 from streams.metrics import ShellMetrics
@@ -35,8 +35,13 @@ _FINISH_S: Final = 2.0
 class Handler(Protocol):
     """What a shell does with deliveries."""
 
-    async def own(self, positions: Mapping[tuple[str, int], int]) -> None:
-        """Begin: tables are recovered; `positions` are the end offsets by source topic and partition."""
+    async def own(self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE) -> None:
+        """Begin: tables are recovered.
+
+        Args:
+            positions: the end offsets by source topic and partition.
+            starts: the offsets at which reading begins.
+        """
         ...
 
     def disown(self) -> None:
@@ -184,14 +189,15 @@ class FaustShell:
         await self._handler.settle()
 
     async def _on_recovered(self, assigned: set[TP]) -> None:
+        sought = cast("faust.transport.consumer.Consumer", self.app.consumer)._read_offset
         try:
             ends = await self.app.consumer.highwaters(*assigned) if assigned else {}
+            starts = {(self._name_of(tp.topic), tp.partition): sought.get(tp) or 0 for tp in assigned}
             positions = {(self._name_of(tp.topic), tp.partition): end or 0 for tp, end in ends.items()}
-            await self._handler.own(positions)
+            await self._handler.own(positions, starts)
         except Exception as error:
             # Neither a table that cannot be read nor a topic that was made again gets better by itself.
             end_process(error, self.name)
-        sought = cast("faust.transport.consumer.Consumer", self.app.consumer)._read_offset
         self._next_offsets = {tp: sought.get(tp) or 0 for tp in assigned}
         self._accepting = True
         took_s = time.monotonic() - self._recovering_since

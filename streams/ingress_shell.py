@@ -5,7 +5,7 @@ that a session never has two owners.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -90,8 +90,8 @@ class IngressShell:
             codec, shell=NAME, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
         )
 
-    async def own(self, positions: Mapping[tuple[str, int], int]) -> None:  # it has no table
-        """Begin to own partitions."""
+    async def own(self, positions: object, starts: object = None) -> None:
+        """Begin to own partitions; without a table, where they begin and end does not matter."""
         self._generation += 1
         self._owner = True
 

@@ -51,6 +51,13 @@ class LoadedKeys(Generic[State]):
         """Note that the encoded state of a key that is held has grown."""
         self._bytes += size_bytes
 
+    def forget(self, key: bytes) -> None:
+        """Hold a key no longer, and know nothing of its outbox: it has left the table."""
+        loaded = self._keys.pop(key, None)
+        if loaded is not None:
+            self._bytes -= len(loaded.stored.state)
+        self._dropped.discard(key)
+
     def clear(self) -> None:
         """Hold nothing, and know nothing of what was published."""
         self._keys.clear()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streams.departures import is_departures
 from streams.ending import ExitCode, ShellStopped
 from streams.stored_record import NEVER, peek
 from topics.routing import partition_of
@@ -28,6 +29,8 @@ async def survey_of(table: Mapping[bytes, bytes], partitions: int) -> Survey:
     """
     survey = Survey()
     for number, (key, data) in enumerate(table.items()):
+        if is_departures(key):
+            continue
         glance = peek(data)
         partition = partition_of(key, partitions)
         for topic, offset in glance.positions.items():

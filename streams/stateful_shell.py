@@ -19,6 +19,7 @@ is published again, with the same event ids, so that readers drop what they have
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -29,10 +30,12 @@ from schemas.envelope import Envelope
 from streams import failpoints
 from streams.batch import Batch, Sealed
 from streams.delivery import (
+    NOWHERE,
     Delivery,
     Log,
     Outgoing,
     OwnershipLost,
+    Place,
     outgoing,
     restored,
 )
@@ -42,6 +45,7 @@ from streams.loaded_keys import LoadedKeys
 from streams.metrics import ShellMetrics
 from streams.positions import only_known, survey_of
 from streams.reference import reference_to
+from streams.retirement import Retirement
 from streams.stored_record import NEVER, StoredRecord
 from streams.ticker import Ticker
 from topics.routing import partition_of
@@ -99,7 +103,7 @@ class StatefulShell(Generic[State]):
         self._partitions = partitions
         self._metrics = metrics
         self._now_ms = now_ms
-        self._retention_ms = retention_ms
+        self._retirement = Retirement(decider, log, name=name, retention_ms=retention_ms, now_ms=now_ms)
         self._generation = 0
         # Both wake whoever waits in order. A batch asks for the second before it lets go of the first, with
         # no await between, so that batches write in the order in which they decided.
@@ -109,11 +113,12 @@ class StatefulShell(Generic[State]):
         self._loaded = LoadedKeys[State]()
         self.ticker = Ticker(self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics)
 
-    async def own(self, positions: Mapping[tuple[str, int], int]) -> None:
+    async def own(self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE) -> None:
         """Begin to own partitions: the table is recovered, and nothing of before counts.
 
         Args:
             positions: where each source topic's partition ends now.
+            starts: the first offset of each that is not known to be acknowledged.
 
         Raises:
             ShellStopped: the table has seen more of a topic than there is.
@@ -121,7 +126,8 @@ class StatefulShell(Generic[State]):
         """
         self._forget()
         survey = await survey_of(self._table, self._partitions)
-        for (topic, partition), offset in survey.applied.items():
+        floors = self._retirement.departures.begin(self._table, starts)
+        for (topic, partition), offset in (*survey.applied.items(), *floors.items()):
             only_known(positions, topic, partition, offset)
         self._metrics.table_keys.set(len(self._table))
         self._metrics.quarantined_keys.set(survey.quarantined)
@@ -163,6 +169,7 @@ class StatefulShell(Generic[State]):
         async with self._writing:
             await self._write(sealed)
             self._out.acknowledge(deliveries)
+            self._retirement.departures.applied(deliveries)
             self._observe(deliveries)
             failpoints.reach("acknowledged")
 
@@ -201,43 +208,45 @@ class StatefulShell(Generic[State]):
         async with self._deciding, self._writing:
             generation = self._generation
             self._check(generation)
+            if key not in self._table:
+                return (), "", ""
             loaded = await self.load(key)
             self._check(generation)
             timers = () if loaded.stored.parked else self.decider.timers(loaded.state)
             return timers, loaded.stored.tenant_id, loaded.stored.user_id
 
-    async def retire(self, key: bytes) -> None:
-        """Drop the state of a key that ended long ago; what comes later is refused, never begun anew.
+    async def retire(self, keys: Sequence[bytes]) -> None:
+        """Let those of the keys leave that ended long ago; what comes later is refused, never begun anew.
 
         Raises:
             OwnershipLost: the partitions were revoked in the meantime.
         """
-        async with self._deciding:
+        # Nothing is on its way while keys leave.
+        async with self._deciding, self._writing:
             batch = Batch[State](generation=self._generation)
             self._check(batch.generation)
-            loaded = await self.load(key)
-            ended_at_ms = self.decider.ended_at_ms(loaded.state)
-            if self._retention_ms is None or loaded.stored.retired or loaded.stored.parked:
+            for key in keys:
+                loaded = await self.load(key) if key in self._table else None
+                self._check(batch.generation)
+                leaves_at_ms = NEVER if loaded is None else self._retirement.leaves_at_ms(loaded)
+                if loaded is not None and NEVER != leaves_at_ms <= self._now_ms():
+                    batch.touched[key] = loaded
+                elif leaves_at_ms != NEVER:
+                    self.ticker.note(leaves_at_ms, key)
+            if not batch.touched:
                 return
-            if ended_at_ms is None or ended_at_ms + self._retention_ms > self._now_ms():
-                return
-            batch.touched[key] = loaded
-            await self._commit(batch)
-            loaded.state = self.decider.initial(key.decode())
-            loaded.stored = StoredRecord(
-                state=b"",
-                positions=loaded.stored.positions,
-                tenant_id=loaded.stored.tenant_id,
-                user_id=loaded.stored.user_id,
-                retired=True,
-            )
-            loaded.changed = True
-            await self._commit(batch)
+            await self._write(batch.seal())
+            await self._retirement.write([*batch.touched.values()], partial(self._check, batch.generation))
+            for key in batch.touched:
+                self._loaded.forget(key)
+            self._metrics.table_keys.set(len(self._table))
 
     async def _take(self, delivery: Delivery, batch: Batch[State]) -> None:
         try:
             event = await self.intake.read(delivery)
             self._check(batch.generation)
+            is_known = delivery.key in batch.touched or delivery.key in self._table
+            fate = None if is_known else self._retirement.fate_of(delivery, event)
         except RecordRefused as refused:
             self._refuse(delivery, refused, batch)
             return
@@ -245,6 +254,9 @@ class StatefulShell(Generic[State]):
             # Sinks store it; a newer program that knows it is upgraded before its producers are.
             self._metrics.input(delivery.topic, "unknown_fact")
             _log.warning("unknown_fact", shell=self.name, fact=unknown.name, place=delivery.coordinates)
+            return
+        if fate is not None:
+            self._metrics.input(delivery.topic, fate)
             return
         assert delivery.key is not None
         loaded = await self.load(delivery.key)
@@ -267,12 +279,6 @@ class StatefulShell(Generic[State]):
         elif parked:
             reason = "an earlier input of this key cannot be applied; redrive both in order"
             self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch)
-            return
-        if loaded.stored.retired:
-            self._refuse(
-                delivery, RecordRefused("ended", "the session ended long ago; begin another", event), batch
-            )
-            loaded.pass_over(delivery)
             return
         try:
             step = self.decider.advance(loaded.state, event, reference_to(delivery, event))
@@ -301,12 +307,7 @@ class StatefulShell(Generic[State]):
 
     def _due_at_ms(self, state: State) -> int:
         timers = self.decider.timers(state)
-        if timers:
-            return min(timer.due_at_ms for timer in timers)
-        ended_at_ms = self.decider.ended_at_ms(state)
-        if ended_at_ms is None or self._retention_ms is None:
-            return NEVER
-        return ended_at_ms + self._retention_ms
+        return min(timer.due_at_ms for timer in timers) if timers else self._retirement.due_at_ms(state)
 
     def _park(
         self,

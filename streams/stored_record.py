@@ -1,7 +1,7 @@
 """The one record that a shell with state keeps per key: state, positions and outbox, which cannot disagree.
 
-Kafka writes one record atomically. Layout, all integers big endian: version (1 byte), flags (1), due (8),
-tenant and user, positions, parked, outbox, state; texts have a length of 2 bytes before them, bytes one of 4.
+Kafka writes one record atomically. Layout, all integers big endian: version (1 byte), due (8), tenant and
+user, positions, parked, outbox, state; texts have a length of 2 bytes before them, bytes one of 4.
 """
 
 import struct
@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-_HEAD: Final = struct.Struct(">BBq")
+_HEAD: Final = struct.Struct(">Bq")
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _I64: Final = struct.Struct(">q")
 _VERSION: Final = 1
-_RETIRED: Final = 1
 NEVER: Final = -1
 
 
@@ -38,8 +37,6 @@ class StoredRecord:
     state is decoded only to know it."""
     tenant_id: str = ""
     user_id: str = ""
-    retired: bool = False
-    """True when the key's work ended long ago: its state is gone, and new input is refused."""
 
     @property
     def size_bytes(self) -> int:
@@ -55,7 +52,7 @@ class StoredRecord:
 
     def encode(self) -> bytes:
         """Write the record."""
-        parts = [_HEAD.pack(_VERSION, _RETIRED if self.retired else 0, self.due_at_ms)]
+        parts = [_HEAD.pack(_VERSION, self.due_at_ms)]
         add = parts.append
         add(_text(self.tenant_id))
         add(_text(self.user_id))
@@ -85,7 +82,7 @@ class StoredRecord:
         """
         try:
             reader = _Reader(data)
-            retired, due_at_ms = reader.head()
+            due_at_ms = reader.head()
             tenant_id, user_id = reader.text(), reader.text()
             positions = {reader.text(): reader.i64() for _ in range(reader.u16())}
             parked = [(reader.text(), reader.i64()) for _ in range(reader.u16())]
@@ -98,7 +95,6 @@ class StoredRecord:
                 due_at_ms=due_at_ms,
                 tenant_id=tenant_id,
                 user_id=user_id,
-                retired=retired,
             )
         except (struct.error, UnicodeDecodeError) as error:
             raise RecordUnreadable("the table's record ends too early or is damaged") from error
@@ -121,7 +117,7 @@ def peek(data: bytes) -> Glance:
     """
     try:
         reader = _Reader(data)
-        _, due_at_ms = reader.head()
+        due_at_ms = reader.head()
         reader.text()
         reader.text()
         positions = {reader.text(): reader.i64() for _ in range(reader.u16())}
@@ -141,12 +137,12 @@ class _Reader:
         self._data = data
         self._at = 0
 
-    def head(self) -> tuple[bool, int]:
-        version, flags, due_at_ms = _HEAD.unpack_from(self._data)
+    def head(self) -> int:
+        version, due_at_ms = _HEAD.unpack_from(self._data)
         if version != _VERSION:
             raise RecordUnreadable(f"the table's record has version {version}; this program reads {_VERSION}")
         self._at = _HEAD.size
-        return bool(flags & _RETIRED), int(due_at_ms)
+        return int(due_at_ms)
 
     def u16(self) -> int:
         (number,) = _U16.unpack_from(self._data, self._at)

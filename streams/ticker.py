@@ -7,7 +7,7 @@ made from the timer's id, lets readers drop the repeat.
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from processors.decider import Timer
@@ -36,8 +36,8 @@ class Timed(Protocol):
         """Return a key's timers, its tenant and its user."""
         ...
 
-    async def retire(self, key: bytes) -> None:
-        """Drop the state of a key that ended long ago."""
+    async def retire(self, keys: Sequence[bytes]) -> None:
+        """Let those of the keys leave that ended long ago."""
         ...
 
 
@@ -62,6 +62,8 @@ class Ticker:
         self._now_ms = now_ms
         self._metrics = metrics
         self._heap: list[tuple[int, bytes]] = []
+        # By key, the earliest of its times in the heap; a later one is noted when that has come.
+        self._noted: dict[bytes, int] = {}
         self._fired: dict[bytes, set[str]] = {}
         self._earlier = asyncio.Event()
         self._lock = asyncio.Lock()
@@ -70,11 +72,15 @@ class Ticker:
         """Begin anew with the keys that wait: when each is due, and the key."""
         self._heap = list(due)
         heapq.heapify(self._heap)
+        self._noted = {key: due_at_ms for due_at_ms, key in self._heap}
         self._fired.clear()
         self._earlier.set()
 
     def note(self, due_at_ms: int, key: bytes) -> None:
-        """Take a key's newest due time."""
+        """Take a key's newest due time; one that is later than what is noted waits until that has come."""
+        if self._noted.get(key, due_at_ms + 1) <= due_at_ms:
+            return
+        self._noted[key] = due_at_ms
         if not self._heap or due_at_ms < self._heap[0][0]:
             self._earlier.set()
         heapq.heappush(self._heap, (due_at_ms, key))
@@ -110,26 +116,34 @@ class Ticker:
             now_ms = self._now_ms()
             keys: dict[bytes, None] = {}
             while self._heap and self._heap[0][0] <= now_ms and len(keys) < KEYS_MAX:
-                keys[heapq.heappop(self._heap)[1]] = None
+                due_at_ms, key = heapq.heappop(self._heap)
+                if self._noted.get(key) == due_at_ms:
+                    del self._noted[key]
+                    keys[key] = None
             records: list[Outgoing] = []
+            without: list[bytes] = []
             for key in keys:
-                records += await self._due_of(key, now_ms)
+                timers, tenant_id, user_id = await self._shell.timers_of(key)
+                if timers:
+                    records += self._due_of(key, timers, tenant_id, user_id, now_ms)
+                else:
+                    self._fired.pop(key, None)
+                    without.append(key)
+            if without:
+                await self._shell.retire(without)
             if records:
                 await self._log.publish(records)
                 failpoints.reach("timer_published")
 
-    async def _due_of(self, key: bytes, now_ms: int) -> list[Outgoing]:
-        timers, tenant_id, user_id = await self._shell.timers_of(key)
-        if not timers:
-            self._fired.pop(key, None)
-            await self._shell.retire(key)
-            return []
+    def _due_of(
+        self, key: bytes, timers: Sequence[Timer], tenant_id: str, user_id: str, now_ms: int
+    ) -> list[Outgoing]:
         waiting = {timer.timer_id for timer in timers}
         fired = self._fired.setdefault(key, set())
         fired &= waiting
         later = [timer.due_at_ms for timer in timers if timer.due_at_ms > now_ms]
         if later:
-            heapq.heappush(self._heap, (min(later), key))
+            self.note(min(later), key)
         records = []
         for timer in timers:
             if timer.due_at_ms <= now_ms and timer.timer_id not in fired:

@@ -89,7 +89,7 @@ class SessionEnded:
     """The session takes no more input."""
 
     reason: str
-    """cancelled or closed."""
+    """cancelled, closed, idle or lease_refused."""
     turns: int
     tokens: int
     cost_nanodollars: int

@@ -9,7 +9,7 @@ class TimerFired:
 
     timer_id: str
     kind: str
-    """What the timer is for: retry, stall, turn_deadline, approval or retention."""
+    """What the timer is for: retry, throttle, stall, turn_deadline, approval or idle."""
     due_at_ms: int
 
 

@@ -60,7 +60,6 @@ class StateRecord:
     key: str
     positions: Mapping[str, int] | None
     """By source topic the last offset applied; None: the key was dropped."""
-    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from schemas.registry import SchemaRegistry
 from sinks.comparison import TableComparison
 from sinks.rebuild import RebuildSettings, rebuilding
 from streams import account_shell, capability_shell, ingress_shell, model_shell, session_shell, tool_shell
+from streams.departures import is_departures
 from streams.settings import Settings
 from streams.stored_record import StoredRecord
 from tests.chaos.evidence import Evidence, LoggedRow, LogRecord, Slot, StateRecord
@@ -115,13 +116,14 @@ async def _states(settings: Settings) -> tuple[StateRecord, ...]:
     _, fetched = await _read(settings, list(shells))
     states = []
     for record in fetched:
+        if is_departures(record.key or b""):
+            continue
         stored = StoredRecord.decode(record.value) if record.value is not None else None
         states.append(
             StateRecord(
                 shell=shells[record.topic],
                 key=(record.key or b"").decode(),
                 positions=stored.positions if stored is not None else None,
-                retired=stored is not None and stored.retired,
             )
         )
     return tuple(states)

@@ -19,7 +19,7 @@ def forward(states: Iterable[StateRecord]) -> Iterator[Violation]:
         if back:
             told = f"{state.shell} goes back on {back[0]} from {known[back[0]]}: it applies inputs again"
             yield Violation(invariant="I1", subject=state.key, message=told)
-        elif known == state.positions and not state.retired:
+        elif known == state.positions:
             told = f"{state.shell} has written a record that applies nothing new: it applied an input again"
             yield Violation(invariant="I1", subject=state.key, message=told)
         before[state.shell, state.key] = state.positions

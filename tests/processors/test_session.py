@@ -651,3 +651,55 @@ def test_a_timer_that_is_told_again_at_a_later_time_causes_events_of_their_own()
     assert len(world.facts(AnswerGiven)) == 2
     ids = [event.event_id for event in world.events]
     assert len(ids) == len(set(ids))
+
+
+def idle_world(idle_ms: int = 10_000) -> World:
+    world = World(obliging(DIAMOND), limits=small(session_idle_ms=idle_ms))
+    world.say()
+    world.run()
+    return world
+
+
+def fire_idle(world: World) -> None:
+    (timer,) = world.decider.timers(world.state)
+    world.now_ms = max(world.now_ms, timer.due_at_ms)
+    world.post(TimerFired(timer_id=timer.timer_id, kind=timer.kind, due_at_ms=timer.due_at_ms))
+
+
+def test_a_session_in_which_nothing_happens_ends_by_itself() -> None:
+    world = idle_world()
+    rested_at_ms = world.now_ms
+
+    fire_idle(world)
+
+    (ended,) = world.facts(SessionEnded)
+    assert ended.reason == "idle"
+    assert world.now_ms == rested_at_ms + 10_000
+    assert world.decider.ended_at_ms(world.state) == world.now_ms
+    assert world.decider.timers(world.state) == ()
+    world.say()
+    assert world.facts(ErrorReported)[-1].code == "session_closed"
+
+
+def test_a_message_begins_the_idle_time_anew() -> None:
+    world = idle_world()
+    (early,) = world.decider.timers(world.state)
+    world.now_ms += 9_000
+    world.say()
+    world.run()
+    world.now_ms = max(world.now_ms, early.due_at_ms)
+
+    world.post(TimerFired(timer_id=early.timer_id, kind=early.kind, due_at_ms=early.due_at_ms))
+
+    assert world.state.status is SessionStatus.OPEN
+    (later,) = world.decider.timers(world.state)
+    assert later.due_at_ms > early.due_at_ms
+
+
+def test_a_session_that_works_or_that_may_rest_for_ever_has_no_idle_time() -> None:
+    working = World(obliging(DIAMOND), limits=small(session_idle_ms=10_000))
+    working.say()
+    resting = idle_world(0)
+
+    assert "idle" not in {timer.kind for timer in working.decider.timers(working.state)}
+    assert resting.decider.timers(resting.state) == ()

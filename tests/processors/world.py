@@ -336,8 +336,9 @@ class World:
         raise AssertionError("the session never comes to rest")
 
     def fire_next_timer(self) -> bool:
-        """Let time pass to the next timer; false when the session waits for none."""
-        timers = sorted(self.decider.timers(self.state), key=lambda timer: (timer.due_at_ms, timer.timer_id))
+        """Let time pass to the next timer of the session's work; false when it waits for none."""
+        waiting = [timer for timer in self.decider.timers(self.state) if timer.kind != "idle"]
+        timers = sorted(waiting, key=lambda timer: (timer.due_at_ms, timer.timer_id))
         if not timers:
             return False
         first = timers[0]

@@ -26,7 +26,7 @@ FAILPOINTS: Final = tuple(
     f"{shell}.{name}"
     for shell, names in (
         ("ingress", ("acknowledge", "decided", "published")),
-        ("session", (*_DECIDED, "timer_published")),
+        ("session", (*_DECIDED, "timer_published", "departures_stored")),
         ("account", _DECIDED),
         ("model", _CALLED),
         ("tool", _CALLED),

@@ -13,6 +13,7 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.outputs import SessionEnded
 from schemas.plain import from_plain
+from streams.departures import is_departures
 from streams.stored_record import StoredRecord
 from tests.invariants.books import books, used
 from tests.invariants.calls import calls, outcomes_of
@@ -21,6 +22,7 @@ from tests.invariants.tasks import ends, order
 from tests.invariants.violation import Violation
 from tests.simulation.broker import Broker
 from tests.simulation.provider import Provider
+from topics.catalog import SESSION_INPUTS
 
 
 class Violated(AssertionError):
@@ -43,7 +45,7 @@ def check(
     """
     distinct = distinct_of(broker.published)
     for event in distinct.values():
-        if isinstance(event.body, RecordRejected):
+        if isinstance(event.body, RecordRejected) and event.body.code != "ended":
             raise Violated(f"a record was put aside: {event.body.code}, {event.body.reason}")
     for event_id in sent:
         _hold(event_id in distinct, f"the input {event_id} was lost on its way in")
@@ -85,8 +87,13 @@ def told(distinct: Mapping[str, Envelope]) -> dict[str, Story]:
 
 
 def _each_input_once(broker: Broker, story: Story) -> SessionState | None:
-    """Every record for the session was applied once, and everything was acknowledged."""
+    """Every record for the session was applied once, and everything was acknowledged.
+
+    For a session that has left the table: what came after its last applied input was not applied, and of that
+    each thing that somebody asked for was refused.
+    """
     key = story.session_id.encode()
+    data = broker.tables.get("session", {}).get(key)
     there = Counter(
         (topic, partition, delivery.offset)
         for topic, partition in broker.places("session")
@@ -96,16 +103,44 @@ def _each_input_once(broker: Broker, story: Story) -> SessionState | None:
     applied = Counter(
         (place.topic, place.partition, place.offset) for _, place in broker.applied.get(key, [])
     )
+    late = _late(broker, story, applied) if data is None else Counter()
     _hold(
-        applied == there,
-        f"inputs of {story.session_id}: lost {there - applied}, applied too often {applied - there}",
+        applied == there - late,
+        f"inputs of {story.session_id}: lost {there - late - applied}, applied too often {applied - there}",
     )
     for shell, places in ((name, broker.places(name)) for name in broker.sources):
         for place in places:
             at = broker.committed.get((shell, place), 0)
             _hold(at == len(broker.records[place]), f"{shell} has not acknowledged all of {place}")
-    data = broker.tables.get("session", {}).get(key)
     return _state(data) if data is not None else None
+
+
+def _late(
+    broker: Broker, story: Story, applied: Counter[tuple[str, int, int]]
+) -> Counter[tuple[str, int, int]]:
+    """Return what came for a session after it had left the table; it may have left only once it had ended."""
+    if not applied:
+        return Counter()
+    _hold(bool(story.facts(SessionEnded)), f"{story.session_id} left the table, and had not ended")
+    last: dict[tuple[str, int], int] = {}
+    for topic, partition, offset in applied:
+        last[topic, partition] = max(offset, last.get((topic, partition), -1))
+    late = [
+        delivery
+        for (topic, partition), records in broker.records.items()
+        for delivery in records[last.get((topic, partition), -1) + 1 :]
+        if topic in broker.sources["session"] and delivery.key == story.session_id.encode()
+    ]
+    refused = {
+        (event.body.topic, event.body.partition, event.body.offset)
+        for event in broker.published
+        if isinstance(event.body, RecordRejected)
+    }
+    for delivery in late:
+        place = (delivery.topic, delivery.partition, delivery.offset)
+        asked = delivery.topic == SESSION_INPUTS.name
+        _hold(asked == (place in refused), f"{delivery.coordinates} came late, and was wrongly answered")
+    return Counter((delivery.topic, delivery.partition, delivery.offset) for delivery in late)
 
 
 def _state(data: bytes) -> SessionState:
@@ -147,7 +182,8 @@ def _at_rest(story: Story, state: SessionState | None) -> None:
 
 def _leases_returned(broker: Broker) -> None:
     """An account has lent only to sessions that have not ended."""
-    states = [_state(data) for data in broker.tables.get("session", {}).values()]
+    table = broker.tables.get("session", {})
+    states = [_state(data) for key, data in table.items() if not is_departures(key)]
     held = {state.lease_id for state in states if state.status is not SessionStatus.ENDED}
     for key, data in broker.tables.get("account", {}).items():
         account = from_plain(AccountState, orjson.loads(StoredRecord.decode(data).state))

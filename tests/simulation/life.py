@@ -118,7 +118,7 @@ class Life:
         self.log.table.update(self.broker.tables.get(self.name, {}))
         self.log.pending.clear()
         self.read = {place: self.broker.committed.get((self.name, place), 0) for place in self.places}
-        owning = self._loop.start(self.shell.own(self.broker.ends()))
+        owning = self._loop.start(self.shell.own(self.broker.ends(), self.read))
         self._loop.drain()
         self.take(owning)
 
@@ -211,6 +211,7 @@ class Life:
                 topic_prefix="",
                 metrics=_METRICS[self.name],
                 now_ms=self._now_ms,
+                retention_ms=configuration.limits.session_retention_ms if self.name == "session" else None,
             )
 
         async def wait() -> None:

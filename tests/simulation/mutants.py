@@ -17,6 +17,7 @@ from streams.calls import Intaken
 from streams.delivery import Delivery, Outgoing
 from streams.effect_shell import EffectShell
 from streams.loaded import Loaded
+from streams.retirement import Retirement
 from streams.stateful_shell import StatefulShell
 from tests.simulation.life import Kinds
 
@@ -133,7 +134,12 @@ def ledger_not_consulted() -> AbstractContextManager[object]:
     return patch.object(effect_shell, "survey_of", _runs_blindly)
 
 
+def _departed_begin_anew() -> AbstractContextManager[object]:
+    return patch.object(Retirement, "fate_of", lambda *_: None)
+
+
 MUTANTS = (
+    Mutant(name="who has left begins anew", patches=_departed_begin_anew),
     Mutant(name="dedupe off", kinds=Kinds(stateful=DedupeOff)),
     Mutant(name="commit first", kinds=Kinds(stateful=CommitFirst)),
     Mutant(name="one event dropped", kinds=Kinds(stateful=OneEventDropped)),

@@ -33,6 +33,8 @@ def limits_of(random: Random) -> Limits:
         failure_policy=random.choice(("prune", "fail")),
         turn_deadline_ms=random.choice((2_000, 900_000, 900_000, 900_000)),
         queue_max=2,
+        session_idle_ms=random.choice((0, 5_000, 2_592_000_000)),
+        session_retention_ms=random.choice((1_000, 60_000, 86_400_000)),
         account_tokens=random.choice((3_000, 150_000)) if accounts else 0,
         account_nanodollars=10**12 if accounts else 0,
     )

@@ -29,6 +29,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--session-timeout-ms", type=int, default=6_000)
     parser.add_argument("--identity")
     parser.add_argument("--failpoint")
+    parser.add_argument("--app-id", default="count")
+    parser.add_argument("--retention-ms", type=int)
     parser.add_argument("--fixed", action="store_true", help="poison no longer raises")
     return parser.parse_args()
 
@@ -42,7 +44,7 @@ async def main(options: argparse.Namespace) -> int:
     context = ShellContext(
         kafka_bootstrap=options.kafka,
         topic_prefix=options.prefix,
-        app_id="count",
+        app_id=options.app_id,
         partitions=options.partitions,
         data_directory=options.directory,
         session_timeout_ms=options.session_timeout_ms,
@@ -58,6 +60,7 @@ async def main(options: argparse.Namespace) -> int:
         name="session",
         table=SESSION_STATES,
         sources=(SESSION_INPUTS, SESSION_TIMERS, TOOL_RESULTS),
+        retention_ms=options.retention_ms,
     )
     shell = build_stateful(context, spec, CountingDecider(poison=not options.fixed))
     code = await run_shells([shell])

@@ -2,17 +2,19 @@
 
 import asyncio
 import random
+import re
 import signal
 from collections.abc import Sequence
 
 import pytest
 
 from schemas.envelope import Envelope
-from schemas.events.inputs import MessageReceived
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.inputs import MessageReceived, SessionClosed
 from streams.ending import ExitCode
 from tests.streams.test_stateful_shell import tool_failed
 from tests.streams.twin import event
-from tests.streams.world import World
+from tests.streams.world import WAIT_S, Worker, World
 from topics.catalog import SESSION_INPUTS, TOOL_RESULTS
 
 pytestmark = pytest.mark.stack
@@ -34,6 +36,14 @@ def results(first: int, count: int) -> list[Envelope]:
 async def send(world: World, first: int, count: int) -> None:
     await world.send(messages(first, count), SESSION_INPUTS)
     await world.send(results(first, count), TOOL_RESULTS)
+
+
+async def have_left(worker: Worker, count: int) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            if sum(map(int, re.findall(r"keys_left.*?keys\D*(\d+)", worker.log))) >= count:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def assert_exactly_once(world: World, inputs: int) -> None:
@@ -120,3 +130,27 @@ async def test_a_worker_that_slept_beyond_its_session_is_refused_and_ends(world:
     assert await zombie.ended() == ExitCode.REFUSED, zombie.log[-3_000:]
     await send(world, 100, 50)
     await assert_exactly_once(world, 300)
+
+
+@pytest.mark.timeout(120)
+async def test_sessions_that_left_stay_away_through_a_kill_and_a_group_that_begins_anew(world: World) -> None:
+    sessions = range(20)
+    await world.send([event(MessageReceived(text="hello"), session=number) for number in sessions])
+    killed = world.worker("--identity", "one", "--retention-ms", "1000", "--failpoint", "departures_stored:1")
+    await killed.logged("shell_ready")
+    await world.send([event(SessionClosed(), session=number) for number in sessions])
+    assert await killed.ended() == -signal.SIGKILL
+
+    worker = world.worker("--identity", "one", "--retention-ms", "1000")
+    await have_left(worker, len(sessions))
+    await worker.killed()
+    # Another group has acknowledged nothing: everything is delivered again.
+    anew = world.worker("--app-id", "anew", "--retention-ms", "1000")
+    await anew.logged("shell_ready")
+    late = [event(MessageReceived(text="late"), session=number, number=2) for number in sessions]
+    await world.send(late)
+
+    letters = [one.body for one in await world.letters(20) if isinstance(one.body, RecordRejected)]
+    assert {letter.code for letter in letters} == {"ended"}
+    assert len(letters) == len(sessions)
+    await assert_exactly_once(world, 2 * len(sessions))

@@ -13,12 +13,14 @@ from schemas.events.inputs import MessageReceived, SessionClosed
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallFailed
 from streams.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
+from streams.departures import is_departures
 from streams.ending import ExitCode, ShellStopped
 from streams.stateful_shell import OUTBOX_BYTES_MAX, StatefulShell
 from streams.stored_record import StoredRecord
 from tests.streams.counting import Count, CountingDecider
 from tests.streams.twin import CODEC, PARTITIONS, Crash, Kafka, TwinLog, event, metrics, session_id
 from topics.catalog import DEAD_LETTERS, SESSION_OUTPUTS, SESSION_TIMERS, TOOL_RESULTS
+from topics.routing import partition_of
 
 NOW_MS = 5_000
 
@@ -49,7 +51,7 @@ async def start(
 ) -> tuple[StatefulShell[Count], TwinLog]:
     log = TwinLog(kafka, crash_at)
     shell = make(log, decider=decider, retention_ms=retention_ms)
-    await shell.own(kafka.ends())
+    await shell.own(kafka.ends(), kafka.committed)
     return shell, log
 
 
@@ -357,13 +359,43 @@ async def test_an_ended_session_leaves_after_its_retention_and_later_input_is_re
     await shell.process([kafka.send(event(SessionClosed(), number=2))])
 
     await shell.ticker.fire_due()
-    record = StoredRecord.decode(kafka.table()[session_id(0).encode()])
-    await shell.process([kafka.send(message("too late", number=3))])
+    table = kafka.table()
+    for _ in range(2):
+        await shell.process([kafka.send(message("too late", number=3))])
+        await shell.process([kafka.send(tool_failed(number=4), TOOL_RESULTS)])
+        shell, _ = await start(kafka, retention_ms=1_000)
 
-    assert (record.retired, record.state, record.outbox) == (True, b"", [])
+    assert session_id(0).encode() not in table
+    assert all(is_departures(key) for key in table)
     letters = [one.body for one in kafka.events(DEAD_LETTERS) if isinstance(one.body, RecordRejected)]
-    assert [letter.code for letter in letters] == ["ended"]
+    assert [letter.code for letter in letters] == ["ended", "ended"]
     assert len(kafka.events(SESSION_OUTPUTS)) == 2
+    assert kafka.table() == table
+
+
+async def test_a_session_leaves_only_once_it_is_durable_that_it_was_there() -> None:
+    steps = 0
+    for crash_at in range(20):
+        kafka = Kafka()
+        shell, _ = await start(kafka, crash_at=crash_at, retention_ms=1_000)
+        try:
+            await shell.process([kafka.send(event(SessionClosed(), number=2))])
+            await shell.ticker.fire_due()
+        except Crash:
+            steps += 1
+        kafka.committed.clear()
+
+        shell, _ = await start(kafka, retention_ms=1_000)
+        await shell.process(kafka.waiting())
+        await shell.ticker.fire_due()
+        kafka.committed.clear()
+        await run(kafka)
+
+        outputs = {one.event_id for one in kafka.events(SESSION_OUTPUTS)}
+        assert len(outputs) == 1, f"after a crash at write {crash_at}"
+        assert session_id(0).encode() not in kafka.table()
+        assert kafka.events(DEAD_LETTERS) == []
+    assert steps > 5
 
 
 async def test_a_replay_for_a_session_that_left_is_dropped() -> None:
@@ -379,6 +411,28 @@ async def test_a_replay_for_a_session_that_left_is_dropped() -> None:
     assert len(kafka.events(SESSION_OUTPUTS)) == 1
 
 
+async def test_a_session_stays_while_inputs_from_before_its_end_are_on_their_way_to_others() -> None:
+    kafka = Kafka()
+    shell, _ = await start(kafka, retention_ms=1_000)
+    partition = partition_of(session_id(0).encode(), PARTITIONS)
+    other = next(n for n in range(1, 50) if partition_of(session_id(n).encode(), PARTITIONS) == partition)
+    kafka.send(message("hello", session=other))
+    closed = kafka.send(event(SessionClosed(), number=2))
+    # The batch of both is stored in part: the one that came first is lost, and comes again.
+    await shell.process([closed])
+    kafka.committed.clear()
+
+    shell, _ = await start(kafka, retention_ms=1_000)
+    await shell.ticker.fire_due()
+    early = kafka.table()
+    await shell.process(kafka.waiting())
+    await shell.retire([session_id(0).encode()])
+
+    assert session_id(0).encode() in early
+    assert session_id(0).encode() not in kafka.table()
+    assert len({one.session_id for one in kafka.events(SESSION_OUTPUTS)}) == 2
+
+
 async def test_a_session_that_has_not_ended_stays() -> None:
     kafka = Kafka()
     shell, _ = await start(kafka, retention_ms=1_000)
@@ -386,4 +440,4 @@ async def test_a_session_that_has_not_ended_stays() -> None:
 
     await shell.ticker.fire_due()
 
-    assert not StoredRecord.decode(kafka.table()[session_id(0).encode()]).retired
+    assert session_id(0).encode() in kafka.table()
