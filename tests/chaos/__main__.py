@@ -1,6 +1,7 @@
 """`python -m tests.chaos --faults N --seed S`: a campaign, its report, and exit code 1 for any violation."""
 
 import argparse
+import math
 import random
 import shutil
 import signal
@@ -18,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=300, help="on processes; others come on top")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no fault after so long")
     parser.add_argument("--short", action="store_true", help="only what heals quickly")
     parser.add_argument("--report", type=Path, default=Path(".cartrita/chaos/report.md"))
     options = parser.parse_args()
@@ -37,7 +39,12 @@ def main() -> int:
         _say(f"the logs are in {kept}")
 
     outcome = run(
-        seed, plan(seed, options.faults, short=options.short), say=_say, journal_path=journal, keep=keep
+        seed,
+        plan(seed, options.faults, short=options.short),
+        say=_say,
+        journal_path=journal,
+        seconds_max=60 * options.minutes,
+        keep=keep,
     )
     text = report(outcome)
     options.report.write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 """A campaign: a deployment under load, a nemesis that works through a schedule, and what is left to check."""
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -75,6 +76,7 @@ def run(
     say: Callable[[str], None],
     journal_path: Path | None = None,
     pace: Pace | None = None,
+    seconds_max: float = math.inf,
     keep: Callable[[Arena], None] = lambda _: None,
 ) -> Outcome:
     """Run a campaign and check what it left.
@@ -85,6 +87,7 @@ def run(
         say: told of everything as it happens.
         journal_path: where the journal goes; by default nowhere that lasts.
         pace: of the load.
+        seconds_max: after so long no fault begins any more.
         keep: given the deployment at the end, before it is removed, when there is a violation.
     """
     pace = pace or Pace()
@@ -124,7 +127,7 @@ def run(
         processes.watch()
         load.start()
         began_s = time.monotonic()
-        nemesis.work(plan)
+        nemesis.work(plan, seconds_max)
         last_s = time.monotonic()
         outcome.took_s = last_s - began_s
         load.stop()

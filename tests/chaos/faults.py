@@ -16,7 +16,7 @@ _FAILPOINTS: Final = {
 }
 _NTH_MAX: Final = {"recovered": 6, "revoked": 1, "timer_published": 1}
 ALONE: Final = ("worker_kill", "sink_kill", "kafka_kill", "postgres_kill")
-"""Of these, every second one has the deployment for itself, so that recovery times say what they seem to."""
+"""Of these, every third one has the deployment for itself, so that recovery times say what they seem to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def plan(seed: int, faults: int, *, short: bool = False) -> tuple[Planned, ...]:
                 gap_s=round(chance.uniform(0.2, 1.5) if short else chance.uniform(0.3, 4.0), 2),
                 seconds=round(chance.uniform(*kind.seconds), 2),
                 detail=_detail(chance, name, seen[name], turns),
-                alone=not short and name in ALONE and seen[name] % 2 == 1,
+                alone=not short and name in ALONE and seen[name] % 3 == 1,
             )
         )
     return tuple(planned)

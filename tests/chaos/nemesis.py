@@ -1,5 +1,6 @@
 """Makes the faults of a schedule, several at a time, and notes when each began and was over."""
 
+import math
 import resource
 import signal
 import threading
@@ -22,7 +23,7 @@ from tests.chaos.load import Load
 from tests.chaos.processes import MODEL, Processes, send
 from tests.chaos.progress import Progress
 
-OVERLAP_MAX: Final = 3
+OVERLAP_MAX: Final = 4
 """Faults at a time."""
 READY_S: Final = 45.0
 """How long a process may take until it is ready; a busy machine needs several times what a quiet one does."""
@@ -81,11 +82,15 @@ class Nemesis:
         self._injector = Injector(bootstrap, arena.settings.app_id)
         self._pause = threading.Event()
 
-    def work(self, plan: Sequence[Planned]) -> None:
-        """Make every fault, and return when all are over."""
+    def work(self, plan: Sequence[Planned], seconds_max: float = math.inf) -> None:
+        """Make every fault, and return when all are over; after `seconds_max` none begins any more."""
         running: set[Future[None]] = set()
+        deadline_s = time.monotonic() + seconds_max
         with ThreadPoolExecutor(OVERLAP_MAX, thread_name_prefix="nemesis") as pool:
             for planned in plan:
+                if time.monotonic() > deadline_s:
+                    self._journal.note(f"time is up: {planned.number - 1} of {len(plan)} faults were made")
+                    break
                 self._pause.wait(planned.gap_s)
                 room = 1 if planned.alone else OVERLAP_MAX
                 while len(running) >= room:
