@@ -61,7 +61,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             targets=WORKERS,
             weight=51,
             weight_short=6,
-            text="SIGKILL, then SIGKILL at a failpoint, restart",
+            text="SIGKILL at a failpoint, restart",
         ),
         Kind(
             name="worker_freeze",
@@ -121,7 +121,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             targets=(SINK,),
             weight=15,
             weight_short=3,
-            text="SIGKILL, then SIGKILL at a failpoint, restart",
+            text="SIGKILL at a failpoint, restart",
         ),
         Kind(
             name="sink_zombie",

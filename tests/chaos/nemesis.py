@@ -178,10 +178,8 @@ class Nemesis:
     _kafka_freeze = _registry_freeze = _model_freeze = _freeze
 
     def _failpoint(self, planned: Planned) -> Struck:
+        reached = self._reached(planned, planned.detail) == "ended"
         partitions = self._owned(planned.target) if planned.target in WORKERS else ()
-        self._processes.kill(planned.target)
-        self._processes.start(planned.target, {"CARTRITA_FAILPOINT": planned.detail})
-        reached = self._processes.wait_for_end(planned.target, READY_S, REACHED_S) == "ended"
         if not reached:
             self._processes.kill(planned.target)
         at_ms = now_ms()
@@ -192,16 +190,26 @@ class Nemesis:
     _worker_failpoint = _sink_failpoint = _failpoint
 
     def _worker_zombie_at_failpoint(self, planned: Planned) -> Struck:
-        self._processes.kill(planned.target)
-        self._processes.start(planned.target, {"CARTRITA_FAILPOINT": f"{planned.detail}:stop"})
-        reached = self._processes.wait_for_end(planned.target, READY_S, REACHED_S) == "stopped"
+        reached = self._reached(planned, f"{planned.detail}:stop") == "stopped"
         at_ms = now_ms()
         if reached:
             self._pause.wait(planned.seconds)
-            self._processes.signal(planned.target, signal.SIGCONT)
-        else:
-            self._processes.kill(planned.target)
+        self._processes.signal(planned.target, signal.SIGCONT)
         return Struck(at_ms=at_ms, healed_ms=now_ms(), outcome="reached" if reached else "not reached")
+
+    def _reached(self, planned: Planned, failpoint: str) -> str:
+        """Arm a failpoint where it can be reached, and wait; tells how the process then is."""
+        name, target = failpoint.partition(":")[0], planned.target
+        if name == "recovered":
+            self._processes.kill(target)
+            self._processes.start(target, {"CARTRITA_FAILPOINT": failpoint})
+            return self._processes.wait_for_end(target, READY_S)
+        self._processes.wait_for_ready(target, READY_S)
+        self._processes.arm(target, failpoint)
+        if name == "revoked":
+            # An end in order begins with giving up the partitions.
+            self._processes.signal(target, signal.SIGTERM)
+        return self._processes.wait_for_end(target, REACHED_S)
 
     def _worker_restart(self, planned: Planned) -> Struck:
         at_ms = now_ms()

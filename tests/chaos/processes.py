@@ -14,6 +14,7 @@ from connectors.embedded.errors import EmbeddedError, ServerError
 from tests.chaos.arena import Arena
 from tests.chaos.journal import Journal
 from tests.chaos.kinds import SINK
+from tests.chaos.program import failpoint_path
 
 SERVICES: Final = ("kafka", "registry", "postgres")
 MODEL: Final = "model"
@@ -85,26 +86,34 @@ class Processes:
         for each in (pid, *(children(pid) if name == "postgres" else ())):
             send(each, number)
 
-    def wait_for_end(self, name: str, ready_s: float, seconds_max: float) -> str:
-        """Wait until it has ended or was stopped; returns `ended`, `stopped` or `runs`.
-
-        Args:
-            name: of a part.
-            ready_s: how long it may take to be ready.
-            seconds_max: how long it is waited for from then on.
-        """
+    def wait_for_ready(self, name: str, seconds_max: float) -> None:
+        """Wait until it is ready, or has ended, or the time is up."""
         pause = threading.Event()
-        deadline_s = time.monotonic() + ready_s
-        is_ready = False
+        deadline_s = time.monotonic() + seconds_max
+        while time.monotonic() < deadline_s and self.pid(name) is not None:
+            if self._arena.deployment.is_ready(name):
+                return
+            pause.wait(0.1)
+
+    def arm(self, name: str, failpoint: str) -> None:
+        """Arm a failpoint in a running process."""
+        pid = self.pid(name)
+        if pid is not None:
+            path = failpoint_path(self._arena.settings.data_directory, pid)
+            path.write_text(failpoint, encoding="ascii")
+            send(pid, signal.SIGUSR2)
+
+    def wait_for_end(self, name: str, seconds_max: float) -> str:
+        """Wait until it has ended or was stopped; returns `ended`, `stopped` or `runs`."""
+        pause = threading.Event()
+        deadline_s = time.monotonic() + seconds_max
         while time.monotonic() < deadline_s:
             pid = self.pid(name)
             if pid is None:
                 return "ended"
             if state(pid) in ("T", "t"):
                 return "stopped"
-            if not is_ready and self._arena.deployment.is_ready(name):
-                is_ready, deadline_s = True, time.monotonic() + seconds_max
-            pause.wait(0.1)
+            pause.wait(0.05)
         return "runs"
 
     @contextmanager

@@ -4,14 +4,16 @@ program.py MUTANT COMMAND …, where MUTANT is `none` or a name of tests.chaos.m
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from unittest.mock import patch
 
 from connectors.tools.registry import ToolRegistry
 from schemas.tools import Tool
+from streams import failpoints, providers
 from streams import main as command_line
-from streams import providers
 from tests.chaos.fake_tools import fake_tools
 from tests.chaos.mutants import MUTANTS
 
@@ -24,9 +26,20 @@ class RegistryWithFakes(ToolRegistry):
         super().__init__([*tools, *fake_tools(os.environ["OPENAI_BASE_URL"])])
 
 
+def failpoint_path(data_directory: Path, pid: int) -> Path:
+    """Return the file from which a running process takes its failpoint at SIGUSR2."""
+    return data_directory / f"failpoint-{pid}"
+
+
+def _arm(*_: object) -> None:
+    path = failpoint_path(Path(os.environ["CARTRITA_DATA_DIRECTORY"]), os.getpid())
+    failpoints.arm(failpoints.parse(path.read_text(encoding="ascii")))
+
+
 def main() -> None:
     """Run a command of the command line."""
     mutant, *arguments = sys.argv[1:]
+    signal.signal(signal.SIGUSR2, _arm)
     sys.argv = ["cartrita", *arguments]
     with patch.object(providers, "ToolRegistry", RegistryWithFakes), MUTANTS[mutant]():
         command_line.main()
