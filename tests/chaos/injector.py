@@ -1,19 +1,10 @@
-"""Faults that are records: written twice, written again, unusable; and a group that begins again."""
+"""Faults that are records: written again, or unusable."""
 
 import time
 from collections.abc import Sequence
 from typing import Final
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
-    KafkaException,
-    Message,
-    Producer,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 QUIET: Final = {"log_level": 2}
 """librdkafka tells of every refused connection otherwise, and a killed broker refuses many."""
@@ -23,14 +14,12 @@ _UNKNOWN_SCHEMA: Final = b"\x00\x00\x0f\x42\x3f\x02\x04"
 
 
 class Injector:
-    """Writes to the log and to groups as nobody should."""
+    """Writes to the log as nobody should."""
 
-    def __init__(self, bootstrap: str, app_id: str) -> None:
+    def __init__(self, bootstrap: str) -> None:
         """Connect nothing yet."""
         self._bootstrap = bootstrap
-        self._app_id = app_id
         self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", **QUIET})
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
 
     def replay(self, topic: str, partition: int, count: int) -> int:
         """Write the latest records of a partition once more, as they are; returns how many."""
@@ -64,49 +53,6 @@ class Injector:
                 self._producer.produce(topic, sound, key=None, partition=partition)
         self._flush()
         return 1
-
-    def owners(self, shell: str) -> dict[str, tuple[int, ...]]:
-        """Return by static identity the partitions that a shell's members own; empty: nobody could say."""
-        try:
-            group = self._group(shell)
-        except KafkaException:
-            return {}
-        found = {}
-        for member in group.members:
-            # A member's identity is its process's, then its shell's.
-            identity = str(member.group_instance_id or "")
-            places = member.assignment.topic_partitions if member.assignment else []
-            found[identity] = tuple(sorted({place.partition for place in places}))
-        return found
-
-    def reset(self, shell: str) -> str:
-        """Set a group's offsets back to the earliest once it has no members; tells what came of it."""
-        deadline_s = time.monotonic() + _WAIT_S
-        while time.monotonic() < deadline_s:
-            try:
-                if self._group(shell).state in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
-                    return f"{self._to_the_earliest(shell)} partitions"
-            except KafkaException as error:
-                if time.monotonic() + 1.0 > deadline_s:
-                    return f"not reset: {error}"
-            time.sleep(0.3)
-        return "not reset: it kept its members"
-
-    def _to_the_earliest(self, shell: str) -> int:
-        group_id = f"{self._app_id}-{shell}"
-        listed = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id)])
-        places = listed[group_id].result(timeout=_WAIT_S).topic_partitions
-        if not places:
-            return 0
-        earliest = [TopicPartition(place.topic, place.partition, 0) for place in places]
-        altered = self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id, earliest)])
-        return len(altered[group_id].result(timeout=_WAIT_S).topic_partitions)
-
-    def _group(self, shell: str):  # type: ignore[no-untyped-def]  # the client's description has no public name
-        group_id = f"{self._app_id}-{shell}"
-        return self._admin.describe_consumer_groups([group_id], request_timeout=10)[group_id].result(
-            timeout=10
-        )
 
     def _latest(self, topic: str, partition: int, count: int) -> Sequence[Message]:
         consumer = Consumer(

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException
 
 from tests.chaos.arena import Arena
 from tests.chaos.faults import Planned
+from tests.chaos.groups import Groups
 from tests.chaos.injector import Injector
 from tests.chaos.journal import Blow, Journal, now_ms
 from tests.chaos.kinds import WORKERS
@@ -79,7 +80,8 @@ class Nemesis:
         self._journal = journal
         self._dsn = dsn
         self._partitions = arena.settings.partitions
-        self._injector = Injector(bootstrap, arena.settings.app_id)
+        self._injector = Injector(bootstrap)
+        self._groups = Groups(bootstrap, arena.settings.app_id)
         self._pause = threading.Event()
 
     def work(self, plan: Sequence[Planned], seconds_max: float = math.inf) -> None:
@@ -155,7 +157,7 @@ class Nemesis:
             self._pause.wait(0.2)
 
     def _owned(self, worker: str) -> tuple[int, ...]:
-        return self._injector.owners("session").get(f"{worker}-session", ())
+        return self._groups.owned("session", worker)
 
     def _kill(self, planned: Planned) -> Struck:
         partitions = self._owned(planned.target) if planned.target in WORKERS else ()
@@ -241,7 +243,7 @@ class Nemesis:
         for worker in WORKERS:
             self._processes.kill(worker)
         at_ms = now_ms()
-        outcome = self._injector.reset(planned.target)
+        outcome = self._groups.reset(planned.target)
         for worker in WORKERS:
             self._processes.start(worker)
         return Struck(at_ms=at_ms, healed_ms=now_ms(), outcome=outcome)
