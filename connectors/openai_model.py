@@ -4,17 +4,16 @@ import asyncio
 import json
 import random as randomness
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 import openai
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
-from openai.types.chat.chat_completion_chunk import Choice, ChoiceDeltaToolCall
-from openai.types.completion_usage import CompletionUsage
+from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
+from connectors.openai_chunks import Chunk, ToolCallPart, Usage, read_chunk
 from connectors.openai_client import is_local, make_client, timeout_of
 from connectors.openai_retries import Random, RetryPolicy, Sleep, translate, with_retries
 from connectors.tokens import TokenCounter
@@ -128,23 +127,37 @@ class OpenAIModel:
             )
         return self._answer(collected, counted, began_s)
 
-    async def _chunks(self, request: ChatRequest) -> AsyncGenerator[ChatCompletionChunk, None]:
-        tools = [_tool_parameter(tool) for tool in request.tools]
-        stream = await self._client.chat.completions.create(
-            model=request.model,
-            messages=[_message_parameter(message) for message in request.messages],
-            tools=tools or openai.omit,
-            temperature=request.temperature,
-            response_format={"type": "json_object"} if request.json_mode else openai.omit,
+    async def _chunks(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+        # The typed method would check every message, and build objects out of every piece of the answer.
+        stream = await self._client.post(
+            "/chat/completions",
+            cast_to=object,
+            body=self._body(request),
+            options={
+                "headers": {"X-Client-Request-Id": request.call_id},
+                "timeout": timeout_of(request.timeout_ms),
+            },
             stream=True,
-            stream_options={"include_usage": True},
-            timeout=timeout_of(request.timeout_ms),
-            extra_headers={"X-Client-Request-Id": request.call_id},
-            extra_body={self._tokens_max_field: request.output_tokens_max},
+            stream_cls=openai.AsyncStream[object],
         )
         async with stream:
-            async for chunk in stream:
-                yield chunk
+            async for data in stream:
+                yield read_chunk(data)
+
+    def _body(self, request: ChatRequest) -> dict[str, object]:
+        body: dict[str, object] = {
+            "model": request.model,
+            "messages": [_message_parameter(message) for message in request.messages],
+            "temperature": request.temperature,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            self._tokens_max_field: request.output_tokens_max,
+        }
+        if request.tools:
+            body["tools"] = [_tool_parameter(tool) for tool in request.tools]
+        if request.json_mode:
+            body["response_format"] = {"type": "json_object"}
+        return body
 
     def _answer(self, collected: "_Collected", counted: int, began_s: float) -> ChatAnswer:
         request, usage = collected.request, collected.usage
@@ -159,7 +172,7 @@ class OpenAIModel:
         )
         first_s = collected.first_s
         if usage is not None:
-            input_tokens, output_tokens = usage.prompt_tokens, usage.completion_tokens
+            input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
         else:
             input_tokens = counted
             output_tokens = self._counter.count_answer(collected.text, tool_calls, request.model)
@@ -194,8 +207,8 @@ class _Collected:
     tool_calls: dict[int, _ToolCallParts] = field(default_factory=dict)
     finish_reason: str | None = None
     model: str = ""
-    fingerprint: str | None = None
-    usage: CompletionUsage | None = None
+    fingerprint: str = ""
+    usage: Usage | None = None
     first_s: float | None = None
     characters: int = 0
 
@@ -203,42 +216,28 @@ class _Collected:
     def text(self) -> str:
         return "".join(self.pieces)
 
-    async def take(self, chunk: ChatCompletionChunk, clock: Callable[[], float]) -> None:
+    async def take(self, chunk: Chunk, clock: Callable[[], float]) -> None:
         """Add one object of the stream, and hand its text on."""
-        error = getattr(chunk, "error", None)
-        if error:
-            message = error.get("message") if isinstance(error, dict) else error
-            raise ProviderFailed(
-                "interrupted",
-                f"call {self.request.call_id}: the provider broke its stream off: {str(message)[:500]}",
-                retryable=True,
-                maybe_billed=True,
-            )
         self.model = chunk.model or self.model
-        self.fingerprint = chunk.system_fingerprint or self.fingerprint
+        self.fingerprint = chunk.fingerprint or self.fingerprint
         self.usage = chunk.usage or self.usage
-        # Servers that are only nearly compatible leave the list out, or make it null.
-        choices: Iterable[Choice] = getattr(chunk, "choices", None) or ()
-        for choice in choices:
-            self.finish_reason = choice.finish_reason or self.finish_reason
-            text = choice.delta.content or choice.delta.refusal or ""
-            parts = choice.delta.tool_calls or ()
-            if (text or parts) and self.first_s is None:
+        for piece in chunk.pieces:
+            self.finish_reason = piece.finish_reason or self.finish_reason
+            if (piece.text or piece.tool_calls) and self.first_s is None:
                 self.first_s = clock()
-            for part in parts:
+            for part in piece.tool_calls:
                 self._take_tool_call(part)
-            if text:
-                self._grow(len(text))
-                await self.request.on_text(self.attempt, len(self.pieces), text)
-                self.pieces.append(text)
+            if piece.text:
+                self._grow(len(piece.text))
+                await self.request.on_text(self.attempt, len(self.pieces), piece.text)
+                self.pieces.append(piece.text)
 
-    def _take_tool_call(self, part: ChoiceDeltaToolCall) -> None:
+    def _take_tool_call(self, part: ToolCallPart) -> None:
         call = self.tool_calls.setdefault(part.index, _ToolCallParts())
         call.id = part.id or call.id
-        if part.function is not None:
-            call.name += part.function.name or ""
-            call.arguments += part.function.arguments or ""
-            self._grow(len(part.function.arguments or ""))
+        call.name += part.name
+        call.arguments += part.arguments
+        self._grow(len(part.arguments))
 
     def _grow(self, characters: int) -> None:
         self.characters += characters
