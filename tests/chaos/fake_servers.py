@@ -33,7 +33,7 @@ from connectors.tokens import prepare_vocabularies
 from tests.chaos.ledgers import DiskLedger, ToolEntry, append, read
 
 PROJECT_DIRECTORY: Final = Path(__file__).parents[2]
-READY_S: Final = 30.0
+READY_S: Final = 120.0
 STOP_S: Final = 10.0
 LATE_MS: Final = 12_000
 """How long a late answer takes; the calls of a campaign are to have a shorter time."""

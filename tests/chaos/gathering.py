@@ -50,7 +50,8 @@ TABLES_OF: Final[Mapping[str, str]] = {
     CAPABILITY_STATES: capability_shell.NAME,
 }
 """Whose table it is."""
-_READ_S: Final = 300.0
+_READ_S: Final = 900.0
+_REBUILD_S: Final = 900.0
 
 
 class _Fetched(Protocol):
@@ -84,6 +85,7 @@ async def gather(
         ends, records = await _log(settings)
         states = await _states(settings)
         committed = await _committed(settings)
+    async with asyncio.timeout(_REBUILD_S):
         rebuilt = await _rebuilt(settings) if rebuild else None
     return Evidence(
         records=tuple(records),
