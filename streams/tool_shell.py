@@ -30,6 +30,10 @@ _NOT_THE_TOOLS_DOING: Final = ("cancelled", "unknown_tool", "parse_error", "vali
 """Failures that say nothing of how well the tool does."""
 
 
+_BEFORE_THE_TOOL: Final = ("unknown_tool", "parse_error", "validation_error")
+"""Failures that came before the tool did anything; after any other it may have had its effect."""
+
+
 class Tools(Protocol):
     """The registry of tools."""
 
@@ -122,6 +126,7 @@ class ToolExecutor:
                 attempt,
                 _since_ms(began),
                 retryable=error.retryable,
+                maybe_effected=not body.idempotent and error.kind not in _BEFORE_THE_TOOL,
                 spent=_Spent(
                     used_tokens=error.used_tokens,
                     cost_nanodollars=error.cost_nanodollars,

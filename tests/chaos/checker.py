@@ -19,6 +19,7 @@ from schemas.events.accounts import (
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
+from schemas.events.tools import ToolCallFailed, ToolCallRequested
 from streams import session_shell
 from tests.chaos.evidence import Evidence, LogRecord, Place
 from tests.chaos.gathering import SOURCES, TABLES_OF, gather
@@ -74,7 +75,7 @@ def _violations(evidence: Evidence) -> Iterator[Violation]:
             yield from rule(story)
         yield from calls(story, outcomes, runs, billed)
     yield from _bills_without_a_call(evidence, stories)
-    yield from _keys(evidence)
+    yield from _effects(evidence, distinct.values())
     yield from _leases(distinct.values())
     refused = _refused(evidence)
     yield from forward(evidence.states)
@@ -159,12 +160,19 @@ def _bills_without_a_call(evidence: Evidence, stories: Mapping[str, Story]) -> I
         yield _broken("I6", call_id, "was asked of a provider, and no session has requested it")
 
 
-def _keys(evidence: Evidence) -> Iterator[Violation]:
-    """An idempotency key has one effect, however often it was asked for."""
+def _effects(evidence: Evidence, events: Iterable[Envelope]) -> Iterator[Violation]:
+    """An idempotency key has one effect, and nobody says that there was none when there was one."""
     effects = Counter(e.idempotency_key for e in evidence.tool_ledger if e.outcome == "executed")
     for key, count in effects.items():
         if count > 1:
             yield _broken("I4", key, f"the idempotency key had {count} effects")
+    executed = {entry.call_id for entry in evidence.tool_ledger if entry.outcome == "executed"}
+    bodies = [event.body for event in events]
+    executed -= {b.call_id for b in bodies if isinstance(b, ToolCallRequested) and b.idempotent}
+    for body in bodies:
+        if isinstance(body, ToolCallFailed) and body.call_id in executed and not body.maybe_effected:
+            told = f"had an effect, and failed as if it had none ({body.kind})"
+            yield _broken("I4", body.call_id, told)
 
 
 def _leases(events: Iterable[Envelope]) -> Iterator[Violation]:

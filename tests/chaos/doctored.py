@@ -17,7 +17,7 @@ from schemas.events.inputs import MessageReceived
 from schemas.events.models import ModelCallCompleted, ModelCallRequested
 from schemas.events.outputs import AnswerGiven, TurnStarted
 from schemas.events.tasks import TaskCompleted, TaskStarted
-from schemas.events.tools import ToolCallCompleted
+from schemas.events.tools import ToolCallCompleted, ToolCallRequested
 from schemas.ids import derived_id
 from sinks.comparison import TableComparison
 from tests.chaos.evidence import Evidence, LogRecord, StateRecord
@@ -26,7 +26,7 @@ from tests.chaos.ledgers import ToolEntry
 from tests.chaos.rows import expected_rows, first_of_each, logged_row
 from tests.invariants.entries import entries_of
 from tests.invariants.stories import once, stories_of
-from tests.processors.world import SESSION
+from tests.processors.world import SESSION, tool_failed
 from tests.replay.worlds import recorded, world
 from topics.catalog import BY_NAME, DEAD_LETTERS, SESSION_INPUTS, USER_INPUTS
 from topics.routing import key_of
@@ -241,6 +241,20 @@ def _unreadable(*, ours: bool, letters: int) -> Doctor:
     return _on_log(change)
 
 
+def _effect_denied(records: list[LogRecord]) -> list[LogRecord]:
+    """Let the first tool call be one that must not be repeated, and say that it failed without effect."""
+    asked, ended = _first(records, ToolCallRequested), _first(records, ToolCallCompleted)
+    assert asked.event is not None
+    assert ended.event is not None
+    assert isinstance(asked.event.body, ToolCallRequested)
+    call = replace(asked.event.body, idempotent=False)
+    records[records.index(asked)] = replace(asked, event=replace(asked.event, body=call))
+    failed = replace(tool_failed(call, "timeout"), call_id=call.call_id)
+    changed = replace(ended.event, body=failed, type=type(failed).__name__)
+    records[records.index(ended)] = replace(ended, event=changed)
+    return records
+
+
 def _lease_without_answer(records: list[LogRecord]) -> list[LogRecord]:
     event = _first(records, AnswerGiven).event
     assert event is not None
@@ -354,6 +368,7 @@ DOCTORS: Final[Mapping[str, tuple[str, Doctor]]] = MappingProxyType(
         "an event is not logged": ("I3", _not_logged),
         "a tool ran twice": ("I4", _ran_twice),
         "a model was asked twice": ("I4", _billed_twice),
+        "an effect is denied": ("I4", _on_log(_effect_denied)),
         "a task ends twice": ("I5", _twice(TaskCompleted)),
         "a reservation is charged twice": ("I6", _twice(BudgetCharged)),
         "a reservation is never charged": ("I6", _without(BudgetCharged)),

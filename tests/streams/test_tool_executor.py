@@ -67,6 +67,31 @@ async def test_a_failed_tool_counts_against_it_and_a_wrong_argument_does_not() -
 
 
 @pytest.mark.parametrize(
+    ("kind", "idempotent", "maybe_effected"),
+    [
+        ("execution_error", False, True),
+        ("timeout", False, True),
+        ("streaming_error", False, True),
+        ("validation_error", False, False),
+        ("parse_error", False, False),
+        ("execution_error", True, False),
+        ("timeout", True, False),
+    ],
+)
+async def test_a_tool_that_failed_on_its_way_may_have_had_its_effect(
+    *, kind: str, idempotent: bool, maybe_effected: bool
+) -> None:
+    scene = Scene()
+    scene.tools.failure = ToolError(kind, "broken")
+
+    outcome = await scene.toolbox.run(tool_call(idempotent=idempotent), 1)
+
+    body = outcome.events[0].body
+    assert isinstance(body, ToolCallFailed)
+    assert body.maybe_effected is maybe_effected
+
+
+@pytest.mark.parametrize(
     ("idempotent", "reserved_tokens", "kind", "maybe_effected", "maybe_billed"),
     [
         (True, 0, None, False, False),
