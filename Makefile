@@ -54,6 +54,7 @@ bench: $(VENV)-bench/.installed  ## Measure against others, and write docs/bench
 	$(BIN)/python -m tests.benchmarks $(NAMES) $(if $(RUNS),--runs $(RUNS))
 
 chaos: setup  ## Faults on real processes for most of an hour, and a report; FAULTS=… SEED=…
+	$(BIN)/pytest -q -m slow tests/chaos/test_mutants.py
 	$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),300) $(if $(SEED),--seed $(SEED))
 
 overspend: setup  ## 100 sessions of 50 calls at once against budgets too small for them, and killed workers
