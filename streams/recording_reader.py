@@ -24,6 +24,10 @@ class SessionMissing(Exception):
     """The log has nothing of a session."""
 
 
+class SessionCut(Exception):
+    """The log begins after the session's beginning, so that it cannot be decided again."""
+
+
 class RecordingReader:
     """Reads recordings from one Kafka; each call connects for itself."""
 
@@ -39,6 +43,8 @@ class RecordingReader:
         self._prefix = topic_prefix
         self._codec = codec
         self._partitions: dict[str, list[int]] = {}
+        self._cuts: dict[tuple[str, int], int] = {}
+        """By topic and partition of the session, the first offset left, where records were deleted."""
 
     async def recording(self, session_id: str) -> Recording:
         """Return what the log has of a session; only its partition is read, and only its records are kept.
@@ -47,9 +53,11 @@ class RecordingReader:
 
         Raises:
             SessionMissing: nothing.
+            SessionCut: not all of it, because the log was cut.
             KafkaError: Kafka is away.
         """
         key = session_id.encode()
+        self._cuts.clear()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -84,13 +92,32 @@ class RecordingReader:
         finally:
             await consumer.stop()
         if not inputs and not outputs:
-            raise SessionMissing(f"the log has nothing of the session {session_id}")
+            raise SessionMissing(f"the log has nothing of the session {session_id}{self._told_of_cuts()}")
+        self._demand_all(session_id, inputs, outputs)
         return Recording(
             session_id=session_id,
             inputs=tuple(inputs),
             outputs=tuple(outputs),
             configuration=tuple(_named(configuration, {one.event.versions for one in outputs})),
         )
+
+    def _demand_all(self, session_id: str, inputs: list[Recorded], outputs: list[Recorded]) -> None:
+        """Refuse a session of which a cut has taken something that is known to have been there."""
+        if not self._cuts:
+            return
+        there = {one.place for one in inputs}
+        begins = min((one.event.sequence for one in outputs), default=1)
+        lost = [one.event.source for one in outputs if one.event.source and one.event.source not in there]
+        if begins > 1 or any(self._is_cut_off(place) for place in lost):
+            raise SessionCut(f"session {session_id} began before the log does{self._told_of_cuts()}")
+
+    def _is_cut_off(self, place: str) -> bool:
+        topic, partition, offset = place.rsplit("/", 2)
+        return int(offset) < self._cuts.get((topic, int(partition)), 0)
+
+    def _told_of_cuts(self) -> str:
+        told = [f"{topic}/{number} begins at offset {first}" for (topic, number), first in self._cuts.items()]
+        return f": {'; '.join(told)}" if told else ""
 
     async def _refused(self, consumer: AIOKafkaConsumer) -> set[str]:
         found = set()
@@ -112,6 +139,10 @@ class RecordingReader:
             return
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
+        if topic.cleanup == "delete":
+            for place, first in (await consumer.beginning_offsets(places)).items():
+                if first > 0 and key is not None:
+                    self._cuts[topic.name, place.partition] = first
         # The position passes what compaction and transactions left out; the last record's offset does not.
         while [place for place in places if await consumer.position(place) < ends[place]]:
             fetched = await consumer.getmany(timeout_ms=_POLL_MS)

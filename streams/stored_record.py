@@ -13,7 +13,7 @@ _HEAD: Final = struct.Struct(">Bq")
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _I64: Final = struct.Struct(">q")
-_VERSION: Final = 1
+_VERSION: Final = 2
 NEVER: Final = -1
 
 

@@ -17,7 +17,7 @@ from streams.cli.output import AsJson
 from streams.client import Client
 from streams.configuration import ConfigurationInvalid, load_policy
 from streams.fork import ForkImpossible, ForkPoint, fork_point
-from streams.recording_reader import RecordingReader, SessionMissing
+from streams.recording_reader import RecordingReader, SessionCut, SessionMissing
 from streams.replay import Diverged
 from streams.replay_configuration import ConfigurationMissing
 
@@ -102,7 +102,7 @@ async def _point(client: Client, session_id: str, at: str) -> ForkPoint:
     )
     try:
         return fork_point(await reader.recording(session_id), at)
-    except SessionMissing as error:
+    except (SessionMissing, SessionCut) as error:
         fail(Code.NOT_FOUND, str(error))
     except ForkImpossible as error:
         fail(Code.NOT_FOUND, str(error), f"Its events: cartrita tail --from-beginning --session {session_id}")

@@ -20,6 +20,7 @@ from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from topics import admin
 from topics.catalog import BY_NAME, TOPICS
+from topics.watermark import watermark
 
 topics = typer.Typer(help="The catalogue of topics: list, apply, verify.", no_args_is_help=True)
 schemas = typer.Typer(help="The Avro contracts: list, show, register, write, document.", no_args_is_help=True)
@@ -65,6 +66,32 @@ async def apply_topics(as_json: AsJson = False) -> None:
 async def verify_topics(as_json: AsJson = False) -> None:
     """Compare the topics with the catalogue and change nothing. Exit code 1 when something differs."""
     await _report_topics(create=False, as_json=as_json)
+
+
+@topics.command("watermark")
+@command
+async def show_watermark(as_json: AsJson = False) -> None:
+    """Tell from where on the log is complete: which partitions of the truth have lost records."""
+    given = settings()
+    try:
+        found = await watermark(given.kafka_bootstrap, given.topic_prefix)
+    except admin.TopicsUnavailable as error:
+        fail(Code.AWAY, str(error))
+    if as_json:
+        output.emit_json({"complete_since_ms": found.complete_since_ms, "partitions": found.extents})
+        return
+    if not found.cut:
+        output.say(f"the log is whole: {len(found.extents)} partitions begin at their first record")
+        return
+    table = Table("topic", "partition", "begins at offset", "written", box=None, header_style="dim")
+    for one in found.cut:
+        begins = "nothing is left" if one.begins_at_ms is None else output.time(one.begins_at_ms)
+        table.add_row(one.topic, str(one.partition), f"{one.first_offset:,}", begins)
+    output.console.print(table)
+    output.say(
+        f"[yellow]{len(found.cut)} of {len(found.extents)} partitions[/] have lost records: sessions that "
+        "began before cannot be replayed, and a rebuild needs a snapshot from before"
+    )
 
 
 async def _report_topics(*, create: bool, as_json: bool) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -75,6 +75,11 @@ def plain(value: object) -> object:
 def event_json(event: object) -> object:
     """Turn an envelope into JSON's types, its body with its type's name."""
     return plain(to_plain(event))
+
+
+def time(at_ms: int) -> str:
+    """Write a time in milliseconds as ISO 8601, UTC, to the second."""
+    return datetime.fromtimestamp(at_ms // 1_000, UTC).isoformat()
 
 
 def money(nanodollars: int) -> str:

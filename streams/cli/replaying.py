@@ -13,7 +13,7 @@ from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.client import Client
 from streams.recording import Recording, RecordingInvalid, read_recording, write_recording
-from streams.recording_reader import RecordingReader, SessionMissing
+from streams.recording_reader import RecordingReader, SessionCut, SessionMissing
 from streams.replay import Divergence, Replayed
 from streams.replay import replay as decide_again
 from streams.replay_configuration import ConfigurationMissing
@@ -88,6 +88,8 @@ async def _from_log(session: str) -> Recording:
             return await reader.recording(session_id)
         except SessionMissing as error:
             fail(Code.NOT_FOUND, str(error))
+        except SessionCut as error:
+            fail(Code.NOT_FOUND, str(error), "Restore the topic from its archive to decide it again.")
 
 
 def _show(replayed: Replayed) -> None:
