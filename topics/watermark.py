@@ -1,7 +1,7 @@
 """The watermark: from where on the log is complete, by topic and partition.
 
 The topics of the truth keep everything, unless somebody cuts them: by a retention that differs from the
-catalogue's, or by deleting records. Whatever is rebuilt or replayed from the log can only begin where it does.
+catalogue's, or by deleting records. Whatever is rebuilt or replayed from the log can only begin there.
 """
 
 from collections.abc import Mapping
