@@ -30,8 +30,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"out of {', '.join(known)}; none: all")
     parser.add_argument("--runs", type=int, default=5, help="of each measurement; the medians count")
-    parser.add_argument("--json", type=Path, default=DOCS / "benchmarks.json", help="where rows are kept")
-    parser.add_argument("--document", type=Path, default=DOCS / "benchmarks.md", help="gets the table")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=DOCS / "benchmarks.json",
+        help="where rows are kept; the .md beside it, if any, gets the table",
+    )
     options = parser.parse_args()
     unknown = set(options.names) - set(known)
     if unknown or options.runs < 1:
@@ -49,7 +53,7 @@ def main() -> int:
             continue
         today = datetime.now(UTC).date().isoformat()
         measured[name] = Measured(machine=machine, measured_on=today, runs=options.runs, rows=tuple(rows))
-        _keep(options.json, options.document, name, measured[name])
+        _keep(options.json, name, measured[name])
     sys.stdout.write(report.table(measured) + "\n")
     return 1 if failed else 0
 
@@ -77,8 +81,9 @@ async def _awaited(rows: Awaitable[Sequence[Row]]) -> Sequence[Row]:
     return await rows
 
 
-def _keep(path: Path, document: Path, name: str, measured: Measured) -> None:
+def _keep(path: Path, name: str, measured: Measured) -> None:
     """Put one benchmark's rows in the place of its earlier ones."""
+    document = path.with_suffix(".md")
     kept = {**report.read(path), name: measured}
     report.write(path, kept)
     if document.exists():
