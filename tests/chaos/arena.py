@@ -83,6 +83,7 @@ class Arena:
         while time.monotonic() < deadline_s:
             if asyncio.run(is_at_rest(self.settings, self.sent)):
                 return True
+            self._supervise()
             time.sleep(0.5)
         return False
 
@@ -105,6 +106,15 @@ class Arena:
                 return True
             time.sleep(0.05)
         return False
+
+    def _supervise(self) -> None:
+        """Start again what has ended by itself: a process that Kafka has fenced, say."""
+        running = {part.name: part.running for part in self.deployment.status()}
+        for name in [f"worker-{number}" for number in range(1, self.workers + 1)]:
+            if not running.get(name, False):
+                self.deployment.start_part(name, "worker")
+        if not running.get("sink-1", False):
+            self.deployment.start_part("sink-1", "sink")
 
     @contextmanager
     def beside(self, name: str, mutant: str) -> "Iterator[Arena]":

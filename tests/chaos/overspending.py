@@ -103,7 +103,7 @@ class Outcome:
 def run(sessions: int, calls: int, kills: int, seed: int) -> tuple[Outcome, tuple[Violation, ...]]:
     """Put a deployment through it, and hold its books against the provider's."""
     chance = random.Random(seed)
-    environment = {"CARTRITA_CALLS_IN_FLIGHT_MAX": "256"}
+    environment = {"CARTRITA_CALLS_IN_FLIGHT_MAX": "256", "CARTRITA_SESSION_TIMEOUT_MS": "15000"}
     with arena(seed=seed, workers=WORKERS, limits=LIMITS.format(calls=calls), environment=environment) as one:
         one.up()
         plan = plan_text(*(task(f"t{n}", agent="writer") for n in range(calls)))
