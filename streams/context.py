@@ -29,6 +29,8 @@ class ShellContext:
     commit_interval_ms: int
     worker_identity: str | None
     """The static identity, when a lock proves the predecessor gone."""
+    tables_on_disk: bool = False
+    """Needs an identity, which no other process on the data directory has."""
     codec: Codec
     metrics: Metrics
     on_published: Callable[[Outgoing, int, int], None] | None = None
@@ -39,6 +41,13 @@ class ShellContext:
     def fence(self) -> Fence:
         """Return what the changelog topics were created with."""
         return Fence.of(self.session_timeout_ms)
+
+    def table_directory(self, shell: str) -> Path | None:
+        """Return where a shell's tables are on disk; None when they are in memory."""
+        if not self.tables_on_disk or self.worker_identity is None:
+            return None
+        group = f"{self.topic_prefix}{self.app_id}-{shell}"
+        return self.data_directory / "tables" / self.worker_identity / group
 
     def app_settings(self, shell: str) -> AppSettings:
         """Return the settings of one shell's Faust app."""

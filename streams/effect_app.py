@@ -39,7 +39,13 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
     """
     app = ShellApp(context.app_settings(spec.name))
     changelog = changelog_of(context.topic_prefix, spec.table)
-    table = ShellTable(app, name=spec.table, changelog=changelog, partitions=context.partitions)
+    table = ShellTable(
+        app,
+        name=spec.table,
+        changelog=changelog,
+        partitions=context.partitions,
+        directory=context.table_directory(spec.name),
+    )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
         app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
@@ -67,5 +73,6 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
         sources=[spec.source.name],
         topic_prefix=context.topic_prefix,
         metrics=metrics,
+        table=table,
         tasks=[shell.sweep],
     )

@@ -18,6 +18,7 @@ from streams.delivery import NOWHERE, Delivery, OwnershipLost, Place
 from streams.ending import end_process
 from streams.feeding import Record
 from streams.metrics import ShellMetrics
+from streams.table import ShellTable
 
 _log = structlog.get_logger()
 
@@ -69,6 +70,7 @@ class FaustShell:
         sources: Sequence[str],
         topic_prefix: str,
         metrics: ShellMetrics,
+        table: ShellTable | None = None,
         tasks: Sequence[Callable[[], Awaitable[None]]] = (),
         batch_max: int = BATCH_MAX,
     ) -> None:
@@ -81,6 +83,7 @@ class FaustShell:
             sources: topic names in the catalogue; all with the same count of partitions.
             topic_prefix: before topic names.
             metrics: counts.
+            table: that is recovered before the shell begins.
             tasks: run beside; one that raises ends the process.
             batch_max: deliveries in one batch.
         """
@@ -89,6 +92,7 @@ class FaustShell:
         self._handler = handler
         self._prefix = topic_prefix
         self._metrics = metrics
+        self._table = table
         self._batch_max = batch_max
         self._queue: deque[Delivery] = deque()
         self._places = asyncio.Semaphore(BATCHES_MAX)
@@ -203,7 +207,15 @@ class FaustShell:
         took_s = time.monotonic() - self._recovering_since
         self._metrics.recovery_seconds.set(took_s)
         self._metrics.rebalances.inc()
-        _log.info("shell_ready", shell=self.name, partitions=len(assigned), took_s=round(took_s, 3))
+        recovered_bytes = self._table.take_recovered_bytes() if self._table is not None else 0
+        self._metrics.recovered_bytes.set(recovered_bytes)
+        _log.info(
+            "shell_ready",
+            shell=self.name,
+            partitions=len(assigned),
+            took_s=round(took_s, 3),
+            recovered_bytes=recovered_bytes,
+        )
         failpoints.reach("recovered")
 
     async def _watch_lag(self) -> None:

@@ -81,8 +81,8 @@ class _Written:
 class Table(Protocol):
     """The table behind a changelog."""
 
-    def put(self, entry: Entry, offset: int) -> None:
-        """Hold what the changelog now holds at `offset`."""
+    def put(self, written: Sequence[tuple[Entry, int]]) -> None:
+        """Hold what the changelog holds, each record with its offset there."""
         ...
 
 
@@ -136,10 +136,8 @@ class KafkaLog:
         for entry in entries:
             one = _Written(key=entry.key, value=entry.value, headers=(), subject=entry)
             places.setdefault((self._changelog, entry.partition), []).append(one)
-        for written, _, offset in await self._write(
-            places, stamp_ms, lambda: failpoints.reach("stored_in_part")
-        ):
-            self._table.put(cast("Entry", written.subject), offset)
+        written = await self._write(places, stamp_ms, lambda: failpoints.reach("stored_in_part"))
+        self._table.put([(cast("Entry", one.subject), offset) for one, _, offset in written])
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Publish records, each on the partition of its key and there in order, and wait.

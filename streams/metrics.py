@@ -58,6 +58,9 @@ class Metrics:
         self.recovery_seconds = self._gauge(
             "recovery_seconds", ("shell",), "How long the newest recovery of the table took."
         )
+        self.recovered_bytes = self._gauge(
+            "recovered_bytes", ("shell",), "What the newest recovery read of the table's changelog."
+        )
         self.rebalances = self._counter("rebalances", ("shell",), "Assignments of partitions.")
         self.calls_in_flight = self._gauge("calls_in_flight", ("shell",), "Calls that run now.")
         self.calls_waiting = self._gauge("calls_waiting", ("shell",), "Accepted calls that wait for a place.")
@@ -115,6 +118,7 @@ class ShellMetrics:
         self.outbox_records = metrics.outbox_records.labels(shell)
         self.quarantined_keys = metrics.quarantined_keys.labels(shell)
         self.recovery_seconds = metrics.recovery_seconds.labels(shell)
+        self.recovered_bytes = metrics.recovered_bytes.labels(shell)
         self.rebalances = metrics.rebalances.labels(shell)
         self.calls_in_flight = metrics.calls_in_flight.labels(shell)
         self.calls_waiting = metrics.calls_waiting.labels(shell)

@@ -90,6 +90,12 @@ class Settings:
         "Static identity of the worker, unique in its deployment. A lock in the data directory proves the "
         "predecessor gone, so that a restart takes over at once; empty: none.",
     )
+    table_store: str = _setting(
+        "memory",
+        "Where a worker keeps its tables: in memory, or with rocksdb in the data directory, for more "
+        "sessions than fit in memory and for starts that read only what is new; rocksdb needs an identity.",
+        choices=("memory", "rocksdb"),
+    )
     calls_in_flight_max: int = _setting(
         64, "Model calls, and tool calls, that one process runs at once.", least=1, most=10_000
     )
@@ -174,6 +180,8 @@ class Settings:
             faults.append(f"{_variable('topic_prefix')} takes letters, digits, '.', '_' and '-', at most 100")
         if not self.app_id or not set(self.app_id) <= _NAME_CHARACTERS:
             faults.append(f"{_variable('app_id')} takes letters, digits, '.', '_' and '-'")
+        if self.table_store == "rocksdb" and not self.identity:
+            faults.append(f"{_variable('table_store')}: rocksdb needs {_variable('identity')}")
         if not set(self.identity) <= _NAME_CHARACTERS:
             faults.append(f"{_variable('identity')} takes letters, digits, '.', '_' and '-'")
         directory = self.configuration_directory

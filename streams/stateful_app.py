@@ -13,6 +13,7 @@ from streams.metrics import ShellMetrics
 from streams.stateful_shell import StatefulShell
 from streams.table import ShellTable
 from topics.catalog import Topic
+from topics.routing import partition_of
 from topics.tables import changelog_of
 
 State = TypeVar("State")
@@ -33,7 +34,14 @@ def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[S
     """Build a shell that drives `decider`; nothing connects until its app starts."""
     app = ShellApp(context.app_settings(spec.name))
     changelog = changelog_of(context.topic_prefix, spec.table)
-    table = ShellTable(app, name=spec.table, changelog=changelog, partitions=context.partitions)
+    table = ShellTable(
+        app,
+        name=spec.table,
+        changelog=changelog,
+        partitions=context.partitions,
+        directory=context.table_directory(spec.name),
+        partition_of=lambda key: partition_of(key, context.partitions),
+    )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
         app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
@@ -59,5 +67,6 @@ def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[S
         sources=[source.name for source in spec.sources],
         topic_prefix=context.topic_prefix,
         metrics=metrics,
+        table=table,
         tasks=[shell.ticker.run],
     )

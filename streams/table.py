@@ -1,13 +1,79 @@
 """A shell's table: Faust recovers it from its changelog, and the shell writes both."""
 
-from collections.abc import Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, cast
 
 import faust
-from faust.stores.memory import Store
+from faust.stores.memory import Store as FaustMemoryStore
+from faust.types import EventT
 
 from streams.app import ShellApp
 from streams.delivery import Entry
+from streams.disk_store import DiskStore, bytes_of
+
+
+class Rows(Protocol):
+    """Where a table's records are."""
+
+    recovered_bytes: int
+    """What recoveries have read, since somebody set it to 0."""
+
+    def put(self, written: Sequence[tuple[Entry, int]]) -> None:
+        """Hold records that stand in the changelog, each with its offset."""
+        ...
+
+    def read(self, key: bytes) -> bytes | None:
+        """Return a key's record."""
+        ...
+
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Go over all records."""
+        ...
+
+    def count(self) -> int:
+        """Count the records, or estimate how many there are."""
+        ...
+
+
+class MemoryStore(FaustMemoryStore[bytes, bytes]):
+    """Faust's store in memory, which a shell writes past Faust."""
+
+    recovered_bytes = 0
+
+    def apply_changelog_batch(
+        self,
+        batch: Iterable[EventT[object]],
+        to_key: Callable[[object], object],
+        to_value: Callable[[object], object],
+    ) -> None:
+        """Take what a recovery has read."""
+        read = list(batch)
+        self.recovered_bytes += sum(bytes_of(event) for event in read)
+        super().apply_changelog_batch(read, to_key, to_value)
+
+    def put(self, written: Sequence[tuple[Entry, int]]) -> None:
+        """Hold records; the changelog alone keeps them."""
+        for entry, _ in written:
+            if entry.value is None:
+                self.data.pop(entry.key, None)
+                self._key_partition.pop(entry.key, None)
+            else:
+                self.data[entry.key] = entry.value
+                # Faust drops keys by this map when their partition is gone; it fills it in recovery alone.
+                self._key_partition[entry.key] = entry.partition
+
+    def read(self, key: bytes) -> bytes | None:
+        """Return a key's record."""
+        return cast("bytes | None", self.data.get(key))
+
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Go over all records."""
+        return iter(self.data.items())
+
+    def count(self) -> int:
+        """Count the records."""
+        return len(self.data)
 
 
 class ShellTable(Mapping[bytes, bytes]):
@@ -17,8 +83,26 @@ class ShellTable(Mapping[bytes, bytes]):
     itself and then puts the value here; keys of revoked partitions leave at the next recovery.
     """
 
-    def __init__(self, app: ShellApp, *, name: str, changelog: str, partitions: int) -> None:
-        """Declare the table, with a changelog topic of that full name."""
+    def __init__(
+        self,
+        app: ShellApp,
+        *,
+        name: str,
+        changelog: str,
+        partitions: int,
+        directory: Path | None = None,
+        partition_of: Callable[[bytes], int] | None = None,
+    ) -> None:
+        """Declare the table.
+
+        Args:
+            app: of the shell.
+            name: of the table.
+            changelog: full name of its changelog topic.
+            partitions: of the changelog.
+            directory: for records on disk; None: they are in memory.
+            partition_of: tells where a key belongs; None: it may be in any partition.
+        """
         self.changelog = changelog
         topic = app.raw_topic(
             [changelog], acks=False, partitions=partitions, compacting=True, deleting=False, internal=True
@@ -34,34 +118,55 @@ class ShellTable(Mapping[bytes, bytes]):
                 recovery_buffer_size=1_000,
             ),
         )
+        store: MemoryStore | DiskStore
+        if directory is None:
+            store = MemoryStore("memory://", app, self.faust, key_type=bytes, value_type=bytes)
+        else:
+            store = DiskStore(app, self.faust, path=directory / name, partition_of=partition_of)
+        self._rows: Rows = store
+        self.faust._data = store
 
-    @property
-    def _store(self) -> "Store[bytes, bytes]":
-        return cast("Store[bytes, bytes]", self.faust.data)
-
-    def put(self, entry: Entry, offset: int) -> None:  # a store on disk persists it
-        """Hold what the changelog holds at `offset`."""
-        store = self._store
-        if entry.value is None:
-            store.data.pop(entry.key, None)
-            store._key_partition.pop(entry.key, None)
-            return
-        store.data[entry.key] = entry.value
-        # Faust drops keys by this map when their partition is gone; it fills it only when it recovers.
-        store._key_partition[entry.key] = entry.partition
-
-    def partition_of(self, key: bytes) -> int:
-        """Return the partition from which a key was recovered, or to which it was written."""
-        return int(self._store._key_partition[key])
+    def put(self, written: Sequence[tuple[Entry, int]]) -> None:
+        """Hold what the changelog holds, each record with its offset there."""
+        self._rows.put(written)
 
     def __getitem__(self, key: bytes) -> bytes:
         """Return a key's record."""
-        return cast("bytes", self._store.data[key])
+        data = self._rows.read(key)
+        if data is None:
+            raise KeyError(key)
+        return data
+
+    def get(self, key: bytes, default: object = None) -> bytes | None:  # type: ignore[override]  # no default
+        """Return a key's record, or None."""
+        return self._rows.read(key)
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is a record."""
+        return self._rows.read(cast("bytes", key)) is not None
 
     def __iter__(self) -> Iterator[bytes]:
         """Go over the keys."""
-        return iter(self._store.data)
+        return (key for key, _ in self._rows.rows())
+
+    def items(self) -> "_Items":
+        """Go over keys and records together, in one pass over the disk."""
+        return _Items(self)
+
+    def take_recovered_bytes(self) -> int:
+        """Return what was read of the changelog since this was last asked."""
+        recovered_bytes, self._rows.recovered_bytes = self._rows.recovered_bytes, 0
+        return recovered_bytes
 
     def __len__(self) -> int:
-        """Count the keys."""
-        return len(self._store.data)
+        """Count the keys; of records on disk it is an estimate."""
+        return self._rows.count()
+
+
+class _Items(ItemsView[bytes, bytes]):
+    def __init__(self, table: ShellTable) -> None:
+        super().__init__(table)
+        self._rows = table._rows
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return self._rows.rows()

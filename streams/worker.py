@@ -149,6 +149,7 @@ def context_of(settings: Settings, codec: Codec, metrics: Metrics, reader: Recor
         produce_timeout_ms=settings.produce_timeout_ms,
         commit_interval_ms=settings.commit_interval_ms,
         worker_identity=settings.identity or None,
+        tables_on_disk=settings.table_store == "rocksdb",
         codec=codec,
         metrics=metrics,
         on_published=reader.remember,

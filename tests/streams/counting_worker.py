@@ -31,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--failpoint")
     parser.add_argument("--app-id", default="count")
     parser.add_argument("--retention-ms", type=int)
+    parser.add_argument("--on-disk", action="store_true", help="tables in RocksDB")
     parser.add_argument("--fixed", action="store_true", help="poison no longer raises")
     return parser.parse_args()
 
@@ -53,6 +54,7 @@ async def main(options: argparse.Namespace) -> int:
         produce_timeout_ms=30_000,
         commit_interval_ms=500,
         worker_identity=options.identity,
+        tables_on_disk=options.on_disk,
         codec=codec,
         metrics=Metrics(),
     )

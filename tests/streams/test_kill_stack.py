@@ -97,6 +97,34 @@ async def test_random_kills_lose_nothing_and_repeat_nothing(world: World) -> Non
     await assert_exactly_once(world, 2 * total)
 
 
+@pytest.mark.timeout(150)
+async def test_tables_on_disk_survive_kills_and_a_start_reads_only_what_is_new(world: World) -> None:
+    total = 1_500
+    options = ("--identity", "one", "--on-disk")
+    await send(world, 0, total)
+    for failpoint in ("stored:2", "published_in_part:2", "acknowledged:3"):
+        worker = world.worker(*options, "--failpoint", failpoint)
+        assert await worker.ended() == -signal.SIGKILL, worker.log[-2_000:]
+
+    world.worker(*options)
+    await assert_exactly_once(world, 2 * total)
+    await world.workers[-1].killed()
+    again = world.worker(*options)
+    await again.logged("shell_ready")
+    elsewhere = world.worker("--identity", "two", "--on-disk")
+    await again.killed()
+    await elsewhere.logged("shell_ready")
+    await send(world, total, 100)
+
+    await assert_exactly_once(world, 2 * (total + 100))
+    # Recovery reads the last record that it knows of each partition once more.
+    assert recovered_bytes(again) < 20_000 < recovered_bytes(elsewhere)
+
+
+def recovered_bytes(worker: Worker) -> int:
+    return sum(int(number) for number in re.findall(r"recovered_bytes\D+(\d+)", worker.log))
+
+
 @pytest.mark.timeout(120)
 async def test_two_workers_share_the_partitions_and_one_takes_over_when_the_other_dies(world: World) -> None:
     await send(world, 0, 500)
