@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -16,13 +17,14 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from schemas.codec import Codec
-from sinks import shadow
+from sinks import shadow, snapshot
 from sinks.comparison import TableComparison, compare, compared_tables, put_right
 from sinks.errors import DatabaseUnfit, RecordsMissing, RowRefused, TopicRecreated, is_of_the_row
 from sinks.intake import Delivery, Taken, take
 from sinks.log_reader import LogReader
 from sinks.reader import Located
 from sinks.sink import TRUTH
+from sinks.snapshot import Manifest
 from sinks.storing import store
 from sinks.writer import CONNECT_TIMEOUT_S, Slot, Writer
 from topics.catalog import BY_NAME
@@ -106,7 +108,10 @@ async def discard(dsn: str) -> None:
 
 @asynccontextmanager
 async def rebuilding(
-    settings: RebuildSettings, codec: Codec, progress: Callable[[Loaded], None]
+    settings: RebuildSettings,
+    codec: Codec,
+    progress: Callable[[Loaded], None],
+    seed: Path | None = None,
 ) -> "AsyncIterator[Rebuild]":
     """Connect, and begin a shadow or find the one that an earlier run left.
 
@@ -114,8 +119,10 @@ async def rebuilding(
         settings: where all is.
         codec: reads the log.
         progress: told after each batch.
+        seed: a snapshot with which an empty shadow begins.
 
     Raises:
+        SnapshotInvalid: the snapshot cannot be used.
         SinkStopped: the log or the database do not allow a rebuild; the message says why.
         RebuildBusy: another one runs.
         psycopg.OperationalError, aiokafka.errors.KafkaError: one of them is away.
@@ -127,7 +134,7 @@ async def rebuilding(
             await reader.start()
             rebuild = Rebuild(settings, codec, progress, live, reader)
             try:
-                await rebuild.begin()
+                await rebuild.begin(seed)
                 yield rebuild
             finally:
                 await rebuild.close()
@@ -157,10 +164,13 @@ class Rebuild:
         """Where the shadow stands."""
         self._records = self._before = self._refused = 0
         self._elapsed_s = 0.0
+        self.seed: Manifest | None = None
+        """Of the snapshot with which the shadow began in this run."""
 
-    async def begin(self) -> None:
+    async def begin(self, seed: Path | None) -> None:
         """Find the shadow that an earlier run left, if it can go on, or begin anew."""
         goes_on = await shadow.begin(self._live, self._settings.sink)
+        await self._seed(seed)
         try:
             targets = await self._targets()
             is_past = any(position > targets[slot] for slot, position in self._positions.items())
@@ -171,8 +181,31 @@ class Rebuild:
             await self.close()
             await shadow.drop(self._live)
             await shadow.begin(self._live, self._settings.sink)
-            await self._targets()
+            self._positions.clear()
+            await self._seed(seed)
+            targets = await self._targets()
+            is_past = any(position > targets[slot] for slot, position in self._positions.items())
+        if is_past and self.seed is not None:
+            raise DatabaseUnfit(
+                "the snapshot is of a later moment than the live tables, or a topic was made anew since; "
+                "take another one"
+            )
         self._before = sum(self._positions.values())
+
+    async def _seed(self, seed: Path | None) -> None:
+        if seed is not None and await shadow.is_empty(self._live):
+            self.seed = await snapshot.seed(self._live, seed)
+
+    async def snapshot(self, path: Path) -> Manifest:
+        """Fill the shadow, write it to a file, and drop it.
+
+        Raises:
+            OSError: the file cannot be written; the shadow stays.
+        """
+        await self.load()
+        manifest = await snapshot.write(self._live, path, await shadow.digest_of_program(self._live))
+        await self.discard()
+        return manifest
 
     async def close(self) -> None:
         """Disconnect from the shadow, which stays."""
@@ -257,13 +290,13 @@ class Rebuild:
     async def _targets(self) -> dict[Slot, int]:
         """Return up to where to read now, and take the positions of partitions that are new."""
         located = await self._reader.locate()
-        _demand_whole_log(located)
         if self._writer is None:
             self._writer = await Writer.connect(self._settings.dsn, self._settings.sink, schema=shadow.SCHEMA)
         for slot, position in (await self._writer.positions(located.topic_ids)).items():
             if position.topic_id != located.topic_ids[slot]:
                 raise TopicRecreated(f"topic {slot[0]} was deleted and made anew: run the rebuild again")
             self._positions[slot] = position.next_offset
+        _demand_whole_log(located, self._positions)
         live = await shadow.live_positions(self._live, self._settings.sink)
         return shadow.targets(live, located.topic_ids, located.bounds)
 
@@ -351,10 +384,11 @@ async def _demand_alone(connection: AsyncConnection[TupleRow]) -> None:
         raise RebuildBusy("another rebuild runs on this database")
 
 
-def _demand_whole_log(located: Located) -> None:
+def _demand_whole_log(located: Located, positions: Mapping[Slot, int]) -> None:
     for (topic, partition), (first, _) in sorted(located.bounds.items()):
-        if first > 0 and BY_NAME[topic].cleanup != "compact":
+        if first > positions.get((topic, partition), 0) and BY_NAME[topic].cleanup != "compact":
             raise RecordsMissing(
                 f"{topic}/{partition} begins at offset {first}: what stood before is no longer on the log, "
-                "so that no table can be rebuilt from it; restore the topic from its archive"
+                "so that no table can be rebuilt from it alone; restore the topic from its archive, or begin "
+                "with a snapshot that reaches as far"
             )

@@ -56,7 +56,7 @@ async def begin(connection: AsyncConnection[TupleRow], sink: str) -> bool:
     Raises:
         DatabaseUnfit: live tables are missing, or no schema may be made.
     """
-    mark = f"begun by {await _digest(connection)} for {sink}"
+    mark = f"begun by {await digest_of_program(connection)} for {sink}"
     cursor = await connection.execute(
         "SELECT obj_description(to_regnamespace(%s)::oid, 'pg_namespace')", [SCHEMA]
     )
@@ -92,6 +92,14 @@ async def analyze(connection: AsyncConnection[TupleRow]) -> None:
     """Tell Postgres how many rows there are, before they are joined."""
     for name in COPIED:
         await connection.execute(f"ANALYZE {SCHEMA}.{name}".encode())
+
+
+async def is_empty(connection: AsyncConnection[TupleRow]) -> bool:
+    """Tell whether nothing was read into the shadow yet."""
+    cursor = await connection.execute(
+        f"SELECT 1 FROM {SCHEMA}.sink_offsets WHERE next_offset > 0 LIMIT 1".encode()  # noqa: S608  # our own schema
+    )
+    return await cursor.fetchone() is None
 
 
 async def live_positions(connection: AsyncConnection[TupleRow], sink: str) -> dict[Slot, Position]:
@@ -146,7 +154,8 @@ def targets(
     return found
 
 
-async def _digest(connection: AsyncConnection[TupleRow]) -> str:
+async def digest_of_program(connection: AsyncConnection[TupleRow]) -> str:
+    """Return what tells programs and tables apart that make different rows of the same events."""
     digest = hashlib.sha256()
     for package in _SOURCES:
         for file in sorted(resources.files(package).iterdir(), key=lambda one: one.name):

@@ -43,7 +43,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Tools": (analyze_ui,),
     "Processes": (worker, sink),
-    "Ground": (laying.migrate, rebuilding.rebuild),
+    "Ground": (laying.migrate, rebuilding.rebuild, rebuilding.snapshot),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

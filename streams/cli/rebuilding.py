@@ -1,7 +1,9 @@
 """`rebuild`: Postgres made again from the log, compared with what is there, and put in its place."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -10,7 +12,8 @@ from rich.table import Table
 
 from sinks.comparison import RowDifference, TableComparison
 from sinks.errors import SinkStopped
-from sinks.rebuild import Compared, Loaded, RebuildBusy, RebuildSettings, discard, rebuilding
+from sinks.rebuild import Compared, Loaded, Rebuild, RebuildBusy, RebuildSettings, discard, rebuilding
+from sinks.snapshot import SnapshotInvalid
 from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
@@ -28,25 +31,35 @@ Swap = Annotated[
 ]
 Discard = Annotated[bool, typer.Option("--discard", help="Only drop the shadow tables of an earlier run.")]
 
+Seed = Annotated[
+    Path | None, typer.Option("--from", help="Begin with this snapshot, and read the log from there on.")
+]
+
 
 @command
 async def rebuild(
-    verify: Verify = False, swap: Swap = False, drop: Discard = False, as_json: AsJson = False
+    verify: Verify = False,
+    swap: Swap = False,
+    drop: Discard = False,
+    seed: Seed = None,
+    as_json: AsJson = False,
 ) -> None:
     """Project the whole log anew into shadow tables; an interrupted run is continued by the next.
 
     The sink may run meanwhile. The shadow tables stay for a later --swap, unless all was equal.
     """
-    if drop and (verify or swap):
+    if drop and (verify or swap or seed is not None):
         fail(Code.USAGE, "--discard goes with no other option")
     try:
         if drop:
             await discard(settings().postgres_dsn)
             output.say("the shadow tables are dropped")
             return
-        loaded, compared = await _rebuilt(verify=verify, swap=swap)
+        loaded, compared = await _rebuilt(verify=verify, swap=swap, seed=seed)
     except RebuildBusy as error:
         fail(Code.FAILED, str(error), "Wait for it, or end it: the next one goes on where it stopped.")
+    except SnapshotInvalid as error:
+        fail(Code.USAGE, str(error))
     except SinkStopped as error:
         fail(Code.FAILED, str(error), "What was read so far is kept, and the next run goes on from there.")
     if as_json:
@@ -57,12 +70,48 @@ async def rebuild(
         raise typer.Exit(Code.FAILED)
 
 
-async def _rebuilt(*, verify: bool, swap: bool) -> tuple[Loaded, Compared | None]:
+@command
+async def snapshot(
+    file: Annotated[Path, typer.Argument(help="Where to write it; what stands there is replaced.")],
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write all rows that the log leads to into one file, with which a later rebuild may begin.
+
+    Make one before records of the truth are deleted. --from makes it out of an earlier one.
+    """
+    try:
+        async with _rebuilding(seed) as one:
+            written = await one.snapshot(file)
+    except RebuildBusy as error:
+        fail(Code.FAILED, str(error), "Wait for it, or end it.")
+    except SnapshotInvalid as error:
+        fail(Code.USAGE, str(error))
+    except OSError as error:
+        fail(Code.USAGE, f"{file} cannot be written: {error.strerror}")
+    except SinkStopped as error:
+        fail(Code.FAILED, str(error))
+    if as_json:
+        output.emit_json({"file": file, "manifest": written})
+    else:
+        rows = sum(member.rows for member in written.members)
+        output.say(f"{escape(str(file))}: {rows:,} rows of {written.records:,} records")
+
+
+@asynccontextmanager
+async def _rebuilding(seed: Path | None) -> AsyncIterator[Rebuild]:
     given = settings()
     of_rebuild = RebuildSettings(
         bootstrap=given.kafka_bootstrap, dsn=given.postgres_dsn, topic_prefix=given.topic_prefix
     )
-    async with Client(given) as client, rebuilding(of_rebuild, client.codec, _Told()) as one:
+    async with Client(given) as client, rebuilding(of_rebuild, client.codec, _Told(), seed) as one:
+        if one.seed is not None:
+            output.errors.print(f"begins with a snapshot of {one.seed.records:,} records")
+        yield one
+
+
+async def _rebuilt(*, verify: bool, swap: bool, seed: Path | None) -> tuple[Loaded, Compared | None]:
+    async with _rebuilding(seed) as one:
         compared = None
         if swap:
             compared = await one.swap()
