@@ -13,6 +13,7 @@ from connectors.ui_analyzer.rules import (
     interaction,
     loading,
     media,
+    palette_contrast,
     performance,
     raw_html,
     reactivity,
@@ -36,6 +37,7 @@ _MODULES = (
     aria_use,
     media,
     style_access,
+    palette_contrast,
     theme,
     tokens,
     responsive,
@@ -62,6 +64,7 @@ RULES: tuple[RuleInfo, ...] = tuple(rule.info for rule in _ALL)
 FACT_SOURCES: tuple[FactSource, ...] = (
     structure.landmark_facts,
     style_access.motion_facts,
+    palette_contrast.palette_facts,
     theme.theme_facts,
     responsive.responsive_facts,
     performance.image_facts,
