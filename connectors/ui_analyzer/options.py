@@ -32,6 +32,8 @@ class LiveOptions:
     requests_max: int = 2_000
     reconnect_ms_max: int = 15_000
     """How long a page may take to connect a cut WebSocket again."""
+    heap_ms: int = 5_000
+    """How long the memory of the page is watched; 0 leaves it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ def other_reports(other_user: OtherUser | None) -> OtherReports:
     """What the doctor says to another user: by tier, why it can't be used there if so, and the outcomes."""
     if other_user is None:
         pytest.skip(f"NOT TESTED HERE as another user: {obstacle()}")
-    other_user.process.wait(280)
+    other_user.process.wait(600)
     text = (other_user.place / "out").read_text()
     assert text, (other_user.place / "err").read_text()[-2000:]
     report = json.loads(text)

@@ -21,6 +21,7 @@ PROGRAMS = {machine: seccomp.filter_program(machine, PROCESS) for machine in MAC
 MEMORY_SIZE = 64
 DEPENDS_ON_ARGUMENTS = {
     "clone", "socketpair", "sendto", "prlimit64", "kill", "tgkill", "fcntl", "ioctl", "prctl",
+    "mmap", "madvise", "futex",
 }  # fmt: skip
 
 
@@ -148,7 +149,22 @@ def test_the_other_numbers_of_x86_64_end_the_process() -> None:
         ("ioctl", (3, 0x5412), False),
         ("ioctl", (3, 0x5452), False),
         ("ioctl", (3, (1 << 32) | 0x5412), False),
-        ("prctl", (15,), True),
+        ("prctl", (16,), True),
+        ("mmap", (0, 4096, 3, 0x22), True),
+        ("mmap", (0, 4096, 3, 0x40022), False),
+        ("mmap", (0, 4096, 3, (21 << 26) | 0x40022), False),
+        ("madvise", (0, 4096, 4), True),
+        ("madvise", (0, 4096, 12), False),
+        ("madvise", (0, 4096, 21), False),
+        ("futex", (4096, 128), True),
+        ("futex", (4096, 128 | 256 | 9), True),
+        ("futex", (4096, 256 | 9), True),
+        ("futex", (4096, 129), True),
+        ("futex", (4096, 1), False),
+        ("futex", (4096, 10), False),
+        ("futex", (4096, 128 | 6), False),
+        ("futex", (4096, 128 | 12), False),
+        ("futex", (4096, 512), False),
         ("prctl", (1,), False),
         ("prctl", (22,), False),
         ("prctl", (4,), False),
@@ -160,6 +176,16 @@ def test_arguments_decide_where_they_must(
     answer = run(machine, TABLES[machine][name], *arguments)
 
     assert answer == (seccomp.ALLOW if allowed else PERMISSION)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("prctl", (15,)), *(("fcntl", (3, n)) for n in (6, 7, 37, 38))]
+)
+def test_what_must_have_no_effect_appears_to_succeed(
+    machine: str, name: str, arguments: tuple[int, ...]
+) -> None:
+    assert run(machine, TABLES[machine][name], *arguments) == seccomp.ERRNO
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -16,7 +16,7 @@ from connectors.ui_analyzer.live.session import LiveOutcome, inspect_page
 from connectors.ui_analyzer.model import Analysis
 from connectors.ui_analyzer.options import LiveOptions, Options, Progress
 from connectors.ui_analyzer.reports.json_report import json_schema, render_json
-from tests.ui_analyzer.pages import BAD, GOOD, HOSTILE, LIVE, SPIN, TAMPERED, TRAP, served
+from tests.ui_analyzer.pages import BAD, GOOD, HOSTILE, LEAK, LIVE, SPIN, TAMPERED, TRAP, served
 
 
 def chromium_missing() -> bool:
@@ -41,6 +41,7 @@ def visit(
     page_time_ms_max: int = 15_000,
     memory_mb_max: int = 2_048,
     reconnect_ms_max: int = 15_000,
+    heap_ms: int = 0,
 ) -> LiveOutcome:
     options = LiveOptions(
         url=url,
@@ -48,6 +49,7 @@ def visit(
         page_time_ms_max=page_time_ms_max,
         memory_mb_max=memory_mb_max,
         reconnect_ms_max=reconnect_ms_max,
+        heap_ms=heap_ms,
     )
     return inspect_page(options, None)
 
@@ -68,7 +70,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Good:
     heard: list[Progress] = []
     with pytest.MonkeyPatch.context() as patch, served({"/good": GOOD}) as site:
         patch.setattr("tempfile.tempdir", str(temporary))
-        live = LiveOptions(url=f"{site.url}/good")
+        live = LiveOptions(url=f"{site.url}/good", heap_ms=1_000)
         return Good(analyze(folder, Options(workers=1, live=live, progress=heard.append)), heard, temporary)
 
 
@@ -92,6 +94,9 @@ class TestInTheBrowser:
             "keyboard walk",
             "frames",
             "console-errors",
+            "forced colours walk",
+            "heap-growth",
+            "long-tasks",
         } <= names
         contexts = {check.context for check in live.checks if check.name == "axe"}
         assert contexts == {
@@ -131,6 +136,16 @@ class TestInTheBrowser:
         assert failing["axe:image-alt"].snippet.startswith("<img")
         assert "faint" in failing["axe:color-contrast"].snippet
         assert failing["live:reflow"].selector == "div.wide"
+
+    def test_growing_memory_long_tasks_and_a_focus_that_forced_colours_hide_are_found(self) -> None:
+        with served({"/leak": LEAK}) as site:
+            outcome = visit(f"{site.url}/leak", heap_ms=2_000)
+
+        failing = {str(finding.rule_id): finding for finding in outcome.findings}
+        assert {"live:heap-growth", "live:long-tasks", "live:forced-colors"} <= set(failing)
+        assert "live:focus-visible" not in failing
+        assert "Shadow" in failing["live:forced-colors"].snippet
+        assert [f.rule_id for f in outcome.findings].count(failing["live:forced-colors"].rule_id) == 1
 
     def test_a_keyboard_trap_is_found(self) -> None:
         with served({"/trap": TRAP}) as site:

@@ -152,6 +152,13 @@ for index in range(1000):
     maps.append(found)
 """
 
+# Without the data being written, this would fill a disk between two looks of the parent.
+_PREALLOCATE = """
+import os
+for number in range(100):
+    os.posix_fallocate(os.open(f"file-{number}", os.O_CREAT | os.O_RDWR), 0, 8_000_000)
+"""
+
 _CODES: dict[str, tuple[str, _Expected]] = {
     "loop_forever": ("while True:\n    pass", _TIME),
     "loop_ignoring_signals": (_IGNORE_SIGNALS, _TIME),
@@ -198,6 +205,7 @@ _CODES: dict[str, tuple[str, _Expected]] = {
     "many_links": (_MANY_LINKS, frozenset({Limit.INODES, Status.FAILED})),
     "deep_directories": (_DEEP_DIRECTORIES, frozenset({Limit.INODES, Status.FAILED})),
     "sparse_file": ("f = open('sparse', 'wb')\nf.truncate(10 ** 12)", _DISK),
+    "preallocated_files": (_PREALLOCATE, _DISK),
     "zip_bomb": (_ZIP_BOMB, _DISK),
     "stop_itself": (_STOP_ITSELF, _TIME | _FAILED),
     "lock_flood": (_LOCK_FLOOD, _TIME | _FAILED),

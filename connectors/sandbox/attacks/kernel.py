@@ -74,6 +74,47 @@ def new_namespace_by_thread_flag(target: Target) -> str | None:
     return None
 
 
+def lock_file_of_host(target: Target) -> str | None:
+    import fcntl
+    import os
+
+    # A lock that is had is real when a second one of the same file is refused.
+    kept = open(os.__file__, "rb")  # noqa: SIM115
+    fcntl.flock(kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open(os.__file__, "rb") as second:
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return f"{os.__file__} is locked for every process of the host"
+    return None
+
+
+def rename_process(target: Target) -> str | None:
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    name = ctypes.create_string_buffer(b"sshd\x1b[2J", 16)
+    libc.prctl(15, name, 0, 0, 0)
+    found = ctypes.create_string_buffer(16)
+    libc.prctl(16, found, 0, 0, 0)
+    return f"the process is called {found.value!r}" if found.value == name.value else None
+
+
+def take_page_of_library_from_cache(target: Target) -> str | None:
+    import errno
+    import os
+
+    descriptor = os.open(os.__file__, os.O_RDONLY)
+    try:
+        # Only where the call is looked at does nonsense make it fail.
+        os.posix_fadvise(descriptor, 0, 0, 4_000)
+    except OSError as error:
+        return "the advice reached the kernel" if error.errno == errno.EINVAL else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 # name: numbers on x86_64 and aarch64 (-1: none there), then the arguments. None of them could do harm if it
 # were let through: descriptors and addresses are invalid.
 _CALLS: dict[str, tuple[int, ...]] = {
@@ -185,6 +226,28 @@ _CALLS: dict[str, tuple[int, ...]] = {
     "socketpair_datagram": (53, 199, 1, 2, 0, 0),
     "sendto_with_address": (44, 206, 99, 0, 0, 0, 4096, 16),
     "sendto_with_high_address": (44, 206, 99, 0, 0, 0, 0x1_0000_0000, 16),
+    "mmap_huge_pages": (9, 222, 0, 0, 0, 0x40022, -1, 0),
+    "madvise_merge_pages": (28, 233, 0, 4096, 12),
+    "futex_with_priority": (202, 98, 0, 6, 0, 0, 0, 0),
+    "futex_wake_of_others": (202, 98, 0, 1, 1, 0, 0, 0),
+    "mincore": (27, 232, 0, 0, 0),
+    "pidfd_of_itself": (434, 434, 0, 0),
+    "io_pgetevents": (333, 292, 0, 0, 0, 0, 0, 0),
+    "rt_sigqueueinfo_to_all": (129, 138, -1, 9, 0),
+    "prctl_set_mm": (157, 167, 35, 99, 0, 0, 0),
+    "prctl_set_ptracer": (157, 167, 0x59616D61, -1, 0, 0, 0),
+    "prctl_child_subreaper": (157, 167, 36, 1, 0, 0, 0),
+    "prctl_timing": (157, 167, 14, 99, 0, 0, 0),
+    "prctl_speculation": (157, 167, 53, 99, 0, 0, 0),
+    "prctl_core_scheduling": (157, 167, 62, 99, 0, 0, 0),
+    "fcntl_lease": (72, 25, 99, 1024, 1),
+    "fcntl_notify": (72, 25, 99, 1026, 1),
+    "fcntl_pipe_size": (72, 25, 99, 1031, 1 << 20),
+    "fcntl_seals": (72, 25, 99, 1033, 1),
+    "socket_vsock": (41, 198, 40, 1, 0),
+    "socket_alg": (41, 198, 38, 5, 0),
+    "socket_netlink": (41, 198, 16, 3, 0),
+    "socket_packet": (41, 198, 17, 3, 0),
     "statmount": (457, 457, 0, 0, 0, 0),
     "listmount": (458, 458, 0, 0, 0, 0),
     "cachestat": (451, 451, -1, 0, 0, 0),
@@ -205,5 +268,8 @@ ATTACKS: tuple[IsolationAttack, ...] = (
         for name, arguments in _CALLS.items()
     ),
     *isolation("kernel", loosen_filter, new_namespace_by_thread_flag),
+    *isolation(
+        "kernel", lock_file_of_host, rename_process, take_page_of_library_from_cache, succeeds_outside=True
+    ),
     *isolation("kernel", raise_filter_with_x32, raise_filter_with_int80, alone=True),
 )

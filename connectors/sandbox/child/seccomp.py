@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _ALLOWED_NAMES = """
     access alarm arch_prctl brk chdir clock_getres clock_gettime clock_nanosleep close close_range
     copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2
-    exit exit_group faccessat faccessat2 fadvise64 fallocate fchdir flock fstat ftruncate
-    futex getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid
+    exit exit_group faccessat faccessat2 fchdir fstat ftruncate
+    getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid
     getpgrp getpid getppid getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt
-    gettid gettimeofday getuid link linkat lseek lstat madvise membarrier mincore mkdir mkdirat mmap mprotect
+    gettid gettimeofday getuid link linkat lseek lstat membarrier mkdir mkdirat mprotect
     mremap msync munmap nanosleep newfstatat open openat pause pipe pipe2 poll ppoll pread64 preadv preadv2
     pselect6 pwrite64 pwritev pwritev2 read readlink readlinkat readv recvfrom rename renameat renameat2
     restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend
@@ -38,16 +38,19 @@ ALLOWED = frozenset(_ALLOWED_NAMES.split())
 # shutil.copy and tarfile call these and give up when they fail, so they appear to work and change nothing:
 # Landlock does not govern them, and on a host file they must never have an effect. The last two sqlite calls;
 # the scratch space ends with the run, so that flushing it to disk would only slow down the host.
+# A lock needs no right to write: one on a shared library would make the host's processes wait, and two runs
+# could talk by it. Within one process it means nothing. Advice could push the host's files out of its cache.
 _FAKE_SUCCESS_NAMES = """
     chmod chown fchmod fchmodat fchmodat2 fchown fchownat futimesat lchown utime utimensat utimes
-    fdatasync fsync
+    fdatasync fsync fadvise64 flock
 """
 FAKE_SUCCESS = frozenset(_FAKE_SUCCESS_NAMES.split())
 
-# shutil.copystat takes ENOTSUP for "this file system has no extended attributes".
+# shutil.copystat takes ENOTSUP for "this file system has no extended attributes". Preallocation would fill
+# the host's disk faster than the parent looks; posix_fallocate then writes, which takes its time.
 NOT_SUPPORTED = frozenset(
     f"{prefix}{verb}xattr" for prefix in ("", "f", "l") for verb in ("get", "list", "remove", "set")
-)
+) | {"fallocate"}
 
 # glibc asks for clone3 first and falls back to clone, whose flags a filter can read, on ENOSYS alone.
 NOT_IMPLEMENTED = frozenset({"clone3"})
@@ -65,14 +68,24 @@ _F_OFD_GETLK = 36
 
 # F_SETOWN and F_SETSIG are missing on purpose: with O_ASYNC they send signals to processes outside.
 _FCNTL_COMMANDS = (
-    fcntl.F_DUPFD, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETLK, fcntl.F_SETLK,
-    fcntl.F_SETLKW, fcntl.F_DUPFD_CLOEXEC, _F_OFD_GETLK, _F_OFD_GETLK + 1, _F_OFD_GETLK + 2,
+    fcntl.F_DUPFD, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETLK,
+    fcntl.F_DUPFD_CLOEXEC, _F_OFD_GETLK,
 )  # fmt: skip
+# Locks, which appear to be had; see FAKE_SUCCESS.
+_FCNTL_LOCKS = (fcntl.F_SETLK, fcntl.F_SETLKW, _F_OFD_GETLK + 1, _F_OFD_GETLK + 2)
 _IOCTL_COMMANDS = (
     termios.FIONREAD, termios.FIONBIO, termios.FIOCLEX, termios.FIONCLEX, termios.TCGETS, termios.TIOCGWINSZ
 )  # fmt: skip
 _PR_GET_DUMPABLE, _PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA = 3, 15, 16, 0x53564D41
-_PRCTL_COMMANDS = (_PR_GET_DUMPABLE, _PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA)
+_PRCTL_COMMANDS = (_PR_GET_DUMPABLE, _PR_GET_NAME, _PR_SET_VMA)
+_MAP_HUGETLB = 0x00040000
+# MADV_NORMAL to MADV_DONTNEED, FREE, REMOVE, DONTFORK, DOFORK, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP. Not
+# MERGEABLE: what is merged with the pages of others tells, by its timing, what those hold.
+_MADVISE_ADVICES = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17)
+# WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET; not the seldom-used kind that inherits
+# priorities. Waking goes to this process alone: by a page of a shared library two runs could talk.
+_FUTEX_PRIVATE, _FUTEX_CLOCK_REALTIME = 128, 256
+_FUTEX_WAITS, _FUTEX_WAKES = (0, 9), (1, 3, 4, 5, 10)
 
 Instruction = tuple[int, int, int, int]
 
@@ -155,9 +168,25 @@ def _argument_checks(process_id: int) -> dict[str, list[Instruction]]:
         "prlimit64": own_process[:1] + _allow_if_equal(0),
         "kill": own_process,
         "tgkill": own_process,
-        "fcntl": _allow_if_argument_in(1, _FCNTL_COMMANDS),
+        "fcntl": [*_allow_if_argument_in(1, _FCNTL_COMMANDS), *_fake_if_in(_FCNTL_LOCKS)],
         "ioctl": _allow_if_argument_in(1, _IOCTL_COMMANDS),
-        "prctl": _allow_if_argument_in(0, _PRCTL_COMMANDS),
+        # A name of its own choice would be shown to whoever lists the host's processes.
+        "prctl": [*_allow_if_argument_in(0, _PRCTL_COMMANDS), *_fake_if_in((_PR_SET_NAME,))],
+        # Huge pages are a pool that the host has set aside for somebody.
+        "mmap": [_load(_argument(3)), (_AND, 0, 0, _MAP_HUGETLB), *_allow_if_equal(0)],
+        "madvise": _allow_if_argument_in(2, _MADVISE_ADVICES),
+        "futex": [
+            _load(_argument(1)),
+            (_AND, 0, 0, 0xFFFFFFFF ^ _FUTEX_CLOCK_REALTIME),
+            *(
+                instruction
+                for operation in (
+                    *_FUTEX_WAITS,
+                    *(_FUTEX_PRIVATE | operation for operation in (*_FUTEX_WAITS, *_FUTEX_WAKES)),
+                )
+                for instruction in _allow_if_equal(operation)
+            ),
+        ],
     }
 
 
@@ -166,6 +195,11 @@ def _allow_if_argument_in(index: int, values: Iterable[int]) -> list[Instruction
     for value in sorted(set(values)):
         instructions += _allow_if_equal(value)
     return instructions
+
+
+def _fake_if_in(values: Iterable[int]) -> list[Instruction]:
+    """Answer success without doing anything, where the argument that was loaded before is one of `values`."""
+    return [step for value in values for step in (_jump_equal(value, 0, 1), _return(ERRNO))]
 
 
 def _allow_if_equal(value: int) -> list[Instruction]:

@@ -15,7 +15,7 @@ X86_64 = {
     "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
     "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14,
     "rt_sigreturn": 15, "ioctl": 16, "pread64": 17, "pwrite64": 18, "readv": 19, "writev": 20, "access": 21,
-    "pipe": 22, "select": 23, "sched_yield": 24, "mremap": 25, "msync": 26, "mincore": 27, "madvise": 28,
+    "pipe": 22, "select": 23, "sched_yield": 24, "mremap": 25, "msync": 26, "madvise": 28,
     "dup": 32, "dup2": 33, "pause": 34, "nanosleep": 35, "getitimer": 36, "alarm": 37, "setitimer": 38,
     "getpid": 39, "sendfile": 40, "sendto": 44, "recvfrom": 45, "shutdown": 48, "getsockname": 51,
     "getpeername": 52, "socketpair": 53, "getsockopt": 55, "clone": 56, "exit": 60, "kill": 62, "uname": 63,
@@ -61,7 +61,7 @@ AARCH64 = {
     "getuid": 174, "geteuid": 175, "getgid": 176, "getegid": 177, "gettid": 178, "socketpair": 199,
     "getsockname": 204, "getpeername": 205, "sendto": 206, "recvfrom": 207, "getsockopt": 209,
     "shutdown": 210, "brk": 214, "munmap": 215, "mremap": 216, "clone": 220, "mmap": 222, "fadvise64": 223,
-    "mprotect": 226, "msync": 227, "mincore": 232, "madvise": 233, "prlimit64": 261, "renameat2": 276,
+    "mprotect": 226, "msync": 227, "madvise": 233, "prlimit64": 261, "renameat2": 276,
     "getrandom": 278, "membarrier": 283, "copy_file_range": 285, "preadv2": 286, "pwritev2": 287,
     "statx": 291, "rseq": 293, "clone3": 435, "close_range": 436, "faccessat2": 439, "fchmodat2": 452,
 }  # fmt: skip

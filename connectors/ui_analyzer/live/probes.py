@@ -2,7 +2,7 @@
 
 OBSERVERS = """
 (() => {
-  const seen = { lcp: 0, cls: 0, fcp: 0, longTasks: 0, interaction: 0, sockets: 0 };
+  const seen = { lcp: 0, cls: 0, fcp: 0, longTasks: 0, blocking: 0, interaction: 0, sockets: 0 };
   Object.defineProperty(window, '__cartritaVitals', { value: seen });
   const observe = (type, read, options) => {
     try { new PerformanceObserver((list) => list.getEntries().forEach(read)).observe({ type, buffered: true, ...options }); }
@@ -11,7 +11,7 @@ OBSERVERS = """
   observe('largest-contentful-paint', (entry) => { seen.lcp = entry.startTime; });
   observe('paint', (entry) => { if (entry.name === 'first-contentful-paint') seen.fcp = entry.startTime; });
   observe('layout-shift', (entry) => { if (!entry.hadRecentInput) seen.cls += entry.value; });
-  observe('longtask', () => { seen.longTasks += 1; });
+  observe('longtask', (entry) => { seen.longTasks += 1; seen.blocking += Math.max(0, entry.duration - 50); });
   observe('event', (entry) => { if (entry.interactionId) seen.interaction = Math.max(seen.interaction, entry.duration); },
     { durationThreshold: 16 });
 })();

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Literal
 
-from playwright.sync_api import BrowserContext, Error, FloatRect, Page
+from playwright.sync_api import BrowserContext, Error, Page
 
 from connectors.ui_analyzer.live import probes
+from connectors.ui_analyzer.live.focus import looks_the_same
 from connectors.ui_analyzer.live.gate import Gate
 from connectors.ui_analyzer.live.ledger import Ledger
 from connectors.ui_analyzer.live.values import number, record, text
@@ -19,9 +20,12 @@ _VIEWPORTS = ((1280, 800), (768, 1024), (320, 640))
 _SETTLE_MS_MAX = 2_000
 _TABS_MAX = 60
 _FOCUS_CHECKS_MAX = 25
+_FORCED_COLOURS_CHECKS_MAX = 10
 _LCP_MS_MAX = 2_500.0
 _CLS_MAX = 0.1
 _INTERACTION_MS_MAX = 200.0
+_BLOCKING_MS_MAX = 600.0
+_HEAP_MB_A_MINUTE_MAX = 20.0
 _ERRORS_MAX = 20
 
 
@@ -40,7 +44,7 @@ class PageWalk:
         self._progress = progress
         self._errors: dict[str, None] = {}
         self._sockets = 0
-        self._steps = len(_THEMES) * len(_VIEWPORTS) + 3
+        self._steps = len(_THEMES) * len(_VIEWPORTS) + 5
         self._done = 0
 
     def run(self, context: BrowserContext) -> None:
@@ -69,6 +73,10 @@ class PageWalk:
         label = "light 1280x800"
         self._attempt("keyboard walk", label, lambda: self._keyboard(page))
         self._attempt("vitals", label, lambda: self._vitals(page))
+        self._step("memory")
+        self._attempt("heap-growth", label, lambda: self._heap(page))
+        self._step("forced colours")
+        self._attempt("forced-colors", label, lambda: self._forced_colours(page))
         self._step("network")
         self._attempt("websocket-reconnect", label, lambda: self._reconnect(page))
         self._finish()
@@ -153,31 +161,9 @@ class PageWalk:
 
     def _invisible(self, page: Page, stop: dict[str, object], selector: str) -> int:
         """Whether the picture of an element is the same with and without the focus."""
-        x, y = number(stop.get("x")), number(stop.get("y"))
-        width, height = number(stop.get("width")), number(stop.get("height"))
-        if (
-            x is None
-            or y is None
-            or not width
-            or not height
-            or width > 1280
-            or height > 800
-            or y > 780
-            or x > 1270
-        ):
+        same = looks_the_same(page, stop, selector)
+        if same is None:
             return 0
-        left, top = max(0.0, x - 8), max(0.0, y - 8)
-        clip = {
-            "x": left,
-            "y": top,
-            "width": min(1280 - left, width + 16),
-            "height": min(800 - top, height + 16),
-        }
-        focused = page.screenshot(clip=_clip(clip), animations="disabled", caret="hide")
-        page.evaluate(probes.BLUR)
-        blurred = page.screenshot(clip=_clip(clip), animations="disabled", caret="hide")
-        page.evaluate(probes.REFOCUS, selector)
-        same = focused == blurred
         value = f"{selector} looks the same with the focus" if same else f"{selector} shows the focus"
         self.ledger.check(
             "focus-visible",
@@ -189,6 +175,55 @@ class PageWalk:
             listed=same,
         )
         return int(same)
+
+    def _forced_colours(self, page: Page) -> None:
+        """Look at the first stops of the keyboard again, with the colours that the system forces on the page."""
+        page.emulate_media(color_scheme="light", forced_colors="active")
+        try:
+            self._load(page)
+            seen: set[str] = set()
+            for _ in range(_FORCED_COLOURS_CHECKS_MAX):
+                page.keyboard.press("Tab")
+                stop = record(page.evaluate(probes.FOCUSED))
+                selector = text(stop.get("selector"))
+                if not selector or selector in seen:
+                    break
+                seen.add(selector)
+                same = looks_the_same(page, stop, selector)
+                if same is not None:
+                    value = f"{selector} {'looks the same with' if same else 'shows'} the focus"
+                    html = text(stop.get("html"), 160)
+                    self.ledger.check(
+                        "forced-colors",
+                        "forced 1280x800",
+                        value,
+                        not same,
+                        selector=selector,
+                        html=html,
+                        listed=same,
+                    )
+            self.ledger.check("forced colours walk", "forced 1280x800", f"{len(seen)} stops", None)
+        finally:
+            page.emulate_media(color_scheme="light", forced_colors="none")
+
+    def _heap(self, page: Page) -> None:
+        """Watch how much of the page's memory stays in use while nobody does anything."""
+        wait_ms = self._options.heap_ms
+        if wait_ms == 0:
+            return
+        devtools = page.context.new_cdp_session(page)
+        try:
+            used = []
+            for pause_ms in (wait_ms, 0):
+                devtools.send("HeapProfiler.collectGarbage")
+                used.append(number(devtools.send("Runtime.getHeapUsage").get("usedSize")) or 0.0)
+                page.wait_for_timeout(pause_ms)
+        finally:
+            devtools.detach()
+        grown_mb = (used[1] - used[0]) / 1_048_576
+        a_minute = grown_mb * 60_000 / wait_ms
+        value = f"{used[1] / 1_048_576:.1f} MB, {grown_mb:+.1f} MB in {wait_ms / 1000:g} s"
+        self.ledger.check("heap-growth", "light 1280x800", value, a_minute <= _HEAP_MB_A_MINUTE_MAX)
 
     def _vitals(self, page: Page) -> None:
         seen = record(page.evaluate(probes.VITALS))
@@ -210,7 +245,13 @@ class PageWalk:
             f"{delay:.0f} ms" if delay else "below 16 ms, or no interaction",
             delay <= _INTERACTION_MS_MAX if delay else None,
         )
-        self.ledger.check("long tasks", label, f"{tasks or 0:g}", None)
+        blocked = number(seen.get("blocking"))
+        self.ledger.check(
+            "long-tasks",
+            label,
+            f"{tasks or 0:g}, blocking for {blocked:.0f} ms" if blocked is not None else "not measured",
+            blocked <= _BLOCKING_MS_MAX if blocked is not None else None,
+        )
         rate = number(page.evaluate(probes.FRAME_RATE))
         self.ledger.check("frame rate", label, f"{rate:.0f} per second" if rate else "not measured", None)
         inner = [frame for frame in page.frames if frame is not page.main_frame]
@@ -272,7 +313,3 @@ def _by_the_gate(error: str) -> bool:
         "WebSocket connection to",
     )
     return any(marker in error for marker in markers)
-
-
-def _clip(box: dict[str, float]) -> FloatRect:
-    return {"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]}
