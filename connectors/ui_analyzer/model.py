@@ -128,6 +128,8 @@ class Finding:
     """Stable when lines move: rule, path, snippet and occurrence; the key of the baseline."""
     selector: str = ""
     """A CSS selector, for live findings only."""
+    screenshot: str = ""
+    """The element as a `data:` URL of a JPEG, for the first live findings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

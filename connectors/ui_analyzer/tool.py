@@ -87,7 +87,8 @@ async def analyze_ui(arguments: Mapping[str, object], *, root: Path | None = Non
         raise RequestInvalid(str(error)) from error
     result = to_json(analysis)
     for name in ("findings", "needs_review"):
-        result[name] = _listed(result[name])[:findings_max]
+        # A picture as text is of no use to a model, and thousands of tokens long.
+        result[name] = [{**entry, "screenshot": ""} for entry in _listed(result[name])[:findings_max]]
     # All rules with their texts are 15,000 tokens; what a model can use is those that something fails.
     result["rules"] = [rule for rule in _listed(result["rules"]) if rule["failing"]]
     return result

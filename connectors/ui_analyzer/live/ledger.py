@@ -1,7 +1,7 @@
 """Collects what the live checks saw, and turns it into rules, passes and findings."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from connectors.ui_analyzer.fingerprints import fingerprint
 from connectors.ui_analyzer.live.catalogue import LIVE_RULES
@@ -43,6 +43,17 @@ class Ledger:
     def findings(self) -> tuple[Finding, ...]:
         """Failures, each once however many contexts show it."""
         return tuple(self._failures[key] for key in sorted(self._failures))
+
+    def without_picture(self) -> tuple[str, ...]:
+        """The selectors of failures of which there is no picture yet, in order."""
+        selectors = {finding.selector: None for finding in self._failures.values() if not finding.screenshot}
+        return tuple(selector for selector in selectors if selector)
+
+    def picture(self, selector: str, data_url: str) -> None:
+        """Keep a picture of an element with all that is wrong with it."""
+        for key, finding in self._failures.items():
+            if finding.selector == selector and not finding.screenshot:
+                self._failures[key] = replace(finding, screenshot=data_url)
 
     def check(
         self,

@@ -4,13 +4,15 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Literal
+from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Error, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page
 
 from connectors.ui_analyzer.live import probes
 from connectors.ui_analyzer.live.focus import looks_the_same
 from connectors.ui_analyzer.live.gate import Gate
 from connectors.ui_analyzer.live.ledger import Ledger
+from connectors.ui_analyzer.live.pictures import Pictures
 from connectors.ui_analyzer.live.values import number, record, text
 from connectors.ui_analyzer.options import LiveOptions, Progress
 
@@ -44,6 +46,7 @@ class PageWalk:
         self._progress = progress
         self._errors: dict[str, None] = {}
         self._sockets = 0
+        self._pictures = Pictures(self.ledger)
         self._steps = len(_THEMES) * len(_VIEWPORTS) + 5
         self._done = 0
 
@@ -59,7 +62,7 @@ class PageWalk:
         self._page = page
         page.add_init_script(probes.OBSERVERS)
         page.on("pageerror", lambda error: self._error(f"uncaught: {error.message}"))
-        page.on("console", lambda message: self._error(message.text) if message.type == "error" else None)
+        page.on("console", self._console)
         page.on("websocket", lambda _: self._socket())
         page.on("dialog", lambda dialog: dialog.dismiss())
         self._gate.forget_refused()  # What the browser itself asked for while starting.
@@ -72,6 +75,7 @@ class PageWalk:
         self._step("keyboard")
         label = "light 1280x800"
         self._attempt("keyboard walk", label, lambda: self._keyboard(page))
+        self._pictures.take(page)
         self._attempt("vitals", label, lambda: self._vitals(page))
         self._step("memory")
         self._attempt("heap-growth", label, lambda: self._heap(page))
@@ -89,6 +93,7 @@ class PageWalk:
         self._load(page)
         self._attempt("reflow", label, lambda: self._reflow(page, label))
         self._attempt("axe", label, lambda: self._axe(page, axe, label))
+        self._pictures.take(page)
 
     def _reflow(self, page: Page, label: str) -> None:
         overflow = page.evaluate(probes.OVERFLOW)
@@ -287,6 +292,12 @@ class PageWalk:
             self.ledger.check("console-errors", "all", text(error), False, selector=text(error, 80))
         if not own:
             self.ledger.check("console-errors", "all", "none", True)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # The browser asks for this file by itself; a page that has none is not broken.
+        by_itself = urlsplit(text(message.location.get("url"))).path == "/favicon.ico"
+        if message.type == "error" and not by_itself:
+            self._error(message.text)
 
     def _error(self, message: str) -> None:
         if len(self._errors) < _ERRORS_MAX:
