@@ -8,17 +8,17 @@ registry that gave the id is gone.
 import io
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
-from fastavro.types import AvroMessage, Schema
+from fastavro.types import Schema
 
 from schemas.avro_schema import schema_text, without_logical_types
 from schemas.envelope import Envelope
-from schemas.plain import Dialect, decoder_of, encoder_of, full_name, members_of
+from schemas.plain import Dialect, decoder_of, encoder_of, members_of
 from schemas.registry import SchemaRegistry, SchemaUnknown
 from topics.catalog import TOPICS, Topic
 
@@ -29,6 +29,7 @@ COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
 _HEAD: Final = struct.Struct(">bI")
 _FACTS: Final = {cls.__name__: cls for topic in TOPICS for cls in topic.facts}
 _ENVELOPE_FIELDS: Final = encoder_of(Envelope, Dialect.AVRO)
+_READ_ENVELOPE: Final = cast("Callable[[Mapping[str, object]], Envelope]", decoder_of(Envelope))
 
 
 class UndecodableError(Exception):
@@ -198,21 +199,22 @@ def _read(value: bytes, writer: _Writer) -> Envelope:
         raise UndecodableError("not_avro", "the value goes on after the record's end")
     if not isinstance(read, dict):
         raise UndecodableError("not_avro", "the value is not a record")
-    return _envelope(read, writer)
+    return _envelope(cast("dict[str, object]", read), writer)
 
 
-def _envelope(read: dict[str, AvroMessage], writer: _Writer) -> Envelope:
-    body: object = read.get("body")
+def _envelope(read: dict[str, object], writer: _Writer) -> Envelope:
+    body = read.get("body")
     if isinstance(body, dict) and writer.sole_fact is not None:
         body = (writer.sole_fact, body)
     if not isinstance(body, tuple):
         raise UndecodableError("not_avro", "the record's schema has no body of a known form")
     name = str(body[0]).rpartition(".")[2]
+    read["type"] = name
     if name not in _FACTS:
-        raise UnknownFactError(name, cast("Mapping[str, object]", {**read, "type": name, "body": body[1]}))
-    plain = {**read, "type": name, "body": (full_name(_FACTS[name]), body[1])}
+        raise UnknownFactError(name, {**read, "body": body[1]})
+    read["body"] = (name, body[1])
     try:
-        return cast("Envelope", decoder_of(Envelope)(plain))
+        return _READ_ENVELOPE(read)
     except (KeyError, TypeError) as error:
         raise UndecodableError("not_avro", f"the record lacks what {name} needs: {error}") from error
 

@@ -85,10 +85,32 @@ def _compile_encoder(cls: type, dialect: Dialect) -> Callable[[object], Plain]:
 
 
 def _compile_decoder(cls: type) -> Callable[[Mapping[str, object]], object]:
-    names: dict[str, object] = {"_cls": cls}
+    names: dict[str, object] = {"_cls": cls, "_open": _twin(cls), "_new": object.__new__}
     hints = get_type_hints(cls)
-    items = ", ".join(f"{f.name}={_decode_field(f, hints[f.name], names)}" for f in _fields(cls))
-    return cast("Callable[[Mapping[str, object]], object]", _compiled(f"lambda d: _cls({items})", names))
+    decoded = {f.name: _decode_field(f, hints[f.name], names) for f in _fields(cls)}
+    if names["_open"] is None:
+        source = f"lambda d: _cls({', '.join(f'{name}={value}' for name, value in decoded.items())})"
+        return cast("Callable[[Mapping[str, object]], object]", _compiled(source, names))
+    lines = [
+        "def decode(d):",
+        "o = _new(_open)",
+        *(f"o.{name} = {value}" for name, value in decoded.items()),
+        "o.__class__ = _cls",
+        "return o",
+    ]
+    exec("\n    ".join(lines), names)  # noqa: S102  # as in `_compiled`
+    return cast("Callable[[Mapping[str, object]], object]", names["decode"])
+
+
+def _twin(cls: type) -> type | None:
+    """Return a class of the same slots that is not frozen; None where `cls` must be called to be made.
+
+    The constructor of a frozen dataclass sets each field through object.__setattr__, which takes four times
+    as long as setting the twin's and then making it an instance of `cls`.
+    """
+    if cls.__bases__ != (object,) or "__slots__" not in cls.__dict__ or hasattr(cls, "__post_init__"):
+        return None
+    return type(cls.__name__, (), {"__slots__": cls.__dict__["__slots__"]})
 
 
 def _compiled(source: str, names: dict[str, object]) -> object:
@@ -171,7 +193,7 @@ def _union_decoder(hint: object) -> Callable[[object], object]:
         if isinstance(value, tuple):
             name, plain = value
             return decoders[name.rpartition(".")[2]](plain)
-        plain = cast("Mapping[str, object]", value)
-        return decoders[str(plain["type"])](plain)
+        record = cast("Mapping[str, object]", value)
+        return decoders[str(record["type"])](record)
 
     return decode

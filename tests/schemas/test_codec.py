@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import struct
+from dataclasses import FrozenInstanceError
 
 import fastavro
 import pytest
@@ -164,3 +165,15 @@ def test_headers_follow_the_cloudevents_binding() -> None:
     assert (headers["ce_id"], headers["ce_source"], headers["ce_type"]) == (b"e", b"p", b"SessionClosed")
     assert headers["content-type"] == b"application/avro"
     assert len(headers[FINGERPRINT_HEADER]) == 16
+
+
+async def test_what_is_read_is_frozen_as_what_was_made() -> None:
+    made = Envelope(session_id="s", body=MessageReceived(text="Hi"))
+
+    read = await CODEC.decode(CODEC.encode(catalog.SESSION_INPUTS, made))
+
+    assert isinstance(read.body, MessageReceived)
+    assert hash(read.body) == hash(made.body)
+    for record, field in ((read, "session_id"), (read.body, "text")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(record, field, "other")
