@@ -7,6 +7,7 @@ expects have moved.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +22,7 @@ from schemas.codec import Codec
 from schemas.registry import RegistryUnavailable
 from sinks.dead_letters import DeadLetters
 from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_of_the_row, is_passing, is_unfit
-from sinks.intake import SINK_ONLY_TOPICS, Taken, take
+from sinks.intake import SINK_ONLY_TOPICS, Delivery, Taken, take
 from sinks.metrics import SinkMetrics
 from sinks.reader import Reader
 from sinks.storing import store
@@ -30,6 +31,8 @@ from topics.catalog import DEAD_LETTERS, TOPICS
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
+_YIELD_RECORDS: Final = 50
+"""So many are decoded before Postgres is listened to again."""
 TRUTH: Final = tuple(topic.name for topic in TOPICS if topic.is_truth)
 
 
@@ -114,6 +117,8 @@ class Sink:
         )
         self._positions: dict[Slot, int] = {}
         """By partition that is ours, the offset that Postgres expects next."""
+        self._storing: asyncio.Task[None] | None = None
+        """The batch that is being written while the next one is fetched and decoded."""
 
     async def run(self) -> None:
         """Run until `stop` is set; see `run_sink`."""
@@ -122,9 +127,13 @@ class Sink:
             await self._on_postgres(_nothing)
             while not self._stop.is_set():
                 await self._round()
+            await self._stored()
         except _Stopped:
             pass
         finally:
+            if self._storing is not None:
+                self._storing.cancel()
+                await asyncio.gather(self._storing, return_exceptions=True)
             await self._reader.stop()
             await self._dead_letters.stop()
             if self._writer is not None:
@@ -133,6 +142,7 @@ class Sink:
 
     async def _round(self) -> None:
         if self._reader.moved:
+            await self._stored()
             await self._locate()
         fetch = partial(
             self._reader.fetch,
@@ -140,15 +150,31 @@ class Sink:
             wait_ms=self._settings.batch_wait_ms,
         )
         deliveries = await self._on_kafka(fetch)
-        batch: list[Taken] = []
-        for delivery in deliveries:
-            position = self._positions.get((delivery.place.topic, delivery.place.partition))
-            if position is not None and delivery.place.offset >= position:
-                batch.append(await self._on_registry(partial(take, delivery, self._codec)))
+        batch = await self._taken(deliveries)
+        await self._stored()
         # What was fetched before the newest assignment may not be ours, or may leave out what came before it.
         if self._reader.moved or not batch:
             return
         self._reach("sink_fetched")
+        self._storing = asyncio.create_task(self._store(batch))
+
+    async def _taken(self, deliveries: Sequence[Delivery]) -> list[Taken]:
+        batch: list[Taken] = []
+        for number, delivery in enumerate(deliveries):
+            position = self._positions.get((delivery.place.topic, delivery.place.partition))
+            if position is not None and delivery.place.offset >= position:
+                batch.append(await self._on_registry(partial(take, delivery, self._codec)))
+            if number % _YIELD_RECORDS == 0:
+                await asyncio.sleep(0)
+        return batch
+
+    async def _stored(self) -> None:
+        """Wait until the batch that is being written is."""
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            await storing
+
+    async def _store(self, batch: Sequence[Taken]) -> None:
         try:
             for taken in batch:
                 if taken.refusal is not None:
@@ -187,15 +213,9 @@ class Sink:
         self._metrics.batch_records.observe(len(part))
         oldest_ms = min(taken.delivery.place.timestamp_ms for taken in part)
         self._metrics.latency_seconds.observe(max(0.0, time.time() - oldest_ms / 1_000))
-        for taken in part:
-            place = taken.delivery.place
-            if taken.projected.log is None:
-                outcome = "put_aside"
-            elif (place.topic, place.partition, place.offset) not in written.fresh:
-                outcome = "repeated"
-            else:
-                outcome = "applied" if taken.refusal is None else "not_applied"
-            self._metrics.events.labels(place.topic, outcome).inc()
+        outcomes = Counter((taken.delivery.place.topic, _outcome(taken, written)) for taken in part)
+        for (topic, outcome), number in outcomes.items():
+            self._metrics.events.labels(topic, outcome).inc(number)
         for table, rows in written.rows.items():
             self._metrics.rows.labels(table).inc(rows)
         for conflict in written.conflicts:
@@ -283,6 +303,15 @@ class Sink:
         except TimeoutError:
             return min(2 * delay_ms, self._settings.retry_delay_ms_max)
         raise _Stopped
+
+
+def _outcome(taken: Taken, written: Written) -> str:
+    place = taken.delivery.place
+    if taken.projected.log is None:
+        return "put_aside"
+    if (place.topic, place.partition, place.offset) not in written.fresh:
+        return "repeated"
+    return "applied" if taken.refusal is None else "not_applied"
 
 
 async def _nothing(_writer: Writer) -> None:

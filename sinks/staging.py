@@ -21,11 +21,11 @@ class Statements:
 
     columns: tuple[str, ...]
     """What is copied, beside the id that comes first."""
-    create: str
-    copy: str
-    insert: str
+    create: bytes
+    copy: bytes
+    insert: bytes
     """Inserts what is not there, and drops it from the staging table."""
-    update: str
+    update: bytes
     """Updates what was there."""
 
 
@@ -42,14 +42,14 @@ def statements(table: Table, nullable: Mapping[str, bool]) -> Statements:
     types = ", ".join(("id uuid", *(f"{c.name} {_staging_type(c)}" for c in columns)))
     return Statements(
         columns=names,
-        create=f"CREATE TEMP TABLE {stage} ({types}) ON COMMIT DELETE ROWS",
-        copy=f"COPY {stage} ({listed}) FROM STDIN",
+        create=f"CREATE TEMP TABLE {stage} ({types}) ON COMMIT DELETE ROWS".encode(),
+        copy=f"COPY {stage} ({listed}) FROM STDIN".encode(),
         insert=(
             f"WITH fresh AS (INSERT INTO {table.name} ({listed}) SELECT {fresh} FROM {stage} s ORDER BY s.id "  # noqa: S608  # names of our own tables
             f"ON CONFLICT (id) DO NOTHING RETURNING id) "
-            f"DELETE FROM {stage} s USING fresh WHERE s.id = fresh.id"
+            f"DELETE FROM {stage} s USING fresh WHERE s.id = fresh.id".encode()
         ),
-        update=f"UPDATE {table.name} t SET {sets} FROM {stage} s WHERE t.id = s.id AND ({said})",  # noqa: S608  # as above
+        update=f"UPDATE {table.name} t SET {sets} FROM {stage} s WHERE t.id = s.id AND ({said})".encode(),  # noqa: S608  # as above
     )
 
 

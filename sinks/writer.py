@@ -2,23 +2,27 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from processors.projections.event_log import COLUMNS, LogRow
 from processors.projections.rows import Cell, Place, RowChange, fold
 from processors.projections.tables import BY_NAME, TABLES, Table
+from sinks.copying import copy_text
 from sinks.errors import DatabaseUnfit, OffsetsMoved
 from sinks.staging import Statements, statements
 
 CONNECT_TIMEOUT_S: Final = 10
 
 _LOG_COLUMNS: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_COPY_LOG: Final = f"COPY event_log ({_LOG_COLUMNS}) FROM STDIN".encode()
 _CREATE_LOG_STAGE: Final = "CREATE TEMP TABLE stage_event_log (LIKE event_log) ON COMMIT DELETE ROWS"
-_COPY_LOG: Final = f"COPY stage_event_log ({_LOG_COLUMNS}) FROM STDIN"
+_COPY_LOG_STAGE: Final = f"COPY stage_event_log ({_LOG_COLUMNS}) FROM STDIN".encode()
 _INSERT_LOG: Final = f"""
     INSERT INTO event_log ({_LOG_COLUMNS})
     SELECT {_LOG_COLUMNS} FROM stage_event_log ORDER BY topic, partition, "offset"
@@ -42,9 +46,8 @@ _READ_OFFSETS: Final = "SELECT topic, partition, topic_id, next_offset FROM sink
 # The log's own rows, so that a conflict within one batch is seen as well as one with an earlier batch.
 _SEQUENCE_CONFLICTS: Final = """
     SELECT e.session_id, e.sequence, count(*)
-    FROM event_log e
-    JOIN (SELECT DISTINCT session_id, sequence FROM stage_event_log
-          WHERE sequence > 0 AND session_id IS NOT NULL) s USING (session_id, sequence)
+    FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS w(session_id, first, last)
+    JOIN event_log e ON e.session_id = w.session_id AND e.sequence BETWEEN w.first AND w.last
     GROUP BY 1, 2
     HAVING count(DISTINCT e.event_id) > 1
 """
@@ -56,6 +59,8 @@ _COLUMNS_OF: Final = """
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
+
+_PLACE_OF: Final = attrgetter("topic", "partition", "offset")
 
 Slot = tuple[str, int]
 """Topic name and partition."""
@@ -103,12 +108,18 @@ class Writer:
     """One connection to Postgres, set up for one sink; `connect` makes it."""
 
     def __init__(
-        self, connection: AsyncConnection[TupleRow], sink: str, tables: Mapping[str, Statements]
+        self,
+        connection: AsyncConnection[TupleRow],
+        sink: str,
+        tables: Mapping[str, Statements],
+        *,
+        looks_for_conflicts: bool = True,
     ) -> None:
         """Take a connection whose staging tables exist."""
         self._connection = connection
         self._sink = sink
         self._statements = tables
+        self._looks_for_conflicts = looks_for_conflicts
 
     @classmethod
     async def connect(cls, dsn: str, sink: str, *, schema: str | None = None) -> "Writer":
@@ -117,7 +128,7 @@ class Writer:
         Args:
             dsn: of Postgres.
             sink: under this name offsets are kept.
-            schema: tables are looked for in it first; None: where the server finds them.
+            schema: of a shadow, whose tables are looked for first. It has no index to find conflicts by.
 
         Raises:
             DatabaseUnfit: tables are missing, or a V1 table cannot take what events say.
@@ -141,12 +152,12 @@ class Writer:
             await _demand_log(connection)
             for name, made in tables.items():
                 assert name in BY_NAME
-                await connection.execute(made.create.encode())
+                await connection.execute(made.create)
             await connection.execute(_CREATE_LOG_STAGE)
         except BaseException:
             await connection.close()
             raise
-        return cls(connection, sink, tables)
+        return cls(connection, sink, tables, looks_for_conflicts=schema is None)
 
     @property
     def unwritten(self) -> tuple[str, ...]:
@@ -195,16 +206,16 @@ class Writer:
         """
         async with self._connection.transaction():
             await self._move(records, expected)
-            logged = [record for record in records if record.log is not None]
+            logged = [record.log for record in records if record.log is not None]
             fresh = await self._log(logged)
             changes = (
                 change
-                for record in logged
-                if (record.place.topic, record.place.partition, record.place.offset) in fresh
+                for record in records
+                if record.log is not None and _PLACE_OF(record.log) in fresh
                 for change in record.changes
             )
             rows = await self._apply(changes)
-            conflicts = await self._conflicts() if fresh else ()
+            conflicts = await self._conflicts(logged)
             before_commit()
         return Written(
             fresh=frozenset(fresh),
@@ -231,13 +242,21 @@ class Writer:
         if cursor.rowcount != len(slots):
             raise OffsetsMoved(f"{len(slots) - cursor.rowcount} of {len(slots)} partitions")
 
-    async def _log(self, records: Sequence[Projected]) -> set[tuple[str, int, int]]:
-        if not records:
+    async def _log(self, rows: Sequence[LogRow]) -> set[tuple[str, int, int]]:
+        """Log what is not logged yet, and return where it stands."""
+        if not rows:
             return set()
-        rows = [_cells(record.log) for record in records if record.log is not None]
-        await self._copy(_COPY_LOG, rows)
-        cursor = await self._connection.execute(_INSERT_LOG)
-        return {(row[0], row[1], row[2]) for row in await cursor.fetchall()}
+        # In one order, so that sinks that log the same event from two places wait for each other in turn.
+        ordered = sorted(rows, key=_PLACE_OF)
+        try:
+            async with self._connection.transaction():
+                await self._copy(_COPY_LOG, ordered)
+        except psycopg.errors.UniqueViolation:
+            # Some are there already, as after a crash or a producer's retry: then each is looked at.
+            await self._copy(_COPY_LOG_STAGE, ordered)
+            cursor = await self._connection.execute(_INSERT_LOG)
+            return {(row[0], row[1], row[2]) for row in await cursor.fetchall()}
+        return set(map(_PLACE_OF, rows))
 
     async def _apply(self, changes: Iterable[RowChange]) -> dict[str, int]:
         folded = fold(changes)
@@ -250,27 +269,32 @@ class Writer:
             await self._copy(
                 made.copy, [(key, *(row.get(name) for name in made.columns)) for key, row in rows.items()]
             )
-            inserted = await self._connection.execute(made.insert.encode())
-            updated = await self._connection.execute(made.update.encode())
-            written[table.name] = inserted.rowcount + updated.rowcount
+            inserted = await self._connection.execute(made.insert)
+            written[table.name] = inserted.rowcount
+            if inserted.rowcount < len(rows):
+                updated = await self._connection.execute(made.update)
+                written[table.name] += updated.rowcount
         return written
 
-    async def _copy(self, statement: str, rows: Sequence[Sequence[Cell]]) -> None:
-        async with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            for row in rows:
-                await copy.write_row(row)
+    async def _copy(self, statement: bytes, rows: Sequence[Sequence[Cell]]) -> None:
+        async with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+            await copy.write(copy_text(rows))
 
-    async def _conflicts(self) -> tuple[SequenceConflict, ...]:
-        cursor = await self._connection.execute(_SEQUENCE_CONFLICTS)
+    async def _conflicts(self, rows: Sequence[LogRow]) -> tuple[SequenceConflict, ...]:
+        written: dict[str, list[int]] = {}
+        for row in rows:
+            if row.sequence > 0 and row.session_id is not None:
+                written.setdefault(row.session_id, []).append(row.sequence)
+        if not written or not self._looks_for_conflicts:
+            return ()
+        cursor = await self._connection.execute(
+            _SEQUENCE_CONFLICTS,
+            [list(written), [min(found) for found in written.values()], [max(f) for f in written.values()]],
+        )
         return tuple(
             SequenceConflict(session_id=str(row[0]), sequence=row[1], events=row[2])
             for row in await cursor.fetchall()
         )
-
-
-def _cells(row: LogRow) -> tuple[Cell, ...]:
-    """Return a log row's cells in the order of its columns, without copying what they hold."""
-    return tuple(getattr(row, name) for name in COLUMNS)
 
 
 async def _demand_log(connection: AsyncConnection[TupleRow]) -> None:

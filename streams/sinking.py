@@ -1,6 +1,7 @@
 """The sink as a process: waits for what it needs, serves its metrics, and runs until it is told to stop."""
 
 import asyncio
+import gc
 
 import psycopg
 import structlog
@@ -38,6 +39,8 @@ async def run_sink_process(settings: Settings, stop: asyncio.Event) -> ExitCode:
         codec = await connect_codec(settings, registry)
         await _check_tables(settings)
         ready.set()
+        # What was imported stays: looking through it again and again took a quarter of the sink's time.
+        gc.freeze()
         await run_sink(_sink_settings(settings), codec, stop, SinkMetrics(own.registry), failpoints.reach)
     except ShellStopped as stopped:
         _log.error("sink_stopped", exit_code=int(stopped.code), reason=stopped.reason)

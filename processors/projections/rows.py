@@ -1,9 +1,9 @@
 """What a projection says about rows, and how what many events say about one row is folded."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from processors.projections.tables import BY_NAME, Column, Resolve
 
@@ -25,14 +25,16 @@ class Place:
     """The record's own time: what counts for inputs, which may come without one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowChange:
-    """Some columns of one row. What is not named, or is None, keeps what it has."""
+class RowChange(NamedTuple):
+    """Some columns of one row. What is not named, or is None, keeps what it has.
+
+    (A tuple: several are made of every event, and making a frozen dataclass takes three times as long.)
+    """
 
     table: str
     key: str
     """The row's id. Every table has one, a UUID."""
-    values: Mapping[str, Cell] = field(default_factory=lambda: _NOTHING)
+    values: Mapping[str, Cell] = _NOTHING
     """By column; none: the row is only to exist, as a parent that others refer to."""
 
 
@@ -48,13 +50,12 @@ def fold(changes: Iterable[RowChange]) -> Rows:
         columns = BY_NAME[change.table].by_name
         for name, value in change.values.items():
             if value is not None:
-                row[name] = _resolved(columns[name], row.get(name), value)
+                there = row.get(name)
+                row[name] = value if there is None else _resolved(columns[name], there, value)
     return rows
 
 
 def _resolved(column: Column, there: Cell, said: Cell) -> Cell:
-    if there is None:
-        return said
     match column.resolve:
         case Resolve.LAST:
             return said

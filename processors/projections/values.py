@@ -14,7 +14,7 @@ from typing import Final
 
 import orjson
 
-from schemas.ids import derived_id
+from schemas.ids import derived_id, is_uuid
 
 INT32_MAX: Final = 2**31 - 1
 EMBEDDING_DIMENSIONS: Final = 1_536
@@ -50,12 +50,15 @@ def as_uuid(text: str | None) -> str | None:
     """Return an id in canonical form: itself, or a UUIDv5 of what is no UUID; None for none or ''."""
     if not text:
         return None
+    if is_uuid(text):
+        return text
     try:
         return str(uuid.UUID(text))
     except ValueError:
         return derived_id("foreign", text)
 
 
+@lru_cache(maxsize=16_384)
 def moment(milliseconds: int) -> datetime:
     """Return a time, at the nearest of the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=max(_MS_MIN, min(_MS_MAX, milliseconds)))

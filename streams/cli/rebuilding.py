@@ -1,5 +1,6 @@
 """`rebuild`: Postgres made again from the log, compared with what is there, and put in its place."""
 
+import gc
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -104,6 +105,8 @@ async def _rebuilding(seed: Path | None) -> AsyncIterator[Rebuild]:
     of_rebuild = RebuildSettings(
         bootstrap=given.kafka_bootstrap, dsn=given.postgres_dsn, topic_prefix=given.topic_prefix
     )
+    # As in the sink's process: what was imported is not looked through again and again.
+    gc.freeze()
     async with Client(given) as client, rebuilding(of_rebuild, client.codec, _Told(), seed) as one:
         if one.seed is not None:
             output.errors.print(f"begins with a snapshot of {one.seed.records:,} records")

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Final
 from unittest.mock import patch
 
-from sinks.writer import Projected, Writer
+from processors.projections.event_log import LogRow
+from sinks.writer import Writer
 from streams import effect_app, stateful_app
 from streams.delivery import Delivery
 from streams.stateful_shell import StatefulShell
@@ -31,10 +32,10 @@ class CommitFirst(StatefulShell[object]):
         await super().process(deliveries)
 
 
-async def _log_as_if_fresh(self: Writer, records: Sequence[Projected]) -> set[tuple[str, int, int]]:
+async def _log_as_if_fresh(self: Writer, rows: Sequence[LogRow]) -> set[tuple[str, int, int]]:
     """Count every record, also one whose event is logged already."""
-    await _log(self, records)
-    return {(record.place.topic, record.place.partition, record.place.offset) for record in records}
+    await _log(self, rows)
+    return {(row.topic, row.partition, row.offset) for row in rows}
 
 
 _log = Writer._log

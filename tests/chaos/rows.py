@@ -111,4 +111,4 @@ def _or_initial(column: Column, value: object) -> object:
     return text[1:-1] if text.startswith("'") else int(text)
 
 
-assert set(COLUMNS) == set(LogRow.__dataclass_fields__)
+assert set(COLUMNS) == set(LogRow._fields)

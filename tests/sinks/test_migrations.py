@@ -12,6 +12,7 @@ LANDED = (
     ("document_passages", "14a654e8cbcd3f8f"),
     ("forks", "bd660da3a6eb1c00"),
     ("reservations_of_calls", "ff81900acf1d1b6e"),
+    ("budget_balances", "1d70c2f625c62f12"),
 )
 
 

@@ -141,7 +141,7 @@ async def test_the_answer_traces_to_the_message_and_to_every_model_call_that_suc
     assert all(not node.missing for node in nodes)
     assert str(nodes[-1].event.event_id) in {event.event_id for event in events}
     reached = {str(node.event.event_id) for node in nodes}
-    assert derived_id("input", "0") in reached
+    assert derived_id(SESSION, "input", "0") in reached
     steps = {event.event_id for event in events if isinstance(event.body, ModelCallCompleted)}
     assert steps <= reached
 
