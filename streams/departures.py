@@ -20,6 +20,7 @@ from typing import Final
 
 from streams.delivery import Delivery, Entry, Place
 from streams.stored_record import RecordUnreadable
+from topics.routing import partition_of
 
 KEYS_MAX: Final = 2_048
 """Keys of one record, which so has at most 16 KB: it is written anew whenever keys leave."""
@@ -36,6 +37,11 @@ def is_departures(key: bytes) -> bool:
     return key.startswith(_MARK)
 
 
+def home_of(key: bytes, partitions: int) -> int:
+    """Return the partition in which a table's record stands, be it of a key or of those that left."""
+    return _place_of(key)[0] if is_departures(key) else partition_of(key, partitions)
+
+
 class Departures:
     """Of the partitions that are owned now."""
 
@@ -48,11 +54,11 @@ class Departures:
         # By partition, number and keys of the record that is being filled.
         self._open: dict[int, tuple[int, list[int]]] = {}
 
-    def begin(self, table: Mapping[bytes, bytes], starts: Mapping[Place, int]) -> Mapping[Place, int]:
-        """Read the records of a table that was recovered, and return the floors.
+    def begin(self, records: Mapping[bytes, bytes], starts: Mapping[Place, int]) -> Mapping[Place, int]:
+        """Read the records that a recovered table has of those that left, and return the floors.
 
         Args:
-            table: of the partitions owned now.
+            records: of the partitions owned now, by key.
             starts: by source topic and partition, the first offset that is not known to be acknowledged.
 
         Raises:
@@ -63,11 +69,9 @@ class Departures:
         self._recent.clear()
         self._open.clear()
         found: list[int] = []
-        for key in table:
-            if not is_departures(key):
-                continue
-            partition, number = (int(part) for part in key.removeprefix(_MARK).split(b"/"))
-            floors, keys = _decoded(table[key])
+        for key, data in records.items():
+            partition, number = _place_of(key)
+            floors, keys = _decoded(data)
             for topic, offset in floors.items():
                 place = (topic, partition)
                 self._floors[place] = max(offset, self._floors.get(place, -1))
@@ -135,6 +139,12 @@ class Departures:
 
     def _floors_of(self, partition: int) -> dict[str, int]:
         return {topic: offset for (topic, where), offset in self._floors.items() if where == partition}
+
+
+def _place_of(key: bytes) -> tuple[int, int]:
+    """Return partition and number of a record."""
+    partition, number = key.removeprefix(_MARK).split(b"/")
+    return int(partition), int(number)
 
 
 def _mark_of(key: bytes) -> int:

@@ -22,7 +22,7 @@ class LoadedKeys(Generic[State]):
         self._bytes = 0
         self._dropped: set[bytes] = set()
 
-    def __contains__(self, key: bytes) -> bool:
+    def __contains__(self, key: object) -> bool:
         """Tell whether a key is held."""
         return key in self._keys
 

@@ -19,6 +19,8 @@ class Survey:
     due: list[tuple[int, bytes]] = field(default_factory=list)
     """When keys are due, and the key."""
     quarantined: int = 0
+    departures: dict[bytes, bytes] = field(default_factory=dict)
+    """Records of keys that left, by their keys."""
 
 
 async def survey_of(table: Mapping[bytes, bytes], partitions: int) -> Survey:
@@ -30,6 +32,7 @@ async def survey_of(table: Mapping[bytes, bytes], partitions: int) -> Survey:
     survey = Survey()
     for number, (key, data) in enumerate(table.items()):
         if is_departures(key):
+            survey.departures[key] = data
             continue
         glance = peek(data)
         partition = partition_of(key, partitions)

@@ -1,6 +1,6 @@
 """Retirement: when a key that ended leaves its shell's table, and what becomes of inputs that come later."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Final, Generic, TypeVar
 
 import structlog
@@ -76,20 +76,23 @@ class Retirement(Generic[State]):
         check()
         _log.info("keys_left", shell=self._name, keys=len(leaving))
 
-    def fate_of(self, delivery: Delivery, event: Envelope) -> str | None:
-        """Tell what becomes of an input for a key that is not in the table.
+    def fate_of(self, delivery: Delivery, event: Envelope, table: Container[bytes]) -> str | None:
+        """Tell what becomes of an input for a key that may have left the table.
 
         Returns:
             `replayed`: applied before the key left. `dropped`: a timer or an outcome that is told again;
-            the key left when its last bill was known. None: the key is new.
+            the key left when its last bill was known. None: the key is there, or new.
 
         Raises:
             RecordRefused: somebody asks for something of a key that has left.
         """
-        if self.departures.is_past(delivery):
-            return "replayed"
-        if delivery.key is None or not self.departures.has_left(delivery.key):
+        key = delivery.key
+        is_past = self.departures.is_past(delivery)
+        # The table is asked last: it may be on disk.
+        if key is None or not (is_past or self.departures.has_left(key)) or key in table:
             return None
+        if is_past:
+            return "replayed"
         if isinstance(event.body, InputFact):
             raise RecordRefused("ended", "the session ended long ago; begin another", event)
         return "dropped"

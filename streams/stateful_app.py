@@ -7,13 +7,13 @@ from typing import TypeVar
 from processors.decider import Decider
 from streams.app import ShellApp
 from streams.context import ShellContext
+from streams.departures import home_of
 from streams.faust_shell import FaustShell
 from streams.kafka_log import KafkaLog
 from streams.metrics import ShellMetrics
 from streams.stateful_shell import StatefulShell
 from streams.table import ShellTable
 from topics.catalog import Topic
-from topics.routing import partition_of
 from topics.tables import changelog_of
 
 State = TypeVar("State")
@@ -40,7 +40,7 @@ def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[S
         changelog=changelog,
         partitions=context.partitions,
         directory=context.table_directory(spec.name),
-        partition_of=lambda key: partition_of(key, context.partitions),
+        partition_of=lambda key: home_of(key, context.partitions),
     )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(

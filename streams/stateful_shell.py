@@ -126,7 +126,7 @@ class StatefulShell(Generic[State]):
         """
         self._forget()
         survey = await survey_of(self._table, self._partitions)
-        floors = self._retirement.departures.begin(self._table, starts)
+        floors = self._retirement.departures.begin(survey.departures, starts)
         for (topic, partition), offset in (*survey.applied.items(), *floors.items()):
             only_known(positions, topic, partition, offset)
         self._metrics.table_keys.set(len(self._table))
@@ -245,8 +245,8 @@ class StatefulShell(Generic[State]):
         try:
             event = await self.intake.read(delivery)
             self._check(batch.generation)
-            is_known = delivery.key in batch.touched or delivery.key in self._table
-            fate = None if is_known else self._retirement.fate_of(delivery, event)
+            is_held = delivery.key in batch.touched or delivery.key in self._loaded
+            fate = None if is_held else self._retirement.fate_of(delivery, event, self._table)
         except RecordRefused as refused:
             self._refuse(delivery, refused, batch)
             return

@@ -3,9 +3,10 @@
 import pytest
 
 from streams.delivery import Delivery
-from streams.departures import KEYS_MAX, Departures, is_departures
+from streams.departures import KEYS_MAX, Departures, home_of, is_departures
 from streams.stored_record import RecordUnreadable
 from tests.streams.twin import session_id
+from topics.routing import partition_of
 
 TOPIC = "session.inputs"
 
@@ -104,6 +105,15 @@ def test_a_key_may_leave_once_everything_before_its_last_input_is_applied() -> N
     assert not departures.may_leave({TOPIC: 4}, 1)
     departures.applied([delivery(5), delivery(6)])
     assert departures.may_leave({TOPIC: 6}, 0)
+
+
+def test_records_of_who_left_stand_in_the_partition_that_they_are_about() -> None:
+    departures = Departures()
+    entries = departures.leave([(key(number), number % 4, {TOPIC: number}) for number in range(8)])
+
+    assert {entry.partition for entry in entries} == {0, 1, 2, 3}
+    assert all(home_of(entry.key, 4) == entry.partition for entry in entries)
+    assert home_of(key(0), 4) == partition_of(key(0), 4)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x02\x00\x00\x00\x00\x00\x00", b"\x01\x00\x01\x00\x00\x00\x01\x00"])

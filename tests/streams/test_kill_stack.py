@@ -169,11 +169,11 @@ async def test_sessions_that_left_stay_away_through_a_kill_and_a_group_that_begi
     await world.send([event(SessionClosed(), session=number) for number in sessions])
     assert await killed.ended() == -signal.SIGKILL
 
-    worker = world.worker("--identity", "one", "--retention-ms", "1000")
+    worker = world.worker("--identity", "one", "--retention-ms", "1000", "--on-disk")
     await have_left(worker, len(sessions))
     await worker.killed()
     # Another group has acknowledged nothing: everything is delivered again.
-    anew = world.worker("--app-id", "anew", "--retention-ms", "1000")
+    anew = world.worker("--app-id", "anew", "--retention-ms", "1000", "--on-disk")
     await anew.logged("shell_ready")
     late = [event(MessageReceived(text="late"), session=number, number=2) for number in sessions]
     await world.send(late)
