@@ -22,9 +22,9 @@ from tests.benchmarks.ground import PROJECT, Ground, ground
 from tests.benchmarks.result import Row, row
 
 CONCURRENCY: Final = 16
-ALONE: Final = 30
-TOGETHER: Final = 300
-WARM_UP: Final = 200
+ALONE: Final = 20
+TOGETHER: Final = 200
+WARM_UP: Final = 100
 STEPS_IN_SEQUENCE: Final = 5
 """Calls of a session that wait for each other: plan, critic, model, tool, synthesis."""
 PEER_S: Final = 300.0

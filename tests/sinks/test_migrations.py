@@ -13,6 +13,7 @@ LANDED = (
     ("forks", "bd660da3a6eb1c00"),
     ("reservations_of_calls", "ff81900acf1d1b6e"),
     ("budget_balances", "1d70c2f625c62f12"),
+    ("list_of_sessions", "49b3fe252e9041de"),
 )
 
 
