@@ -33,6 +33,10 @@ _SCRATCH_FILES = READ_FILE | WRITE_FILE | _TRUNCATE | _REMOVE_FILE | _MAKE_REG |
 _SCRATCH = _SCRATCH_FILES | READ_DIR | _REMOVE_DIR | _MAKE_DIR | _REFER
 
 
+# Looked up once: a rule per entry of the standard library makes two hundred calls at each start.
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.syscall.restype = ctypes.c_long
+
 # What is open (with O_PATH, by whoever may still reach it), and the rights beneath or on it.
 PathRule = tuple[int, int]
 
@@ -106,7 +110,5 @@ def _checked(what: str, number: int, *arguments: object) -> int:
 
 
 def _syscall(number: int, *arguments: object) -> int:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
     converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    return int(libc.syscall(ctypes.c_long(number), *converted))
+    return int(_LIBC.syscall(ctypes.c_long(number), *converted))
