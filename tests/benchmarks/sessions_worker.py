@@ -1,0 +1,95 @@
+"""One measured process: the session shell over a table that is already full; prints what it found as JSON."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from processors.session import SessionDecider
+from schemas.codec import Codec
+from schemas.registry import SchemaRegistry
+from streams.context import ShellContext
+from streams.metrics import Metrics
+from streams.runner import run_shells
+from streams.session_shell import build_session
+from tests.benchmarks.stage import SESSION_TIMEOUT_MS
+from tests.processors.world import configuration
+
+_POLL_S: Final = 0.05
+_BEGAN_S: Final = time.perf_counter()
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store", choices=("memory", "rocksdb"))
+    parser.add_argument("--kafka", required=True)
+    parser.add_argument("--registry", required=True)
+    parser.add_argument("--prefix", required=True)
+    parser.add_argument("--directory", required=True, type=Path)
+    parser.add_argument("--partitions", type=int, required=True)
+    parser.add_argument("--inputs", type=int, default=0, help="end after so many; 0: when it is ready")
+    return parser.parse_args()
+
+
+async def main(options: argparse.Namespace) -> dict[str, float]:
+    """Start, wait until it is ready, take the inputs, and end in order."""
+    registry = SchemaRegistry(options.registry)
+    codec = await Codec.connect(registry, options.prefix)
+    metrics = Metrics()
+    context = ShellContext(
+        kafka_bootstrap=options.kafka,
+        topic_prefix=options.prefix,
+        app_id="sessions",
+        partitions=options.partitions,
+        data_directory=options.directory / "data",
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=1_000,
+        rebalance_timeout_ms=20_000,
+        produce_timeout_ms=30_000,
+        commit_interval_ms=500,
+        worker_identity="one",
+        tables_on_disk=options.store == "rocksdb",
+        codec=codec,
+        metrics=metrics,
+    )
+    shell = build_session(context, SessionDecider(configuration()), None)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_shells([shell], stop=stop))
+    while not shell.ready and not running.done():  # noqa: ASYNC110  # the shell knows no observer
+        await asyncio.sleep(_POLL_S)
+    found = {"ready_s": time.perf_counter() - _BEGAN_S, "ready_bytes": resident_bytes()}
+    found["recovered_bytes"] = metrics.recovered_bytes.labels("session")._value.get()
+    cpu_before_s = time.process_time()
+    taken = metrics.batch_inputs.labels("session")._sum
+
+    def is_done() -> bool:
+        return running.done() or float(taken.get()) >= options.inputs
+
+    while not is_done():  # noqa: ASYNC110  # as above
+        await asyncio.sleep(_POLL_S)
+    found["cpu_s"] = time.process_time() - cpu_before_s
+    found["bytes"] = resident_bytes()
+    stop.set()
+    await running
+    await registry.close()
+    return found
+
+
+def resident_bytes() -> float:
+    """Return the memory that this process holds."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return float(line.split()[1]) * 1_024
+
+
+if __name__ == "__main__":
+    numbers = asyncio.run(main(arguments()))
+    sys.stdout.write(json.dumps(numbers) + "\n")
+    sys.stdout.flush()
+    # Faust's threads need not end for the numbers to be true.
+    os._exit(0)
