@@ -3,7 +3,7 @@
 Faust hands records to streams one by one, through a task, a lock, a queue and a set of unacknowledged
 messages for each of them, which cost more than decoding, deciding and writing together. Here one Faust event
 carries all records that a fetch gave for one partition, and a partition's committed offset is the one number
-that its shell gave. Records of changelogs go Faust's way, one by one, since its recovery takes them so.
+that its shell gave. Records of changelogs go to the recovery of their table as they were fetched.
 """
 
 import asyncio
@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from faust.events import Event
+from faust.tables.manager import TableManager
 from faust.transport.consumer import Consumer, Fetcher
 from faust.types import TP
 from faust.types.topics import TopicT
+
+from streams.recovery_fix import RepairedRecovery
 
 
 class Record(Protocol):
@@ -105,11 +108,12 @@ class BatchFeeding(Consumer):
             await self.wait_first(channel.put(event), self.suspend_flow.wait())
 
     async def _feed_changelog(self, tp: TP, records: Sequence[Record]) -> None:
-        for number, record in enumerate(records):
-            if number % 100 == 99:
-                await asyncio.sleep(0)
-            await self.wait_first(self.callback(self._to_message(tp, record)), self.suspend_flow.wait())
-            self._read_offset[tp] = record.offset
+        recovery = cast("RepairedRecovery", cast("TableManager", self.app.tables).recovery)
+        recovery.take(
+            tp, [Event(self.app, one.key, one.value, None, self._to_message(tp, one)) for one in records]
+        )
+        self._read_offset[tp] = records[-1].offset
+        await asyncio.sleep(0)
 
     def _filter_tps_with_pending_acks(self, topics: object = None) -> Iterator[TP]:
         return iter(tuple(self._done))

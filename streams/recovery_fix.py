@@ -12,6 +12,8 @@ reading these two methods again and running tests/streams/test_recovery_stack.py
 """
 
 import asyncio
+from collections.abc import Sequence
+from time import monotonic
 from typing import Final, cast
 
 import faust
@@ -19,7 +21,7 @@ from faust.app.base import App
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer
-from faust.types import TP
+from faust.types import TP, EventT
 
 REPAIRED_VERSION: Final = "0.15.3"
 _IDLE_S: Final = 0.1
@@ -44,6 +46,23 @@ def check_version(version: str = faust.__version__) -> None:
 
 class RepairedRecovery(Recovery):
     """Recovery that seeks and clears before partitions flow, and tells the app when its tables are whole."""
+
+    def take(self, tp: TP, events: Sequence[EventT[object]]) -> None:
+        """Apply what was fetched of one changelog, and end the recovery with the last of it.
+
+        What `_slurp_changelogs` does for one event, with a wait and a sum over all partitions for each.
+        """
+        if tp not in self.active_tps:
+            return
+        seen_offset = self.active_offsets.get(tp)
+        fresh = [one for one in events if seen_offset is None or one.message.offset > seen_offset]
+        if fresh:
+            self.tp_to_table[tp].apply_changelog_batch(fresh)
+            self.active_offsets[tp] = fresh[-1].message.offset
+            self._active_events_received_at[tp] = self._last_active_event_processed_at = monotonic()
+        if self.in_recovery and not self.need_recovery():
+            self._set_recovery_ended()
+            self.signal_recovery_end.set()
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Let streams flow after the tables are recovered."""
