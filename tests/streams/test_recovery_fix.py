@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import cast
 
@@ -11,9 +11,11 @@ from faust.app.base import App
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
+from streams.engine import ShellConsumer
 from streams.recovery_fix import (
     RepairedFetching,
     RepairedRecovery,
@@ -22,6 +24,7 @@ from streams.recovery_fix import (
 )
 
 STREAM = TP("inputs", 0)
+CHANGELOG = TP("changelog", 0)
 
 
 class Broker:
@@ -137,6 +140,46 @@ async def test_a_fetch_keeps_to_the_partitions_that_were_active_when_it_began() 
 
 async def test_faust_itself_hands_over_a_set_that_runs_empty_which_the_client_takes_for_all() -> None:
     assert await fetched_by(Consumer._wait_next_records) == set()
+
+
+class Client:
+    """A client's thread: one partition has a commit, one has none, one is committed at 0."""
+
+    def __init__(self) -> None:
+        self.positions = {STREAM: 3, TP("inputs", 1): 3, TP("inputs", 2): 3, CHANGELOG: 3}
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        """Seek as the client does, which takes 0 for nothing."""
+        self.positions[STREAM] = 7
+        return {STREAM: 7, TP("inputs", 1): None, TP("inputs", 2): 0, CHANGELOG: None}
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 1)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        self.positions.update(partitions)
+
+
+async def sought_by(consumer_class: type[driver.Consumer]) -> dict[TP, int]:
+    """Return where a consumer reads on after it was told to seek."""
+    client = Client()
+    consumer = consumer_class.__new__(consumer_class)
+    tables = SimpleNamespace(changelog_topics={CHANGELOG.topic})
+    vars(consumer).update(_thread=client, app=SimpleNamespace(tables=tables))
+    await consumer.seek_to_committed()
+    return client.positions
+
+
+async def test_a_partition_of_which_nothing_was_committed_is_read_from_its_beginning_again() -> None:
+    positions = await sought_by(ShellConsumer)
+
+    assert positions == {STREAM: 7, TP("inputs", 1): 1, TP("inputs", 2): 1, CHANGELOG: 3}
+
+
+async def test_faust_itself_leaves_it_where_it_is_behind_what_was_thrown_away() -> None:
+    positions = await sought_by(driver.Consumer)
+
+    assert positions == {STREAM: 7, TP("inputs", 1): 3, TP("inputs", 2): 3, CHANGELOG: 3}
 
 
 def test_another_version_of_faust_is_refused_until_the_repairs_are_read_again() -> None:
