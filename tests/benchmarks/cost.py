@@ -19,6 +19,7 @@ from tests.benchmarks.ground import Ground, ground
 from topics.catalog import BY_NAME
 
 SETTLE_S: Final = 30.0
+WARM_UP: Final = 50
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -98,10 +99,10 @@ def between(before: Reading, after: Reading, sessions: int) -> Cost:
     )
 
 
-async def cost(where: Ground, sessions: int, concurrency: int) -> Cost:
-    """Hold sessions, and return what each cost."""
+async def cost(where: Ground, sessions: int, concurrency: int, warm_up: int = WARM_UP) -> Cost:
+    """Hold sessions, and return what each cost; `warm_up` sessions before them do not count."""
     async with driver(where.settings) as drive:
-        await drive.run(50, concurrency)
+        await drive.run(warm_up, concurrency)
         before = await settled(where)
         await drive.run(sessions, concurrency)
         return between(before, await settled(where), sessions)
