@@ -63,6 +63,7 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
     while not shell.ready and not running.done():  # noqa: ASYNC110  # the shell knows no observer
         await asyncio.sleep(_POLL_S)
     found = {"ready_s": time.perf_counter() - _BEGAN_S, "ready_bytes": resident_bytes()}
+    found["ready_cpu_s"] = time.process_time()
     found["recovered_bytes"] = metrics.recovered_bytes.labels("session")._value.get()
     cpu_before_s = time.process_time()
     taken = metrics.batch_inputs.labels("session")._sum
