@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from processors.projections.event_log import log_row, unknown_log_row
 from processors.projections.project import project
@@ -43,8 +43,7 @@ class Decoder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One record that Kafka delivered."""
 
     place: Place
@@ -61,8 +60,7 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """A record as the writer takes it, and why it is put aside if it is."""
 
     delivery: Delivery

@@ -163,7 +163,10 @@ class Sink:
         for number, delivery in enumerate(deliveries):
             position = self._positions.get((delivery.place.topic, delivery.place.partition))
             if position is not None and delivery.place.offset >= position:
-                batch.append(await self._on_registry(partial(take, delivery, self._codec)))
+                try:
+                    batch.append(await take(delivery, self._codec))
+                except RegistryUnavailable:
+                    batch.append(await self._on_registry(partial(take, delivery, self._codec)))
             if number % _YIELD_RECORDS == 0:
                 await asyncio.sleep(0)
         return batch

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -66,8 +66,7 @@ Slot = tuple[str, int]
 """Topic name and partition."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Projected:
+class Projected(NamedTuple):
     """A record on its way into Postgres."""
 
     place: Place

@@ -1,7 +1,6 @@
 """What a projection says about rows, and how what many events say about one row is folded."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -13,8 +12,7 @@ _NOTHING: Final[Mapping[str, Cell]] = MappingProxyType({})
 _BIGINT_MAX: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(NamedTuple):
     """Where a record stands, and when it was written."""
 
     topic: str

@@ -45,6 +45,8 @@ from topics.catalog import TOPICS
 SESSIONS: Final = 200
 BATCH: Final = 2_000
 WAIT_S: Final = 300.0
+_POLL_S: Final = 0.05
+"""Seldom enough that asking takes nothing from what is measured."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BARE: Final = """
@@ -175,7 +177,7 @@ async def _until(connection: AsyncConnection[TupleRow], query: str, number: int)
             found = await cursor.fetchone()
             if found is not None and found[0] is not None and found[0] >= number:
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(_POLL_S)
 
 
 @asynccontextmanager

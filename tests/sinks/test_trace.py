@@ -268,8 +268,8 @@ def test_tasks_whose_parents_lead_back_to_themselves_all_come_out_once() -> None
 async def test_dead_letters_are_listed_and_shown_with_their_bytes(
     log: Log, connection: AsyncConnection[TupleRow]
 ) -> None:
-    refused = replace(
-        delivery_of(story()[DONE], 7), value=b"\x00\xff", key=None, headers=(("a", b"\x01"), ("b", None))
+    refused = delivery_of(story()[DONE], 7)._replace(
+        value=b"\x00\xff", key=None, headers=(("a", b"\x01"), ("b", None))
     )
     letter = dead_letter(
         refused, Refusal(code="not_avro", reason="no"), topic_prefix="p.", now_ms=lambda: 1_000

@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import psycopg
 import pytest
@@ -277,7 +276,7 @@ async def test_v1_sessions_that_need_what_no_event_says_are_named(empty_dsn: str
 async def test_an_event_under_a_key_not_its_own_is_logged_and_not_applied() -> None:
     right = delivery_of(event(CREATED, 1), 0)
 
-    misplaced = await take(replace(right, key=b"another"), CODEC)
+    misplaced = await take(right._replace(key=b"another"), CODEC)
 
     assert misplaced.refusal is not None
     assert misplaced.refusal.code == "key_mismatch"
