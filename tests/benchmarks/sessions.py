@@ -136,7 +136,7 @@ def _rows(ours: Sequence[Sample], theirs: dict[str, list[Sample]]) -> list[Row]:
             f"CPU of all processes for one session, against {name}",
             "ms",
             [(one.cpu_ms, peer.cpu_ms) for one, peer in zip(ours, samples, strict=True)],
-            note="hardly touched by noise; ours has Kafka, worker, sink, Postgres and driver",
+            note="ours has Kafka, worker, sink, Postgres and driver",
         )
         for name, samples in theirs.items()
     ]
