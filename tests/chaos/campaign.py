@@ -133,10 +133,11 @@ def run(
         load.stop()
         one.sent.update(load.sent())
         journal.note(f"all faults are over after {outcome.took_s:.0f} s; {len(one.sent)} inputs")
+        # From here on the arena itself starts again what ends.
+        processes.stop_watching()
         outcome.rest_s = _rest_s(one, last_s)
         outcome.slower = yardstick.stop()
         progress.stop()
-        processes.stop_watching()
         journal.note(f"at rest {outcome.rest_s and round(outcome.rest_s, 1)} s after the last fault")
         _measure(outcome, journal, progress)
         _check(outcome, one)
