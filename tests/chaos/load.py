@@ -41,11 +41,11 @@ class Load:
         pause_s: float,
         ended: Callable[[], set[str]],
     ) -> None:
-        """Connect nothing yet.
+        """Register the versions of the schema; nothing is posted yet.
 
         Args:
             bootstrap: Kafka's address.
-            registry_url: the registry's; it is asked once, at the start.
+            registry_url: the registry's, which has to run.
             seed: of texts and versions.
             open_max: sessions that may be open at once.
             pause_s: between two sessions.
@@ -58,7 +58,8 @@ class Load:
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "acks": "all", "message.timeout.ms": _ANSWER_S * 1_000, **QUIET}
         )
-        self._serializers = _serializers(registry_url)
+        self._registry = SchemaRegistryClient({"url": registry_url})
+        self._serializers = _serializers(self._registry)
         self._count = 0
         self._lock = threading.Lock()
         self._sent: dict[str, str] = {}
@@ -75,6 +76,7 @@ class Load:
         self._stopping.set()
         self._thread.join(_ANSWER_S)
         assert self._producer.flush(_ANSWER_S) == 0, "Kafka does not acknowledge inputs"
+        self._registry.close()
 
     def sent(self) -> dict[str, str]:
         """Return the session by event id, of each input that was acknowledged."""
@@ -127,8 +129,7 @@ class Load:
         self._producer.produce(TOPIC, value, key=session.encode(), on_delivery=acknowledged)
 
 
-def _serializers(registry_url: str) -> list[AvroSerializer]:
-    registry = SchemaRegistryClient({"url": registry_url})
+def _serializers(registry: SchemaRegistryClient) -> list[AvroSerializer]:
     # Asked for each record again otherwise, also while the registry is away.
     settings = {"auto.register.schemas": True, "normalize.schemas": False}
     current = registry.get_latest_version(f"{TOPIC}-value").schema.schema_str
