@@ -33,10 +33,13 @@ def main() -> int:
     _say(f"seed {seed}; the journal is {journal}")
 
     def keep(one: Arena) -> None:
-        kept = folder / f"logs-{seed}"
+        kept = folder / f"deployment-{seed}"
         shutil.rmtree(kept, ignore_errors=True)
-        shutil.copytree(one.deployment.directory / "parts", kept)
-        _say(f"the logs are in {kept}")
+        # Kafka's log too: what a violation rests on can be read only there.
+        shutil.copytree(
+            one.deployment.directory, kept, ignore=shutil.ignore_patterns("artifacts", "postgres", "sandbox")
+        )
+        _say(f"what was left of the deployment is in {kept}")
 
     outcome = run(
         seed,
