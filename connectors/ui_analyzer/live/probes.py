@@ -3,10 +3,16 @@
 OBSERVERS = """
 (() => {
   const seen = { lcp: 0, cls: 0, fcp: 0, longTasks: 0, blocking: 0, interaction: 0, sockets: 0 };
-  Object.defineProperty(window, '__cartritaVitals', { value: seen });
+  const observers = [];
+  // What was noticed is handed over when the page is idle, which may be after it is asked for.
+  const upToDate = () => { observers.forEach(([observer, read]) => observer.takeRecords().forEach(read)); return seen; };
+  Object.defineProperty(window, '__cartritaVitals', { get: upToDate });
   const observe = (type, read, options) => {
-    try { new PerformanceObserver((list) => list.getEntries().forEach(read)).observe({ type, buffered: true, ...options }); }
-    catch { seen[type] = null; }
+    try {
+      const observer = new PerformanceObserver((list) => list.getEntries().forEach(read));
+      observer.observe({ type, buffered: true, ...options });
+      observers.push([observer, read]);
+    } catch { seen[type] = null; }
   };
   observe('largest-contentful-paint', (entry) => { seen.lcp = entry.startTime; });
   observe('paint', (entry) => { if (entry.name === 'first-contentful-paint') seen.fcp = entry.startTime; });
