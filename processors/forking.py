@@ -6,6 +6,7 @@ Approvals and reservations stay behind: calls that were in flight are decided, r
 """
 
 from dataclasses import replace
+from typing import TypeVar
 
 import orjson
 
@@ -20,6 +21,7 @@ from processors.state import (
     SessionStatus,
     Task,
     TaskStatus,
+    ToolCallPending,
     ToolCallStatus,
     Turn,
 )
@@ -30,6 +32,8 @@ from schemas.events.models import PromptMessage
 from schemas.events.tasks import TaskAborted, TaskCompleted, TaskFailed, TaskStarted
 from schemas.ids import derived_id
 from schemas.plain import from_plain
+
+T = TypeVar("T")
 
 
 class ForkInvalid(Exception):
@@ -44,10 +48,7 @@ def origin_state(body: SessionForked) -> SessionState:
     """
     if digest(body.state_json.encode()) != body.origin_digest:
         raise ForkInvalid("origin_digest is not the digest of state_json")
-    try:
-        return from_plain(SessionState, orjson.loads(body.state_json))
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ForkInvalid(f"state_json is not a session's state: {error!r}") from error
+    return _read(SessionState, body.state_json, "state_json is not a session's state")
 
 
 def overrides_of(body: SessionForked) -> Overrides:
@@ -58,19 +59,18 @@ def overrides_of(body: SessionForked) -> Overrides:
     """
     if body.policy_json is None:
         return Overrides(model=body.model)
-    try:
-        policy = from_plain(Policy, orjson.loads(body.policy_json))
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ForkInvalid(f"policy_json is not a policy: {error!r}") from error
+    policy = _read(Policy, body.policy_json, "policy_json is not a policy")
     return Overrides(model=body.model, policy=policy)
 
 
-def open_call(turn: Turn | None, call_id: str) -> Task | None:
-    """Return the task that waits for a tool call of this id."""
-    for task in turn.tasks.values() if turn is not None else ():
-        if any(call.call_id == call_id and call.answer is None for call in task.tool_calls):
-            return task
-    return None
+def open_calls(turn: Turn | None) -> dict[str, tuple[Task, ToolCallPending]]:
+    """Return the tool calls that have no result yet, each with the task that waits for it, by call id."""
+    return {
+        call.call_id: (task, call)
+        for task in (turn.tasks.values() if turn is not None else ())
+        for call in task.tool_calls
+        if call.status is not ToolCallStatus.SETTLED
+    }
 
 
 def session_forked(transition: Transition, body: SessionForked) -> None:
@@ -139,6 +139,13 @@ def resume(transition: Transition) -> None:
     execution.schedule(transition)
 
 
+def _read(cls: type[T], text: str, otherwise: str) -> T:
+    try:
+        return from_plain(cls, orjson.loads(text))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ForkInvalid(f"{otherwise}: {error!r}") from error
+
+
 def _turn_taken(transition: Transition, origin: SessionState, body: SessionForked) -> Turn | None:
     configuration = transition.configuration
     if body.model is not None and body.model not in {model.name for model in configuration.models.chat}:
@@ -166,24 +173,17 @@ def _demand_sound(turn: Turn, configuration: Configuration) -> None:
 
 def _answered(transition: Transition, turn: Turn, body: SessionForked) -> Turn:
     """Settle one tool call with the result that the fork brings."""
-    assert body.call_id is not None
-    task = open_call(turn, body.call_id)
-    if task is None or body.text is None:
+    found = open_calls(turn).get(body.call_id or "")
+    if found is None or body.text is None:
         raise ForkInvalid(f"no tool call {body.call_id} was open at that point")
-    calls = tuple(
-        replace(
-            call,
-            status=ToolCallStatus.SETTLED,
-            answer=PromptMessage(
-                role="tool",
-                source=transition.reference(body.tokens),
-                tool_call_id=call.proposed.tool_call_id,
-            ),
-        )
-        if call.call_id == body.call_id
-        else call
-        for call in task.tool_calls
+    task, open_call = found
+    answer = PromptMessage(
+        role="tool",
+        source=transition.reference(body.tokens),
+        tool_call_id=open_call.proposed.tool_call_id,
     )
+    settled = replace(open_call, status=ToolCallStatus.SETTLED, answer=answer)
+    calls = tuple(settled if call is open_call else call for call in task.tool_calls)
     return replace(turn, tasks={**turn.tasks, task.task_id: replace(task, tool_calls=calls)})
 
 

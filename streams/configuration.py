@@ -7,6 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -138,11 +139,7 @@ def load_policy(path: Path) -> Policy:
     Raises:
         ConfigurationInvalid: it cannot be read, or is no policy.
     """
-    try:
-        plain = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationInvalid(f"{path}: {error}") from error
-    return _policy(plain, str(path))
+    return _policy(_toml(path, str(path)), str(path))
 
 
 def configuration_facts(configuration: Configuration) -> tuple[ConfigurationPublished, ...]:
@@ -187,14 +184,16 @@ def _canonical(content: object) -> str:
 
 def _text(name: str, directory: Path | None) -> Mapping[str, object]:
     path = directory / f"{name}.toml" if directory is not None else None
+    if path is not None and path.exists():
+        return _toml(path, f"{name}.toml")
+    return _toml(resources.files("streams").joinpath("defaults", f"{name}.toml"), f"{name}.toml")
+
+
+def _toml(file: Path | Traversable, name: str) -> Mapping[str, object]:
     try:
-        if path is not None and path.exists():
-            text = path.read_text(encoding="utf-8")
-        else:
-            text = resources.files("streams").joinpath("defaults", f"{name}.toml").read_text(encoding="utf-8")
-        return tomllib.loads(text)
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationInvalid(f"{name}.toml cannot be read: {error}") from error
+        raise ConfigurationInvalid(f"{name} cannot be read: {error}") from error
 
 
 def _checked(file: type[_FileT], plain: object, name: str) -> _FileT:

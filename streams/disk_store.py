@@ -135,9 +135,7 @@ class DiskStore(Store[bytes, bytes]):
 
     def reset_state(self) -> None:
         """Forget everything."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        self._close()
         Rdict.destroy(str(self._path), _options())
 
     async def backup_partition(
@@ -150,9 +148,7 @@ class DiskStore(Store[bytes, bytes]):
 
     async def on_stop(self) -> None:
         """Let go of the folder."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        self._close()
 
     # What the table calls.
 
@@ -205,6 +201,11 @@ class DiskStore(Store[bytes, bytes]):
                     ExitCode.FAILED, f"the table in {self._path} cannot be opened: {error}"
                 ) from error
         return self._opened
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _write_offset(self, writes: WriteBatch, partition: int, offset: int) -> None:
         writes.put(_META + _PARTITION.pack(partition), _PERSISTED.pack(offset, self._now_ms()))

@@ -13,9 +13,8 @@ from streams.faust_shell import FaustShell
 from streams.feed import Feed
 from streams.kafka_log import KafkaLog
 from streams.metrics import ShellMetrics
-from streams.table import ShellTable
+from streams.table import table_of
 from topics.catalog import Topic
-from topics.tables import changelog_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +37,12 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
         executor: makes the executor, given where pieces of answers go.
     """
     app = ShellApp(context.app_settings(spec.name))
-    changelog = changelog_of(context.topic_prefix, spec.table)
-    table = ShellTable(
-        app,
-        name=spec.table,
-        changelog=changelog,
-        partitions=context.partitions,
-        directory=context.table_directory(spec.name),
-    )
+    table = table_of(context, app, shell=spec.name, name=spec.table)
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
         app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
     )
-    log.keep(changelog, table)
+    log.keep(table.changelog, table)
     feed = Feed(codec=context.codec, log=log, metrics=metrics, now_ms=context.now_ms, producer=spec.name)
     shell = EffectShell(
         executor(feed),

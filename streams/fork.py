@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from processors.state import SessionState, ToolCallStatus
+from processors import forking
+from processors.state import SessionState
 from processors.transition import digest, encode_state
 from schemas.envelope import Envelope
 from schemas.events.inputs import SessionForked
@@ -23,12 +24,8 @@ class ForkPoint:
 
     def open_calls(self) -> dict[str, str]:
         """Return the tools of the calls that have no result at this point, by call id."""
-        turn = self.state.turn
         return {
-            call.call_id: call.proposed.name
-            for task in (turn.tasks.values() if turn is not None else ())
-            for call in task.tool_calls
-            if call.status is not ToolCallStatus.SETTLED
+            call_id: call.proposed.name for call_id, (_, call) in forking.open_calls(self.state.turn).items()
         }
 
     def call_at(self) -> str:

@@ -12,9 +12,8 @@ from streams.faust_shell import FaustShell
 from streams.kafka_log import KafkaLog
 from streams.metrics import ShellMetrics
 from streams.stateful_shell import StatefulShell
-from streams.table import ShellTable
+from streams.table import table_of
 from topics.catalog import Topic
-from topics.tables import changelog_of
 
 State = TypeVar("State")
 
@@ -33,20 +32,18 @@ class StatefulSpec:
 def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[State]) -> FaustShell:
     """Build a shell that drives `decider`; nothing connects until its app starts."""
     app = ShellApp(context.app_settings(spec.name))
-    changelog = changelog_of(context.topic_prefix, spec.table)
-    table = ShellTable(
+    table = table_of(
+        context,
         app,
+        shell=spec.name,
         name=spec.table,
-        changelog=changelog,
-        partitions=context.partitions,
-        directory=context.table_directory(spec.name),
         partition_of=lambda key: home_of(key, context.partitions),
     )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
         app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
     )
-    log.keep(changelog, table)
+    log.keep(table.changelog, table)
     shell = StatefulShell(
         decider,
         name=spec.name,

@@ -9,8 +9,10 @@ from faust.stores.memory import Store as FaustMemoryStore
 from faust.types import EventT
 
 from streams.app import ShellApp
+from streams.context import ShellContext
 from streams.delivery import Entry
 from streams.disk_store import DiskStore, bytes_of
+from topics.tables import changelog_of
 
 
 class Rows(Protocol):
@@ -161,6 +163,25 @@ class ShellTable(Mapping[bytes, bytes]):
     def __len__(self) -> int:
         """Count the keys; of records on disk it is an estimate."""
         return self._rows.count()
+
+
+def table_of(
+    context: ShellContext,
+    app: ShellApp,
+    *,
+    shell: str,
+    name: str,
+    partition_of: Callable[[bytes], int] | None = None,
+) -> ShellTable:
+    """Declare a shell's table, where the process keeps its tables."""
+    return ShellTable(
+        app,
+        name=name,
+        changelog=changelog_of(context.topic_prefix, name),
+        partitions=context.partitions,
+        directory=context.table_directory(shell),
+        partition_of=partition_of,
+    )
 
 
 class _Items(ItemsView[bytes, bytes]):

@@ -37,6 +37,7 @@ from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.client import Client
+from streams.configuration import NANODOLLARS
 from streams.conversation import Told, ask
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
@@ -81,7 +82,7 @@ async def send(
             text=sys.stdin.read() if text == "-" else text,
             attachments=tuple(_attachment(path) for path in file or ()),
             budget_tokens=budget_tokens,
-            budget_nanodollars=None if budget_dollars is None else max(1, round(budget_dollars * 10**9)),
+            budget_nanodollars=nanodollars_of(budget_dollars),
         ),
         session,
         user,
@@ -116,6 +117,11 @@ async def approve(
 ) -> None:
     """Approve or refuse a tool call that waits for a person."""
     await _post(ApprovalReceived(approval_id=approval, approved=not deny, reason=reason), session)
+
+
+def nanodollars_of(dollars: float | None) -> int | None:
+    """Return a budget as events have it: at least one nanodollar, or None for the configured one."""
+    return None if dollars is None else max(1, round(dollars * NANODOLLARS))
 
 
 async def post_or_follow(

@@ -10,14 +10,14 @@ import typer
 from schemas.envelope import Envelope
 from schemas.plain import to_plain
 from streams.cli import output
-from streams.cli.asking import PRODUCER, post_or_follow
+from streams.cli.asking import PRODUCER, nanodollars_of, post_or_follow
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail, given_place, given_uuid
 from streams.cli.output import AsJson
+from streams.cli.recordings import recording_of
 from streams.client import Client
 from streams.configuration import ConfigurationInvalid, load_policy
 from streams.fork import ForkImpossible, ForkPoint, fork_point
-from streams.recording_reader import RecordingReader, SessionCut, SessionMissing
 from streams.replay import Diverged
 from streams.replay_configuration import ConfigurationMissing
 
@@ -74,7 +74,7 @@ async def fork(
                 model=model,
                 policy_json=None if policy is None else orjson.dumps(to_plain(load_policy(policy))).decode(),
                 budget_tokens=budget_tokens,
-                budget_nanodollars=None if budget_dollars is None else max(1, round(budget_dollars * 10**9)),
+                budget_nanodollars=nanodollars_of(budget_dollars),
             )
         except (ForkImpossible, ConfigurationInvalid) as error:
             fail(Code.USAGE, str(error))
@@ -96,14 +96,9 @@ async def fork(
 
 async def _point(client: Client, session_id: str, at: str) -> ForkPoint:
     at = at if given_place(at) else str(given_uuid(at))
-    chosen = settings()
-    reader = RecordingReader(
-        kafka_bootstrap=chosen.kafka_bootstrap, topic_prefix=chosen.topic_prefix, codec=client.codec
-    )
+    recording = await recording_of(client, session_id)
     try:
-        return fork_point(await reader.recording(session_id), at)
-    except (SessionMissing, SessionCut) as error:
-        fail(Code.NOT_FOUND, str(error))
+        return fork_point(recording, at)
     except ForkImpossible as error:
         fail(Code.NOT_FOUND, str(error), f"Its events: cartrita tail --from-beginning --session {session_id}")
     except ConfigurationMissing as error:

@@ -11,9 +11,9 @@ from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
+from streams.cli.recordings import recording_of
 from streams.client import Client
 from streams.recording import Recording, RecordingInvalid, read_recording, write_recording
-from streams.recording_reader import RecordingReader, SessionCut, SessionMissing
 from streams.replay import Divergence, Replayed
 from streams.replay import replay as decide_again
 from streams.replay_configuration import ConfigurationMissing
@@ -79,17 +79,8 @@ async def _from_log(session: str) -> Recording:
         session_id = str(UUID(session))
     except ValueError:
         fail(Code.USAGE, f"{session!r} is neither a UUID nor a file")
-    chosen = settings()
-    async with Client(chosen) as client:
-        reader = RecordingReader(
-            kafka_bootstrap=chosen.kafka_bootstrap, topic_prefix=chosen.topic_prefix, codec=client.codec
-        )
-        try:
-            return await reader.recording(session_id)
-        except SessionMissing as error:
-            fail(Code.NOT_FOUND, str(error))
-        except SessionCut as error:
-            fail(Code.NOT_FOUND, str(error), "Restore the topic from its archive to decide it again.")
+    async with Client(settings()) as client:
+        return await recording_of(client, session_id)
 
 
 def _show(replayed: Replayed) -> None:

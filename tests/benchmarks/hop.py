@@ -1,7 +1,6 @@
 """From an input to its visible output at 50 a second, through a shell and through a plain loop at once."""
 
 import asyncio
-import subprocess
 import sys
 import time
 from typing import Final
@@ -13,7 +12,7 @@ from aiokafka import (  # type: ignore[import-untyped]  # ships no types
 
 from tests.benchmarks.result import Row, row
 from tests.benchmarks.shell import inputs
-from tests.benchmarks.stage import Run, servers, topics_of_a_run
+from tests.benchmarks.stage import Run, end, servers, topics_of_a_run
 from topics.catalog import PLANS, SESSION_INPUTS, SESSION_OUTPUTS
 from topics.routing import key_of, partition_of
 
@@ -76,7 +75,7 @@ async def _hops_ms(run: Run) -> tuple[list[float], list[float]]:
             await sending
     finally:
         await consumer.stop()
-        _end(workers)
+        end(workers)
     counted = list(sent_s)[WARM_INPUTS:]
     ours, peer = (
         sorted((came[one] - sent_s[one]) * 1_000 for one in counted)
@@ -107,12 +106,6 @@ async def _send(run: Run, sent_s: dict[str, float], came_s: dict[str, dict[str, 
             await asyncio.sleep(1 / RATE)
     finally:
         await producer.stop()
-
-
-def _end(workers: "list[subprocess.Popen[str]]") -> None:
-    for worker in workers:
-        worker.kill()
-        worker.communicate()
 
 
 if __name__ == "__main__":

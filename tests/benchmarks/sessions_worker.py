@@ -2,9 +2,6 @@
 
 import argparse
 import asyncio
-import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -12,11 +9,10 @@ from typing import Final
 from processors.session import SessionDecider
 from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
-from streams.context import ShellContext
 from streams.metrics import Metrics
 from streams.runner import run_shells
 from streams.session_shell import build_session
-from tests.benchmarks.stage import SESSION_TIMEOUT_MS
+from tests.benchmarks.worker_process import context_of, end_with, parser_of
 from tests.processors.world import configuration
 
 _POLL_S: Final = 0.05
@@ -25,13 +21,7 @@ _BEGAN_S: Final = time.perf_counter()
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("store", choices=("memory", "rocksdb"))
-    parser.add_argument("--kafka", required=True)
-    parser.add_argument("--registry", required=True)
-    parser.add_argument("--prefix", required=True)
-    parser.add_argument("--directory", required=True, type=Path)
-    parser.add_argument("--partitions", type=int, required=True)
+    parser = parser_of("store", ("memory", "rocksdb"))
     parser.add_argument("--inputs", type=int, default=0, help="end after so many; 0: when it is ready")
     return parser.parse_args()
 
@@ -41,21 +31,13 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
     registry = SchemaRegistry(options.registry)
     codec = await Codec.connect(registry, options.prefix)
     metrics = Metrics()
-    context = ShellContext(
-        kafka_bootstrap=options.kafka,
-        topic_prefix=options.prefix,
+    context = context_of(
+        options,
+        codec,
+        metrics,
         app_id="sessions",
-        partitions=options.partitions,
-        data_directory=options.directory / "data",
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        heartbeat_interval_ms=1_000,
-        rebalance_timeout_ms=20_000,
-        produce_timeout_ms=30_000,
-        commit_interval_ms=500,
         worker_identity="one",
         tables_on_disk=options.store == "rocksdb",
-        codec=codec,
-        metrics=metrics,
     )
     shell = build_session(context, SessionDecider(configuration()), None)
     stop = asyncio.Event()
@@ -89,8 +71,4 @@ def resident_bytes() -> float:
 
 
 if __name__ == "__main__":
-    numbers = asyncio.run(main(arguments()))
-    sys.stdout.write(json.dumps(numbers) + "\n")
-    sys.stdout.flush()
-    # Faust's threads need not end for the numbers to be true.
-    os._exit(0)
+    end_with(asyncio.run(main(arguments())))

@@ -6,12 +6,9 @@ Prints what it took as JSON on its last line.
 import argparse
 import asyncio
 import cProfile
-import json
-import os
 import pstats
 import sys
 import time
-from pathlib import Path
 from typing import Final
 
 from aiokafka import (  # type: ignore[import-untyped]  # ships no types
@@ -23,30 +20,22 @@ from aiokafka import (  # type: ignore[import-untyped]  # ships no types
 from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
 from streams.app import PRODUCE_BYTES_MAX
-from streams.context import ShellContext
 from streams.faust_shell import FaustShell
 from streams.metrics import Metrics
 from streams.runner import run_shells
 from streams.stateful_app import StatefulSpec, build_stateful
 from tests.benchmarks.counter import STATE_BYTES, CountingDecider
-from tests.benchmarks.stage import SESSION_TIMEOUT_MS
+from tests.benchmarks.worker_process import COMMIT_INTERVAL_MS, context_of, end_with, parser_of
 from topics.catalog import PLANS, SESSION_INPUTS, TASK_EVENTS
 from topics.tables import SESSION_STATES
 
-COMMIT_INTERVAL_MS: Final = 500
 _POLL_S: Final = 0.005
 FETCH_MAX: Final = 500
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=("shell", "plain"))
-    parser.add_argument("--kafka", required=True)
-    parser.add_argument("--registry", required=True)
-    parser.add_argument("--prefix", required=True)
-    parser.add_argument("--directory", required=True, type=Path)
-    parser.add_argument("--partitions", type=int, required=True)
+    parser = parser_of("kind", ("shell", "plain"))
     parser.add_argument("--group", default="count")
     parser.add_argument("--inputs", type=int, default=0, help="end after so many; 0: never")
     parser.add_argument("--profile", action="store_true", help="print where the time goes to standard error")
@@ -57,21 +46,7 @@ def build_counting(
     options: argparse.Namespace, codec: Codec, metrics: Metrics
 ) -> tuple[FaustShell, CountingDecider]:
     """Build the counting shell as the workers build theirs."""
-    context = ShellContext(
-        kafka_bootstrap=options.kafka,
-        topic_prefix=options.prefix,
-        app_id=options.group,
-        partitions=options.partitions,
-        data_directory=options.directory / "data",
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        heartbeat_interval_ms=1_000,
-        rebalance_timeout_ms=20_000,
-        produce_timeout_ms=30_000,
-        commit_interval_ms=COMMIT_INTERVAL_MS,
-        worker_identity=None,
-        codec=codec,
-        metrics=metrics,
-    )
+    context = context_of(options, codec, metrics, app_id=options.group)
     decider = CountingDecider()
     spec = StatefulSpec(name="session", table=SESSION_STATES, sources=(SESSION_INPUTS,))
     return build_stateful(context, spec, decider), decider
@@ -165,10 +140,7 @@ def main() -> None:
     if profile is not None:
         profile.disable()
         pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(45)
-    sys.stdout.write(json.dumps(numbers) + "\n")
-    sys.stdout.flush()
-    # Faust's threads need not end for the numbers to be true.
-    os._exit(0)
+    end_with(numbers)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,13 @@ class Run:
         return await asyncio.to_thread(report, process)
 
 
+def end(workers: "Iterable[subprocess.Popen[str]]") -> None:
+    """Kill processes that were started, and wait for them."""
+    for worker in workers:
+        worker.kill()
+        worker.communicate()
+
+
 def report(process: "subprocess.Popen[str]", timeout_s: float = _REPORT_TIMEOUT_S) -> dict[str, float]:
     """Wait for a process's end, and return the numbers that it prints.
 

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 
 from tests.benchmarks.result import Row, row
 from tests.benchmarks.shell import SESSIONS, inputs
-from tests.benchmarks.stage import Run, servers, topics_of_a_run
+from tests.benchmarks.stage import Run, end, servers, topics_of_a_run
 from topics.catalog import SESSION_OUTPUTS
 
 INPUTS: Final = 20_000
@@ -55,9 +55,7 @@ async def _rate(run: Run, count: int) -> float:
                 await asyncio.sleep(_POLL_S)
     finally:
         await consumer.stop()
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
+        end(workers)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from connectors.embedded.artifacts import ArtifactStore
 from connectors.openai_model import OpenAIModel
-from connectors.tokens import prepare_vocabularies
 from schemas.models import ChatMessage, ChatRequest, ConnectorError
-from tests.chaos.fake_servers import PROJECT_DIRECTORY, Behaviour, FakeServers
+from tests.chaos.fake_servers import Behaviour, FakeServers
+from tests.vocabularies import prepared_vocabularies
 
 
 @pytest.fixture(scope="module")
 def vocabularies() -> Path:
     """The vocabularies, from the project's own cache."""
-    store = ArtifactStore(PROJECT_DIRECTORY / ".cartrita" / "artifacts")
-    directory = store.artifacts.tiktoken_cache_directory
-    if not directory.is_dir():
-        directory = store.ensure().tiktoken_cache_directory
-    prepare_vocabularies(directory)
-    return directory
+    return prepared_vocabularies()
 
 
 @pytest.fixture

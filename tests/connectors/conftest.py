@@ -16,8 +16,8 @@ from connectors.local_model.faults import Fault, FaultScript
 from connectors.local_model.server import LocalModelServer
 from connectors.openai_embeddings import OpenAIEmbeddings
 from connectors.openai_model import OpenAIModel
-from connectors.tokens import prepare_vocabularies
 from schemas.configuration import EmbeddingModel
+from tests.vocabularies import prepared_vocabularies
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
 EMBEDDING_MODEL = EmbeddingModel(
@@ -35,12 +35,7 @@ PASSAGES_DDL = next((PROJECT_DIRECTORY / "sinks" / "migrations").glob("*_documen
 @pytest.fixture(scope="session", autouse=True)
 def vocabularies() -> Path:
     """The vocabularies, from the project's own cache."""
-    store = ArtifactStore(PROJECT_DIRECTORY / ".cartrita" / "artifacts")
-    directory = store.artifacts.tiktoken_cache_directory
-    if not directory.is_dir():
-        directory = store.ensure().tiktoken_cache_directory
-    prepare_vocabularies(directory)
-    return directory
+    return prepared_vocabularies()
 
 
 async def until(condition: Callable[[], object]) -> None:
