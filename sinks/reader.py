@@ -31,6 +31,10 @@ from sinks.writer import Position, Slot
 METADATA_AGE_MS_MAX: Final = 10_000
 """So old may be what is known of topics and partitions; one that is new is read after so long."""
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
+FETCH_BYTES_MIN: Final = 64 * 1024
+"""A fetch names every partition of every topic: one for each record would cost more than all else."""
+FETCH_WAIT_MS: Final = 100
+"""How long a fetch waits for so much; by so much Postgres may lag behind the log."""
 IDS_INTERVAL_S: Final = 10.0
 """How often it is asked whether the topics are still the same ones."""
 
@@ -91,6 +95,8 @@ class Reader:
             heartbeat_interval_ms=max(100, self._session_timeout_ms // 5),
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
             fetch_max_bytes=FETCH_BYTES_MAX,
+            fetch_min_bytes=FETCH_BYTES_MIN,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         await self._client.bootstrap()
         self._consumer.subscribe(

@@ -1,6 +1,8 @@
-"""Faust's transport as the shells need it: watched heartbeats, idempotent writes, whole batches."""
+"""Faust's transport as the shells need it: watched heartbeats, idempotent writes, whole batches, one loop."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from inspect import isawaitable
 from typing import Any, ClassVar, cast
 
 from faust.transport.drivers import aiokafka as driver
@@ -13,23 +15,63 @@ from streams.heartbeat import Heartbeat
 from streams.recovery_fix import RepairedFetching
 
 
-class WatchedConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread of a consumer whose heartbeats are noted."""
+class LoopConsumer(driver.AIOKafkaConsumerThread):
+    """A consumer in the loop of its shell, whose heartbeats are noted.
+
+    Faust gives each consumer a thread, so that heartbeats go on whatever the loop does. A hop then crosses
+    threads four times, the threads of six shells wait for one interpreter, and a process whose loop hangs
+    keeps its partitions for ever. Here it loses them, and somebody else goes on.
+    """
+
+    _serving: asyncio.Task[None] | None = None
+
+    def __init__(self, consumer: driver.Consumer, *, loop: asyncio.AbstractEventLoop, beacon: object) -> None:
+        """Take the loop of the shell for the consumer's own."""
+        super().__init__(consumer, loop=loop, thread_loop=loop, beacon=beacon)
+
+    async def start(self) -> None:
+        """Start the consumer and listen to its coordinator."""
+        self._thread_started.set()
+        self._thread_running = self.parent_loop.create_future()
+        self._serving = asyncio.create_task(self._serve())
+        try:
+            await self._thread_running
+        finally:
+            self._thread_running = None
+
+    async def stop(self) -> None:
+        """Leave the group and disconnect."""
+        await super().stop()
+        if self._serving is not None:
+            await asyncio.wait([self._serving])
 
     async def on_start(self) -> None:
-        """Start the consumer and listen to its coordinator."""
+        """Listen to the coordinator of a consumer that has started."""
         await super().on_start()
         consumer = self._ensure_consumer()
         heartbeat = getattr(self.app, "heartbeat", None)
         if isinstance(heartbeat, Heartbeat):
             heartbeat.watch(consumer._coordinator)
 
+    async def on_thread_started(self) -> None:
+        """Do without a queue of calls: they come from this loop."""
+
+    async def call_thread(
+        self, fun: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:  # Any: Faust's own
+        """Call it here."""
+        answer = fun(*args, **kwargs)
+        return await answer if isawaitable(answer) else answer
+
+    async def _gather_remaining_tasks(self) -> None:
+        """Leave the loop's tasks alone: they are the shell's."""
+
 
 class ShellConsumer(BatchFeeding, RepairedFetching, driver.Consumer):
-    """Faust's consumer with the repaired fetching, whole batches, and a watched thread."""
+    """Faust's consumer with the repaired fetching, whole batches, in the shell's own loop."""
 
-    def _new_consumer_thread(self) -> WatchedConsumerThread:
-        return WatchedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> LoopConsumer:
+        return LoopConsumer(self, loop=self.loop, beacon=self.beacon)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         failpoints.reach("committing")
