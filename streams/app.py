@@ -13,6 +13,7 @@ from faust.types.transports import TransportT
 from streams.engine import ShellTransport
 from streams.heartbeat import Heartbeat
 from streams.recovery_fix import RepairedTableManager, check_version
+from streams.shared_producer import SharedProducer
 from topics.catalog import RECORD_BYTES_MAX
 
 PRODUCE_BYTES_MAX = RECORD_BYTES_MAX + 131_072
@@ -36,6 +37,8 @@ class AppSettings:
     rebalance_timeout_ms: int
     produce_timeout_ms: int
     commit_interval_ms: int
+    producer: SharedProducer
+    """Of all shells of the process."""
     group_instance_id: str | None = None
     """The static identity; only for a process that proves its predecessor gone."""
 
@@ -47,6 +50,7 @@ class ShellApp(faust.App):
         """Configure Faust; nothing connects yet."""
         check_version()
         self.heartbeat = Heartbeat()
+        self.producer_of_process = settings.producer
         self.revoked: Callable[[], Awaitable[None]] = _nothing
         self.recovered: Callable[[set[TP]], Awaitable[None]] = _nothing_of
         brokers = ";".join(f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(","))

@@ -1,7 +1,7 @@
 """What all shells of one process share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.codec import Codec
@@ -9,6 +9,7 @@ from streams.app import AppSettings
 from streams.delivery import Outgoing
 from streams.heartbeat import now_ms
 from streams.metrics import Metrics
+from streams.shared_producer import SharedProducer
 from topics.tables import Fence
 
 
@@ -36,6 +37,7 @@ class ShellContext:
     on_published: Callable[[Outgoing, int, int], None] | None = None
     """Told of each published record with its partition and offset."""
     now_ms: Callable[[], int] = now_ms
+    producer: SharedProducer = field(default_factory=SharedProducer)
 
     @property
     def fence(self) -> Fence:
@@ -61,5 +63,6 @@ class ShellContext:
             rebalance_timeout_ms=self.rebalance_timeout_ms,
             produce_timeout_ms=self.produce_timeout_ms,
             commit_interval_ms=self.commit_interval_ms,
+            producer=self.producer,
             group_instance_id=f"{identity}-{shell}" if identity else None,
         )

@@ -13,6 +13,7 @@ from streams import failpoints
 from streams.feeding import BatchFeeding
 from streams.heartbeat import Heartbeat
 from streams.recovery_fix import RepairedFetching
+from streams.shared_producer import SharedProducer
 
 
 class LoopConsumer(driver.AIOKafkaConsumerThread):
@@ -81,10 +82,28 @@ class ShellConsumer(BatchFeeding, RepairedFetching, driver.Consumer):
 
 
 class IdempotentProducer(driver.Producer):
-    """Faust's producer; its own repeats after a lost answer are dropped by the broker."""
+    """Faust's producer over that of the process; the broker drops its repeats after a lost answer."""
+
+    async def on_start(self) -> None:
+        """Take the producer of the process."""
+        await super(driver.Producer, self).on_start()
+        self._producer = await _shared(self.app).take(self._new_producer)
+
+    async def on_stop(self) -> None:
+        """Give it back."""
+        taken, self._producer = self._producer, None
+        await super().on_stop()
+        if taken is not None:
+            await _shared(self.app).give_back()
 
     def _settings_extra(self) -> Mapping[str, Any]:  # Any: aiokafka's keyword arguments
         return {"acks": "all", "enable_idempotence": True}
+
+
+def _shared(app: object) -> SharedProducer:
+    shared = getattr(app, "producer_of_process", None)
+    assert isinstance(shared, SharedProducer), "only a shell's app uses this transport"
+    return shared
 
 
 class ShellTransport(driver.Transport):
