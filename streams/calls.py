@@ -19,6 +19,8 @@ from streams.ledger import (
 from topics.catalog import RECORD_BYTES_MAX
 
 LEDGER_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
+_YIELD_EVERY: Final = 1_000
+"""After so many entries others may run, such as the heartbeat."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,8 +107,8 @@ class Survey:
         self.positions[place] = max(offset, self.positions.get(place, -1))
 
 
-def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
-    """Look at every entry of a ledger once.
+async def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
+    """Look at every entry of a ledger once; lets others run in between.
 
     A partition's calls are noted in their order, on the ledger's partition of the same number: whoever finds
     one has all before it, so the newest tells the position. What was forgotten has left its position behind.
@@ -119,7 +121,9 @@ def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
         RecordUnreadable: a newer program wrote one.
     """
     survey = Survey()
-    for key, data in ledger.items():
+    for number, (key, data) in enumerate(ledger.items()):
+        if number % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)
         place = position_place(key)
         if place is not None:
             survey.note(place, decode_position(data))

@@ -116,8 +116,10 @@ class EffectShell:
             ShellStopped: the ledger has seen more of a topic than there is.
             RecordUnreadable: a newer program wrote the ledger.
         """
-        self._forget()
-        survey = survey_of(self._table, self._source)
+        generation = self._forget()
+        survey = await survey_of(self._table, self._source)
+        if self._generation != generation:
+            return  # revoked in the meantime
         for (topic, partition), offset in survey.positions.items():
             only_known(positions, topic, partition, offset)
         self._positions.update(survey.positions)
@@ -379,9 +381,7 @@ class EffectShell:
 
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
+        error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, OwnershipLost):
             self._fatal(error, self.name)
 
@@ -389,12 +389,12 @@ class EffectShell:
         if not self._owner or self._generation != generation:
             raise OwnershipLost
 
-    def _forget(self) -> None:
+    def _forget(self) -> int:
         self._generation += 1
         self._positions.clear()
         self._calls.clear()
         self._waiting.clear()
-        self._finishing = False
         self._ledger.begin(())
-        self._running = 0
+        self._finishing, self._running = False, 0
         self._room.set()
+        return self._generation

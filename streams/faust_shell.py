@@ -104,6 +104,7 @@ class FaustShell:
         self._idle = asyncio.Event()
         self._idle.set()
         self._accepting = False
+        self._revocations = 0
         self._next_offsets: dict[TP, int] = {}
         self._recovering_since = time.monotonic()
         app.revoked = self._on_revoked
@@ -176,6 +177,7 @@ class FaustShell:
 
     async def _on_revoked(self) -> None:
         self._accepting = False
+        self._revocations += 1
         failpoints.reach("revoked")
         self._recovering_since = time.monotonic()
         for tp in self._next_offsets:
@@ -194,6 +196,7 @@ class FaustShell:
 
     async def _on_recovered(self, assigned: set[TP]) -> None:
         sought = cast("faust.transport.consumer.Consumer", self.app.consumer)._read_offset
+        revocations = self._revocations
         try:
             ends = await self.app.consumer.highwaters(*assigned) if assigned else {}
             starts = {(self._name_of(tp.topic), tp.partition): sought.get(tp) or 0 for tp in assigned}
@@ -202,6 +205,8 @@ class FaustShell:
         except Exception as error:
             # Neither a table that cannot be read nor a topic that was made again gets better by itself.
             end_process(error, self.name)
+        if self._revocations != revocations:
+            return  # what was recovered is somebody else's already
         self._next_offsets = {tp: sought.get(tp) or 0 for tp in assigned}
         self._accepting = True
         took_s = time.monotonic() - self._recovering_since

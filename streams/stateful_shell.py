@@ -124,8 +124,10 @@ class StatefulShell(Generic[State]):
             ShellStopped: the table has seen more of a topic than there is.
             RecordUnreadable: a newer program wrote the table.
         """
-        self._forget()
+        generation = self._forget()
         survey = await survey_of(self._table, self._partitions)
+        if self._generation != generation:
+            return  # revoked in the meantime
         floors = self._retirement.departures.begin(survey.departures, starts)
         for (topic, partition), offset in (*survey.applied.items(), *floors.items()):
             only_known(positions, topic, partition, offset)
@@ -385,7 +387,8 @@ class StatefulShell(Generic[State]):
         if not self._owner or self._generation != generation:
             raise OwnershipLost
 
-    def _forget(self) -> None:
+    def _forget(self) -> int:
         self._generation += 1
         self._loaded.clear()
         self._metrics.outbox_records.set(0)
+        return self._generation

@@ -70,8 +70,9 @@ class MemoryStore(FaustMemoryStore[bytes, bytes]):
         return cast("bytes | None", self.data.get(key))
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Go over all records."""
-        return iter(self.data.items())
+        """Go over all records as they are now."""
+        # Whoever goes over them lets others run in between, such as a recovery that changes them.
+        return iter(tuple(self.data.items()))
 
     def count(self) -> int:
         """Count the records."""

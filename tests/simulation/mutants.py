@@ -77,8 +77,8 @@ class PublishFirst(StatefulShell[object]):
         await super()._store(sealed)
 
 
-def _runs_blindly(ledger: Mapping[bytes, bytes], source: str) -> calls.Survey:
-    survey = calls.survey_of(ledger, source)
+async def _runs_blindly(ledger: Mapping[bytes, bytes], source: str) -> calls.Survey:
+    survey = await calls.survey_of(ledger, source)
     for call in survey.open:
         call.may_have_run = False
     return survey

@@ -312,6 +312,20 @@ async def test_a_revocation_cancels_running_calls_and_writes_nothing_of_it() -> 
     assert (world.at_once, len(kafka.changelog), process.errors) == (0, written, [])
 
 
+async def test_whoever_is_revoked_while_it_looks_through_its_ledger_owns_nothing() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(1), MODEL_CALLS)
+    await live(kafka, world)
+    heir = Process(kafka, world)
+
+    owning = asyncio.create_task(heir.start())
+    await asyncio.sleep(0)
+    heir.shell.disown()
+    await owning
+
+    assert not heir.shell.is_owner()
+
+
 async def test_an_outcome_that_is_too_large_for_a_record_ends_the_call_as_failed() -> None:
     kafka, world = Kafka(), World()
     world.answer = "x" * 1_100_000

@@ -441,3 +441,17 @@ async def test_a_session_that_has_not_ended_stays() -> None:
     await shell.ticker.fire_due()
 
     assert session_id(0).encode() in kafka.table()
+
+
+async def test_whoever_is_revoked_while_it_looks_through_its_table_owns_nothing() -> None:
+    kafka = Kafka()
+    kafka.send(message("one"))
+    await run(kafka)
+    heir = make(TwinLog(kafka, None))
+
+    owning = asyncio.create_task(heir.own(kafka.ends(), kafka.committed))
+    await asyncio.sleep(0)
+    heir.disown()
+    await owning
+
+    assert not heir.is_owner()
