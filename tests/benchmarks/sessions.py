@@ -5,6 +5,7 @@ synthesis; every step is durable before the next begins.
 """
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from sinks.rebuild import RebuildSettings, rebuilding
+from streams.client import Client
 from tests.benchmarks.cost import between, read, settled
 from tests.benchmarks.driver import Driver, driver
 from tests.benchmarks.ground import PROJECT, Ground, ground
@@ -44,6 +47,8 @@ class Sample:
     events: float = 0.0
     """Records of the audit trail, for one session."""
     changelogs: float = 0.0
+    rebuilt_per_s: float = 0.0
+    """Events that a rebuild of all so far reads and writes a second, while nothing else runs."""
 
 
 async def measure(runs: int) -> Sequence[Row]:
@@ -52,6 +57,7 @@ async def measure(runs: int) -> Sequence[Row]:
         raise RuntimeError(f"{PEER_PYTHON} is not there; `make bench` sets the peers' environment up")
     ours: list[Sample] = []
     theirs: dict[str, list[Sample]] = {name: [] for name in PEERS}
+    gc.freeze()  # as the rebuild's command does
     async with ground() as where, driver(where.settings) as drive:
         dsns = {name: await _database(where, name) for name in PEERS}
         await drive.run(WARM_UP, CONCURRENCY)
@@ -70,13 +76,28 @@ async def _ours(where: Ground, drive: Driver) -> Sample:
     await drive.run(TOGETHER, CONCURRENCY)
     wall_s = time.perf_counter() - began
     each = between(before, await settled(where), TOGETHER)
+    rebuilt_per_s = await _rebuilt_per_s(where)
     return Sample(
         sessions_per_s=TOGETHER / wall_s,
         alone_ms=median(alone),
         cpu_ms=sum(each.cpu_ms.values()),
         events=each.events,
         changelogs=each.changelog_records,
+        rebuilt_per_s=rebuilt_per_s,
     )
+
+
+async def _rebuilt_per_s(where: Ground) -> float:
+    settings = RebuildSettings(
+        bootstrap=where.settings.kafka_bootstrap,
+        dsn=where.settings.postgres_dsn,
+        topic_prefix=where.settings.topic_prefix,
+    )
+    async with Client(where.settings) as client, rebuilding(settings, client.codec, lambda _: None) as one:
+        await one.load()
+        records_per_s = one.loaded.records_per_s
+        assert (await one.verify()).is_equal
+    return records_per_s
 
 
 async def _peer(where: Ground, script: str, dsn: str) -> Sample:
@@ -142,6 +163,13 @@ def _rows(ours: Sequence[Sample], theirs: dict[str, list[Sample]]) -> list[Row]:
     ]
     return [
         *rows,
+        row(
+            "rebuild of Postgres, against live processing",
+            "events/s",
+            [(one.rebuilt_per_s, one.events * one.sessions_per_s) for one in ours],
+            target="ratio >= 10",
+            note="the peer is what the sessions above wrote a second while they ran",
+        ),
         row(
             "own latency for each model or tool call of a session alone",
             "ms",

@@ -125,6 +125,8 @@ def run(
         yardstick.start()
         progress.start()
         processes.watch()
+        # Whatever ends the campaign: nothing may be started again once the deployment is taken down.
+        stack.callback(processes.stop_watching)
         load.start()
         began_s = time.monotonic()
         nemesis.work(plan, seconds_max)
