@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 
 from jgo.maven import Artifact, Dependency, MavenContext
@@ -27,14 +28,27 @@ def relock() -> Lock:
     """
     with tempfile.TemporaryDirectory(prefix="relock-") as directory:
         context = MavenContext(repo_cache=Path(directory), timeout=HTTP_TIMEOUT_S)
-        kafka, transitive = context.resolver.resolve([_dependency(context, KAFKA_ROOT)])
-        libraries = [dependency for dependency in transitive if dependency.scope in ("compile", "runtime")]
-        jars = [dependency.artifact for dependency in [*kafka, *libraries]]
         return Lock(
-            kafka=tuple(_pin(jar) for jar in [*jars, _artifact(context, *KAFKA_LOGGING)]),
+            kafka=(*class_path(context, KAFKA_ROOT), _pin(_artifact(context, *KAFKA_LOGGING))),
             registry=_pin(_artifact(context, *REGISTRY)),
             vocabularies=_pin(_artifact(context, *VOCABULARIES)),
         )
+
+
+def class_path(
+    context: MavenContext, root: str, excluded: Container[str] = frozenset()
+) -> tuple[LockedArtifact, ...]:
+    """Resolve what runs `root`, and download it to hash it.
+
+    Args:
+        context: where to resolve and to download.
+        root: as `group:name:version`.
+        excluded: `group:name` of what others give, or nobody needs.
+    """
+    roots, transitive = context.resolver.resolve([_dependency(context, root)])
+    libraries = [dependency for dependency in transitive if dependency.scope in ("compile", "runtime")]
+    jars = [dependency.artifact for dependency in [*roots, *libraries]]
+    return tuple(_pin(jar) for jar in jars if f"{jar.groupId}:{jar.artifactId}" not in excluded)
 
 
 def _dependency(context: MavenContext, coordinate: str) -> Dependency:

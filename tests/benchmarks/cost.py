@@ -76,7 +76,7 @@ async def read(where: Ground) -> Reading:
     for place, end in ends.items():
         name = place.topic.removeprefix(prefix)
         records[name] = records.get(name, 0) + end
-    return Reading(records=records, bytes=_bytes(where, prefix), cpu_s=_cpu(where.pids()))
+    return Reading(records=records, bytes=_bytes(where, prefix), cpu_s=cpu_s_by_process(where.pids()))
 
 
 async def settled(where: Ground) -> Reading:
@@ -108,25 +108,8 @@ async def cost(where: Ground, sessions: int, concurrency: int, warm_up: int = WA
         return between(before, await settled(where), sessions)
 
 
-def _of_topics(records: Mapping[str, int]) -> dict[str, int]:
-    return {name: count for name, count in records.items() if not name.startswith("__")}
-
-
-def _each(before: Mapping[str, float], after: Mapping[str, float], sessions: int) -> dict[str, float]:
-    changes = {name: (value - before.get(name, 0)) / sessions for name, value in after.items()}
-    return {name: change for name, change in sorted(changes.items(), key=lambda one: -one[1]) if change > 0}
-
-
-def _bytes(where: Ground, prefix: str) -> dict[str, int]:
-    data = next(one.data_directory for one in where.stack.status() if one.name == "kafka")
-    sizes: dict[str, int] = {}
-    for segment in data.rglob("*.log"):
-        name = segment.parent.name.rpartition("-")[0].removeprefix(prefix)
-        sizes[name] = sizes.get(name, 0) + segment.stat().st_size
-    return sizes
-
-
-def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
+def cpu_s_by_process(pids: Mapping[str, int]) -> dict[str, float]:
+    """Return the processor time of processes since they began, that of their own children included."""
     children: dict[int, list[int]] = {}
     times: dict[int, float] = {}
     for entry in Path("/proc").iterdir():
@@ -145,6 +128,24 @@ def _cpu(pids: Mapping[str, int]) -> dict[str, float]:
         return own + sum(total(child) for child in children.get(pid, ()) if child not in named)
 
     return {name: total(pid) for name, pid in pids.items()}
+
+
+def _of_topics(records: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in records.items() if not name.startswith("__")}
+
+
+def _each(before: Mapping[str, float], after: Mapping[str, float], sessions: int) -> dict[str, float]:
+    changes = {name: (value - before.get(name, 0)) / sessions for name, value in after.items()}
+    return {name: change for name, change in sorted(changes.items(), key=lambda one: -one[1]) if change > 0}
+
+
+def _bytes(where: Ground, prefix: str) -> dict[str, int]:
+    data = next(one.data_directory for one in where.stack.status() if one.name == "kafka")
+    sizes: dict[str, int] = {}
+    for segment in data.rglob("*.log"):
+        name = segment.parent.name.rpartition("-")[0].removeprefix(prefix)
+        sizes[name] = sizes.get(name, 0) + segment.stat().st_size
+    return sizes
 
 
 def _show(each: Cost, concurrency: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from connectors.embedded.ports import choose_port
@@ -21,6 +22,7 @@ from streams.settings import Settings
 
 PROJECT: Final = Path(__file__).parents[2]
 READY_S: Final = 120.0
+NOTHING_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 AGENTS: Final = """
 [researcher]
 purpose = "looks things up"
@@ -48,14 +50,16 @@ class Ground:
         servers = {one.name: one.pid for one in self.stack.status() if one.pid is not None}
         return {**servers, **{name: part.pid for name, part in self.parts.items()}, "driver": os.getpid()}
 
-    async def start(self, name: str, module: str, *arguments: str) -> None:
-        """Start a part and wait until it is ready.
+    async def start(
+        self, name: str, module: str, *arguments: str, environment: Mapping[str, str] = NOTHING_MORE
+    ) -> None:
+        """Start a part, with what `environment` has besides the usual, and wait until it is ready.
 
         Raises:
             RuntimeError: it ended, or is not ready in time; the message has the end of its log.
         """
         port = choose_port((None,))
-        part = self._launch(name, port, module, *arguments)
+        part = self._launch(name, port, module, *arguments, environment=environment)
         deadline_s = time.monotonic() + READY_S
         while not await asyncio.to_thread(is_ready, f"http://127.0.0.1:{port}/healthz"):
             if part.poll() is not None or time.monotonic() > deadline_s:
@@ -72,14 +76,21 @@ class Ground:
             part.kill()
             part.wait(10)
 
-    def _launch(self, name: str, port: int, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, name: str, port: int, module: str, *arguments: str, environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         with self._log_path(name).open("wb") as log:
             part = self.parts[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=PROJECT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**self.environment, "CARTRITA_METRICS_PORT": str(port), "CARTRITA_IDENTITY": name},
+                env={
+                    **self.environment,
+                    "CARTRITA_METRICS_PORT": str(port),
+                    "CARTRITA_IDENTITY": name,
+                    **environment,
+                },
             )
         return part
 

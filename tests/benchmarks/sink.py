@@ -10,12 +10,11 @@ import asyncio
 import gc
 import io
 import json
-import re
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,11 +29,10 @@ from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Stack
 from schemas.avro_schema import schema_text, without_logical_types
-from schemas.envelope import Envelope
-from schemas.plain import from_plain, to_plain
-from sinks.migrator import migrate
 from sinks.rebuild import RebuildSettings, rebuilding
 from sinks.sink import SinkSettings, run_sink
+from tests.benchmarks.copies import copies
+from tests.benchmarks.databases import fresh_database
 from tests.benchmarks.ground import PROJECT
 from tests.benchmarks.result import Row, row
 from tests.sinks.kafka import create_topics, producing
@@ -47,7 +45,6 @@ BATCH: Final = 2_000
 WAIT_S: Final = 300.0
 _POLL_S: Final = 0.05
 """Seldom enough that asking takes nothing from what is measured."""
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BARE: Final = """
     CREATE TABLE bare (event_id TEXT, topic TEXT, partition INTEGER, "offset" BIGINT, session_id TEXT,
@@ -69,7 +66,7 @@ async def measure(runs: int) -> Sequence[Row]:
     gc.freeze()  # as the sink's process does; the peer has it too
     async with _ground() as ground:
         for _ in range(runs):
-            async with _database(ground) as dsn:
+            async with fresh_database(ground.postgres_dsn) as dsn:
                 ours = await _timed_sink(ground, dsn)
                 bare = await _timed_bare(ground, dsn)
                 anew = await _timed_rebuild(ground, dsn)
@@ -191,7 +188,7 @@ async def _ground() -> AsyncIterator[_Ground]:
         await create_topics(endpoints.kafka_bootstrap, prefix)
         number = 0
         async with producing(endpoints.kafka_bootstrap, prefix) as producer:
-            for events in _sessions():
+            for events in copies(whole_session(), SESSIONS):
                 await producer.put(events)
                 number += len(events)
         yield _Ground(
@@ -203,29 +200,3 @@ async def _ground() -> AsyncIterator[_Ground]:
     finally:
         await asyncio.to_thread(stack.stop)
         shutil.rmtree(directory)
-
-
-def _sessions() -> Iterator[list[Envelope]]:
-    """Give the events of one real session under ever other ids."""
-    texts = [orjson.dumps(to_plain(event)).decode() for event in whole_session()]
-    for _ in range(SESSIONS):
-        namespace = uuid.uuid4()
-        yield [
-            from_plain(
-                Envelope,
-                orjson.loads(_UUID.sub(lambda old: str(uuid.uuid5(namespace, old[0])), text)),  # noqa: B023  # used at once
-            )
-            for text in texts
-        ]
-
-
-@asynccontextmanager
-async def _database(ground: _Ground) -> AsyncIterator[str]:
-    name = f"sink_{uuid.uuid4().hex}"
-    async with await AsyncConnection.connect(ground.postgres_dsn, autocommit=True) as admin:
-        await admin.execute(f"CREATE DATABASE {name}".encode())
-        dsn = ground.postgres_dsn.rpartition("/")[0] + "/" + name
-        async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
-            await migrate(connection)
-        yield dsn
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
