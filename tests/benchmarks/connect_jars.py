@@ -20,7 +20,7 @@ ROOTS: Final = {
     "sink": "io.debezium:debezium-connector-jdbc:3.5.0.Final",
     "converter": "io.apicurio:apicurio-registry-utils-converter:2.6.13.Final",
 }
-"""The converter has the registry's version; the others are the newest of which all parts are published."""
+"""The converter has the registry's version; the others are the newest that could be had in full."""
 EXCLUDED: Final = frozenset(
     {
         # The worker gives these to its plugins. A Jackson of their own would meet modules of the worker's.
