@@ -3,7 +3,6 @@
 import asyncio
 import random as randomness
 from collections.abc import Sequence
-from dataclasses import dataclass
 from json import JSONDecodeError
 
 import openai
@@ -11,24 +10,11 @@ import openai
 from connectors.openai_client import is_local, make_client, timeout_of
 from connectors.openai_retries import Random, RetryPolicy, Sleep, translate, with_retries
 from connectors.tokens import TokenCounter
+from connectors.tools.embeddings import Embedded
 from schemas.configuration import EmbeddingModel
 from schemas.models import ProviderFailed, RequestInvalid
 
 DEFAULT_RETRIES = RetryPolicy()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded:
-    """Vectors of some texts, in their order, and what they cost."""
-
-    vectors: tuple[tuple[float, ...], ...]
-    tokens: int
-    nanodollars: int
-    attempts: int
-    model: str
-    """Who answered, as the server names it: vectors of one model are comparable with its own alone."""
-    local: bool
-    """True when the deterministic local model made them."""
 
 
 class OpenAIEmbeddings:

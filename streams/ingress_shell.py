@@ -34,11 +34,11 @@ from streams.faust_shell import FaustShell
 from streams.intake import Intake, RecordRefused
 from streams.kafka_log import KafkaLog
 from streams.metrics import ShellMetrics
+from streams.shells import INGRESS
 from topics.catalog import RECORD_BYTES_MAX, SESSION_INPUTS, USER_INPUTS
 
 _log = structlog.get_logger()
 
-NAME: Final = "ingress"
 ATTACHMENTS_MAX: Final = 32
 NAME_CHARACTERS_MAX: Final = 200
 ACCOUNT_CHARACTERS_MAX: Final = 200
@@ -87,7 +87,7 @@ class IngressShell:
         self._checking = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._intake = Intake(
-            codec, shell=NAME, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
+            codec, shell=INGRESS, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
         )
 
     async def own(self, positions: object, starts: object = None) -> None:
@@ -177,7 +177,7 @@ class IngressShell:
             causation_id=body.origin_event_id if isinstance(body, SessionForked) else None,
             correlation_id=event_id,
             occurred_at_ms=delivery.timestamp_ms,
-            producer=event.producer or NAME,
+            producer=event.producer or INGRESS,
             traceparent=event.traceparent,
             body=self._checked_body(body),
         )
@@ -250,8 +250,8 @@ class IngressShell:
 
 def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -> FaustShell:
     """Build the ingress shell; nothing connects until its app starts."""
-    app = ShellApp(context.app_settings(NAME))
-    metrics = ShellMetrics(context.metrics, NAME)
+    app = ShellApp(context.app_settings(INGRESS))
+    metrics = ShellMetrics(context.metrics, INGRESS)
     shell = IngressShell(
         codec=context.codec,
         log=KafkaLog(
@@ -269,7 +269,7 @@ def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -
     return FaustShell(
         app,
         shell,
-        name=NAME,
+        name=INGRESS,
         sources=[USER_INPUTS.name],
         topic_prefix=context.topic_prefix,
         metrics=metrics,

@@ -31,8 +31,8 @@ from streams.feed import Feed
 from streams.metrics import Metrics
 from streams.record_reader import RecordMissing, RecordReader
 from streams.results import result_of
+from streams.shells import MODEL
 
-NAME: Final = "model"
 _BACKOFF_MS_MAX: Final = 60_000
 """Between two attempts, at most, a Retry-After included."""
 _MARGIN_MS: Final = 30_000
@@ -234,7 +234,7 @@ class ModelExecutor:
         return input_tokens * price.input_nanodollars + output_tokens * price.output_nanodollars
 
     def _result(self, event: Envelope, body: ModelResultFact) -> Envelope:
-        return result_of(event, body, body.call_id, NAME, self._now_ms())
+        return result_of(event, body, body.call_id, MODEL, self._now_ms())
 
 
 def _request(event: Envelope) -> ModelCallRequested:

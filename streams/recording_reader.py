@@ -12,12 +12,12 @@ from schemas.events.configurations import ConfigurationPublished
 from schemas.events.dead_letters import RecordRejected
 from streams.recording import Recorded, Recording
 from streams.replay_configuration import has_hash
-from streams.session_shell import NAME, SOURCES
+from streams.shells import SESSION, SESSION_SOURCES
 from topics.catalog import CONFIGURATION, DEAD_LETTERS, TOPICS, USER_INPUTS, Keying, Topic
 from topics.routing import key_of, partition_of
 
 _POLL_MS: Final = 500
-_SOURCES: Final = frozenset(topic.name for topic in SOURCES)
+_SOURCES: Final = frozenset(topic.name for topic in SESSION_SOURCES)
 
 
 class SessionMissing(Exception):
@@ -123,7 +123,7 @@ class RecordingReader:
         found = set()
         async for one in self._records(consumer, DEAD_LETTERS, None):
             body = one.event.body
-            if isinstance(body, RecordRejected) and body.shell == NAME:
+            if isinstance(body, RecordRejected) and body.shell == SESSION:
                 found.add(f"{body.topic.removeprefix(self._prefix)}/{body.partition}/{body.offset}")
         return found
 

@@ -22,8 +22,8 @@ from streams.executor import Cancellation, Outcome
 from streams.feed import Feed
 from streams.record_reader import RecordMissing, RecordReader
 from streams.results import result_of
+from streams.shells import TOOL
 
-NAME: Final = "tool"
 _MARGIN_MS: Final = 30_000
 """For resolving references and for publishing; the registry itself bounds the tool's time."""
 _NOT_THE_TOOLS_DOING: Final = ("cancelled", "unknown_tool", "parse_error", "validation_error")
@@ -231,7 +231,7 @@ class ToolExecutor:
             latency_ms=latency_ms,
         )
         now_ms = self._now_ms()
-        published = result_of(event, completed, body.call_id, NAME, now_ms)
+        published = result_of(event, completed, body.call_id, TOOL, now_ms)
         observed = self._observed(event, published.event_id, True, latency_ms, result.used_tokens, now_ms)
         return Outcome(events=(published, *observed), label="ok")
 
@@ -267,7 +267,7 @@ class ToolExecutor:
             latency_ms=latency_ms,
         )
         now_ms = self._now_ms()
-        published = result_of(event, failed, body.call_id, NAME, now_ms)
+        published = result_of(event, failed, body.call_id, TOOL, now_ms)
         if kind in _NOT_THE_TOOLS_DOING:
             return Outcome(events=(published,), label=kind)
         observed = self._observed(event, published.event_id, False, latency_ms, cost.used_tokens, now_ms)
@@ -293,7 +293,7 @@ class ToolExecutor:
             used_tokens=used_tokens,
             ended_at_ms=now_ms,
         )
-        observed = result_of(event, outcome, body.call_id, NAME, now_ms, kind="outcome")
+        observed = result_of(event, outcome, body.call_id, TOOL, now_ms, kind="outcome")
         return (replace(observed, causation_id=result_id),)
 
 

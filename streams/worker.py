@@ -12,7 +12,7 @@ from processors.capabilities import CapabilityDecider
 from processors.session import SessionDecider
 from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
-from streams import account_shell, capability_shell, failpoints, ingress_shell, session_shell
+from streams import account_shell, capability_shell, failpoints, session_shell
 from streams.configuration import ConfigurationInvalid
 from streams.context import ShellContext
 from streams.effect_app import EffectSpec, build_effect
@@ -23,27 +23,16 @@ from streams.ingress_shell import build_ingress
 from streams.logs import set_up_logs
 from streams.metrics import Metrics
 from streams.metrics_server import MetricsServer
-from streams.model_shell import NAME as MODEL
 from streams.model_shell import ModelExecutor
 from streams.providers import Providers, make_providers
 from streams.record_reader import RecordReader
 from streams.runner import run_shells
 from streams.settings import Settings
+from streams.shells import ACCOUNT, CAPABILITY, INGRESS, MODEL, SESSION, SHELLS, TOOL
 from streams.startup import check_clock_and_publish, check_topics, connect_codec
-from streams.tool_shell import NAME as TOOL
 from streams.tool_shell import ToolExecutor
 from topics.catalog import MODEL_CALLS, TOOL_CALLS
 from topics.tables import MODEL_LEDGER, TOOL_LEDGER
-
-SHELLS: Final = (
-    ingress_shell.NAME,
-    session_shell.NAME,
-    account_shell.NAME,
-    capability_shell.NAME,
-    MODEL,
-    TOOL,
-)
-"""All shells; any mix may run in one process, each is a consumer group of its own."""
 
 _log = structlog.get_logger()
 
@@ -220,10 +209,10 @@ def _tool(
 
 _Builder = Callable[[ShellContext, Providers, RecordReader, Settings], FaustShell]
 _BUILDERS: Final[dict[str, _Builder]] = {
-    ingress_shell.NAME: _ingress,
-    session_shell.NAME: _session,
-    account_shell.NAME: _account,
-    capability_shell.NAME: _capability,
+    INGRESS: _ingress,
+    SESSION: _session,
+    ACCOUNT: _account,
+    CAPABILITY: _capability,
     MODEL: _model,
     TOOL: _tool,
 }

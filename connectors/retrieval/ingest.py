@@ -10,10 +10,9 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from connectors.openai_embeddings import Embedded
 from connectors.retrieval.files import SourceFile, read_folder
 from connectors.retrieval.passages import SPLITTER_VERSION, Passage, split
-from connectors.tools.embeddings import Embedder
+from connectors.tools.embeddings import Embedded, Embedder
 from schemas.ids import derived_id
 
 BATCH_PASSAGES: Final = 64

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
-from connectors.openai_embeddings import Embedded
 from schemas.configuration import EmbeddingModel, ToolSpec
 from schemas.models import ConnectorError
 from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
@@ -16,6 +16,20 @@ TOKENS_MAX: Final = 8_000
 TIMEOUT_MS: Final = 30_000
 DECIMALS: Final = 6
 """A vector of 1,536 numbers is then about 15 kB of JSON; more would say nothing about likeness."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Vectors of some texts, in their order, and what they cost."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    tokens: int
+    nanodollars: int
+    attempts: int
+    model: str
+    """Who answered, as the server names it: vectors of one model are comparable with its own alone."""
+    local: bool
+    """True when the deterministic local model made them."""
 
 
 class Embedder(Protocol):

@@ -14,7 +14,6 @@ from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
-from streams.providers import make_providers
 from streams.settings import Settings
 
 
@@ -42,6 +41,9 @@ async def run_ingest(
     given: Settings, folder: Path, tenant: str, name: str | None, *, quiet: bool
 ) -> IngestReport:
     """Ingest a folder, with a progress bar unless `quiet`."""
+    # The models' client takes half a second to import, which no other command should wait for.
+    from streams.providers import make_providers
+
     providers = await make_providers(given)
     await providers.open()
     columns = (

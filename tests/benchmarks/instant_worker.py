@@ -4,7 +4,8 @@ import os
 import sys
 
 from streams.settings import Settings
-from streams.worker import SHELLS, run_worker
+from streams.shells import SHELLS
+from streams.worker import run_worker
 from tests.benchmarks.instant import instant_providers
 
 if __name__ == "__main__":

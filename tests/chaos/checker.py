@@ -20,7 +20,7 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
 from schemas.events.tools import ToolCallFailed, ToolCallRequested
-from streams import session_shell
+from streams.shells import SESSION
 from tests.chaos.evidence import Evidence, LogRecord, Place
 from tests.chaos.gathering import SOURCES, TABLES_OF, gather
 from tests.chaos.positions import complete, forward
@@ -81,7 +81,7 @@ def _violations(evidence: Evidence) -> Iterator[Violation]:
     yield from forward(evidence.states)
     stateful = {shell: SOURCES[shell] for shell in TABLES_OF.values()}
     yield from complete(evidence.states, placed, stateful, refused)
-    by_session = {place for shell, place in refused if shell == session_shell.NAME}
+    by_session = {place for shell, place in refused if shell == SESSION}
     yield from replays(placed, by_session, stories)
     yield from _dead_letters(evidence)
     yield from _tenants(inputs, stories)

@@ -16,7 +16,7 @@ from schemas.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFa
 from schemas.registry import SchemaRegistry
 from sinks.comparison import TableComparison
 from sinks.rebuild import RebuildSettings, rebuilding
-from streams import account_shell, capability_shell, ingress_shell, model_shell, session_shell, tool_shell
+from streams import shells
 from streams.departures import is_departures
 from streams.settings import Settings
 from streams.stored_record import StoredRecord
@@ -36,18 +36,18 @@ from topics.catalog import (
 from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SESSION_STATES, changelog_of
 
 SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {
-    ingress_shell.NAME: (USER_INPUTS,),
-    session_shell.NAME: tuple(session_shell.SOURCES),
-    account_shell.NAME: (ACCOUNT_REQUESTS,),
-    capability_shell.NAME: (TOOL_OUTCOMES,),
-    model_shell.NAME: (MODEL_CALLS,),
-    tool_shell.NAME: (TOOL_CALLS,),
+    shells.INGRESS: (USER_INPUTS,),
+    shells.SESSION: tuple(shells.SESSION_SOURCES),
+    shells.ACCOUNT: (ACCOUNT_REQUESTS,),
+    shells.CAPABILITY: (TOOL_OUTCOMES,),
+    shells.MODEL: (MODEL_CALLS,),
+    shells.TOOL: (TOOL_CALLS,),
 }
 """What each shell reads."""
 TABLES_OF: Final[Mapping[str, str]] = {
-    SESSION_STATES: session_shell.NAME,
-    ACCOUNT_STATES: account_shell.NAME,
-    CAPABILITY_STATES: capability_shell.NAME,
+    SESSION_STATES: shells.SESSION,
+    ACCOUNT_STATES: shells.ACCOUNT,
+    CAPABILITY_STATES: shells.CAPABILITY,
 }
 """Whose table it is."""
 _READ_S: Final = 900.0

@@ -3,16 +3,16 @@
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from processors.transition import PRODUCER
-from streams import session_shell
 from streams.recording import Recorded, Recording
 from streams.replay import replay
 from streams.replay_configuration import ConfigurationMissing
+from streams.shells import SESSION_SOURCES
 from tests.chaos.evidence import LogRecord, Place
 from tests.invariants.stories import Story
 from tests.invariants.violation import Violation
 from topics.catalog import CONFIGURATION
 
-_SOURCES = frozenset(topic.name for topic in session_shell.SOURCES)
+_SOURCES = frozenset(topic.name for topic in SESSION_SOURCES)
 
 
 def replays(

@@ -4,7 +4,8 @@ import os
 import sys
 
 from streams.settings import Settings
-from streams.worker import SHELLS, run_worker
+from streams.shells import SHELLS
+from streams.worker import run_worker
 
 if __name__ == "__main__":
     code = run_worker(Settings.from_environment(os.environ), sys.argv[1:] or SHELLS)
