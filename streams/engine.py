@@ -44,7 +44,8 @@ class LoopConsumer(driver.AIOKafkaConsumerThread):
         """Leave the group and disconnect."""
         await super().stop()
         if self._serving is not None:
-            await asyncio.wait([self._serving])
+            # What it raised was told to the app when it came.
+            await asyncio.gather(self._serving, return_exceptions=True)
 
     async def on_start(self) -> None:
         """Listen to the coordinator of a consumer that has started."""

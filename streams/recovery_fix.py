@@ -1,4 +1,4 @@
-"""Three repairs of faust-streaming 0.15.3, without which a restart loses and reorders inputs.
+"""Four repairs of faust-streaming 0.15.3, without which a restart loses and reorders inputs.
 
 1. `Recovery.on_recovery_completed` lets stream partitions flow, then seeks them to the committed offsets and
    then clears the queues: what came in between is dropped without being read again. Here: seek first, and
@@ -10,8 +10,14 @@
 3. `Consumer.seek_to_committed` leaves a partition of which nothing was ever committed where it is. What was
    fetched of it while a rebalance began is thrown away and never read again. Here: to its beginning.
 
+4. `Recovery._restart_recovery` waits for a signal that is taken back only by the task that reads changelogs
+   one record at a time. Whole fetches pass that task by, so that the signal of one recovery stood for seconds
+   and ended the next one after its first fetch: a shell went on from states of long ago. The same wait
+   swallows that another rebalance began. Here: taken back when a recovery begins, and no table is handed over
+   before it holds what its changelog held then.
+
 All are needed; with the first alone the second race stalls a partition for ever. Upgrading Faust means
-reading these three methods again and running tests/streams/test_recovery_stack.py without the repairs.
+reading these methods again and running tests/streams/test_recovery_fix.py.
 """
 
 import asyncio
@@ -22,7 +28,7 @@ from typing import Final, cast
 import faust
 from faust.app.base import App
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import RebalanceAgain, Recovery
 from faust.transport.consumer import Consumer
 from faust.types import TP, EventT
 
@@ -47,6 +53,10 @@ def check_version(version: str = faust.__version__) -> None:
         )
 
 
+class TableIncomplete(Exception):
+    """A recovery ended before its tables were whole; the process must not go on with them."""
+
+
 class RepairedRecovery(Recovery):
     """Recovery that seeks and clears before partitions flow, and tells the app when its tables are whole."""
 
@@ -67,8 +77,21 @@ class RepairedRecovery(Recovery):
             self._set_recovery_ended()
             self.signal_recovery_end.set()
 
+    def _set_recovery_started(self) -> None:
+        super()._set_recovery_started()
+        self.signal_recovery_end.clear()
+
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Let streams flow after the tables are recovered."""
+        """Let streams flow after the tables are recovered.
+
+        Raises:
+            RebalanceAgain: another rebalance began, and with it another recovery.
+            TableIncomplete: they are not.
+        """
+        if self.signal_recovery_start.is_set():
+            raise RebalanceAgain
+        if self.need_recovery():
+            raise TableIncomplete(f"records of changelogs are not applied yet: {self.active_remaining()}")
         app = cast("App", self.app)
         await app.on_rebalance_complete.send()
         self._set_recovery_ended()

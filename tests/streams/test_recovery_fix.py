@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import cast
 
@@ -19,6 +20,7 @@ from streams.engine import ShellConsumer
 from streams.recovery_fix import (
     RepairedFetching,
     RepairedRecovery,
+    TableIncomplete,
     UnknownFaustVersion,
     check_version,
 )
@@ -91,6 +93,8 @@ async def recovered_by(recovery_class: type[Recovery]) -> Broker:
 
 class _Tables(dict[str, object]):
     changelog_topics: frozenset[str] = frozenset()
+    _changelogs: Mapping[str, object]
+    changelog_queue: asyncio.Queue[object]
 
     def on_actives_ready(self) -> None:
         return
@@ -186,3 +190,155 @@ def test_another_version_of_faust_is_refused_until_the_repairs_are_read_again() 
     check_version("0.15.3")
     with pytest.raises(UnknownFaustVersion, match=r"0\.16\.0"):
         check_version("0.16.0")
+
+
+class _Table(SimpleNamespace):
+    __hash__ = object.__hash__  # type: ignore[assignment]  # Faust keeps tables as keys
+
+
+class Changelogs:
+    """A consumer of changelogs that hold four records a partition; hands over only what it is told to."""
+
+    def __init__(self) -> None:
+        self.flows = 0
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 4)
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def seek_wait(self, _partitions: Mapping[TP, int]) -> None:
+        return
+
+    def resume_partitions(self, _partitions: set[TP]) -> None:
+        return
+
+    def pause_partitions(self, _partitions: set[TP]) -> None:
+        return
+
+    def resume_flow(self) -> None:
+        self.flows += 1
+
+
+class Recovering:
+    """A recovery at work, and what it has applied whenever it was complete."""
+
+    def __init__(self, recovery_class: type[RepairedRecovery]) -> None:
+        self.applied: list[tuple[int, int]] = []
+        self.complete: list[list[tuple[int, int]]] = []
+        self.consumer = Changelogs()
+        self.actives: set[TP] = set()
+        self.app = SimpleNamespace(
+            consumer=self.consumer,
+            consumer_generation_id=0,
+            conf=SimpleNamespace(
+                broker_request_timeout=5,
+                stream_recovery_delay=0,
+                store="memory:",
+                recovery_consistency_check=True,
+            ),
+            flow_control=SimpleNamespace(resume=lambda: None),
+            _fetcher=SimpleNamespace(maybe_start=_nothing),
+            _producer=None,
+            _rebalancing_span=None,
+            assignor=SimpleNamespace(assigned_standbys=set, assigned_actives=lambda: self.actives),
+            on_rebalance_complete=SimpleNamespace(send=_nothing),
+            in_recovery=False,
+            in_transaction=False,
+            tracer=None,
+        )
+        table = _Table(
+            persisted_offset=lambda _: None,
+            apply_changelog_batch=self._apply,
+            recovery_buffer_size=1_000,
+            on_recovery_completed=_nothing_of,
+        )
+        tables = _Tables(table=table)
+        tables._changelogs = {CHANGELOG.topic: table}
+        tables.changelog_queue = asyncio.Queue()
+
+        class Watched(recovery_class):  # type: ignore[valid-type, misc]  # one of the class under test
+            async def _flow(watched, generation_id: int = 0) -> None:  # noqa: N805  # `self` is the scene
+                self.complete.append(list(self.applied))
+
+        self.recovery = Watched(cast("App", self.app), cast("TableManager", tables))
+
+    def _apply(self, events: list[SimpleNamespace]) -> None:
+        self.applied += [(one.message.partition, one.message.offset) for one in events]
+
+    async def rebalance(self, *partitions: int) -> None:
+        """Begin to recover these, and no others, and return when records may come."""
+        flows = self.consumer.flows
+        self.actives = {TP(CHANGELOG.topic, number) for number in partitions}
+        self.app.consumer_generation_id += 1
+        await self.recovery.on_rebalance(self.actives, set(), self.actives, self.app.consumer_generation_id)
+        async with asyncio.timeout(5):
+            while self.consumer.flows == flows:  # noqa: ASYNC110  # Faust knows no observer
+                await asyncio.sleep(0)
+
+    async def fetch(self, partition: int, *offsets: int) -> None:
+        """Hand over records, and let the recovery go as far as it will."""
+        messages = [SimpleNamespace(partition=partition, offset=offset) for offset in offsets]
+        events = [SimpleNamespace(message=message) for message in messages]
+        self.recovery.take(TP(CHANGELOG.topic, partition), events)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+async def _nothing() -> None:
+    return
+
+
+async def _nothing_of(*_: object) -> None:
+    return
+
+
+@asynccontextmanager
+async def recovering(recovery_class: type[RepairedRecovery]) -> AsyncIterator[Recovering]:
+    scene = Recovering(recovery_class)
+    await scene.recovery.start()
+    try:
+        yield scene
+    finally:
+        await scene.recovery.stop()
+
+
+async def test_a_recovery_right_after_another_ends_only_when_its_own_tables_are_whole() -> None:
+    async with recovering(RepairedRecovery) as scene:
+        await scene.rebalance(0)
+        await scene.fetch(0, 0, 1, 2, 3)
+        await scene.rebalance(1)
+        await scene.fetch(1, 0, 1)
+        assert len(scene.complete) == 1
+
+        await scene.fetch(1, 2, 3)
+
+    assert [len(applied) for applied in scene.complete] == [4, 8]
+
+
+async def test_a_signal_left_standing_ends_the_next_recovery_at_once_which_is_why_it_is_taken_back() -> None:
+    class SignalStands(RepairedRecovery):
+        _set_recovery_started = Recovery._set_recovery_started
+
+        async def on_recovery_completed(self, generation_id: int = 0) -> None:
+            await self._flow(generation_id)
+
+    async with recovering(SignalStands) as scene:
+        await scene.rebalance(0)
+        await scene.fetch(0, 0, 1, 2, 3)
+        await scene.rebalance(1)
+        await scene.fetch(1, 0)
+
+    assert [len(applied) for applied in scene.complete] == [4, 5]
+
+
+async def test_a_table_that_is_not_whole_is_never_handed_over() -> None:
+    async with recovering(RepairedRecovery) as scene:
+        await scene.rebalance(0)
+        await scene.fetch(0, 0, 1)
+
+        with pytest.raises(TableIncomplete, match="not applied"):
+            await scene.recovery.on_recovery_completed(1)
+
+    assert scene.complete == []
