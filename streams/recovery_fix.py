@@ -28,7 +28,7 @@ from typing import Final, cast
 import faust
 from faust.app.base import App
 from faust.tables.manager import TableManager
-from faust.tables.recovery import RebalanceAgain, Recovery
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.consumer import Consumer
 from faust.types import TP, EventT
 
@@ -86,8 +86,11 @@ class RepairedRecovery(Recovery):
 
         Raises:
             RebalanceAgain: another rebalance began, and with it another recovery.
+            ServiceStopped: the process is about to end.
             TableIncomplete: they are not.
         """
+        if self.should_stop:
+            raise ServiceStopped
         if self.signal_recovery_start.is_set():
             raise RebalanceAgain
         if self.need_recovery():
