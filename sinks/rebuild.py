@@ -14,6 +14,7 @@ from typing import Final
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import TupleRow
 
 from schemas.codec import Codec
@@ -31,6 +32,7 @@ from topics.catalog import BY_NAME
 
 # Any number that nobody else takes for an advisory lock of the same database.
 _LOCK: Final = 0x6361_7275
+_ALONE_WITHIN_S: Final = 3
 _NEAR_RECORDS: Final = 5_000
 """So few records may be left to read when the sink is held up."""
 _YIELD_RECORDS: Final = 50
@@ -379,9 +381,13 @@ async def _connected(dsn: str) -> AsyncConnection[TupleRow]:
 
 
 async def _demand_alone(connection: AsyncConnection[TupleRow]) -> None:
-    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
-    if await cursor.fetchone() != (True,):
-        raise RebuildBusy("another rebuild runs on this database")
+    # One that ended a moment ago has the lock until Postgres notices that its connection is closed.
+    await connection.execute(f"SET lock_timeout = '{_ALONE_WITHIN_S}s'".encode())
+    try:
+        await connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    except LockNotAvailable as error:
+        raise RebuildBusy("another rebuild runs on this database") from error
+    await connection.execute("SET lock_timeout = 0")
 
 
 def _demand_whole_log(located: Located, positions: Mapping[Slot, int]) -> None:
