@@ -381,13 +381,13 @@ async def _connected(dsn: str) -> AsyncConnection[TupleRow]:
 
 
 async def _demand_alone(connection: AsyncConnection[TupleRow]) -> None:
-    # One that ended a moment ago has the lock until Postgres notices that its connection is closed.
-    await connection.execute(f"SET lock_timeout = '{_ALONE_WITHIN_S}s'".encode())
+    # One that ended just now has the lock until Postgres notices. The lock outlives the transaction.
     try:
-        await connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{_ALONE_WITHIN_S}s'".encode())
+            await connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
     except LockNotAvailable as error:
         raise RebuildBusy("another rebuild runs on this database") from error
-    await connection.execute("SET lock_timeout = 0")
 
 
 def _demand_whole_log(located: Located, positions: Mapping[Slot, int]) -> None:

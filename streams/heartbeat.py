@@ -26,7 +26,7 @@ class _Coordinator(Protocol):
 
 
 class Heartbeat:
-    """Notes when answered heartbeats were sent; written by the consumer's thread, read by the shell's."""
+    """Notes when answered heartbeats were sent."""
 
     def __init__(self) -> None:
         """Begin without any proof."""

@@ -3,7 +3,7 @@
 1. `Recovery.on_recovery_completed` lets stream partitions flow, then seeks them to the committed offsets and
    then clears the queues: what came in between is dropped without being read again. Here: seek first, and
    clear the queues before anything flows, with no await in between.
-2. `Consumer._wait_next_records` hands its live set of active partitions to the consumer's thread. When the
+2. `Consumer._wait_next_records` hands its live set of active partitions to the client. When the
    set runs empty, aiokafka takes that for "all partitions" and drains records that are then thrown away.
    Here: a snapshot, and no fetch without partitions.
 
@@ -144,7 +144,7 @@ class RepairedTableManager(TableManager):
 
 
 class RepairedFetching(Consumer):
-    """A consumer whose thread gets a snapshot of the active partitions, and that seeks all partitions."""
+    """A consumer whose client gets a snapshot of the active partitions, and that seeks all partitions."""
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to what is committed; to the beginning where nothing is."""

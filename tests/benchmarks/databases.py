@@ -1,4 +1,4 @@
-"""Databases that live for one run, on a server that lives for all of them."""
+"""Databases that live for one run, on a server that lives for all of them, and a rebuild of one."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 from psycopg import AsyncConnection
 
+from schemas.codec import Codec
 from sinks.migrator import migrate
+from sinks.rebuild import Loaded, RebuildSettings, rebuilding
 
 
 @asynccontextmanager
@@ -20,3 +22,12 @@ async def fresh_database(server_dsn: str) -> AsyncIterator[str]:
             await migrate(connection)
         yield dsn
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+async def rebuilt(settings: RebuildSettings, codec: Codec) -> Loaded:
+    """Rebuild a database beside its live tables, see that both are equal, and return how the reading went."""
+    async with rebuilding(settings, codec, lambda _: None) as one:
+        await one.load()
+        loaded = one.loaded
+        assert (await one.verify()).is_equal
+    return loaded

@@ -17,9 +17,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from sinks.rebuild import RebuildSettings, rebuilding
+from sinks.rebuild import RebuildSettings
 from streams.client import Client
 from tests.benchmarks.cost import between, read, settled
+from tests.benchmarks.databases import rebuilt
 from tests.benchmarks.driver import Driver, driver
 from tests.benchmarks.ground import PROJECT, Ground, ground
 from tests.benchmarks.result import Row, row
@@ -93,11 +94,8 @@ async def _rebuilt_per_s(where: Ground) -> float:
         dsn=where.settings.postgres_dsn,
         topic_prefix=where.settings.topic_prefix,
     )
-    async with Client(where.settings) as client, rebuilding(settings, client.codec, lambda _: None) as one:
-        await one.load()
-        records_per_s = one.loaded.records_per_s
-        assert (await one.verify()).is_equal
-    return records_per_s
+    async with Client(where.settings) as client:
+        return (await rebuilt(settings, client.codec)).records_per_s
 
 
 async def _peer(where: Ground, script: str, dsn: str) -> Sample:

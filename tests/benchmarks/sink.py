@@ -29,10 +29,10 @@ from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Stack
 from schemas.avro_schema import schema_text, without_logical_types
-from sinks.rebuild import RebuildSettings, rebuilding
+from sinks.rebuild import RebuildSettings
 from sinks.sink import SinkSettings, run_sink
 from tests.benchmarks.copies import copies
-from tests.benchmarks.databases import fresh_database
+from tests.benchmarks.databases import fresh_database, rebuilt
 from tests.benchmarks.ground import PROJECT
 from tests.benchmarks.result import Row, row
 from tests.sinks.kafka import create_topics, producing
@@ -136,12 +136,9 @@ async def _timed_bare(ground: _Ground, dsn: str) -> float:
 
 async def _timed_rebuild(ground: _Ground, dsn: str) -> float:
     settings = RebuildSettings(bootstrap=ground.bootstrap, dsn=dsn, topic_prefix=ground.prefix)
-    async with rebuilding(settings, CODEC, lambda _: None) as one:
-        await one.load()
-        assert one.loaded.records == ground.events
-        elapsed_s = one.loaded.elapsed_s
-        assert (await one.verify()).is_equal
-    return elapsed_s
+    loaded = await rebuilt(settings, CODEC)
+    assert loaded.records == ground.events
+    return loaded.elapsed_s
 
 
 def _parsed(text: str) -> dict[str, object]:

@@ -60,5 +60,5 @@ def end_with(numbers: Mapping[str, float]) -> NoReturn:
     """Print what was found as the last line, and end at once."""
     sys.stdout.write(json.dumps(numbers) + "\n")
     sys.stdout.flush()
-    # Faust's threads need not end for the numbers to be true.
+    # Faust's services need not end for the numbers to be true.
     os._exit(0)
