@@ -17,8 +17,9 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 from fastavro.types import Schema
 
 from schemas.avro_schema import schema_text, without_logical_types
+from schemas.binary import Reader, Writer, reader_of, writer_of
 from schemas.envelope import Envelope
-from schemas.plain import Dialect, decoder_of, encoder_of, members_of
+from schemas.plain import decoder_of, members_of
 from schemas.registry import SchemaRegistry, SchemaUnknown
 from topics.catalog import TOPICS, Topic
 
@@ -28,7 +29,6 @@ FINGERPRINT_HEADER: Final = "cartrita_schema"
 COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
 _HEAD: Final = struct.Struct(">bI")
 _FACTS: Final = {cls.__name__: cls for topic in TOPICS for cls in topic.facts}
-_ENVELOPE_FIELDS: Final = encoder_of(Envelope, Dialect.AVRO)
 _READ_ENVELOPE: Final = cast("Callable[[Mapping[str, object]], Envelope]", decoder_of(Envelope))
 
 
@@ -53,19 +53,21 @@ class UnknownFactError(UndecodableError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Writer:
+class _Written:
     """A schema with which records were written."""
 
     schema: Schema
     sole_fact: str | None
     """The name of the body's only fact, which Avro then does not repeat."""
+    read: Reader | None = None
+    """Reads them at once, where the schema is this program's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Subject:
     """What encoding to one topic takes."""
 
-    schema: Schema
+    write: Writer
     head: bytes
     fingerprint: bytes
 
@@ -77,15 +79,15 @@ class Codec:
         """Take the registry, and by topic the id of the schema with which this program writes."""
         self._registry = registry
         self._subjects: dict[str, _Subject] = {}
-        self._by_id: dict[int, _Writer] = {}
-        self._by_fingerprint: dict[bytes, _Writer] = {}
+        self._by_id: dict[int, _Written] = {}
+        self._by_fingerprint: dict[bytes, _Written] = {}
         for topic in TOPICS:
-            writer, mark = _parsed(schema_text(topic))
-            self._by_fingerprint[mark] = writer
+            written, mark = _parsed(schema_text(topic), reader_of(topic))
+            self._by_fingerprint[mark] = written
             if topic.name in ids:
-                self._by_id[ids[topic.name]] = writer
+                self._by_id[ids[topic.name]] = written
                 head = _HEAD.pack(0, ids[topic.name])
-                self._subjects[topic.name] = _Subject(schema=writer.schema, head=head, fingerprint=mark)
+                self._subjects[topic.name] = _Subject(write=writer_of(topic), head=head, fingerprint=mark)
 
     @classmethod
     async def connect(cls, registry: SchemaRegistry, topic_prefix: str = "") -> "Codec":
@@ -110,10 +112,7 @@ class Codec:
     def encode(self, topic: Topic, envelope: Envelope) -> bytes:
         """Return the value of the record that carries `envelope` on `topic`."""
         subject = self._subjects[topic.name]
-        buffer = io.BytesIO()
-        buffer.write(subject.head)
-        fastavro.schemaless_writer(buffer, subject.schema, _ENVELOPE_FIELDS(envelope))
-        return buffer.getvalue()
+        return subject.head + subject.write(envelope)
 
     def headers(self, topic: Topic, envelope: Envelope) -> Headers:
         """Return the headers of the record that carries `envelope` on `topic`."""
@@ -144,16 +143,23 @@ class Codec:
                 "not_avro",
                 "the value is not in Confluent's wire format: it lacks the zero byte and schema id",
             )
-        writer = self._by_id.get(_HEAD.unpack_from(value)[1])
+        written = self._by_id.get(_HEAD.unpack_from(value)[1])
         for name, mark in headers:
             if name == FINGERPRINT_HEADER and mark is not None:
                 # The fingerprint says more than an id, which a new registry may have given to another schema.
-                writer = self._by_fingerprint.get(mark, writer)
-        if writer is None:
-            writer = await self._look_up(_HEAD.unpack_from(value)[1])
-        return _read(value, writer)
+                written = self._by_fingerprint.get(mark, written)
+        if written is None:
+            written = await self._look_up(_HEAD.unpack_from(value)[1])
+        if written.read is not None:
+            try:
+                envelope, end = written.read(value, _HEAD.size)
+            except (IndexError, KeyError, ValueError, struct.error):
+                return _read(value, written)
+            if end == len(value):
+                return envelope
+        return _read(value, written)
 
-    async def _look_up(self, schema_id: int) -> _Writer:
+    async def _look_up(self, schema_id: int) -> _Written:
         if self._registry is None:
             raise UndecodableError("unknown_schema", f"schema id {schema_id} is not known")
         try:
@@ -163,16 +169,16 @@ class Codec:
                 "unknown_schema", f"the registry has no schema of id {schema_id}"
             ) from error
         try:
-            writer, _ = _parsed(text)
+            written, _ = _parsed(text)
         except (ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException) as error:
             raise UndecodableError(
                 "not_avro", f"schema id {schema_id} is no Avro schema of an event"
             ) from error
-        self._by_id[schema_id] = writer
-        return writer
+        self._by_id[schema_id] = written
+        return written
 
 
-def _parsed(text: str) -> tuple[_Writer, bytes]:
+def _parsed(text: str, read: Reader | None = None) -> tuple[_Written, bytes]:
     plain = without_logical_types(json.loads(text))
     if not isinstance(plain, dict):
         raise TypeError("an event's schema is a record")
@@ -180,15 +186,15 @@ def _parsed(text: str) -> tuple[_Writer, bytes]:
     body: object = next((field["type"] for field in plain["fields"] if field["name"] == "body"), [])
     names = [branch["name"] for branch in body if isinstance(branch, dict)] if isinstance(body, list) else []
     sole = str(names[0]) if len(names) == 1 else None
-    return _Writer(schema=fastavro.parse_schema(plain), sole_fact=sole), mark
+    return _Written(schema=fastavro.parse_schema(plain), sole_fact=sole, read=read), mark
 
 
-def _read(value: bytes, writer: _Writer) -> Envelope:
+def _read(value: bytes, written: _Written) -> Envelope:
     buffer = io.BytesIO(value)
     buffer.seek(_HEAD.size)
     try:
         read = fastavro.schemaless_reader(
-            buffer, writer.schema, None, return_record_name=True, return_record_name_override=True
+            buffer, written.schema, None, return_record_name=True, return_record_name_override=True
         )
     except Exception as error:
         # fastavro raises what the bytes happen to break: EOFError, IndexError, UnicodeDecodeError and others.
@@ -199,13 +205,13 @@ def _read(value: bytes, writer: _Writer) -> Envelope:
         raise UndecodableError("not_avro", "the value goes on after the record's end")
     if not isinstance(read, dict):
         raise UndecodableError("not_avro", "the value is not a record")
-    return _envelope(cast("dict[str, object]", read), writer)
+    return _envelope(cast("dict[str, object]", read), written)
 
 
-def _envelope(read: dict[str, object], writer: _Writer) -> Envelope:
+def _envelope(read: dict[str, object], written: _Written) -> Envelope:
     body = read.get("body")
-    if isinstance(body, dict) and writer.sole_fact is not None:
-        body = (writer.sole_fact, body)
+    if isinstance(body, dict) and written.sole_fact is not None:
+        body = (written.sole_fact, body)
     if not isinstance(body, tuple):
         raise UndecodableError("not_avro", "the record's schema has no body of a known form")
     name = str(body[0]).rpartition(".")[2]

@@ -85,7 +85,7 @@ def _compile_encoder(cls: type, dialect: Dialect) -> Callable[[object], Plain]:
 
 
 def _compile_decoder(cls: type) -> Callable[[Mapping[str, object]], object]:
-    names: dict[str, object] = {"_cls": cls, "_open": _twin(cls), "_new": object.__new__}
+    names: dict[str, object] = {"_cls": cls, "_open": twin_of(cls), "_new": object.__new__}
     hints = get_type_hints(cls)
     decoded = {f.name: _decode_field(f, hints[f.name], names) for f in _fields(cls)}
     if names["_open"] is None:
@@ -102,7 +102,7 @@ def _compile_decoder(cls: type) -> Callable[[Mapping[str, object]], object]:
     return cast("Callable[[Mapping[str, object]], object]", names["decode"])
 
 
-def _twin(cls: type) -> type | None:
+def twin_of(cls: type) -> type | None:
     """Return a class of the same slots that is not frozen; None where `cls` must be called to be made.
 
     The constructor of a frozen dataclass sets each field through object.__setattr__, which takes four times
@@ -122,7 +122,7 @@ def _fields(cls: type) -> tuple[Field[object], ...]:
     return fields(cls)
 
 
-def _bind(names: dict[str, object], value: object) -> str:
+def bind(names: dict[str, object], value: object) -> str:
     name = f"_{len(names)}"
     names[name] = value
     return name
@@ -142,11 +142,11 @@ def _encode(hint: object, value: str, names: dict[str, object], dialect: Dialect
         item = _encode(get_args(hint)[1], "x", names, dialect)
         return f"dict({value})" if item == "x" else f"{{k: {item} for k, x in {value}.items()}}"
     if isinstance(hint, type) and is_dataclass(hint):
-        return f"{_bind(names, encoder_of(hint, dialect))}({value})"
+        return f"{bind(names, encoder_of(hint, dialect))}({value})"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return f"{value}.value"
     if get_origin(hint) in (Union, UnionType):
-        return f"{_bind(names, _union_encoder(hint, dialect))}({value})"
+        return f"{bind(names, _union_encoder(hint, dialect))}({value})"
     return value
 
 
@@ -161,7 +161,7 @@ def _decode_field(field: Field[object], hint: object, names: dict[str, object]) 
     raw = f"d[{field.name!r}]"
     decoded = _decode(hint, raw, names)
     if field.default is not MISSING:
-        default = _bind(names, field.default)
+        default = bind(names, field.default)
         return f"({decoded} if {field.name!r} in d else {default})"
     return decoded
 
@@ -178,11 +178,11 @@ def _decode(hint: object, value: str, names: dict[str, object]) -> str:
         item = _decode(get_args(hint)[1], "x", names)
         return f"dict({value})" if item == "x" else f"{{k: {item} for k, x in {value}.items()}}"
     if isinstance(hint, type) and is_dataclass(hint):
-        return f"{_bind(names, decoder_of(hint))}({value})"
+        return f"{bind(names, decoder_of(hint))}({value})"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return f"{_bind(names, hint)}({value})"
+        return f"{bind(names, hint)}({value})"
     if get_origin(hint) in (Union, UnionType):
-        return f"{_bind(names, _union_decoder(hint))}({value})"
+        return f"{bind(names, _union_decoder(hint))}({value})"
     return value
 
 
