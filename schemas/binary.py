@@ -23,13 +23,17 @@ where that was not looked at. Only what ends where the value does is an event.""
 
 _LONG_MAX: Final = 2**63 - 1
 _UNSIGNED_END: Final = 2**64
-_LONGS_KEPT: Final = 4096
+_LONG_BYTES_MAX: Final = 10
+_LONGS_MAX: Final = 16_384
 _MORE: Final = 0x80
 """Of a long's byte: others follow."""
 
 
 class _Longs(dict[int, bytes]):
-    """Integers as Avro writes them: zigzag, seven bits a byte, the low ones first."""
+    """Integers as Avro writes them: zigzag, seven bits a byte, the low ones first.
+
+    The latest ones are kept, since what an input causes repeats its time, and lengths are few.
+    """
 
     def __missing__(self, number: int) -> bytes:
         if not -_LONG_MAX - 1 <= number <= _LONG_MAX:
@@ -40,9 +44,9 @@ class _Longs(dict[int, bytes]):
             written.append(rest & (_MORE - 1) | _MORE)
             rest >>= 7
         written.append(rest)
-        made = bytes(written)
-        if -_LONGS_KEPT < number < _LONGS_KEPT:
-            self[number] = made
+        if len(self) >= _LONGS_MAX:
+            self.clear()
+        self[number] = made = bytes(written)
         return made
 
 
@@ -220,14 +224,17 @@ _LINES: Final[dict[type, list[str]]] = {
 
 
 def _long(value: bytes, place: int) -> tuple[int, int]:
-    raw = 0
-    for shift in range(0, 64, 7):
-        byte = value[place]
+    raw = shift = 0
+    for byte in value[place : place + _LONG_BYTES_MAX]:
         place += 1
+        if byte < _MORE:
+            raw |= byte << shift
+            if raw < _UNSIGNED_END:
+                return raw >> 1 ^ -(raw & 1), place
+            break
         raw |= (byte & (_MORE - 1)) << shift
-        if byte < _MORE and raw < _UNSIGNED_END:
-            return raw >> 1 ^ -(raw & 1), place
-    raise ValueError("a long of more than 64 bits")
+        shift += 7
+    raise ValueError("a long that is cut off, or of more than 64 bits")
 
 
 def _length(value: bytes, place: int) -> tuple[int, int]:

@@ -164,8 +164,9 @@ class FaustShell:
         try:
             failpoints.reach("ingested")
             await self._handler.process(batch)
-            for delivery in batch:
-                self._next_offsets[self._tp_of(delivery)] = delivery.offset + 1
+            # A batch has a partition's records in order, so that the last one tells.
+            for place, offset in {(one.topic, one.partition): one.offset for one in batch}.items():
+                self._next_offsets[TP(self._prefix + place[0], place[1])] = offset + 1
         except OwnershipLost:
             # It comes again, to whoever owns the partitions then.
             _log.info("batch_dropped", shell=self.name, inputs=len(batch))
@@ -235,9 +236,6 @@ class FaustShell:
 
     def _name_of(self, topic: str) -> str:
         return topic.removeprefix(self._prefix)
-
-    def _tp_of(self, delivery: Delivery) -> TP:
-        return TP(self._prefix + delivery.topic, delivery.partition)
 
 
 def _delivery(topic: str, partition: int, record: Record) -> Delivery:

@@ -1,7 +1,7 @@
 """Kafka in memory for many shells: topics, changelogs, committed offsets, and the fence of each changelog."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.envelope import Envelope
@@ -60,7 +60,7 @@ class Broker:
     def repeat(self, place: Place, offset: int) -> None:
         """Write a record again, as a producer does that did not hear the answer."""
         records = self.records[place]
-        records.append(replace(records[offset], offset=len(records)))
+        records.append(records[offset]._replace(offset=len(records)))
 
     def change(self, shell: str, entry: Entry) -> None:
         """Take one record of a changelog."""
