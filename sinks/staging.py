@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from processors.projections.tables import Column, Resolve, Table
+from sinks.copying import FoldedText, folded_text
 
 _BIGINT_MAX = 2**63 - 1
 _NO_TIME = "'epoch'::timestamptz"
@@ -21,6 +22,8 @@ class Statements:
 
     columns: tuple[str, ...]
     """What is copied, beside the id that comes first."""
+    text: FoldedText
+    """Makes what `copy` takes."""
     create: bytes
     copy: bytes
     insert: bytes
@@ -42,6 +45,7 @@ def statements(table: Table, nullable: Mapping[str, bool]) -> Statements:
     types = ", ".join(("id uuid", *(f"{c.name} {_staging_type(c)}" for c in columns)))
     return Statements(
         columns=names,
+        text=folded_text({column.name: column.type for column in columns}),
         create=f"CREATE TEMP TABLE {stage} ({types}) ON COMMIT DELETE ROWS".encode(),
         copy=f"COPY {stage} ({listed}) FROM STDIN".encode(),
         insert=(

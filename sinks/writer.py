@@ -11,15 +11,16 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from processors.projections.event_log import COLUMNS, LogRow
-from processors.projections.rows import Cell, Place, RowChange, fold
+from processors.projections.rows import Place, RowChange, fold
 from processors.projections.tables import BY_NAME, TABLES, Table
-from sinks.copying import copy_text
+from sinks.copying import rows_text
 from sinks.errors import DatabaseUnfit, OffsetsMoved
 from sinks.staging import Statements, statements
 
 CONNECT_TIMEOUT_S: Final = 10
 
 _LOG_COLUMNS: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_LOG_TEXT: Final = rows_text(tuple(COLUMNS.values()))
 _COPY_LOG: Final = f"COPY event_log ({_LOG_COLUMNS}) FROM STDIN".encode()
 _CREATE_LOG_STAGE: Final = "CREATE TEMP TABLE stage_event_log (LIKE event_log) ON COMMIT DELETE ROWS"
 _COPY_LOG_STAGE: Final = f"COPY stage_event_log ({_LOG_COLUMNS}) FROM STDIN".encode()
@@ -203,17 +204,22 @@ class Writer:
             OffsetsMoved: another sink has moved them.
             psycopg.Error: the database refused; sinks.errors tells what to do.
         """
+        # All that takes time here comes before the transaction, which then only waits for Postgres, while
+        # the next batch is decoded.
+        logged = sorted((record.log for record in records if record.log is not None), key=_PLACE_OF)
+        log_text = _LOG_TEXT(logged)
+        staged = self._staged(change for record in records for change in record.changes)
         async with self._connection.transaction():
             await self._move(records, expected)
-            logged = [record.log for record in records if record.log is not None]
-            fresh = await self._log(logged)
-            changes = (
-                change
-                for record in records
-                if record.log is not None and _PLACE_OF(record.log) in fresh
-                for change in record.changes
-            )
-            rows = await self._apply(changes)
+            fresh = await self._log(logged, log_text)
+            if len(fresh) < len(logged):
+                staged = self._staged(
+                    change
+                    for record in records
+                    if record.log is not None and _PLACE_OF(record.log) in fresh
+                    for change in record.changes
+                )
+            rows = {table: await self._apply(table, *folded) for table, folded in staged.items()}
             conflicts = await self._conflicts(logged)
             before_commit()
         return Written(
@@ -241,43 +247,48 @@ class Writer:
         if cursor.rowcount != len(slots):
             raise OffsetsMoved(f"{len(slots) - cursor.rowcount} of {len(slots)} partitions")
 
-    async def _log(self, rows: Sequence[LogRow]) -> set[tuple[str, int, int]]:
-        """Log what is not logged yet, and return where it stands."""
+    async def _log(self, rows: Sequence[LogRow], text: bytes) -> set[tuple[str, int, int]]:
+        """Log what is not logged yet, and return where it stands.
+
+        Args:
+            rows: ordered by place, so that sinks that log the same event from two places wait for each other
+                in turn.
+            text: of the rows.
+        """
         if not rows:
             return set()
-        # In one order, so that sinks that log the same event from two places wait for each other in turn.
-        ordered = sorted(rows, key=_PLACE_OF)
         try:
             async with self._connection.transaction():
-                await self._copy(_COPY_LOG, ordered)
+                await self._copy(_COPY_LOG, text)
         except psycopg.errors.UniqueViolation:
             # Some are there already, as after a crash or a producer's retry: then each is looked at.
-            await self._copy(_COPY_LOG_STAGE, ordered)
+            await self._copy(_COPY_LOG_STAGE, text)
             cursor = await self._connection.execute(_INSERT_LOG)
             return {(row[0], row[1], row[2]) for row in await cursor.fetchall()}
         return set(map(_PLACE_OF, rows))
 
-    async def _apply(self, changes: Iterable[RowChange]) -> dict[str, int]:
+    def _staged(self, changes: Iterable[RowChange]) -> dict[str, tuple[int, bytes]]:
+        """Return by table, parents first, how many rows are to be written, and their text."""
         folded = fold(changes)
-        written: dict[str, int] = {}
-        for table in TABLES:
-            made = self._statements.get(table.name)
-            rows = folded.get(table.name)
-            if made is None or not rows:
-                continue
-            await self._copy(
-                made.copy, [(key, *(row.get(name) for name in made.columns)) for key, row in rows.items()]
-            )
-            inserted = await self._connection.execute(made.insert)
-            written[table.name] = inserted.rowcount
-            if inserted.rowcount < len(rows):
-                updated = await self._connection.execute(made.update)
-                written[table.name] += updated.rowcount
-        return written
+        return {
+            name: (len(folded[name]), made.text(folded[name]))
+            for name, made in self._statements.items()
+            if name in folded
+        }
 
-    async def _copy(self, statement: bytes, rows: Sequence[Sequence[Cell]]) -> None:
+    async def _apply(self, table: str, number: int, text: bytes) -> int:
+        """Write the rows of one table, and return how many were inserted or updated."""
+        made = self._statements[table]
+        await self._copy(made.copy, text)
+        inserted = await self._connection.execute(made.insert)
+        if inserted.rowcount == number:
+            return number
+        updated = await self._connection.execute(made.update)
+        return inserted.rowcount + updated.rowcount
+
+    async def _copy(self, statement: bytes, text: bytes) -> None:
         async with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            await copy.write(copy_text(rows))
+            await copy.write(text)
 
     async def _conflicts(self, rows: Sequence[LogRow]) -> tuple[SequenceConflict, ...]:
         written: dict[str, list[int]] = {}

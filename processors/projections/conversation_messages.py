@@ -149,8 +149,8 @@ def _row(
     # People choose the ids of their messages, and two sessions may have chosen the same one; what the system
     # says has ids of its own. The kind is part of the id, so that no two topics write one row.
     key = derived_id("message", kind, session_id, event_id)
-    values = {**values, "session_id": session_id, "task_id": task}
+    values |= {"session_id": session_id, "task_id": task}
     return (
         *task_rows(session_id, task),
-        RowChange(table="conversation_messages", key=key, values=values),
+        RowChange("conversation_messages", key, values),
     )

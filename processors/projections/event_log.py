@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, NamedTuple, get_args
 
 from processors.projections.rows import Place
@@ -38,8 +38,8 @@ class LogRow(NamedTuple):
     evidence_ids: list[str]
     subject_id: str | None
     """What the event is about: a task, call, plan, decision or snapshot. Traces start from it."""
-    occurred_at: datetime
-    recorded_at: datetime
+    occurred_at: str
+    recorded_at: str
     tenant_id: str
     user_id: str
     producer: str
@@ -50,7 +50,19 @@ class LogRow(NamedTuple):
     body: str
 
 
-COLUMNS: Final = LogRow._fields
+COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(LogRow._fields, "text"),
+        **dict.fromkeys(("event_id", "session_id", "causation_id", "correlation_id", "subject_id"), "uuid"),
+        **dict.fromkeys(("occurred_at", "recorded_at"), "timestamptz"),
+        **dict.fromkeys(("versions", "body"), "jsonb"),
+        "partition": "integer",
+        "offset": "bigint",
+        "sequence": "bigint",
+        "evidence_ids": "uuid[]",
+    }
+)
+"""The type of every column, in their order."""
 # What names the subject, by fact.
 _SUBJECTS: Final[dict[type, str]] = {
     **dict.fromkeys((*get_args(ModelCallFact), *get_args(ModelResultFact)), "call_id"),
@@ -133,29 +145,35 @@ def _row(
         # their cause. What people wrote, repeats included, gets an id by its place, and points there.
         correlated_id = logged_id
         logged_id = derived_id("log", place.topic, str(place.partition), str(place.offset))
+    # By place in the row: naming two dozen fields takes as long as all else here.
     return LogRow(
-        event_id=logged_id,
-        topic=place.topic,
-        partition=place.partition,
-        offset=place.offset,
-        session_id=as_uuid(head.session_id),
-        type=cut(type_, _NAME_CHARACTERS_MAX),
-        sequence=head.sequence,
-        causation_id=as_uuid(head.causation_id),
-        correlation_id=correlated_id,
-        evidence_ids=[item for item in map(as_uuid, head.evidence_ids) if item is not None],
-        subject_id=as_uuid(subject_id),
-        occurred_at=moment(head.occurred_at_ms or place.timestamp_ms),
-        recorded_at=moment(place.timestamp_ms),
-        tenant_id=cut(head.tenant_id, _NAME_CHARACTERS_MAX),
-        user_id=cut(head.user_id, _NAME_CHARACTERS_MAX),
-        producer=clean(head.producer),
-        versions=versions,
-        traceparent=_clean(head.traceparent),
-        source=_clean(head.source),
-        state_digest=_clean(head.state_digest),
-        body=body,
+        logged_id,
+        place.topic,
+        place.partition,
+        place.offset,
+        as_uuid(head.session_id),
+        _name(type_),
+        head.sequence,
+        as_uuid(head.causation_id),
+        correlated_id,
+        [item for item in map(as_uuid, head.evidence_ids) if item is not None] if head.evidence_ids else [],
+        as_uuid(subject_id),
+        moment(head.occurred_at_ms or place.timestamp_ms),
+        moment(place.timestamp_ms),
+        _name(head.tenant_id),
+        _name(head.user_id),
+        clean(head.producer),
+        versions,
+        _clean(head.traceparent),
+        _clean(head.source),
+        _clean(head.state_digest),
+        body,
     )
+
+
+@lru_cache(maxsize=4_096)
+def _name(text: str) -> str:
+    return cut(text, _NAME_CHARACTERS_MAX)
 
 
 @lru_cache(maxsize=256)

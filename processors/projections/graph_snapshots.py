@@ -23,5 +23,5 @@ def of_snapshot(envelope: Envelope, fact: GraphSnapshotTaken) -> tuple[RowChange
     }
     return (
         session_row(session_id),
-        RowChange(table="graph_snapshots", key=snapshot_id, values=values),
+        RowChange("graph_snapshots", snapshot_id, values),
     )

@@ -32,5 +32,5 @@ def of_decided(envelope: Envelope, fact: PolicyDecided) -> tuple[RowChange, ...]
         "request_context": json_text(fact.request_json),
         "user_context": json_text(fact.user_json),
     }
-    row = RowChange(table="policy_decisions", key=decision_id, values=values)
+    row = RowChange("policy_decisions", decision_id, values)
     return (row,) if session_id is None else (session_row(session_id), row)

@@ -16,7 +16,7 @@ def of_result(envelope: Envelope, fact: ToolCallCompleted) -> tuple[RowChange, .
     values = {"session_id": session_id, "query_embedding": vector(fact.retrieval.query_embedding)}
     return (
         session_row(session_id),
-        RowChange(table="retrieval_metrics", key=call_id, values=values),
+        RowChange("retrieval_metrics", call_id, values),
     )
 
 
@@ -45,5 +45,5 @@ def of_measured(envelope: Envelope, fact: RetrievalMeasured) -> tuple[RowChange,
     }
     return (
         session_row(session_id),
-        RowChange(table="retrieval_metrics", key=call_id, values=values),
+        RowChange("retrieval_metrics", call_id, values),
     )

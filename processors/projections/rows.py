@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from processors.projections.tables import BY_NAME, Column, Resolve
 
 Cell = object
-"""str, int, float, bool, datetime, list[str], or None for 'said nothing'."""
+"""str, int, float, list[str], or None for 'said nothing'."""
 _NOTHING: Final[Mapping[str, Cell]] = MappingProxyType({})
 _BIGINT_MAX: Final = 2**63 - 1
 
@@ -43,13 +43,19 @@ Rows = dict[str, dict[str, dict[str, Cell]]]
 def fold(changes: Iterable[RowChange]) -> Rows:
     """Fold changes, in their order, into one per row: what a column resolves to is its table's to say."""
     rows: Rows = {}
-    for change in changes:
-        row = rows.setdefault(change.table, {}).setdefault(change.key, {})
-        columns = BY_NAME[change.table].by_name
-        for name, value in change.values.items():
-            if value is not None:
-                there = row.get(name)
-                row[name] = value if there is None else _resolved(columns[name], there, value)
+    for table, key, values in changes:
+        of_table = rows.get(table)
+        if of_table is None:
+            of_table = rows[table] = {}
+        row = of_table.get(key)
+        if row is None:
+            of_table[key] = {name: value for name, value in values.items() if value is not None}
+        elif values:
+            columns = BY_NAME[table].by_name
+            for name, value in values.items():
+                if value is not None:
+                    there = row.get(name)
+                    row[name] = value if there is None else _resolved(columns[name], there, value)
     return rows
 
 

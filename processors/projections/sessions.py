@@ -38,8 +38,8 @@ def of_input(envelope: Envelope, fact: InputFact, place: Place) -> tuple[RowChan
         values["title"] = cut(title, TITLE_CHARACTERS_MAX)
         values["messages"] = 0 if said is None else 1
     return (
-        RowChange(table="sessions", key=session_id, values={"created_at": taken_at}),
-        RowChange(table="session_summaries", key=session_id, values=values),
+        RowChange("sessions", session_id, {"created_at": taken_at}),
+        RowChange("session_summaries", session_id, values),
     )
 
 
@@ -81,5 +81,5 @@ def _summary(envelope: Envelope, values: dict[str, Cell]) -> tuple[RowChange, ..
         return ()
     return (
         session_row(session_id),
-        RowChange(table="session_summaries", key=session_id, values=values),
+        RowChange("session_summaries", session_id, values),
     )

@@ -34,5 +34,5 @@ def _edge(envelope: Envelope, session_id: str, edge: TaskEdge) -> tuple[RowChang
         *task_rows(session_id, from_id, to_id),
         # The table knows one relation of a kind between two tasks, so that is what the id is made of: an
         # edge that is stated twice under two ids is still one row.
-        RowChange(table="task_edges", key=derived_id("edge", from_id, to_id, relation), values=values),
+        RowChange("task_edges", derived_id("edge", from_id, to_id, relation), values),
     )

@@ -56,7 +56,7 @@ def of_task(envelope: Envelope, fact: TaskFact) -> tuple[RowChange, ...]:
         values["actual_cost_tokens"] = int32(fact.actual_tokens)
     return (
         *task_rows(session_id, parent_id),
-        RowChange(table="tasks_v2", key=task_id, values=values),
+        RowChange("tasks_v2", task_id, values),
     )
 
 

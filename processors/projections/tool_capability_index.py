@@ -31,4 +31,4 @@ def of_measured(fact: ToolCapabilityMeasured) -> tuple[RowChange, ...]:
         "last_failure": None if fact.last_failure_ms is None else moment(fact.last_failure_ms),
     }
     key = derived_id("tool_capability", tool, version)
-    return (RowChange(table="tool_capability_index", key=key, values=values),)
+    return (RowChange("tool_capability_index", key, values),)

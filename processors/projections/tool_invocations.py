@@ -35,5 +35,5 @@ def _row(envelope: Envelope, call_id: str, values: dict[str, Cell]) -> tuple[Row
     values = {"session_id": session_id, **values}
     return (
         session_row(session_id),
-        RowChange(table="tool_invocations", key=key, values=values),
+        RowChange("tool_invocations", key, values),
     )

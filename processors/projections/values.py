@@ -8,7 +8,7 @@ import hashlib
 import math
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -20,7 +20,7 @@ INT32_MAX: Final = 2**31 - 1
 EMBEDDING_DIMENSIONS: Final = 1_536
 NUL_SHOWN: Final = "␀"
 """What stands for a NUL character, which Postgres stores in no text."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  # its text gets the zone
 _MS_MIN: Final = -62_135_596_800_000
 _MS_MAX: Final = 253_402_300_799_999
 _FLOAT32_MAX: Final = 3.4e38
@@ -58,10 +58,13 @@ def as_uuid(text: str | None) -> str | None:
         return derived_id("foreign", text)
 
 
-@lru_cache(maxsize=16_384)
-def moment(milliseconds: int) -> datetime:
-    """Return a time, at the nearest of the years 1 to 9999."""
-    return _EPOCH + timedelta(milliseconds=max(_MS_MIN, min(_MS_MAX, milliseconds)))
+def moment(milliseconds: int) -> str:
+    """Return a time in ISO 8601, UTC, at the nearest of the years 1 to 9999."""
+    # Most records of a batch share their second; making a datetime and its text took three times as long.
+    if not _MS_MIN <= milliseconds <= _MS_MAX:
+        milliseconds = max(_MS_MIN, min(_MS_MAX, milliseconds))
+    seconds, rest_ms = divmod(milliseconds, 1_000)
+    return f"{_second(seconds)}.{rest_ms:03}+00:00"
 
 
 def int32(number: int) -> int:
@@ -107,6 +110,11 @@ def json_text(text: str) -> str:
         return json_of(value)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return json_of({"unparsed": text})
+
+
+@lru_cache(maxsize=4_096)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
 
 
 def _plain(value: object) -> object:

@@ -32,9 +32,9 @@ class CommitFirst(StatefulShell[object]):
         await super().process(deliveries)
 
 
-async def _log_as_if_fresh(self: Writer, rows: Sequence[LogRow]) -> set[tuple[str, int, int]]:
+async def _log_as_if_fresh(self: Writer, rows: Sequence[LogRow], text: bytes) -> set[tuple[str, int, int]]:
     """Count every record, also one whose event is logged already."""
-    await _log(self, rows)
+    await _log(self, rows, text)
     return {(row.topic, row.partition, row.offset) for row in rows}
 
 

@@ -68,7 +68,7 @@ def logged_row(record: LogRecord) -> LoggedRow:
 def logged_of(row: Mapping[str, object]) -> LoggedRow:
     """Return a row of the event log as the checker compares it, from its columns."""
     said = {
-        name: canonical(value, "jsonb" if name in ("versions", "body") else type(value).__name__)
+        name: canonical(value, COLUMNS[name])
         for name, value in row.items()
         # The time of a record is its place's, and two repeats of one event have different ones.
         if name not in ("partition", "offset", "recorded_at", "event_id", "topic", "session_id")
@@ -92,8 +92,9 @@ def canonical(value: object, kind: str) -> object:
         return None
     if kind == "jsonb":
         return json.loads(value) if isinstance(value, str) else value
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
+    if kind == "timestamptz":
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        return moment.astimezone(UTC).isoformat()
     if kind.startswith("decimal"):
         return round(float(str(value)), 2)
     if kind.startswith("vector"):

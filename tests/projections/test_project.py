@@ -55,7 +55,7 @@ from tests.projections.envelopes import (
 )
 from topics.catalog import USER_INPUTS, Topic
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOON = "2026-01-01T12:00:00.000+00:00"
 EMBEDDING = (0.25,) * 1_536
 FOUND = (
     RetrievedDocument(document="a#1", score=0.9, tokens=60, used=True),
@@ -131,9 +131,11 @@ def row_of(table: str, key: str, events: Sequence[Envelope]) -> dict[str, Cell]:
     return fold(changes)[table][key]
 
 
-def seconds(number: int) -> datetime:
+def seconds(number: int) -> str:
     """Return when the event of that number happened."""
-    return NOON + timedelta(seconds=number)
+    return (datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=number)).isoformat(
+        timespec="milliseconds"
+    )
 
 
 def test_a_message_opens_its_session_under_the_beginning_of_its_text() -> None:

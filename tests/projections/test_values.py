@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +80,15 @@ def test_decimals_stay_within_their_bounds(number: float) -> None:
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_any_time_in_milliseconds_is_a_time(milliseconds: int) -> None:
-    assert 1 <= moment(milliseconds).year <= 9_999
+    assert datetime.fromisoformat(moment(milliseconds)).tzinfo == UTC
+
+
+def test_a_time_keeps_its_milliseconds() -> None:
+    assert moment(0) == "1970-01-01T00:00:00.000+00:00"
+    assert moment(1_767_225_600_042) == "2026-01-01T00:00:00.042+00:00"
+    assert moment(-1) == "1969-12-31T23:59:59.999+00:00"
+    assert moment(2**63) == "9999-12-31T23:59:59.999+00:00"
+    assert moment(-(2**63)) == "0001-01-01T00:00:00.000+00:00"
 
 
 def test_only_embeddings_that_the_column_holds_are_vectors() -> None:

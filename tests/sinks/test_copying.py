@@ -1,24 +1,40 @@
 """COPY's text format, as Postgres documents it."""
 
-from datetime import UTC, datetime
-
 import pytest
 
-from sinks.copying import copy_text
+from sinks.copying import folded_text, rows_text
 
 
-def test_every_kind_of_cell_has_its_text() -> None:
-    at = datetime(2026, 11, 24, 12, 0, 0, 5_000, tzinfo=UTC)
+def test_every_type_of_column_has_its_text() -> None:
+    text_of = rows_text(("text", "integer", "decimal(3,2)", "timestamptz", "uuid[]", "jsonb", "varchar(20)"))
 
-    text = copy_text([("a", 1, 0.25, True, None), (at, [], ["x", "y"], False, -3)])
+    text = text_of(
+        [
+            ("a", -1, 0.25, "2026-11-24T12:00:00.005+00:00", ["x", "y"], '{"a":"\\n"}', "b"),
+            (None, None, None, None, [], None, None),
+        ]
+    )
 
-    assert text == (b"a\t1\t0.25\tt\t\\N\n2026-11-24T12:00:00.005000+00:00\t{}\t{x,y}\tf\t-3\n")
+    assert text == (
+        b'a\t-1\t0.25\t2026-11-24T12:00:00.005+00:00\t{x,y}\t{"a":"\\\\n"}\tb\n'
+        b"\\N\t\\N\t\\N\t\\N\t{}\t\\N\t\\N\n"
+    )
 
 
 def test_what_would_end_a_cell_or_a_row_is_escaped() -> None:
-    assert copy_text([("a\tb\nc\rd\\e", "\\N", "ü")]) == "a\\tb\\nc\\rd\\\\e\t\\\\N\tü\n".encode()
+    text_of = rows_text(("text", "varchar(100)", "text"))
+
+    assert text_of([("a\tb\nc\rd\\e", "\\N", "ü")]) == "a\\tb\\nc\\rd\\\\e\t\\\\N\tü\n".encode()
 
 
-def test_a_cell_that_has_no_text_is_our_own_fault() -> None:
-    with pytest.raises(TypeError, match="bytes"):
-        copy_text([(b"raw",)])
+def test_a_folded_row_begins_with_its_id_and_is_null_where_nothing_was_said() -> None:
+    text_of = folded_text({"title": "text", "messages": "bigint"})
+
+    assert (
+        text_of({"one": {"messages": 0, "other": 1}, "two": {"title": "t"}}) == b"one\t\\N\t0\ntwo\tt\t\\N\n"
+    )
+
+
+def test_a_column_whose_type_has_no_text_is_our_own_fault() -> None:
+    with pytest.raises(TypeError, match="money"):
+        rows_text(("text", "money"))

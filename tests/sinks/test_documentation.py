@@ -28,7 +28,7 @@ def test_the_metrics_are_those_that_the_sink_serves() -> None:
 def test_every_column_of_the_event_log_is_explained() -> None:
     explained = re.findall(r"^\| `(\w+)` \|", between(TEXT, "event_log"), flags=re.MULTILINE)
 
-    assert tuple(explained) == COLUMNS
+    assert tuple(explained) == tuple(COLUMNS)
 
 
 @pytest.mark.stack
