@@ -1,7 +1,7 @@
 """The account decider: users and tenants lend budgets to sessions, and never more than they have."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -19,6 +19,7 @@ from schemas.events.accounts import (
 )
 from schemas.ids import event_id_of
 from schemas.plain import from_plain
+from schemas.records import replace
 from schemas.references import RecordReference
 
 PRODUCER: Final = "account-shell"

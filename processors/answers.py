@@ -1,7 +1,6 @@
 """Ending a turn: with the synthesizer's answer, or with the best that there is without a model."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from processors import snapshots
@@ -11,6 +10,7 @@ from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.events.outputs import AnswerGiven, Citation
 from schemas.events.tasks import TaskCompleted, TaskFailed, TaskPruned
+from schemas.records import replace
 
 HISTORY_MAX: Final = 6
 """Earlier turns that a session remembers by reference."""

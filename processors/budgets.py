@@ -4,7 +4,7 @@ Money and tokens are integers, and a call is admitted only if its whole reservat
 so that no order of outcomes can overspend.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from processors.state import Budget, Reservation
 from processors.transition import Transition
@@ -17,6 +17,7 @@ from schemas.events.budgets import (
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.records import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

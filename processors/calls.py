@@ -1,6 +1,6 @@
 """Requesting model calls: the prompt, its estimate, the admission, the reservation, and the call."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from processors.budgets import (
     Admission,
@@ -17,6 +17,7 @@ from processors.state import Task, ToolCallStatus
 from processors.transition import Transition
 from schemas.events.models import ModelCallCancelled, ModelCallRequested, PromptMessage
 from schemas.events.tools import ToolCallCancelled
+from schemas.records import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,5 @@
 """Ending before the end: cancels, deadlines, closing, and giving back what an account lent."""
 
-from dataclasses import replace
-
 from processors import snapshots, synthesis
 from processors.answers import answer_without_model, complete_tasks, ended_task, prune
 from processors.calls import cancel_calls
@@ -12,6 +10,7 @@ from schemas.events.accounts import LeaseReturned
 from schemas.events.inputs import SessionCancelled
 from schemas.events.outputs import SessionEnded
 from schemas.events.tasks import TaskAborted
+from schemas.records import replace
 
 
 def cancel(transition: Transition, body: SessionCancelled) -> None:

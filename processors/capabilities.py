@@ -4,7 +4,7 @@ Outcomes are counted by day, so that a state has at most 31 small entries howeve
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -15,6 +15,7 @@ from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.tools import ToolOutcomeObserved
 from schemas.ids import event_id_of
 from schemas.plain import from_plain
+from schemas.records import replace
 from schemas.references import RecordReference
 
 DAY_MS: Final = 86_400_000

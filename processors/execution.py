@@ -1,7 +1,5 @@
 """The scheduling decider: tasks are created, started in parallel by priority, and followed to their ends."""
 
-from dataclasses import replace
-
 from processors import snapshots, steps, synthesis
 from processors.answers import prune
 from processors.calls import Unaffordable, tell_unaffordable
@@ -12,6 +10,7 @@ from schemas.events.outputs import ProgressReported
 from schemas.events.plans import PlannedTask
 from schemas.events.tasks import TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
 from schemas.ids import derived_id
+from schemas.records import replace
 
 
 def begin(transition: Transition, accepted_event_id: str) -> None:

@@ -5,7 +5,6 @@ over gets ids of its own, and its tasks are told anew, so that the fork's rows a
 Approvals and reservations stay behind: calls that were in flight are decided, reserved and made again.
 """
 
-from dataclasses import replace
 from typing import TypeVar
 
 import orjson
@@ -32,6 +31,7 @@ from schemas.events.models import PromptMessage
 from schemas.events.tasks import TaskAborted, TaskCompleted, TaskFailed, TaskStarted
 from schemas.ids import derived_id
 from schemas.plain import from_plain
+from schemas.records import replace
 
 T = TypeVar("T")
 

@@ -1,6 +1,5 @@
 """Opening a session, its lease and budget, and taking up messages one after the other."""
 
-from dataclasses import replace
 from typing import Final
 
 from processors import cancellation, planning, snapshots
@@ -19,6 +18,7 @@ from schemas.events.inputs import MessageReceived, SessionOpened
 from schemas.events.outputs import SessionEnded, TurnStarted
 from schemas.events.tasks import TaskCreated
 from schemas.ids import derived_id
+from schemas.records import replace
 
 ROOT_INTENT: Final = "answer the message"
 INTENT_AGENT: Final = "session"

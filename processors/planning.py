@@ -1,7 +1,5 @@
 """The planning decider: a plan is asked for, checked, repaired, criticised and revised, then accepted."""
 
-from dataclasses import replace
-
 from processors import execution, snapshots
 from processors.answers import answer_without_model, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
@@ -11,6 +9,7 @@ from processors.state import Phase
 from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
 from schemas.events.plans import PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
+from schemas.records import replace
 
 FAIR_SCORE = 0.5
 """What an unreadable critique counts as: the plan is neither praised nor sent back."""

@@ -1,7 +1,7 @@
 """What a planner and a critic may answer: structured output, checked before anything acts on it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from processors.state import Prerequisite
 from schemas.configuration import Agent, Limits
 from schemas.events.plans import PlannedEdge, PlannedTask
+from schemas.records import replace
 
 Relation = Literal["depends_on", "blocks", "enables", "refines"]
 

@@ -1,7 +1,6 @@
 """How useful searches were: known when the task that searched has ended."""
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from processors.snapshots import json_text
@@ -9,6 +8,7 @@ from processors.state import RetrievalPending, Task
 from processors.transition import Transition
 from schemas.events.retrieval import RetrievalMeasured
 from schemas.events.tools import ToolCallCompleted
+from schemas.records import replace
 
 _CITATION: Final = re.compile(r"\[([^\[\]\n]{1,300}#\d+)\]")
 

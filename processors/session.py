@@ -5,7 +5,6 @@ batch of events, however many decisions it took. An input that is not expected w
 changes nothing but what it must: late outcomes are charged, and their content is dropped.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
 import orjson
@@ -33,6 +32,7 @@ from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.plain import from_plain
+from schemas.records import replace
 from schemas.references import RecordReference
 
 Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed

@@ -1,6 +1,5 @@
 """The agent step decider: a task goes from model to tools and back until its agent has an answer."""
 
-from dataclasses import replace
 from typing import Final
 
 from processors import retrievals, tool_calls
@@ -13,6 +12,7 @@ from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
 from schemas.events.tasks import TaskCompleted, TaskFailed, TaskRetried
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.records import replace
 
 ERROR_CHARACTERS_MAX: Final = 1_000
 

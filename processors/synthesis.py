@@ -1,7 +1,5 @@
 """The synthesis decider: the final answer is written from the tasks' results, which it cites."""
 
-from dataclasses import replace
-
 from processors import snapshots
 from processors.answers import answer, answer_without_model, complete_tasks, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
@@ -9,6 +7,7 @@ from processors.prompts import synthesis_messages
 from processors.state import Phase
 from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.records import replace
 
 
 def ask_for_answer(transition: Transition) -> None:

@@ -1,7 +1,6 @@
 """Tool calls of an agent's step: each is decided by policy, reserved, made, and answered to the model."""
 
 import json
-from dataclasses import replace
 from hashlib import sha256
 
 from processors import retrievals, snapshots
@@ -16,6 +15,7 @@ from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import ApprovalRequested
 from schemas.events.policies import PolicyDecided
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
+from schemas.records import replace
 
 
 def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed, ...]) -> None:

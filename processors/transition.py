@@ -1,6 +1,5 @@
 """One input on its way through the deciders: the state so far, and the facts that it has caused."""
 
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -13,6 +12,7 @@ from schemas.envelope import Envelope, Fact
 from schemas.events.outputs import ErrorReported
 from schemas.events.tasks import TaskCreated
 from schemas.ids import derived_id, event_id_of
+from schemas.records import replace
 from schemas.references import RecordReference
 
 PRODUCER: Final = "session-shell"
