@@ -1,5 +1,6 @@
 """Writes batches of projected records to Postgres: rows and offsets in one transaction, each event once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -22,14 +23,18 @@ CONNECT_TIMEOUT_S: Final = 10
 _LOG_COLUMNS: Final = ", ".join(f'"{name}"' for name in COLUMNS)
 _LOG_TEXT: Final = rows_text(tuple(COLUMNS.values()))
 _COPY_LOG: Final = f"COPY event_log ({_LOG_COLUMNS}) FROM STDIN".encode()
-_CREATE_LOG_STAGE: Final = "CREATE TEMP TABLE stage_event_log (LIKE event_log) ON COMMIT DELETE ROWS"
+_CREATE_LOG_STAGE: Final = "CREATE TEMP TABLE stage_event_log (LIKE event_log)"
 _COPY_LOG_STAGE: Final = f"COPY stage_event_log ({_LOG_COLUMNS}) FROM STDIN".encode()
 _INSERT_LOG: Final = f"""
+    WITH staged AS (DELETE FROM stage_event_log RETURNING *)
     INSERT INTO event_log ({_LOG_COLUMNS})
-    SELECT {_LOG_COLUMNS} FROM stage_event_log ORDER BY topic, partition, "offset"
+    SELECT {_LOG_COLUMNS} FROM staged ORDER BY topic, partition, "offset"
     ON CONFLICT DO NOTHING
     RETURNING topic, partition, "offset"
 """  # noqa: S608  # names of our own columns
+_TRUNCATE_LOG_STAGE: Final = b"TRUNCATE stage_event_log"
+_STAGED_ROWS_MAX: Final = 5_000
+"""After so many rows a staging table is cut off: what is deleted still takes a moment to go past."""
 _MOVE_OFFSETS: Final = """
     UPDATE sink_offsets o
     SET next_offset = m.next_offset
@@ -120,6 +125,8 @@ class Writer:
         self._sink = sink
         self._statements = tables
         self._looks_for_conflicts = looks_for_conflicts
+        self._staged_rows: Counter[bytes] = Counter()
+        """How many rows went through a staging table since it was cut off, by the statement that does it."""
 
     @classmethod
     async def connect(cls, dsn: str, sink: str, *, schema: str | None = None) -> "Writer":
@@ -264,7 +271,9 @@ class Writer:
             # Some are there already, as after a crash or a producer's retry: then each is looked at.
             await self._copy(_COPY_LOG_STAGE, text)
             cursor = await self._connection.execute(_INSERT_LOG)
-            return {(row[0], row[1], row[2]) for row in await cursor.fetchall()}
+            fresh = {(row[0], row[1], row[2]) for row in await cursor.fetchall()}
+            await self._free(_TRUNCATE_LOG_STAGE, len(rows))
+            return fresh
         return set(map(_PLACE_OF, rows))
 
     def _staged(self, changes: Iterable[RowChange]) -> dict[str, tuple[int, bytes]]:
@@ -280,11 +289,18 @@ class Writer:
         """Write the rows of one table, and return how many were inserted or updated."""
         made = self._statements[table]
         await self._copy(made.copy, text)
-        inserted = await self._connection.execute(made.insert)
-        if inserted.rowcount == number:
-            return number
-        updated = await self._connection.execute(made.update)
-        return inserted.rowcount + updated.rowcount
+        written = (await self._connection.execute(made.insert)).rowcount
+        if written < number:
+            written += (await self._connection.execute(made.update)).rowcount
+        await self._free(made.truncate, number)
+        return written
+
+    async def _free(self, truncate: bytes, number: int) -> None:
+        """Cut off a staging table, which is empty, when many rows have gone through it."""
+        self._staged_rows[truncate] += number
+        if self._staged_rows[truncate] >= _STAGED_ROWS_MAX:
+            await self._connection.execute(truncate)
+            del self._staged_rows[truncate]
 
     async def _copy(self, statement: bytes, text: bytes) -> None:
         async with self._connection.cursor() as cursor, cursor.copy(statement) as copy:

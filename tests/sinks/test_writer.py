@@ -14,6 +14,7 @@ from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import ModelCallRequested
 from schemas.events.tasks import TaskCompleted, TaskCreated, TaskStarted
+from sinks import writer as writer_module
 from sinks.errors import DatabaseUnfit, OffsetsMoved
 from sinks.intake import take
 from sinks.migrator import migrate
@@ -136,6 +137,29 @@ async def test_an_event_that_was_published_again_counts_once(
     assert (len(first.fresh), len(again.fresh)) == (1, 0)
     assert await rows(connection, "SELECT tokens_used FROM session_summaries") == [(10,)]
     assert await rows(connection, 'SELECT "offset" FROM event_log') == [(0,)]
+
+
+@pytest.mark.parametrize("rows_max", [1, 1_000])
+async def test_no_staged_row_outlives_its_batch(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, rows_max: int
+) -> None:
+    monkeypatch.setattr(writer_module, "_STAGED_ROWS_MAX", rows_max)
+    created = event(CREATED, 1)
+
+    for offset in (0, 3, 6):
+        # The first time all is inserted; then rows are updated, and what is logged goes through its stage.
+        batch = await records(
+            created, event(STARTED, offset + 2), event(COMPLETED, offset + 3), first_offset=offset
+        )
+        await writer.write(batch, {("task.events", 0): offset})
+
+        connection = writer._connection
+        stages = "SELECT relname FROM pg_class WHERE relname LIKE 'stage\\_%' AND relpersistence = 't'"
+        names = [name for (name,) in await rows(connection, stages)]
+        left = {name: await rows(connection, f"SELECT * FROM {name}") for name in names}
+        assert "stage_event_log" in left
+        assert not any(left.values())
+        assert await rows(connection, "SELECT count(*) FROM event_log") == [(3 + offset // 3 * 2,)]
 
 
 async def test_one_message_id_in_two_sessions_is_two_events(
