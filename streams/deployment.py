@@ -19,7 +19,7 @@ from connectors.embedded.kafka import Listener
 from connectors.embedded.ports import choose_port
 from connectors.embedded.process import Command, ServerProcess
 from connectors.embedded.progress import Progress
-from connectors.embedded.stack import Stack
+from connectors.embedded.stack import Ports, Stack
 
 READY_S: Final = 90.0
 STOP_S: Final = 20.0
@@ -51,6 +51,7 @@ class Deployment:
         environment: Mapping[str, str],
         program: tuple[str, ...] = PROGRAM,
         kafka_link: Listener | None = None,
+        ports: Ports | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -59,11 +60,14 @@ class Deployment:
             environment: of the caller; settings named in it go before the deployment's own.
             program: what this Python runs as workers and sinks, as `cartrita …` or in its place.
             kafka_link: a second listener of the embedded Kafka.
+            ports: of the embedded servers at their first start, if these are free; else the usual ones.
         """
         self.directory = directory
         self._program = program
         self._environment = environment
-        self._stack = Stack(directory / "stack", artifacts=directory / "artifacts", kafka_link=kafka_link)
+        self._stack = Stack(
+            directory / "stack", artifacts=directory / "artifacts", kafka_link=kafka_link, ports=ports
+        )
 
     @property
     def settings_path(self) -> Path:

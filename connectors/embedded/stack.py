@@ -3,7 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from connectors.embedded.artifacts import ArtifactStore
@@ -30,6 +30,14 @@ class Ports:
     kafka_controller: int = 9093
     registry: int = 8081
     postgres: int = 5432
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Choose ports at random: of stacks that start at once, all would want the usual ones."""
+        chosen: dict[str, int] = {}
+        for listener in fields(cls):
+            chosen[listener.name] = choose_port((), taken=frozenset(chosen.values()))
+        return cls(**chosen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -105,9 +105,8 @@ class Ground:
 async def ground(workers: int = 1, *, sink: bool = True) -> AsyncIterator[Ground]:
     """Start a stack, workers and a sink, and take all of it away in the end."""
     directory = _directory()
-    # The usual ports may be wanted by whoever else starts a stack on this machine just now.
-    ports = Ports(**{one.name: choose_port((None,)) for one in fields(Ports)})
-    stack = Stack(directory / "stack", artifacts=PROJECT / ".cartrita" / "artifacts", ports=ports)
+    artifacts = PROJECT / ".cartrita" / "artifacts"
+    stack = Stack(directory / "stack", artifacts=artifacts, ports=Ports.free())
     one: Ground | None = None
     try:
         endpoints = await asyncio.to_thread(stack.start)

@@ -27,7 +27,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-unt
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from connectors.embedded.stack import Stack
+from connectors.embedded.stack import Ports, Stack
 from schemas.avro_schema import schema_text, without_logical_types
 from sinks.rebuild import RebuildSettings
 from sinks.sink import SinkSettings, run_sink
@@ -178,7 +178,7 @@ async def _until(connection: AsyncConnection[TupleRow], query: str, number: int)
 async def _ground() -> AsyncIterator[_Ground]:
     """Give a stack whose topics hold the events of many sessions."""
     directory = Path(tempfile.mkdtemp(prefix="cartrita-sink-bench-"))
-    stack = Stack(directory, artifacts=PROJECT / ".cartrita" / "artifacts")
+    stack = Stack(directory, artifacts=PROJECT / ".cartrita" / "artifacts", ports=Ports.free())
     try:
         endpoints = await asyncio.to_thread(stack.start)
         prefix = f"{uuid.uuid4().hex[:8]}."

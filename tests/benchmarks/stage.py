@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,6 @@ from typing import Final
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # ships no types
 
-from connectors.embedded.ports import PORTS
 from connectors.embedded.stack import Endpoints, Ports, Stack
 from schemas.codec import Codec
 from schemas.envelope import Envelope
@@ -33,12 +31,10 @@ _REPORT_TIMEOUT_S: Final = 300
 def servers() -> Iterator[Endpoints]:
     """Run an embedded stack in a directory that goes with it."""
     with tempfile.TemporaryDirectory(prefix="cartrita-benchmark-") as directory:
-        # Not the usual ports: they may be wanted by somebody while this one's servers restart.
-        kafka, controller, registry, postgres = random.sample(PORTS, 4)
         stack = Stack(
             Path(directory),
             artifacts=PROJECT_DIRECTORY / ".cartrita" / "artifacts",
-            ports=Ports(kafka=kafka, kafka_controller=controller, registry=registry, postgres=postgres),
+            ports=Ports.free(),
         )
         try:
             yield stack.start()

@@ -19,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from connectors.embedded.kafka import Listener
 from connectors.embedded.progress import Silent
+from connectors.embedded.stack import Ports
 from streams.cli.running import bring_up
 from streams.deployment import Deployment
 from streams.settings import Settings
@@ -176,7 +177,9 @@ def arena(
         "CARTRITA_PARTITIONS": "4",
         **(environment or {}),
     }
-    deployment = Deployment(directory, variables, program=program_of(mutant), kafka_link=kafka_link)
+    deployment = Deployment(
+        directory, variables, program=program_of(mutant), kafka_link=kafka_link, ports=Ports.free()
+    )
     try:
         yield Arena(deployment=deployment, environment=variables, servers=servers, workers=workers)
     finally:

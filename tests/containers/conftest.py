@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.embedded.stack import Stack
+from connectors.embedded.stack import Ports, Stack
 from tests.containers.composed import Composed
 from tests.containers.composition import ROOT
 
@@ -13,7 +13,8 @@ from tests.containers.composition import ROOT
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack of this folder's own: Kafka, registry and Postgres in the places of the containers."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=ROOT / ".cartrita" / "artifacts")
+    artifacts = ROOT / ".cartrita" / "artifacts"
+    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=artifacts, ports=Ports.free())
     try:
         stack.start()
         yield stack

@@ -19,8 +19,7 @@ def artifacts_directory() -> Path:
 @pytest.fixture(scope="session")
 def private_stack(tmp_path_factory: pytest.TempPathFactory, artifacts_directory: Path) -> Iterator[Stack]:
     """A running stack of this folder's own: its tests kill servers, which no other test should notice."""
-    ports = Ports(kafka=21092, kafka_controller=21093, registry=21081, postgres=21432)
-    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=artifacts_directory, ports=ports)
+    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=artifacts_directory, ports=Ports.free())
     try:
         stack.start()
         yield stack

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.embedded.progress import Silent
+from connectors.embedded.stack import Ports
 from streams.cli.running import bring_up
 from streams.deployment import Deployment
 from streams.settings import Settings
@@ -36,7 +37,7 @@ def home() -> Iterator[Path]:
 def deployed(home: Path, request: pytest.FixtureRequest) -> Iterator[Deployment]:
     """The running deployment."""
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    deployment = Deployment(home, environment)
+    deployment = Deployment(home, environment, ports=Ports.free())
     try:
         asyncio.run(bring_up(deployment, 1, Silent()))
         yield deployment

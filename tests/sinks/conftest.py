@@ -12,7 +12,7 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from connectors.embedded.stack import Endpoints, Stack
+from connectors.embedded.stack import Endpoints, Ports, Stack
 from sinks.migrator import migrate
 from sinks.sink import SinkSettings
 from sinks.writer import Writer
@@ -29,7 +29,8 @@ def sink_stack() -> Iterator[Stack]:
     # Not below pytest's own directory: the next run of pytest, at whatever time, closes that to other
     # accounts, and Postgres, which root runs as another, then loses its data.
     directory = Path(tempfile.mkdtemp(prefix="cartrita-sinks-"))
-    stack = Stack(directory, artifacts=PROJECT_DIRECTORY / ".cartrita" / "artifacts")
+    artifacts = PROJECT_DIRECTORY / ".cartrita" / "artifacts"
+    stack = Stack(directory, artifacts=artifacts, ports=Ports.free())
     try:
         stack.start()
         yield stack

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.embedded.stack import Endpoints, Stack
+from connectors.embedded.stack import Endpoints, Ports, Stack
 from connectors.local_model.server import LocalModelServer
 from connectors.tokens import prepare_vocabularies
 from schemas.codec import Codec
@@ -24,7 +24,8 @@ _NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def shell_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack of this folder's own: its tests kill servers, which no other test should notice."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=PROJECT_DIRECTORY / ".cartrita" / "artifacts")
+    artifacts = PROJECT_DIRECTORY / ".cartrita" / "artifacts"
+    stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=artifacts, ports=Ports.free())
     try:
         stack.start()
         yield stack
