@@ -89,9 +89,7 @@ async def take(delivery: Delivery, decoder: Decoder) -> Taken:
         changes = () if refusal is not None else project(envelope, place)
     except Exception as error:  # a projection is pure: what it raises on this record it would raise for ever
         return _aside(delivery, "not_projectable", f"{type(error).__name__}: {error}")
-    return Taken(
-        delivery=delivery, projected=Projected(place=place, log=log, changes=changes), refusal=refusal
-    )
+    return Taken(delivery, Projected(place, log, changes), refusal)
 
 
 def without_changes(taken: Taken, refusal: Refusal) -> Taken:

@@ -208,21 +208,19 @@ class Reader:
 
 def deliveries(fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]], prefix: str) -> list[Delivery]:
     """Return what was fetched, per partition in order, with topics named as the catalogue does."""
-    return [
-        Delivery(
-            place=Place(
-                topic=tp.topic.removeprefix(prefix),
-                partition=tp.partition,
-                offset=record.offset,
-                timestamp_ms=record.timestamp,
-            ),
-            key=record.key,
-            value=record.value,
-            headers=tuple(record.headers),
-        )
-        for tp, records in fetched.items()
-        for record in records
-    ]
+    found = []
+    for tp, records in fetched.items():
+        topic, partition = tp.topic.removeprefix(prefix), tp.partition
+        found += [
+            Delivery(
+                Place(topic, partition, record.offset, record.timestamp),
+                record.key,
+                record.value,
+                tuple(record.headers),
+            )
+            for record in records
+        ]
+    return found
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types

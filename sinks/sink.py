@@ -31,8 +31,8 @@ from topics.catalog import DEAD_LETTERS, TOPICS
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
-_YIELD_RECORDS: Final = 50
-"""So many are decoded before Postgres is listened to again."""
+_YIELD_RECORDS: Final = 10
+"""So many are decoded before Postgres is listened to again; with 50 it often waited for more of a COPY."""
 TRUTH: Final = tuple(topic.name for topic in TOPICS if topic.is_truth)
 
 
