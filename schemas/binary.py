@@ -6,6 +6,8 @@ a record, and raises on all else: what it cannot read is fastavro's to judge.
 """
 
 import struct
+import sys
+from array import array
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cache
@@ -247,7 +249,11 @@ def _length(value: bytes, place: int) -> tuple[int, int]:
 def _singles(numbers: tuple[float, ...]) -> bytes:
     if not numbers:
         return b"\0"
-    return b"".join((_LONGS[len(numbers)], struct.pack(f"<{len(numbers)}f", *numbers), b"\0"))
+    # Numbers beyond single precision become infinite, as in C; struct would refuse them.
+    packed = array("f", numbers)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return b"".join((_LONGS[len(numbers)], packed.tobytes(), b"\0"))
 
 
 def _read_singles(value: bytes, place: int, count: int) -> tuple[float, ...]:
