@@ -14,7 +14,7 @@ from functools import cache
 from types import CodeType
 from typing import Final, cast, get_args, get_origin, get_type_hints
 
-from schemas.envelope import Envelope, Fact
+from schemas.envelope import Envelope, Fact, Versions
 from schemas.plain import bind, optional_of, twin_of
 from topics.catalog import Topic
 
@@ -187,9 +187,28 @@ def _lines(hint: object, target: str, names: dict[str, object], indent: str) -> 
             f"{indent}p += 1",
             f"{indent}{target} = tuple({items})",
         ]
+    if hint is Versions:
+        return [f"{indent}{target}, p = {bind(names, _repeated(_read_by(Versions)))}(b, p)"]
     if isinstance(hint, type) and is_dataclass(hint):
         return [f"{indent}{target}, p = {bind(names, _read_by(hint))}(b, p)"]
     return [indent + line.format(target) for line in _LINES[cast("type", hint)]]
+
+
+def _repeated(read: Callable[[bytes, int], tuple[object, int]]) -> Callable[[bytes, int], tuple[object, int]]:
+    """Read by its bytes what most often is as the last time; no record's encoding begins with another's."""
+    kept: tuple[bytes, object] = (b"", None)
+
+    def read_or_repeat(value: bytes, place: int) -> tuple[object, int]:
+        nonlocal kept
+        encoded, last = kept
+        if encoded and value.startswith(encoded, place):
+            return last, place + len(encoded)
+        found, end = read(value, place)
+        if end <= len(value):
+            kept = (value[place:end], found)
+        return found, end
+
+    return read_or_repeat
 
 
 @cache
@@ -216,7 +235,7 @@ def _length_lines(indent: str = "") -> list[str]:
 
 
 _LINES: Final[dict[type, list[str]]] = {
-    str: [*_length_lines(), "{0} = b[p:p + n].decode(); p += n"],
+    str: [*_length_lines(), "e = p + n; {0} = b[p:e].decode(); p = e"],
     bytes: [*_length_lines(), "{0} = b[p:p + n]; p += n"],
     int: ["n = _short[b[p]]; p += 1", "if n is None: n, p = _long(b, p - 1)", "{0} = n"],
     bool: ["{0} = _truths[b[p]]; p += 1"],

@@ -19,6 +19,7 @@ from schemas.events.snapshots import SnapshotFact
 from schemas.events.tasks import TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
+from schemas.records import hastened
 
 Fact: TypeAlias = (
     InputFact
@@ -56,6 +57,7 @@ class Versions:
     tools: str | None = None
 
 
+@hastened
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One event: who, when, why, and the fact itself.

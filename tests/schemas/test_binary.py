@@ -1,5 +1,6 @@
 """The compiled form of events: what fastavro makes of the same schemas, byte by byte, and no more than it."""
 
+import contextlib
 import io
 import json
 import struct
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.avro_schema import schema_text, without_logical_types
 from schemas.binary import reader_of, writer_of
 from schemas.codec import Codec
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, Versions
 from schemas.events.inputs import MessageReceived, SessionClosed
 from schemas.events.tools import Retrieval, ToolCallCompleted
 from schemas.plain import Dialect, from_plain, to_plain
@@ -133,6 +134,18 @@ def test_numbers_beyond_single_precision_are_written_as_fastavro_writes_them() -
     event = Envelope(body=completed)
 
     assert WRITERS[TOOL_RESULTS.name](event) == by_fastavro(SCHEMAS[TOOL_RESULTS.name], event)
+
+
+def test_what_was_cut_off_is_not_taken_for_what_comes_next() -> None:
+    def event(tools: str) -> Envelope:
+        return Envelope(type="SessionClosed", versions=Versions(tools=tools), body=SessionClosed())
+
+    write, read = WRITERS[USER_INPUTS.name], READERS[USER_INPUTS.name]
+    for length in range(len(write(event("abc")))):
+        assert read(write(event("other")), 0)[0] == event("other")
+        with contextlib.suppress(*REFUSALS):
+            read(write(event("abc"))[:length], 0)
+        assert read(write(event("abc")), 0)[0] == event("abc")
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1])

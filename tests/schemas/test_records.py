@@ -1,7 +1,7 @@
-"""`replace`: as the standard library's, for every record that events and states are made of."""
+"""Quick records: made and changed as the standard library makes and changes them."""
 
 import dataclasses
-from dataclasses import FrozenInstanceError, dataclass, fields
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from processors.state import SessionState, Task
 from schemas.envelope import Envelope
 from schemas.events.inputs import SessionClosed
-from schemas.records import replace
+from schemas.records import hastened, replace
 from tests.schemas.events import topics_and_envelopes
 from topics.catalog import Topic
 
@@ -59,3 +59,25 @@ def test_a_class_whose_making_does_more_is_refused() -> None:
 
     with pytest.raises(TypeError, match="Checked"):
         replace(object.__new__(Checked), number=2)
+
+
+def test_a_hastened_constructor_does_what_the_usual_one_does() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Usual:
+        text: str
+        count: int = 3
+
+    @hastened
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Quick:
+        text: str
+        count: int = 3
+
+    assert asdict(Quick(text="a")) == asdict(Usual(text="a"))
+    assert Quick(text="a", count=4) == dataclasses.replace(Quick(text="a"), count=4)
+    with pytest.raises(TypeError, match="text"):
+        Quick()  # type: ignore[call-arg]  # what is tested
+    with pytest.raises(TypeError, match="mood"):
+        Quick(text="a", mood="fine")  # type: ignore[call-arg]  # what is tested
+    with pytest.raises(FrozenInstanceError):
+        Quick(text="a").text = "b"  # type: ignore[misc]  # what is tested
