@@ -40,7 +40,7 @@ from tests.sinks.records import CODEC
 from tests.sinks.test_whole_session import whole_session
 from topics.catalog import TOPICS
 
-SESSIONS: Final = 200
+SESSIONS: Final = 1_000
 BATCH: Final = 2_000
 WAIT_S: Final = 300.0
 _POLL_S: Final = 0.05
