@@ -31,9 +31,9 @@ from sinks.writer import Position, Slot
 METADATA_AGE_MS_MAX: Final = 10_000
 """So old may be what is known of topics and partitions; one that is new is read after so long."""
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
-FETCH_BYTES_MIN: Final = 64 * 1024
+FETCH_BYTES_MIN: Final = 256 * 1024
 """A fetch names every partition of every topic: one for each record would cost more than all else."""
-FETCH_WAIT_MS: Final = 100
+FETCH_WAIT_MS: Final = 250
 """How long a fetch waits for so much; by so much Postgres may lag behind the log."""
 IDS_INTERVAL_S: Final = 10.0
 """How often it is asked whether the topics are still the same ones."""
