@@ -9,7 +9,7 @@ from connectors.ui_analyzer.catalogue import PROJECT_RULES, RULES
 from connectors.ui_analyzer.crew import inspect_all
 from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, Found, discover, read_source
 from connectors.ui_analyzer.fingerprints import fingerprint
-from connectors.ui_analyzer.inspection import FileReport, Limits, Observed, snippet_of
+from connectors.ui_analyzer.inspection import Evidence, FileReport, Limits, Observed, evidence_of
 from connectors.ui_analyzer.live.session import LiveOutcome, inspect_page
 from connectors.ui_analyzer.model import (
     CATEGORY_TITLES,
@@ -56,7 +56,7 @@ def analyze(path: Path, options: Options | None = None) -> Analysis:
     found = discover(
         path, files_max=chosen.files_max, exclude=chosen.exclude, include_tests=chosen.include_tests
     )
-    limits = Limits(chosen.file_bytes_max, chosen.file_time_ms_max)
+    limits = Limits(chosen.file_bytes_max, chosen.file_time_ms_max, chosen.include_tests)
 
     def done(count: int) -> None:
         if chosen.progress is not None:
@@ -145,11 +145,11 @@ def _project_observations(
     for rule in PROJECT_RULES:
         tally = Tally("")
         rule.check(project, tally)
-        failures: list[tuple[Failure, str]] = []
+        failures: list[tuple[Failure, Evidence]] = []
         for failure in tally.failures:
             if failure.path not in lines:
                 lines[failure.path] = _lines(absolute.get(failure.path, ""), limits)
-            failures.append((failure, snippet_of(lines[failure.path], failure.line)))
+            failures.append((failure, evidence_of(lines[failure.path], failure.line, failure.column)))
         if tally.passes or failures:
             observed.append(("", Observed(rule.info.id, tally.passes, tuple(failures))))
     return observed
@@ -166,15 +166,15 @@ def _findings(
     observed: Iterable[tuple[str, Observed]], infos: dict[RuleId, RuleInfo], live: Sequence[Finding]
 ) -> tuple[Finding, ...]:
     raw = [
-        (failure, snippet, infos[entry.rule_id])
+        (failure, evidence, infos[entry.rule_id])
         for _, entry in observed
-        for failure, snippet in entry.failures
+        for failure, evidence in entry.failures
     ]
     raw.sort(key=lambda each: (each[0].path, each[0].line, each[0].column, each[2].id, each[0].message))
     occurrences: Counter[tuple[str, str, str]] = Counter()
     found = []
-    for failure, snippet, info in raw:
-        key = (info.id, failure.path, snippet)
+    for failure, evidence, info in raw:
+        key = (info.id, failure.path, evidence.line_text)
         occurrences[key] += 1
         found.append(
             Finding(
@@ -184,9 +184,9 @@ def _findings(
                 confidence=failure.confidence or info.confidence,
                 path=failure.path,
                 line=failure.line,
-                column=failure.column,
+                column=evidence.column,
                 message=failure.message,
-                snippet=snippet,
+                snippet=evidence.snippet,
                 fingerprint=fingerprint(*key, occurrences[key]),
             )
         )

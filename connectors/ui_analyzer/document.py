@@ -206,7 +206,9 @@ class Document:
             self._parts.notes.append(f"template in {parts.template_lang}")
         elif parts.template.strip():
             masked = (
-                mask_svelte(parts.template) if self.language == "svelte" else mask_mustaches(parts.template)
+                mask_svelte(parts.template)
+                if self.language == "svelte"
+                else mask_mustaches(parts.template, components=self.language == "vue")
             )
             tree = parse("html", masked.text.encode("latin-1"), self.deadline)
             self._parts.elements = html_elements(tree, self.source, self.language, masked)
@@ -223,9 +225,14 @@ class Document:
                 self._parts.notes.append(f"style in {block.lang}")
                 return
             css = text[block.start : block.end].encode("latin-1").decode("utf-8", "replace")
-            offset = text.count("\n", 0, block.start)
             self._parts.sheets.append(
-                parse_stylesheet(css, self.deadline, line_offset=offset, lang=block.lang or "css")
+                parse_stylesheet(
+                    css,
+                    self.deadline,
+                    line_offset=text.count("\n", 0, block.start),
+                    column_offset=block.start - text.rfind("\n", 0, block.start) - 1,
+                    lang=block.lang or "css",
+                )
             )
             return
         kind = re.search(r"""\btype\s*=\s*["']?([^"'\s>]+)""", block.attributes)

@@ -123,9 +123,9 @@ class Finding:
     column: int
     message: str
     snippet: str
-    """The line of source (or the element's HTML), trimmed to 160 characters."""
+    """The whole tag, or the line of source (or the element's HTML), trimmed to 240 characters."""
     fingerprint: Fingerprint
-    """Stable when lines move: rule, path, snippet and occurrence; the key of the baseline."""
+    """Stable when lines move: rule, path, text of the line and occurrence; the key of the baseline."""
     selector: str = ""
     """A CSS selector, for live findings only."""
     screenshot: str = ""

@@ -22,7 +22,7 @@ class Positioned(Protocol):
 
     @property
     def column(self) -> int:
-        """1-based column."""
+        """1-based column, in bytes; reports count in characters."""
         ...
 
 
@@ -71,7 +71,8 @@ class Tally:
                 path=path or self.path,
                 line=at.line,
                 column=at.column,
-                message=message,
+                # A name or value taken from the source may run over several lines.
+                message=" ".join(message.split()),
                 severity=severity,
                 confidence=confidence,
             )
