@@ -9,6 +9,7 @@ from connectors.ui_analyzer.catalogue import PROJECT_RULES, RULES
 from connectors.ui_analyzer.crew import inspect_all
 from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, Found, discover, read_source
 from connectors.ui_analyzer.fingerprints import fingerprint
+from connectors.ui_analyzer.following import Components, Shape
 from connectors.ui_analyzer.inspection import Evidence, FileReport, Limits, Observed, evidence_of
 from connectors.ui_analyzer.live.session import LiveOutcome, inspect_page
 from connectors.ui_analyzer.model import (
@@ -30,7 +31,7 @@ from connectors.ui_analyzer.model import (
 )
 from connectors.ui_analyzer.options import Options, Progress
 from connectors.ui_analyzer.planning import recommendations, timeline
-from connectors.ui_analyzer.rule import Failure, Located, Project, Tally
+from connectors.ui_analyzer.rule import Dependent, Failure, Located, Project, Tally
 from connectors.ui_analyzer.score import TARGET, capped, floored, metric_fraction, overall_fraction, status_of
 
 _LEFT_OUT_SHOWN_MAX = 50
@@ -64,7 +65,9 @@ def analyze(path: Path, options: Options | None = None) -> Analysis:
 
     reports = inspect_all(found.files, limits, chosen.workers, done)
     observed = [(report.path, entry) for report in reports for entry in report.observed]
-    observed.extend(_project_observations(reports, found.files, limits))
+    project = Project([Located(report.path, fact) for report in reports for fact in report.facts])
+    observed.extend(_settled(reports, project))
+    observed.extend(_project_observations(project, found.files, limits))
     live = inspect_page(chosen.live, chosen.progress)
     left_out = (*found.left_out, *(f"{r.path}: {r.left_out}" for r in reports if r.left_out))
     problems = (*found.problems, *(report.problem for report in reports if report.problem is not None))
@@ -135,10 +138,37 @@ def assemble(
     )
 
 
+def _settled(reports: Sequence[FileReport], project: Project) -> list[tuple[str, Observed]]:
+    """What the verdicts that waited for other files come to."""
+    components = Components(project, (report.path for report in reports))
+    settled = []
+    for report in reports:
+        for entry in report.observed:
+            passes = 0
+            failures: list[tuple[Failure, Evidence]] = []
+            for dependent, evidence in entry.dependents:
+                if any(project.has(kind, name) for kind, name in dependent.excused_by):
+                    continue
+                shapes = [components.shape(report.path, ref) for ref in dependent.refs]
+                known = [shape for shape in shapes if shape is not None]
+                if any(not _fits(shape, dependent) for shape in known):
+                    passes += 1
+                elif len(known) == len(shapes):
+                    failures.append((dependent.failure, evidence))
+                elif dependent.unknown is not None:
+                    failures.append((dependent.unknown, evidence))
+            if passes or failures:
+                settled.append((report.path, Observed(entry.rule_id, passes, tuple(failures))))
+    return settled
+
+
+def _fits(shape: Shape, dependent: Dependent) -> bool:
+    return shape.kind in dependent.wanted and (shape.falls_through or not dependent.falls_through)
+
+
 def _project_observations(
-    reports: Iterable[FileReport], files: Iterable[Found], limits: Limits
+    project: Project, files: Iterable[Found], limits: Limits
 ) -> list[tuple[str, Observed]]:
-    project = Project([Located(report.path, fact) for report in reports for fact in report.facts])
     absolute = {found.path: found.absolute for found in files}
     lines: dict[str, list[bytes]] = {}
     observed = []

@@ -1,5 +1,6 @@
 """All rules, and the sources of the facts that project rules need."""
 
+from connectors.ui_analyzer.following import component_facts
 from connectors.ui_analyzer.model import RuleInfo
 from connectors.ui_analyzer.rule import FactSource, FileRule, ProjectRule
 from connectors.ui_analyzer.rules import (
@@ -15,6 +16,7 @@ from connectors.ui_analyzer.rules import (
     media,
     palette_contrast,
     performance,
+    pointing,
     raw_html,
     reactivity,
     realtime,
@@ -32,6 +34,7 @@ from connectors.ui_analyzer.rules import (
 _MODULES = (
     accessible_names,
     form_labels,
+    pointing,
     interaction,
     structure,
     aria_use,
@@ -62,7 +65,9 @@ RULES: tuple[RuleInfo, ...] = tuple(rule.info for rule in _ALL)
 """Every rule of the static part, in the order of the documentation."""
 
 FACT_SOURCES: tuple[FactSource, ...] = (
+    component_facts,
     structure.landmark_facts,
+    form_labels.hiding_facts,
     style_access.motion_facts,
     palette_contrast.palette_facts,
     theme.theme_facts,

@@ -8,7 +8,7 @@ from connectors.ui_analyzer.catalogue import FACT_SOURCES, FILE_RULES
 from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, is_test, read_source
 from connectors.ui_analyzer.document import Document, DocumentBroken, DocumentTooDeep
 from connectors.ui_analyzer.model import Confidence, FileProblem, FileStatus, RuleId
-from connectors.ui_analyzer.rule import Fact, Failure, Tally
+from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
 from connectors.ui_analyzer.stylesheet import StylesheetTooDeep
 from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow, TreeTooDeep
 
@@ -46,6 +46,8 @@ class Observed:
     rule_id: RuleId
     passes: int
     failures: tuple[tuple[Failure, Evidence], ...]
+    dependents: tuple[tuple[Dependent, Evidence], ...] = ()
+    """Verdicts that wait for other files."""
 
 
 @dataclass(slots=True)
@@ -143,12 +145,10 @@ def _apply_rules(document: Document, report: FileReport) -> None:
         document.deadline.check()
         tally = Tally(document.path, deadline=document.deadline)
         rule.check(document, tally)
-        if tally.passes or tally.failures:
-            failures = tuple(
-                (failure, evidence_of(document.lines, failure.line, failure.column))
-                for failure in tally.failures
-            )
-            report.observed.append(Observed(rule.info.id, tally.passes, failures))
+        if tally.passes or tally.failures or tally.dependents:
+            failures = tuple((failure, _evidence(document, failure)) for failure in tally.failures)
+            waiting = tuple((entry, _evidence(document, entry.failure)) for entry in tally.dependents)
+            report.observed.append(Observed(rule.info.id, tally.passes, failures, waiting))
     for source in FACT_SOURCES:
         document.deadline.check()
         report.facts.extend(source(document))
@@ -161,6 +161,10 @@ def _apply_rules(document: Document, report: FileReport) -> None:
             status=FileStatus.SYNTAX_ERRORS,
             detail=f"{document.error_bytes} bytes are not valid syntax; the rest was assessed",
         )
+
+
+def _evidence(document: Document, failure: Failure) -> Evidence:
+    return evidence_of(document.lines, failure.line, failure.column)
 
 
 def counts_for_score(failure: Failure, usual: Confidence) -> bool:

@@ -69,15 +69,74 @@ ELEMENTS_BY_TAG: Final = {
 """Components that are registered by name and render one element, onto which their listeners fall."""
 
 MERGING_PROPS: Final = frozenset(
-    "render as component element trigger anchor target child root tag renderroot slot activator reference control wrapper "
-    "container triggerelement triggercomponent labelelement iconelement".split()
+    [
+        "render",
+        "as",
+        "component",
+        "element",
+        "trigger",
+        "anchor",
+        "target",
+        "child",
+        "root",
+        "tag",
+        "renderroot",
+        "slot",
+        "activator",
+        "reference",
+        "control",
+        "wrapper",
+        "container",
+        "triggerelement",
+        "triggercomponent",
+        "labelelement",
+        "iconelement",
+    ]
 )
 """Attributes whose element becomes that of the component: it gets the component's attributes and children."""
 MERGING_COMPONENTS: Final = frozenset(
-    "Slot Slottable Pressable Focusable Focusable.Item FocusRing TooltipTrigger DialogTrigger MenuTrigger Trigger "
-    "Clone CloneElement Composite CompositeItem Dropzone Upload el-tooltip el-popover el-dropdown el-popconfirm "
-    "Popconfirm Dropdown Popover Tooltip Whisper OverlayTrigger Reference Draggable Ariakit.MenuButton ReactToPrint "
-    "CopyToClipboard FileTrigger a-tooltip a-dropdown a-popover n-tooltip n-popover n-dropdown VDropdown v-menu v-tooltip".split()
+    [
+        "Slot",
+        "Slottable",
+        "Pressable",
+        "Focusable",
+        "Focusable.Item",
+        "FocusRing",
+        "TooltipTrigger",
+        "DialogTrigger",
+        "MenuTrigger",
+        "Trigger",
+        "Clone",
+        "CloneElement",
+        "Composite",
+        "CompositeItem",
+        "Dropzone",
+        "Upload",
+        "el-tooltip",
+        "el-popover",
+        "el-dropdown",
+        "el-popconfirm",
+        "Popconfirm",
+        "Dropdown",
+        "Popover",
+        "Tooltip",
+        "Whisper",
+        "OverlayTrigger",
+        "Reference",
+        "Ariakit.MenuButton",
+        "ReactToPrint",
+        "CopyToClipboard",
+        "FileTrigger",
+        "a-tooltip",
+        "a-dropdown",
+        "a-popover",
+        "n-tooltip",
+        "n-popover",
+        "n-dropdown",
+        "VDropdown",
+        "v-menu",
+        "v-tooltip",
+    ]
 )
 """Components that add attributes (focus, keys, names) to the one element inside them."""
 LABELLING_COMPONENTS: Final = re.compile(

@@ -130,6 +130,18 @@ class Element:
         return frozenset(found)
 
 
+_MODULE_CLASS = re.compile(r"\b\w*(?:styles?|css|classes)\w*(?:\.(\w+)|\[\s*['\"`]([\w-]+)['\"`]\s*\])", re.I)
+
+
+def class_names(element: Element) -> frozenset[str]:
+    """The class names of an element, those of style modules (`styles.box`, `css["box"]`) included."""
+    attribute = element.attributes.get("class")
+    if attribute is None or not attribute.dynamic:
+        return element.classes()
+    found = {one or other for one, other in _MODULE_CLASS.findall(attribute.expression)}
+    return element.classes() | found
+
+
 def literals(expression: str) -> Iterator[str]:
     """The string literals in a piece of script."""
     for match in _QUOTED.finditer(expression):

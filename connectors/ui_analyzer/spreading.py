@@ -14,6 +14,7 @@ from connectors.ui_analyzer.libraries import (
     SPREADS,
 )
 from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.syntax import FUNCTION_KINDS
 
 _ALL = frozenset({NAME, FOCUS, KEYS, ROLE, ID})
 _KEYS_OF_LITERAL = re.compile(r"""(?:^|[{,])\s*(?:(["'])([\w-]+)\1|([\w$]+))\s*(?=[:,}(])|(\.\.\.|\[)""")
@@ -49,7 +50,7 @@ def merged(element: Element) -> bool:
     if element.detached:
         return element.owner_prop in MERGING_PROPS
     around = element.parent
-    if around is None or around.native:
+    if around is None or around.native or _from_function(element, around):
         return False
     if around.has("aschild", "as-child"):
         return True
@@ -58,6 +59,16 @@ def merged(element: Element) -> bool:
         return True
     tag = around.tag.rsplit(".", 1)[-1]
     return tag in MERGING_COMPONENTS or around.tag in MERGING_COMPONENTS
+
+
+def _from_function(element: Element, around: Element) -> bool:
+    """Whether an element is what a function child returns, which places its attributes by itself."""
+    at = element.node.parent if element.node is not None else None
+    while at is not None and around.node is not None and at.id != around.node.id:
+        if at.type in FUNCTION_KINDS:
+            return True
+        at = at.parent
+    return False
 
 
 def _brought(source: str, document: Document) -> frozenset[str]:

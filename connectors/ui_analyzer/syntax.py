@@ -143,6 +143,7 @@ class Tree:
     """The interesting nodes of one parse, in source order and by kind."""
 
     source: bytes
+    root: Node
     items: list[Syntax]
     by_kind: dict[str, list[Syntax]]
     error_bytes: int
@@ -180,7 +181,7 @@ def parse(language: str, source: bytes, deadline: Deadline) -> Tree:
     errors = captures.pop("error", []) if tree.root_node.has_error else []
     deadline.check()
     items, by_kind = _linked(captures)
-    return Tree(source, items, by_kind, _covered_bytes(errors))
+    return Tree(source, tree.root_node, items, by_kind, _covered_bytes(errors))
 
 
 def _parsed(parser: Parser, source: bytes, deadline: Deadline) -> ParsedTree:
@@ -222,7 +223,8 @@ def _repaired(parser: Parser, tree: ParsedTree, source: bytes, deadline: Deadlin
 
 def _errors(tree: ParsedTree) -> list[Node]:
     """The outermost nodes that the parser could not make sense of."""
-    found, stack = [], [tree.root_node]
+    found: list[Node] = []
+    stack = [tree.root_node]
     while stack and len(found) < _ERRORS_MAX:
         node = stack.pop()
         if node.is_error or node.is_missing:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
+from connectors.ui_analyzer.rules.pointing import handler_code
 
 _ERRORS = Category.ERRORS
 _DESTRUCTIVE = re.compile(
@@ -56,7 +57,7 @@ def _destructive(document: Document, tally: Tally) -> None:
         label = element.get("aria-label") or element.static_text()
         if not _DESTRUCTIVE.match(label.strip()):
             continue
-        handler = _handler_code(document, click.expression)
+        handler = handler_code(document, click.expression)
         if not _DESTROYS.search(handler):
             continue
         net = (
@@ -64,19 +65,6 @@ def _destructive(document: Document, tally: Tally) -> None:
             is not None
         )
         tally.check(net, element, f'"{label[:30]}" deletes at once, without asking and without undo')
-
-
-def _handler_code(document: Document, expression: str) -> str:
-    """The handler's source together with that of the functions of this file that it calls."""
-    text, seen = expression, set[str]()
-    for _ in range(3):
-        for script in document.scripts:
-            for name in set(re.findall(r"\b([A-Za-z_$][\w$]*)\b", text)) - seen:
-                function = script.named_functions.get(name)
-                if function is not None:
-                    seen.add(name)
-                    text += "\n" + script.code_of(function)
-    return text[:20_000]
 
 
 def _alert(document: Document, tally: Tally) -> None:

@@ -9,7 +9,7 @@ from connectors.ui_analyzer.lengths import length_px, tailwind_size_px
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, wcag
-from connectors.ui_analyzer.rules.interaction import native_interactive
+from connectors.ui_analyzer.rules.pointing import native_interactive
 from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of, subject
 
 _A11Y = Category.ACCESSIBILITY
