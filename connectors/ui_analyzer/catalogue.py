@@ -30,6 +30,7 @@ from connectors.ui_analyzer.rules import (
     websocket,
     websocket_traffic,
 )
+from connectors.ui_analyzer.scoping import page_facts
 
 _MODULES = (
     accessible_names,
@@ -66,6 +67,7 @@ RULES: tuple[RuleInfo, ...] = tuple(rule.info for rule in _ALL)
 
 FACT_SOURCES: tuple[FactSource, ...] = (
     component_facts,
+    page_facts,
     structure.landmark_facts,
     form_labels.hiding_facts,
     style_access.motion_facts,

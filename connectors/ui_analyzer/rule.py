@@ -199,6 +199,14 @@ class Project:
         for located in ordered:
             self._by_kind.setdefault(located.fact.kind, []).append(located)
 
+    def divided(self, group_of: Callable[[str], str]) -> list["Project"]:
+        """The facts by the group that their file belongs to, the groups in order of their names."""
+        groups: dict[str, list[Located]] = {}
+        for facts in self._by_kind.values():
+            for located in facts:
+                groups.setdefault(group_of(located.path), []).append(located)
+        return [Project(groups[name]) for name in sorted(groups)]
+
     def of(self, kind: str) -> list[Located]:
         """The facts of a kind, by path and line."""
         return self._by_kind.get(kind, [])

@@ -120,7 +120,8 @@ def expression_of(source: str, deadline: Deadline) -> tuple[Script, Node] | None
     statement = next(iter(script.tree.root.named_children), None)
     if statement is None or script.tree.error_bytes or statement.type != "expression_statement":
         return None
-    return script, statement.named_children[0]
+    inner = statement.named_children[0].named_children
+    return (script, inner[0]) if len(inner) == 1 else None
 
 
 def harmless(document: Document, script: Script, node: Node) -> bool:
@@ -281,6 +282,8 @@ class _Follower:
         self._seen.add(name)
         try:
             values = list(self._values(name))
+            if not values and name in self._functions():
+                return self._returns(name, depth)  # A computed property of an options object.
             return bool(values) and all(
                 value is not None and self._made(script, value, depth) for script, value in values
             )

@@ -9,7 +9,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
 from connectors.ui_analyzer.script import Call, Script
-from connectors.ui_analyzer.syntax import Syntax
+from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _REACT = "https://react.dev/"
 _STATE = Category.STATE
@@ -53,25 +53,75 @@ def _effect_cleanup(document: Document, tally: Tally) -> None:
             _mounted_cleanup(script, document, tally)
 
 
+_ENDING = {
+    "addEventListener": r"removeEventListener|\.abort\(",
+    "on": r"\.(?:off|removeListener|removeAllListeners|un|unsubscribe|destroy|close|disconnect)\(",
+    "addListener": r"\.(?:removeListener|removeAllListeners|off|remove)\(",
+    "subscribe": r"unsubscribe|\.(?:off|destroy|close|complete)\(",
+}
+"""Calls that begin a subscription, and what ends it."""
+
+
 def _subscriptions(script: Script, function: Syntax | None) -> Iterator[tuple[str, Syntax]]:
+    """What an effect subscribes to that outlives it: the page, a timer, and whatever it did not make itself."""
     for call in script.calls_in(function):
         text = script.text(call.item.node)
-        if call.name == "addEventListener" and call.callee in (
-            "addEventListener",
-            "window.addEventListener",
-            "document.addEventListener",
-            "globalThis.addEventListener",
-        ):
-            if not re.search(r"\bonce\s*:\s*true|\bsignal\b", text):
-                yield f"{call.callee}({script.text(call.arguments[0]) if call.arguments else ''})", call.item
-        elif call.callee in ("setInterval", "window.setInterval"):
+        if call.callee in ("setInterval", "window.setInterval"):
             yield "setInterval", call.item
+        elif call.name == "addEventListener":
+            lasting = call.callee in _LISTENERS_OF_THE_PAGE or _outlives(script, call, function)
+            if lasting and not re.search(r"\bonce\s*:\s*true|\bsignal\b", text):
+                yield f"{call.callee}({script.text(call.arguments[0]) if call.arguments else ''})", call.item
         elif call.name == "subscribe" and script.function_around(call.item) is function:
             yield call.callee, call.item
+        elif (
+            call.name in ("on", "addListener")
+            and len(call.arguments) >= 2
+            and call.arguments[0].type in ("string", "member_expression")
+            and script.function_around(call.item) is function
+            and _outlives(script, call, function)
+        ):
+            yield f"{call.callee}({script.text(call.arguments[0])})", call.item
     for construction in script.constructions:
         inside = function is None or function.start <= construction.item.start < function.end
         if inside and construction.callee in ("IntersectionObserver", "ResizeObserver", "MutationObserver"):
             yield construction.callee, construction.item
+
+
+_LISTENERS_OF_THE_PAGE = frozenset(
+    {
+        "addEventListener",
+        "window.addEventListener",
+        "document.addEventListener",
+        "globalThis.addEventListener",
+        "document.body.addEventListener",
+        "document.documentElement.addEventListener",
+    }
+)
+
+
+def _outlives(script: Script, call: Call, function: Syntax | None) -> bool:
+    """Whether what is subscribed to was there before the effect: a prop, a state, something imported."""
+    match = re.match(r"([A-Za-z_$][\w$]*)(?:\.[\w$.]+)?\.\w+$", call.callee)
+    if match is None or function is None:
+        return False
+    root = match.group(1)
+    if root in ("this", "io", "d3", "$", "jQuery") or ".current." in call.callee:
+        return False  # An element goes with the component, and takes its listeners along.
+    made_here = any(
+        root in re.findall(r"[\w$]+", script.text(item.node.child_by_field_name("name")))
+        for item in function.within("variable_declarator")
+    ) or any(
+        script.text(item.node.child_by_field_name("left")) == root
+        for item in function.within("assignment_expression")
+    )
+    parameters = any(
+        root in re.findall(r"[\w$]+", script.text(at.node.child_by_field_name("parameters")))
+        for at in call.item.ancestors()
+        if at.kind in FUNCTION_KINDS and function.start <= at.start
+    )
+    ending = re.search(_ENDING.get(call.name, r"$^"), script.code_text)
+    return not made_here and not parameters and ending is None
 
 
 def _kept_and_released(script: Script, item: Syntax) -> bool:
@@ -100,13 +150,15 @@ def _mounted_cleanup(script: Script, document: Document, tally: Tally) -> None:
             continue
         for what, item in _subscriptions(script, function):
             released = {
+                ".on(": "\\.off\\(|removeListener|destroy|dispose|close\\(",
+                "addListener": "removeListener|\\.off\\(",
                 "addEventListener": "removeEventListener",
                 "setInterval": "clearInterval",
-                "Observer": ".disconnect",
+                "Observer": "\\.disconnect",
                 "subscribe": "unsubscribe|onDestroy|onUnmounted|\\bstop\\(",
             }
-            undo = next(text for key, text in released.items() if key in what)
-            ok = re.search(undo.replace(".", r"\."), code) is not None or (
+            undo = next((text for key, text in released.items() if key in what), "unsubscribe")
+            ok = re.search(undo, code) is not None or (
                 document.language == "svelte" and returns_cleanup(script, function)
             )
             tally.check(ok, item, f"{what} is never undone when the component goes")
@@ -203,18 +255,83 @@ def _effect_race(document: Document, tally: Tally) -> None:
     for script in document.scripts:
         setters = {setter for _, setter, _ in script.state_pairs() if setter}
         for call, function in effects(script):
-            code = script.code_of(function)
-            loads = re.search(r"\b(?:fetch|axios(?:\.\w+)?|\w*[aA]pi\.\w+|ky(?:\.\w+)?)\(", code) is not None
-            sets = any(inner.callee in setters for inner in script.calls_in(function))
-            if not loads or not sets or len(call.arguments) < 2:
+            if (
+                len(call.arguments) < 2
+                or call.arguments[1].type != "array"
+                or not call.arguments[1].named_children
+            ):
                 continue
-            changing = call.arguments[1].type == "array" and len(call.arguments[1].named_children) > 0
-            if changing:
-                tally.check(
-                    returns_cleanup(script, function),
-                    call.item,
-                    "answers can arrive in the wrong order: the effect neither cancels nor ignores an old request",
-                )
+            if not _sets_late(script, function, setters):
+                continue
+            tally.check(
+                returns_cleanup(script, function) or _ignores_old(script, function),
+                call.item,
+                "answers can arrive in the wrong order: the effect neither cancels nor ignores an old request",
+            )
+
+
+_NOT_ASKING = re.compile(
+    r"^(?:Promise\.resolve|nextTick|tick|sleep|delay|wait|requestAnimationFrame|import|document\.fonts\.\w+)$|\.(?:play|ready)$"
+)
+
+
+def _sets_late(script: Script, function: Syntax, setters: set[str]) -> bool:
+    """Whether an effect sets state with the outcome of a promise: after `await`, in `then`, or as its callback."""
+    for call in script.calls_in(function):
+        if call.name == "then" and "." in call.callee and call.arguments:
+            asked = call.callee.rsplit(".then", 1)[0].split("(")[0]
+            if _NOT_ASKING.search(asked):
+                continue
+            if script.text(call.arguments[0]) in setters:
+                return True
+            callback = script.argument_function(call, 0)
+            if callback is not None and any(inner.callee in setters for inner in script.calls_in(callback)):
+                return True
+    named = [script.named_functions.get(call.callee) for call in script.calls_in(function)]
+    for around in (
+        function,
+        *(inner for inner in script.all_within(function)),
+        *(found for found in named if found),
+    ):
+        if not script.text(around.node).startswith("async"):
+            continue
+        waits = [
+            item.start
+            for item in around.within("await_expression")
+            if script.function_around(item) is around
+            and not _NOT_ASKING.search(script.text(item.node).removeprefix("await").strip().split("(")[0])
+        ]
+        late = [
+            inner
+            for inner in script.calls_in(around)
+            if waits and inner.item.end > waits[0] and inner.callee in setters and _takes_data(inner)
+        ]
+        if late:
+            return True
+    return False
+
+
+def _takes_data(call: Call) -> bool:
+    """Whether a setter is given more than a flag: `setLoading(false)` in the wrong order does no harm."""
+    return bool(call.arguments) and call.arguments[0].type not in (
+        "true",
+        "false",
+        "null",
+        "undefined",
+        "string",
+        "number",
+    )
+
+
+def _ignores_old(script: Script, function: Syntax) -> bool:
+    """Whether an answer is compared with what was asked last before it is taken."""
+    return (
+        re.search(
+            r"AbortController|\bsignal\b|\.current\s*[!=]==|[!=]==\s*\w+(?:Ref)?\.current|\b(?:cancelled|canceled|ignore|stale|aborted|isMounted|active)\b",
+            script.code_of(function),
+        )
+        is not None
+    )
 
 
 RULES = (

@@ -4,7 +4,15 @@ import re
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.requests import awaited, caught_by_caller, chain, is_fetch, requests, returned
+from connectors.ui_analyzer.requests import (
+    awaited,
+    caught_by_caller,
+    chain,
+    is_fetch,
+    requests,
+    returned,
+    without_server,
+)
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, mdn, page, wcag
 from connectors.ui_analyzer.rules.effects import effects
 from connectors.ui_analyzer.script import Call, Script
@@ -28,6 +36,8 @@ def _request_failure(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         for call in requests(script):
+            if without_server(script, call):
+                continue
             methods, _ = chain(script, call)
             function = script.function_around(call.item)
             if (
@@ -136,7 +146,7 @@ def _http_status(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         for call in requests(script):
-            if not is_fetch(call):
+            if not is_fetch(call) or without_server(script, call):
                 continue
             used = _response_use(script, call)
             if used is None:
