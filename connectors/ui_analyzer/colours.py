@@ -122,8 +122,17 @@ def literal_in(value: str) -> str | None:
 
 
 def neutral(literal: str) -> bool:
-    """Whether a literal is pure black or white, which need no token to be consistent."""
-    return literal.lower() in ("#fff", "#ffffff", "#000", "#000000", "white", "black")
+    """Whether a literal is pure black or white, at whatever opacity: they need no token to be consistent."""
+    bare = re.sub(r"\s+", "", literal.lower())
+    if bare in ("#fff", "#ffffff", "#000", "#000000", "white", "black"):
+        return True
+    return (
+        re.fullmatch(
+            r"#(?:f{3}|0{3})[0-9a-f]|#(?:f{6}|0{6})[0-9a-f]{2}|rgba?\((?:000|0,0,0|255255255|255,255,255)[/,]?[\d.%]*\)",
+            bare,
+        )
+        is not None
+    )
 
 
 @lru_cache(maxsize=4_096)

@@ -273,6 +273,16 @@ def is_test(source: bytes) -> bool:
     return _TEST_IMPORT.search(source) is not None
 
 
+_EMAIL_IMPORT = re.compile(
+    rb"""from\s*['"](?:@react-email/[\w-]+|react-email|jsx-email|mjml-react|@faire/mjml-react[\w/-]*|vue-email|@vue-email/[\w-]+|svelte-email[\w-]*)['"]"""
+)
+
+
+def is_email(source: bytes) -> bool:
+    """Whether a component is an e-mail: mail programs have other rules than browsers."""
+    return _EMAIL_IMPORT.search(source) is not None
+
+
 def _generated(source: bytes) -> bool:
     header = _HEADER.match(source[:_HEADER_BYTES])
     return header is not None and _GENERATED.search(header.group()) is not None

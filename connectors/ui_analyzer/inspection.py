@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.catalogue import FACT_SOURCES, FILE_RULES
-from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, is_test, read_source
+from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, is_email, is_test, read_source
 from connectors.ui_analyzer.document import Document, DocumentBroken, DocumentTooDeep
 from connectors.ui_analyzer.model import Confidence, FileProblem, FileStatus, RuleId
 from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
@@ -72,6 +72,8 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
         source = read_source(absolute, bytes_max=limits.file_bytes_max)
         if not limits.include_tests and is_test(source):
             raise FileLeftOut("test, story or mock")
+        if is_email(source):
+            raise FileLeftOut("e-mail")
         document = Document(path, source, deadline)
         _apply_rules(document, report)
     except FileLeftOut as left_out:

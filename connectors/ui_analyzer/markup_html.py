@@ -198,6 +198,9 @@ def _add_svelte(elements: list[Element], masked: Masked) -> None:
                 break
             if kind in ("if", "await"):
                 element.conditional = True
+            elif kind == "snippet":
+                # Where it is rendered, and how often, is for whoever gets it to decide.
+                element.detached = element.conditional = True
             elif kind == "each":
                 element.loop = True
                 if element.start >= outermost_end:

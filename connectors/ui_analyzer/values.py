@@ -67,7 +67,7 @@ _NUMBER_CALLS = re.compile(
     r"\.(?:toFixed|getTime|getHours|getMinutes|getSeconds|getFullYear|getMonth|getDate|getDay|indexOf|includes|toPrecision|valueOf|codePointAt|charCodeAt|getBoundingClientRect|getTimezoneOffset)$"
 )
 _SHAPING_CALLS = re.compile(
-    r"\.(?:trim|trimStart|trimEnd|slice|substring|substr|toUpperCase|toLowerCase|padStart|padEnd|repeat|join|concat|reverse|filter|flat|sort|at|toString|toReversed|toSorted|split|replace|replaceAll|charAt)$"
+    r"\.(?:find|findLast|entries|values|keys|trim|trimStart|trimEnd|slice|substring|substr|toUpperCase|toLowerCase|padStart|padEnd|repeat|join|concat|reverse|filter|flat|sort|at|toString|toReversed|toSorted|split|replace|replaceAll|charAt)$"
 )
 _MEMOS = frozenset(
     {
@@ -345,7 +345,23 @@ def _parameters(script: Script, name: str) -> Iterator[tuple[Script, Node | None
             "parameter"
         )
         if parameters is not None and word.search(script.text(parameters)):
-            yield script, None
+            yield script, _items_of(script, function)
+
+
+def _items_of(script: Script, function: Syntax) -> Node | None:
+    """The list whose items a callback gets: `list` of `list.map(item => …)`; None for any other function."""
+    call = function.parent
+    callee = (
+        call.node.child_by_field_name("function")
+        if call is not None and call.kind == "call_expression"
+        else None
+    )
+    if callee is None or callee.type != "member_expression":
+        return None
+    method = script.text(callee.child_by_field_name("property"))
+    if method not in ("map", "flatMap", "forEach", "filter", "find", "findLast", "some", "every", "sort"):
+        return None
+    return callee.child_by_field_name("object")
 
 
 def _states(script: Script, target: Node, value: Node | None) -> Iterator[tuple[Script, Node | None]]:

@@ -251,89 +251,6 @@ def _from_dependencies(call: str, dependencies: list[str]) -> bool:
     }
 
 
-def _effect_race(document: Document, tally: Tally) -> None:
-    for script in document.scripts:
-        setters = {setter for _, setter, _ in script.state_pairs() if setter}
-        for call, function in effects(script):
-            if (
-                len(call.arguments) < 2
-                or call.arguments[1].type != "array"
-                or not call.arguments[1].named_children
-            ):
-                continue
-            if not _sets_late(script, function, setters):
-                continue
-            tally.check(
-                returns_cleanup(script, function) or _ignores_old(script, function),
-                call.item,
-                "answers can arrive in the wrong order: the effect neither cancels nor ignores an old request",
-            )
-
-
-_NOT_ASKING = re.compile(
-    r"^(?:Promise\.resolve|nextTick|tick|sleep|delay|wait|requestAnimationFrame|import|document\.fonts\.\w+)$|\.(?:play|ready)$"
-)
-
-
-def _sets_late(script: Script, function: Syntax, setters: set[str]) -> bool:
-    """Whether an effect sets state with the outcome of a promise: after `await`, in `then`, or as its callback."""
-    for call in script.calls_in(function):
-        if call.name == "then" and "." in call.callee and call.arguments:
-            asked = call.callee.rsplit(".then", 1)[0].split("(")[0]
-            if _NOT_ASKING.search(asked):
-                continue
-            if script.text(call.arguments[0]) in setters:
-                return True
-            callback = script.argument_function(call, 0)
-            if callback is not None and any(inner.callee in setters for inner in script.calls_in(callback)):
-                return True
-    named = [script.named_functions.get(call.callee) for call in script.calls_in(function)]
-    for around in (
-        function,
-        *(inner for inner in script.all_within(function)),
-        *(found for found in named if found),
-    ):
-        if not script.text(around.node).startswith("async"):
-            continue
-        waits = [
-            item.start
-            for item in around.within("await_expression")
-            if script.function_around(item) is around
-            and not _NOT_ASKING.search(script.text(item.node).removeprefix("await").strip().split("(")[0])
-        ]
-        late = [
-            inner
-            for inner in script.calls_in(around)
-            if waits and inner.item.end > waits[0] and inner.callee in setters and _takes_data(inner)
-        ]
-        if late:
-            return True
-    return False
-
-
-def _takes_data(call: Call) -> bool:
-    """Whether a setter is given more than a flag: `setLoading(false)` in the wrong order does no harm."""
-    return bool(call.arguments) and call.arguments[0].type not in (
-        "true",
-        "false",
-        "null",
-        "undefined",
-        "string",
-        "number",
-    )
-
-
-def _ignores_old(script: Script, function: Syntax) -> bool:
-    """Whether an answer is compared with what was asked last before it is taken."""
-    return (
-        re.search(
-            r"AbortController|\bsignal\b|\.current\s*[!=]==|[!=]==\s*\w+(?:Ref)?\.current|\b(?:cancelled|canceled|ignore|stale|aborted|isMounted|active)\b",
-            script.code_of(function),
-        )
-        is not None
-    )
-
-
 RULES = (
     FileRule(
         describe(
@@ -378,21 +295,5 @@ RULES = (
             confidence=Confidence.MEDIUM,
         ),
         _derived_state,
-    ),
-    FileRule(
-        describe(
-            "effect-race",
-            _STATE,
-            Severity.MODERATE,
-            "Late answers do not overwrite newer ones",
-            reason="When the input changes quickly, the slower answer wins and the wrong data is shown.",
-            fix="Abort the request in the cleanup, or set a flag there and ignore the answer.",
-            reference=page(
-                "React: Fetching data with effects",
-                _REACT + "reference/react/useEffect#fetching-data-with-effects",
-            ),
-            confidence=Confidence.MEDIUM,
-        ),
-        _effect_race,
     ),
 )

@@ -27,7 +27,7 @@ def _empty_catch(document: Document, tally: Tally) -> None:
         for item in script.items("catch_clause"):
             body = item.node.child_by_field_name("body")
             empty = body is not None and not body.named_children
-            tally.check(not empty, item, "this error is swallowed without a word")
+            tally.check(not empty, item, "catch swallows the error without a word")
         for call in script.calls:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
                 text = "".join(script.text(call.arguments[0]).split())
@@ -44,7 +44,7 @@ def _empty_catch(document: Document, tally: Tally) -> None:
                         "(e)=>{}",
                     ),
                     call.item,
-                    "this error is swallowed without a word",
+                    f"catch() swallows the error of {call.callee.removesuffix('.catch')[:60]} without a word",
                 )
 
 
@@ -127,9 +127,13 @@ def _boundary(project: Project, tally: Tally) -> None:
         if project.has("boundary", framework):
             tally.passed()
         else:
+            react = framework == "react"
             tally.failed(
                 roots[0],
-                f"an error while rendering leaves a blank page: no {framework.title()} error boundary or handler",
+                "an error while rendering leaves a blank page: there is no error boundary"
+                if react
+                else "an error in a component reaches nobody: there is neither errorHandler nor onErrorCaptured",
+                severity=None if react else Severity.MODERATE,
                 path=roots[0].path,
             )
 

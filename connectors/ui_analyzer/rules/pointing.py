@@ -202,9 +202,11 @@ def _judge(document: Document, tally: Tally, element: Element, handler: Attribut
     elif _operable_around(element):
         return  # The control around it is what the keyboard presses; nesting is another rule's.
     elif element.has(*KEY_HANDLERS) and _keys(element, document):
+        if _holds_controls(element):
+            return  # The keys are those of what is inside, where the focus is.
         tally.failed(element, f"<{shown}> handles keys but cannot be focused")
     else:
-        sure = None if event == "click" else Confidence.MEDIUM
+        sure = None if event == "click" else Confidence.LOW if _holds_controls(element) else Confidence.MEDIUM
         tally.failed(element, f"<{shown}> reacts to {what} but not to the keyboard", confidence=sure)
 
 
@@ -217,6 +219,14 @@ def _delegates(element: Element) -> bool:
     ]
     own_text = bool(element.texts) or element.dynamic_content
     return bool(inner) and not own_text
+
+
+def _holds_controls(element: Element) -> bool:
+    """Whether something inside takes the focus, or may: its events reach this element too."""
+    return any(
+        not child.native or (native_interactive(child) and not _shut(child))
+        for child in element.descendants()
+    )
 
 
 def _shut(element: Element) -> bool:

@@ -123,6 +123,8 @@ def _mock_data(document: Document, tally: Tally) -> None:
 def _closed(document: Document, tally: Tally) -> None:
     for script in document.scripts:
         for call in live_sources(script):
+            if call.callee.endswith("BroadcastChannel") and not document.elements:
+                continue  # A store of the page, which lives as long as the page.
             name = bound_name(script, call.item)
             code = script.code_text
             last = re.escape(name.rsplit(".", 1)[-1]) if name else ""

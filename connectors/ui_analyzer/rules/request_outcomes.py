@@ -2,6 +2,8 @@
 
 import re
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.requests import (
@@ -208,7 +210,7 @@ def _query_error(document: Document, tally: Tally) -> None:
             callee = (
                 script.text(inner.child_by_field_name("function")) if inner.type == "call_expression" else ""
             )
-            if not _QUERY_HOOKS.match(callee):
+            if not _QUERY_HOOKS.match(callee) or (callee.startswith("useSWR") and _without_fetcher(inner)):
                 continue
             taken = script.text(target)
             if not re.search(r"\bdata\b", taken) or "..." in taken:
@@ -218,6 +220,13 @@ def _query_error(document: Document, tally: Tally) -> None:
                 or re.search(r"\b(?:error|isError|status|isLoadingError|failureReason)\b", taken) is not None
             )
             tally.check(ok, item, f"{callee} may fail, but its error is not looked at")
+
+
+def _without_fetcher(call: Node) -> bool:
+    """`useSWR(key, {…})`: shared state of the page, which nothing is asked for."""
+    arguments = call.child_by_field_name("arguments")
+    given = arguments.named_children if arguments is not None else []
+    return len(given) == 2 and given[1].type == "object" and b"fetcher" not in (given[1].text or b"fetcher")
 
 
 def _loading_state(document: Document, tally: Tally) -> None:
