@@ -31,7 +31,8 @@ from connectors.ui_analyzer.model import (
 )
 from connectors.ui_analyzer.options import Options, Progress
 from connectors.ui_analyzer.planning import recommendations, timeline
-from connectors.ui_analyzer.rule import Dependent, Failure, Located, Project, Tally
+from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Located, Project, Tally
+from connectors.ui_analyzer.rules.wanted_agents import WANTED
 from connectors.ui_analyzer.score import TARGET, capped, floored, metric_fraction, overall_fraction, status_of
 
 _LEFT_OUT_SHOWN_MAX = 50
@@ -57,7 +58,7 @@ def analyze(path: Path, options: Options | None = None) -> Analysis:
     found = discover(
         path, files_max=chosen.files_max, exclude=chosen.exclude, include_tests=chosen.include_tests
     )
-    limits = Limits(chosen.file_bytes_max, chosen.file_time_ms_max, chosen.include_tests)
+    limits = Limits(chosen.file_bytes_max, chosen.file_time_ms_max, chosen.include_tests, chosen.agents)
 
     def done(count: int) -> None:
         if chosen.progress is not None:
@@ -65,7 +66,10 @@ def analyze(path: Path, options: Options | None = None) -> Analysis:
 
     reports = inspect_all(found.files, limits, chosen.workers, done)
     observed = [(report.path, entry) for report in reports for entry in report.observed]
-    project = Project([Located(report.path, fact) for report in reports for fact in report.facts])
+    project = Project(
+        [Located(report.path, fact) for report in reports for fact in report.facts]
+        + [Located(".", Fact(kind=WANTED, name=name)) for name in sorted(set(chosen.agents))]
+    )
     observed.extend(_settled(reports, project))
     observed.extend(_project_observations(project, found.files, limits))
     live = inspect_page(chosen.live, chosen.progress)
@@ -94,7 +98,8 @@ def assemble(
 ) -> Analysis:
     """Put the result together; pure, and independent of the order of `observed` and `reports`."""
     infos = {info.id: info for info in (*RULES, *live.rules)}
-    findings = _findings(observed, infos, live.findings)
+    frameworks = {report.path: report.framework for report in reports}
+    findings = _findings(observed, infos, live.findings, frameworks)
     sure = tuple(finding for finding in findings if finding.confidence is not Confidence.LOW)
     review = tuple(finding for finding in findings if finding.confidence is Confidence.LOW)
     results = _results(observed, infos, sure, review, live)
@@ -104,12 +109,14 @@ def assemble(
     }
     statuses = {category: status_of(floored(fraction)) for category, fraction in fractions.items()}
     advice = recommendations(results, fractions, statuses)
-    overall, caps = capped(overall_fraction(fractions), results, live=live.summary.performed)
+    before_caps = overall_fraction(fractions)
+    overall, caps = capped(before_caps, results, live=live.summary.performed)
     applied = sum(1 for result in results if result.applicable)
     assessed = sum(1 for report in reports if report.assessed)
     return Analysis(
         target=target,
         overall_effectiveness=overall,
+        effectiveness_before_caps=floored(before_caps),
         target_effectiveness=TARGET,
         effectiveness_gap=None if overall is None else round(TARGET - overall, 1),
         status=status_of(overall),
@@ -193,7 +200,10 @@ def _lines(absolute: str, limits: Limits) -> list[bytes]:
 
 
 def _findings(
-    observed: Iterable[tuple[str, Observed]], infos: dict[RuleId, RuleInfo], live: Sequence[Finding]
+    observed: Iterable[tuple[str, Observed]],
+    infos: dict[RuleId, RuleInfo],
+    live: Sequence[Finding],
+    frameworks: dict[str, str],
 ) -> tuple[Finding, ...]:
     raw = [
         (failure, evidence, infos[entry.rule_id])
@@ -206,6 +216,7 @@ def _findings(
     for failure, evidence, info in raw:
         key = (info.id, failure.path, evidence.line_text)
         occurrences[key] += 1
+        reference, url = info.reference_for(frameworks.get(failure.path, ""))
         found.append(
             Finding(
                 rule_id=info.id,
@@ -218,6 +229,8 @@ def _findings(
                 message=failure.message,
                 snippet=evidence.snippet,
                 fingerprint=fingerprint(*key, occurrences[key]),
+                reference=reference,
+                url=url,
             )
         )
     return (*found, *live)
@@ -277,7 +290,9 @@ def _metric(
         rules_known=len(own),
         findings=sum(1 for finding in sure if finding.category is category),
         needs_review=sum(1 for finding in review if finding.category is category),
-        note="" if score is not None else "nothing in this project that these rules apply to",
+        note=""
+        if score is not None
+        else "not assessed: nothing in this project that these rules could prove something by",
     )
 
 
@@ -298,7 +313,7 @@ def _not_assessed(
     sentences.extend(f"{count} × {status.replace('_', ' ')}" for status, count in sorted(by_status.items()))
     missing = [CATEGORY_TITLES[category] for category, fraction in fractions.items() if fraction is None]
     if missing:
-        sentences.append(f"No rule applied to: {', '.join(missing)}. They do not count.")
+        sentences.append(f"Nothing to assess these by: {', '.join(missing)}. They do not count.")
     if not live.performed:
         sentences.append(live.note)
     return tuple(sentences)

@@ -30,6 +30,7 @@ from connectors.ui_analyzer.rules import (
     style_access,
     theme,
     tokens,
+    wanted_agents,
     websocket,
     websocket_traffic,
 )
@@ -64,6 +65,7 @@ _MODULES = (
     websocket,
     websocket_traffic,
     agents,
+    wanted_agents,
 )
 _ALL: tuple[FileRule | ProjectRule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
 FILE_RULES: tuple[FileRule, ...] = tuple(rule for rule in _ALL if isinstance(rule, FileRule))

@@ -9,6 +9,7 @@ from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, is_email,
 from connectors.ui_analyzer.document import Document, DocumentBroken, DocumentTooDeep
 from connectors.ui_analyzer.model import Confidence, FileProblem, FileStatus, RuleId
 from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
+from connectors.ui_analyzer.rules.wanted_agents import named_agents
 from connectors.ui_analyzer.stylesheet import StylesheetTooDeep
 from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow, TreeTooDeep
 
@@ -25,6 +26,7 @@ class Limits:
     file_bytes_max: int
     file_time_ms_max: int
     include_tests: bool = False
+    agents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
             raise FileLeftOut("e-mail")
         document = Document(path, source, deadline)
         _apply_rules(document, report)
+        report.facts.extend(named_agents(limits.agents)(document) if limits.agents else ())
     except FileLeftOut as left_out:
         report.left_out = str(left_out)
     except FileRefused as refused:

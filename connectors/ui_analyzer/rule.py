@@ -253,6 +253,8 @@ def describe(
     reference: tuple[str, str],
     confidence: Confidence = Confidence.HIGH,
     shared: tuple[str, ...] = (),
+    negative: bool = False,
+    own_references: tuple[tuple[str, str, str], ...] = (),
 ) -> RuleInfo:
     """Put a rule's description together; `reference` comes from `wcag`, `mdn` or `page`."""
     return RuleInfo(
@@ -266,6 +268,8 @@ def describe(
         url=reference[1],
         confidence=confidence,
         shared=shared,
+        negative=negative,
+        own_references=own_references,
     )
 
 

@@ -237,6 +237,18 @@ RULES = (
             "Items of a list have a key",
             reason="State and focus move to the wrong item when the list changes.",
             fix="Use the item's id as `key`.",
+            own_references=(
+                (
+                    "vue",
+                    "Vue: List rendering, maintaining state with key",
+                    "https://vuejs.org/guide/essentials/list.html#maintaining-state-with-key",
+                ),
+                (
+                    "svelte",
+                    "Svelte: Keyed each blocks",
+                    "https://svelte.dev/docs/svelte/each#Keyed-each-blocks",
+                ),
+            ),
             reference=page(
                 "React: Rendering lists",
                 _REACT + "learn/rendering-lists#keeping-list-items-in-order-with-key",
@@ -252,6 +264,13 @@ RULES = (
             "Keys are not positions",
             reason="After an insertion every following item takes over the state of its neighbour.",
             fix="Use an id that stays with the item.",
+            own_references=(
+                (
+                    "vue",
+                    "Vue: List rendering, maintaining state with key",
+                    "https://vuejs.org/guide/essentials/list.html#maintaining-state-with-key",
+                ),
+            ),
             reference=page(
                 "React: Why does React need keys?", _REACT + "learn/rendering-lists#why-does-react-need-keys"
             ),
@@ -282,6 +301,10 @@ RULES = (
             "Components are small enough to read",
             reason="A component of many screens is changed by trial and error.",
             fix="Move parts with a name of their own into components, and logic into hooks or composables.",
+            own_references=(
+                ("vue", "Vue: Component basics", "https://vuejs.org/guide/essentials/component-basics.html"),
+                ("svelte", "Svelte: .svelte files", "https://svelte.dev/docs/svelte/svelte-files"),
+            ),
             reference=page("React: Thinking in React", _REACT + "learn/thinking-in-react"),
             confidence=Confidence.MEDIUM,
         ),
@@ -295,6 +318,15 @@ RULES = (
             "Props have types",
             reason="Nobody notices a missing or misspelt prop.",
             fix="Declare the props as a type.",
+            negative=True,
+            own_references=(
+                (
+                    "vue",
+                    "Vue: TypeScript with Composition API, typing component props",
+                    "https://vuejs.org/guide/typescript/composition-api.html#typing-component-props",
+                ),
+                ("svelte", "Svelte: TypeScript", "https://svelte.dev/docs/svelte/typescript"),
+            ),
             reference=page("React: Using TypeScript", _REACT + "learn/typescript"),
         ),
         _untyped_props,

@@ -260,6 +260,10 @@ RULES = (
             "Subscriptions end with the component",
             reason="Each visit adds another listener or timer; the page becomes slower and does things twice.",
             fix="Undo it in the function that the effect returns (`onUnmounted`, `onDestroy`).",
+            own_references=(
+                ("vue", "Vue: Lifecycle hooks", "https://vuejs.org/guide/essentials/lifecycle.html"),
+                ("svelte", "Svelte: Lifecycle hooks", "https://svelte.dev/docs/svelte/lifecycle-hooks"),
+            ),
             reference=page(
                 "React: Synchronizing with effects",
                 _REACT + "learn/synchronizing-with-effects#step-3-add-cleanup-if-needed",

@@ -147,6 +147,13 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "An error in one part does not blank the page",
             reason="One bad value takes the whole application away.",
             fix="Put error boundaries around routes and widgets (`app.config.errorHandler` and `onErrorCaptured` in Vue).",
+            own_references=(
+                (
+                    "vue",
+                    "Vue: app.config.errorHandler",
+                    "https://vuejs.org/api/application.html#app-config-errorhandler",
+                ),
+            ),
             reference=page(
                 "React: Error boundaries",
                 "https://react.dev/reference/react/Component#catching-rendering-errors-with-an-error-boundary",
@@ -187,6 +194,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "Messages do not block the page",
             reason="alert() stops everything, cannot be styled or linked, and hides behind other tabs.",
             fix='Show the message in the page, in an element with `role="alert"`.',
+            negative=True,
             reference=mdn("Window.alert()", "Web/API/Window/alert"),
         ),
         _alert,

@@ -247,6 +247,7 @@ RULES = (
             "No access keys",
             reason="They override shortcuts that people rely on, differently in every browser.",
             fix="Remove `accesskey`; offer documented shortcuts that can be turned off.",
+            negative=True,
             reference=mdn("accesskey", "Web/HTML/Reference/Global_attributes/accesskey"),
             shared=("jsx-a11y:no-access-key", "axe:accesskeys"),
         ),

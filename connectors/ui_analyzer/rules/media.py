@@ -81,6 +81,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "Nothing blinks or scrolls by itself",
             reason="Who is easily distracted, or reads slowly, cannot read anything beside it.",
             fix="Show the text at rest.",
+            negative=True,
             reference=wcag("2.2.2 Pause, Stop, Hide", "pause-stop-hide"),
             shared=("axe:marquee", "axe:blink", "jsx-a11y:no-distracting-elements"),
         ),

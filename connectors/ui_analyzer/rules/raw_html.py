@@ -220,6 +220,11 @@ RULES = (
             "Components do not write to the DOM directly",
             reason="The next render overwrites the change, or breaks on it.",
             fix="Keep the value in state and render it.",
+            negative=True,
+            own_references=(
+                ("vue", "Vue: Template refs", "https://vuejs.org/guide/essentials/template-refs.html"),
+                ("svelte", "Svelte: bind:this", "https://svelte.dev/docs/svelte/bind#bind:this"),
+            ),
             reference=page(
                 "React: Manipulating the DOM with refs",
                 _REACT + "learn/manipulating-the-dom-with-refs#best-practices-for-dom-manipulation-with-refs",

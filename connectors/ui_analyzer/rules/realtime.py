@@ -288,6 +288,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "What is shown is real",
             reason="Made-up figures look like measurements, and are believed.",
             fix="Ask the server; keep mocks in tests and stories.",
+            negative=True,
             reference=page(
                 "web.dev: Testing, mocks", "https://web.dev/learn/testing/get-started/test-doubles"
             ),

@@ -285,6 +285,18 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "Failed queries are shown",
             reason="A list that failed to load looks like an empty list.",
             fix="Take `error` (or `isError`) too, and render it.",
+            own_references=(
+                (
+                    "vue",
+                    "TanStack Query: Queries (Vue)",
+                    "https://tanstack.com/query/latest/docs/framework/vue/guides/queries",
+                ),
+                (
+                    "svelte",
+                    "TanStack Query: Svelte overview",
+                    "https://tanstack.com/query/latest/docs/framework/svelte/overview",
+                ),
+            ),
             reference=page(
                 "TanStack Query: Query basics",
                 "https://tanstack.com/query/latest/docs/framework/react/guides/queries",

@@ -347,6 +347,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "The page does not hide what is too wide",
             reason="It hides the symptom: at 320 px the rest of the line is cut off and cannot be reached.",
             fix="Find the element that is too wide and let it wrap or scroll by itself.",
+            negative=True,
             reference=wcag("1.4.10 Reflow", "reflow"),
             confidence=Confidence.MEDIUM,
         ),
