@@ -290,7 +290,7 @@ def _generated(source: bytes) -> bool:
 
 def _minified(source: bytes) -> bool:
     if len(source) < _MINIFIED_BYTES_MIN:
-        return False
+        return len(source) > 1_000 and source.count(b"\n") <= 2 and not source.lstrip().startswith(b"<")
     # A picture written into the source as data makes a long line, but no minified file.
     source = _DATA.sub(b"", source)
     return len(source) / (source.count(b"\n") + 1) > _LINE_BYTES_MEAN_MAX

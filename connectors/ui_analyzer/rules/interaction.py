@@ -6,6 +6,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import BUTTON, LINK, ref_of
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import hidden
 from connectors.ui_analyzer.native import library_control
 from connectors.ui_analyzer.rule import ComponentRef, FileRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.rules.pointing import KEY_HANDLERS, native_interactive, only_stops
@@ -53,16 +54,13 @@ def _link_href(document: Document, tally: Tally) -> None:
 
 def _hover_needs_focus(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.native or element.spread:
+        hover = element.attributes.get("on:mouseover") or element.attributes.get("on:mouseenter")
+        if hover is None or not element.native or element.spread or hidden(element):
             continue
-        for pointer, focus in (("on:mouseover", "on:focus"), ("on:mouseout", "on:blur")):
-            if element.has(pointer):
-                ok = element.has(focus, focus + "in", focus + "out", "on:focusin", "on:focusout")
-                tally.check(
-                    ok,
-                    element.attributes[pointer],
-                    f"{pointer[3:]} has no counterpart for the keyboard ({focus[3:]})",
-                )
+        if hover.name == "on:mouseenter" and not element.has("on:mouseover"):
+            continue  # Mostly for ornament; what it shows is another rule's.
+        ok = element.has("on:focus", "on:focusin", "on:focuswithin")
+        tally.check(ok, hover, f"<{element.tag}> reacts to mouseover, and not to focus")
 
 
 def _autofocus(document: Document, tally: Tally) -> None:

@@ -106,7 +106,7 @@ def _ignores_old(script: Script, function: Syntax) -> bool:
     """Whether an answer is compared with what was asked last before it is taken."""
     return (
         re.search(
-            r"AbortController|\bsignal\b|\.current\s*[!=]==|[!=]==\s*\w+(?:Ref)?\.current|\b(?:cancelled|canceled|ignore|stale|aborted|isMounted|active)\b",
+            r"\.current\)\s*\{?\s*return|AbortController|\bsignal\b|\.current\s*[!=]==|[!=]==\s*\w+(?:Ref)?\.current|\b(?:cancelled|canceled|ignore|stale|aborted|isMounted|active)\b",
             script.code_of(function),
         )
         is not None

@@ -115,7 +115,9 @@ def _reconnects(socket: Socket) -> bool:
     if "WebSocket(" in source:
         return True
     if any(
-        not _NOT_AGAIN.search(word) for word in re.findall(r"\b([\w.]*)\s*\(", source) if _AGAIN.search(word)
+        not _NOT_AGAIN.search(word)
+        for word in (callee.rsplit(".", 1)[-1] for callee in re.findall(r"\b([\w.]*)\s*\(", source))
+        if _AGAIN.search(word)
     ):
         return True
     # `setTimeout(connect, …)`, `setAttempt(n => n + 1)` as a dependency of the effect that connects.
