@@ -240,8 +240,8 @@ class _Follower:
             return False
         if body.type != "statement_block":
             return self.safe(script, body, depth)
-        returned = list(returned(body))
-        return bool(returned) and all(self.safe(script, value, depth) for value in returned)
+        outcomes = list(returned(body))
+        return bool(outcomes) and all(self.safe(script, value, depth) for value in outcomes)
 
     def _returns(self, name: str, depth: int) -> bool:
         found = self._functions().get(name)
