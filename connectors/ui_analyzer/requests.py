@@ -16,7 +16,19 @@ _REQUEST = re.compile(
 
 def requests(script: Script) -> Iterator[Call]:
     """Calls that ask a server for something."""
-    return (call for call in script.calls if _REQUEST.match(call.callee))
+    own = _own_fetch(script)
+    return (
+        call for call in script.calls if _REQUEST.match(call.callee) and not (own and call.callee == "fetch")
+    )
+
+
+def _own_fetch(script: Script) -> bool:
+    """Whether `fetch` is a function of the file or of a hook rather than the browser's."""
+    return "fetch" in script.named_functions or any(
+        re.search(r"(?<![\w$:])fetch(?![\w$]|\s*:)", script.text(item.node.child_by_field_name("name")))
+        for item in script.items("variable_declarator")
+        if script.function_around(item) is None or item.node.child_by_field_name("value") is not None
+    )
 
 
 def is_fetch(call: Call) -> bool:

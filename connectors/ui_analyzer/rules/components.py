@@ -44,6 +44,8 @@ _LEGACY = frozenset(
 
 
 def _list_key(document: Document, tally: Tally) -> None:
+    if document.framework == "solid":
+        return  # Its lists know their items by themselves.
     for element in document.elements:
         if not element.loop_root or (element.spread and element.node is not None):
             continue
@@ -136,7 +138,9 @@ def _static_list(element: Element, document: Document) -> bool:
         source = element.attributes.get("v-for")
         if source is None:
             return False
-        name = re.search(r"\b(?:in|of)\s+([A-Za-z_$][\w$]*)\s*$", source.expression)
+        name = re.search(
+            r"\b(?:in|of)\s+([A-Za-z_$][\w$]*)(?:\.(?:slice|filter|map)\(.*\))?\s*$", source.expression
+        )
         return re.search(r"\b(?:in|of)\s+(?:\d+|\[)", source.expression) is not None or (
             name is not None and _never_changes(document, name.group(1))
         )

@@ -4,7 +4,7 @@ import re
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import BUTTON, LINK, ref_of
-from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.markup import Element, class_names
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden
 from connectors.ui_analyzer.native import library_control
@@ -45,9 +45,9 @@ def _link_href(document: Document, tally: Tally) -> None:
         fake = value in ("#", "#!", "javascript:", "") or value.startswith("javascript:")
         if fake and element.get("role") == "button" and element.has(*KEY_HANDLERS):
             fake = False
-        if value == "#" and not acts and document.language == "html":
+        if value in ("#", "") and not acts and document.language == "html":
             # In plain pages "#" also leads to the top, or script attaches behaviour elsewhere.
-            tally.failed(href, 'href="#" leads nowhere', confidence=Confidence.LOW)
+            tally.failed(href, f'href="{value}" leads nowhere', confidence=Confidence.LOW)
             continue
         tally.check(not fake, href, f'href="{value}" is no destination: this is a button')
 
@@ -102,8 +102,16 @@ def _hidden_focusable(document: Document, tally: Tally) -> None:
     for element in document.elements:
         if element.native and element.get("aria-hidden") == "true" and not element.spread:
             inner = next((child for child in (element, *element.descendants()) if _focusable(child)), None)
-            tally.check(
-                inner is None, inner or element, "the keyboard reaches what screen readers are told to skip"
+            if inner is None:
+                tally.passed()
+                continue
+            names = class_names(element) | class_names(inner)
+            tally.depends(
+                inner,
+                f"the keyboard reaches <{inner.tag}>, which screen readers are told to skip",
+                (),
+                frozenset(),
+                excused_by=tuple(("hides-class", name) for name in sorted(names)),
             )
 
 

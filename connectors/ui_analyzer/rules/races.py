@@ -26,7 +26,7 @@ def _effect_race(document: Document, tally: Tally) -> None:
             asked = list(_asked(script, function, setters))
             # What does not depend on anything that changes is asked for in the same words each time.
             if any(
-                re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$])", text)
+                re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$(])", text)
                 for text in asked
                 for name in changing
                 if name

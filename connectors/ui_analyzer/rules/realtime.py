@@ -110,6 +110,8 @@ def _mock_data(document: Document, tally: Tally) -> None:
             ) is not None
             if mocked and _MOCK_SWITCH.match(entry.imported if entry.imported != "default" else entry.local):
                 continue  # Starts a mock server for development; the data itself is not imported.
+            if mocked and own and any(element.tag == entry.local for element in document.elements):
+                continue  # A component that is called so, not data.
             if mocked:
                 # Whether what a module makes up is shown is decided by who imports it.
                 tally.failed(

@@ -52,11 +52,18 @@ def _document_title(document: Document, tally: Tally) -> None:
     if title is None and bundled:
         tally.failed(head, "the page has no title unless a script sets one", confidence=Confidence.LOW)
         return
-    tally.check(
-        title is not None and bool(title.texts or title.dynamic_content),
-        title or head,
-        "the page has no title",
-    )
+    if title is not None and (title.texts or title.dynamic_content):
+        tally.passed()
+    else:
+        tally.depends(
+            title or head, "the page has no title", (), frozenset(), excused_by=(("sets-title", "script"),)
+        )
+
+
+def title_facts(document: Document) -> Iterator[Fact]:
+    """Scripts that set the title of the page."""
+    if any("document.title" in script.code_text for script in document.scripts):
+        yield Fact(kind="sets-title", name="script")
 
 
 def _heading_order(document: Document, tally: Tally) -> None:

@@ -179,7 +179,7 @@ def _reconnect(document: Document, tally: Tally) -> None:
     for socket in sockets(document):
         tally.check(_reconnects(socket), socket, "this WebSocket never connects again after it was closed")
     for script in document.scripts:
-        if script.modules & _LIBRARIES:
+        if script.modules & _LIBRARIES and not document.server:
             disabled = re.search(
                 r"reconnection\s*:\s*false|shouldReconnect\s*:\s*(?:\(\)\s*=>\s*)?false", script.code_text
             )
