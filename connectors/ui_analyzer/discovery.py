@@ -295,7 +295,8 @@ def is_library_sheet(path: str, source: bytes) -> bool:
     header = _HEADER.match(source[:_HEADER_BYTES])
     if header is not None and _LIBRARY_SHEET.search(header.group()):
         return True
-    return source.count(b".hljs-") + source.count(b".token.") >= _HIGHLIGHTED
+    highlighted = source.count(b".hljs-") + source.count(b".token.")
+    return highlighted >= _HIGHLIGHTED and 2 * highlighted >= source.count(b"{")
 
 
 def is_email(source: bytes) -> bool:

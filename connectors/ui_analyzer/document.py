@@ -64,7 +64,7 @@ _SERVER_PATH = re.compile(
 )
 """File names by which frameworks decide what runs on the server; a folder's name alone decides nothing."""
 _SERVER_CODE = re.compile(
-    rb"^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
+    rb"\brequire\(['\"](?:node:\w+|fs|path|os|child_process|http|https|postcss|express)['\"]\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
     re.MULTILINE,
 )
 

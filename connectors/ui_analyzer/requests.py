@@ -24,7 +24,9 @@ def requests(script: Script) -> Iterator[Call]:
 
 def _own_fetch(script: Script) -> bool:
     """Whether `fetch` is a function of the file or of a hook rather than the browser's."""
-    return "fetch" in script.named_functions or any(
+    function = script.named_functions.get("fetch")
+    # A method of that name is called on its object, never bare.
+    return (function is not None and function.kind != "method_definition") or any(
         re.search(r"(?<![\w$:])fetch(?![\w$]|\s*:)", script.text(item.node.child_by_field_name("name")))
         for item in script.items("variable_declarator")
         if script.function_around(item) is None or item.node.child_by_field_name("value") is not None

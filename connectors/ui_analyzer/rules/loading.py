@@ -64,7 +64,7 @@ def _css_import(document: Document, tally: Tally) -> None:
 
 def _font_display(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
-        if rule.selector == "@font-face" and "url(" in (rule.value("src") or ""):
+        if rule.selector == "@font-face" and re.search(r"url\(\s*['\"]?(?!data:)", rule.value("src") or ""):
             # Letters in place of icons would be worse than nothing, so these fonts may block.
             icons = (
                 re.search(r"icon|awesome|glyph|material", rule.value("font-family") or "", re.I) is not None

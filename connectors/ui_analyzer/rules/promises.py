@@ -83,7 +83,7 @@ def _looks_at_outcome(script: Script, call: Call) -> bool:
     text = " ".join(script.code_of(node) for node in call.arguments)
     return (
         re.search(
-            r"\berror\b|\berr\b|isLeft|isErr\b|\.ok\b|\.success\b|isFailure|\bE\.(?:fold|match)|\belse\b",
+            r"\berror\b|\berr\b|isLeft|isErr\b|\.ok\b|\.success\b|isFailure|===? (?:true|false)|\bE\.(?:fold|match)|\belse\b",
             text,
         )
         is not None

@@ -143,6 +143,8 @@ def _id_in_loop(document: Document, tally: Tally) -> None:
             continue
         if any(around.tag == "svg" for around in (element, *element.ancestors())):
             continue
+        if element.conditional and not element.loop_root:
+            continue  # Shown for one of the items, perhaps.
         fixed = identifier.value is not None and not identifier.partial
         tally.check(not fixed, identifier, f'every item of the list gets the same id "{identifier.value}"')
 
