@@ -24,6 +24,16 @@ STATES = frozenset(
 """Calls that hold a value that may change."""
 
 
+def loops_over(template: str, name: str) -> list[str]:
+    """The lists whose items a template calls so: `{#each list as name}`, `v-for="name in list"`."""
+    word = re.escape(name)
+    svelte = re.findall(rf"\{{#each\s+([^{{}}]{{1,200}}?)\s+as\s+{word}(?![\w$])", template)
+    vue = re.findall(
+        rf"v-for=\"\s*\(?\s*{word}(?![\w$])[^\"]{{0,80}}?\)?\s+(?:in|of)\s+([^\"]{{1,200}})\"", template
+    )
+    return [*svelte, *vue]
+
+
 def parameters_named(script: Script, name: str) -> Iterator[tuple[Script, Node | None]]:
     """An unknown value for each function that takes the name as a parameter."""
     word = re.compile(rf"(?<![\w$.]){re.escape(name)}(?![\w$])")

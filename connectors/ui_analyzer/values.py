@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.script import Script
-from connectors.ui_analyzer.sources import STATES, parameters_named, returned, states
+from connectors.ui_analyzer.sources import STATES, loops_over, parameters_named, returned, states
 from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Deadline, Syntax, parse
 
 _DEPTH_MAX = 12
@@ -70,6 +70,8 @@ _NUMBER_CALLS = re.compile(
 _SHAPING_CALLS = re.compile(
     r"\.(?:find|findLast|entries|values|keys|trim|trimStart|trimEnd|slice|substring|substr|toUpperCase|toLowerCase|padStart|padEnd|repeat|join|concat|reverse|filter|flat|sort|at|toString|toReversed|toSorted|split|replace|replaceAll|charAt)$"
 )
+_RESHAPES = re.compile(rf"{_SHAPING_CALLS.pattern}|\.(?:map|flatMap)$")
+"""Calls that give what their receiver holds: whose they are depends on the receiver, imported or not."""
 _MEMOS = frozenset(
     {
         "useMemo",
@@ -192,7 +194,7 @@ class _Follower:
             return self.safe(script, arguments[0], depth)
         if "." not in callee and callee in self._functions():
             return self._returns(callee, depth)
-        if (entry := self._imported(root)) is not None:
+        if (entry := self._imported(root)) is not None and not _RESHAPES.search(callee):
             # A function of the project that is not in this file: its name is no proof, and no suspicion either.
             return _SANITISING_MODULES.match(entry) is not None
         function = node.child_by_field_name("function")
@@ -286,6 +288,14 @@ class _Follower:
 
     def _values(self, name: str) -> Iterator[tuple[Script, Node | None]]:
         """Every value that a name gets in the file; None for one that is not written here, such as an argument."""
+        if self._document.language in ("svelte", "vue"):
+            for source in loops_over(self._document.text, name):
+                parsed = expression_of(source, self._document.deadline)
+                yield (
+                    parsed
+                    if parsed is not None
+                    else (Script(parse("typescript", b"", self._document.deadline)), None)
+                )
         for script in self._document.scripts:
             yield from parameters_named(script, name)
             for item in script.items("variable_declarator"):
