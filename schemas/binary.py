@@ -11,17 +11,19 @@ from array import array
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cache
-from types import CodeType
 from typing import Final, cast, get_args, get_origin, get_type_hints
 
+from schemas.compiling import bind, compiled
 from schemas.envelope import Envelope, Fact, Versions
-from schemas.plain import bind, optional_of, twin_of
+from schemas.plain import optional_of
+from schemas.records import twin_of
 from topics.catalog import Topic
 
 Writer = Callable[[Envelope], bytes]
 Reader = Callable[[bytes, int], tuple[Envelope, int]]
 """Takes a value and where the record begins; returns the event and where it ends: past the value's end, even,
 where that was not looked at. Only what ends where the value does is an event."""
+_Read = Callable[[bytes, int], tuple[object, int]]
 
 _LONG_MAX: Final = 2**63 - 1
 _UNSIGNED_END: Final = 2**64
@@ -59,6 +61,8 @@ _LENGTHS: Final = tuple(n >> 1 if n < _MORE and not n & 1 else -1 for n in range
 """The same for lengths; -1 where more is to be looked at."""
 _DOUBLE: Final = struct.Struct("<d")
 _TRUTHS: Final = {0: False, 1: True}
+_REPEATED: Final = frozenset({Versions})
+"""Records that seldom differ from the one before."""
 
 
 def writer_of(topic: Topic) -> Writer:
@@ -91,8 +95,7 @@ def _write_record(cls: type, facts: tuple[type, ...]) -> Callable[[object], byte
         else:
             parts.append(_part(hint, f"o.{name}", names))
     source = f"def write(o): return _join(({''.join(part + ', ' for part in parts)}))"
-    exec(_code(source), names)  # noqa: S102  # names of our own dataclasses' fields, as in schemas.plain
-    return cast("Callable[[object], bytes]", names["write"])
+    return cast("Callable[[object], bytes]", compiled(source, names))
 
 
 @cache
@@ -126,7 +129,7 @@ def _part(hint: object, value: str, names: dict[str, object]) -> str:
     return _PARTS[cast("type", hint)].format(value)
 
 
-def _read_record(cls: type, facts: tuple[type, ...]) -> Callable[[bytes, int], tuple[object, int]]:
+def _read_record(cls: type, facts: tuple[type, ...]) -> _Read:
     names: dict[str, object] = {
         "_new": object.__new__,
         "_twin": twin_of(cls),
@@ -149,13 +152,13 @@ def _read_record(cls: type, facts: tuple[type, ...]) -> Callable[[bytes, int], t
         else:
             lines += _lines(hint, f"o.{name}", names, " ")
     lines += [" o.__class__ = _cls", " return o, p"]
-    exec(_code("\n".join(lines)), names)  # noqa: S102  # as in `_write_record`
-    return cast("Callable[[bytes, int], tuple[object, int]]", names["read"])
+    return cast("_Read", compiled("\n".join(lines), names))
 
 
 @cache
-def _read_by(cls: type) -> Callable[[bytes, int], tuple[object, int]]:
-    return _read_record(cls, ())
+def _read_by(cls: type) -> _Read:
+    read = _read_record(cls, ())
+    return _repeated(read) if cls in _REPEATED else read
 
 
 def _lines(hint: object, target: str, names: dict[str, object], indent: str) -> list[str]:
@@ -187,14 +190,12 @@ def _lines(hint: object, target: str, names: dict[str, object], indent: str) -> 
             f"{indent}p += 1",
             f"{indent}{target} = tuple({items})",
         ]
-    if hint is Versions:
-        return [f"{indent}{target}, p = {bind(names, _repeated(_read_by(Versions)))}(b, p)"]
     if isinstance(hint, type) and is_dataclass(hint):
         return [f"{indent}{target}, p = {bind(names, _read_by(hint))}(b, p)"]
     return [indent + line.format(target) for line in _LINES[cast("type", hint)]]
 
 
-def _repeated(read: Callable[[bytes, int], tuple[object, int]]) -> Callable[[bytes, int], tuple[object, int]]:
+def _repeated(read: _Read) -> _Read:
     """Read by its bytes what most often is as the last time; no record's encoding begins with another's."""
     kept: tuple[bytes, object] = (b"", None)
 
@@ -209,12 +210,6 @@ def _repeated(read: Callable[[bytes, int], tuple[object, int]]) -> Callable[[byt
         return found, end
 
     return read_or_repeat
-
-
-@cache
-def _code(source: str) -> CodeType:
-    # The envelope's is the same for all topics: only the names of its facts differ.
-    return compile(source, "<schemas.binary>", "exec")
 
 
 _PARTS: Final[dict[type, str]] = {

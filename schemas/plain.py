@@ -10,6 +10,9 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from schemas.compiling import bind, compiled
+from schemas.records import has_twin, twin_of
+
 Plain = dict[str, object]
 T = TypeVar("T")
 
@@ -81,51 +84,31 @@ def _compile_encoder(cls: type, dialect: Dialect) -> Callable[[object], Plain]:
     items = ", ".join(
         f"{f.name!r}: {_encode(hints[f.name], f'o.{f.name}', names, dialect)}" for f in _fields(cls)
     )
-    return cast("Callable[[object], Plain]", _compiled(f"lambda o: {{{items}}}", names))
+    return cast("Callable[[object], Plain]", compiled(f"def encode(o): return {{{items}}}", names))
 
 
 def _compile_decoder(cls: type) -> Callable[[Mapping[str, object]], object]:
-    names: dict[str, object] = {"_cls": cls, "_open": twin_of(cls), "_new": object.__new__}
+    names: dict[str, object] = {"_cls": cls}
     hints = get_type_hints(cls)
     decoded = {f.name: _decode_field(f, hints[f.name], names) for f in _fields(cls)}
-    if names["_open"] is None:
-        source = f"lambda d: _cls({', '.join(f'{name}={value}' for name, value in decoded.items())})"
-        return cast("Callable[[Mapping[str, object]], object]", _compiled(source, names))
-    lines = [
-        "def decode(d):",
-        "o = _new(_open)",
-        *(f"o.{name} = {value}" for name, value in decoded.items()),
-        "o.__class__ = _cls",
-        "return o",
-    ]
-    exec("\n    ".join(lines), names)  # noqa: S102  # as in `_compiled`
-    return cast("Callable[[Mapping[str, object]], object]", names["decode"])
-
-
-def twin_of(cls: type) -> type | None:
-    """Return a class of the same slots that is not frozen; None where `cls` must be called to be made.
-
-    The constructor of a frozen dataclass sets each field through object.__setattr__, which takes four times
-    as long as setting the twin's and then making it an instance of `cls`.
-    """
-    if cls.__bases__ != (object,) or "__slots__" not in cls.__dict__ or hasattr(cls, "__post_init__"):
-        return None
-    return type(cls.__name__, (), {"__slots__": cls.__dict__["__slots__"]})
-
-
-def _compiled(source: str, names: dict[str, object]) -> object:
-    # The source is made of field names of our own dataclasses alone; compiling it halves the codec's time.
-    return eval(source, names)  # noqa: S307  # no foreign text reaches it
+    if has_twin(cls):
+        names |= {"_open": twin_of(cls), "_new": object.__new__}
+        lines = [
+            "def decode(d):",
+            "o = _new(_open)",
+            *(f"o.{name} = {value}" for name, value in decoded.items()),
+            "o.__class__ = _cls",
+            "return o",
+        ]
+        source = "\n    ".join(lines)
+    else:
+        arguments = ", ".join(f"{name}={value}" for name, value in decoded.items())
+        source = f"def decode(d): return _cls({arguments})"
+    return cast("Callable[[Mapping[str, object]], object]", compiled(source, names))
 
 
 def _fields(cls: type) -> tuple[Field[object], ...]:
     return fields(cls)
-
-
-def bind(names: dict[str, object], value: object) -> str:
-    name = f"_{len(names)}"
-    names[name] = value
-    return name
 
 
 def _encode(hint: object, value: str, names: dict[str, object], dialect: Dialect) -> str:

@@ -33,6 +33,8 @@ SINK_ONLY_TOPICS: Final = frozenset(
 VALUE_BYTES_MAX: Final = RECORD_BYTES_MAX * 9 // 10
 """More of a value than this does not fit into a dead letter with all that goes around it."""
 PRODUCER: Final = "sink"
+YIELD_RECORDS: Final = 10
+"""After so many are taken Postgres is listened to again; with 50 it often waited for more of a COPY."""
 
 
 class Decoder(Protocol):

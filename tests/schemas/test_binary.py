@@ -17,8 +17,9 @@ from schemas.binary import reader_of, writer_of
 from schemas.codec import Codec
 from schemas.envelope import Envelope, Versions
 from schemas.events.inputs import MessageReceived, SessionClosed
-from schemas.events.tools import Retrieval, ToolCallCompleted
 from schemas.plain import Dialect, from_plain, to_plain
+from schemas.records import replace
+from tests.projections.test_project import SEARCHED
 from tests.schemas.events import topics_and_envelopes
 from tests.sinks.test_whole_session import whole_session
 from topics.catalog import SESSION_TIMERS, TOOL_RESULTS, TOPICS, USER_INPUTS, Topic, topic_of
@@ -105,33 +106,9 @@ def test_every_shorter_value_is_refused_or_ends_elsewhere() -> None:
 
 
 def test_numbers_beyond_single_precision_are_written_as_fastavro_writes_them() -> None:
-    retrieval = Retrieval(
-        query="q",
-        query_embedding=(1e39, -1e39, 1e-50, 0.1),
-        k_initial=1,
-        k_rerank=1,
-        retrieval_latency_ms=1,
-        rerank_latency_ms=1,
-        context_tokens_before=1,
-        context_tokens_after=1,
-        documents=(),
-    )
-    completed = ToolCallCompleted(
-        call_id="c",
-        task_id="t",
-        tool_call_id="p",
-        agent="a",
-        tool="t",
-        tool_version="1",
-        result_json="{}",
-        result_tokens=1,
-        retrieval=retrieval,
-        used_tokens=1,
-        cost_nanodollars=1,
-        attempts=1,
-        latency_ms=1,
-    )
-    event = Envelope(body=completed)
+    assert SEARCHED.retrieval is not None
+    embedded = replace(SEARCHED.retrieval, query_embedding=(1e39, -1e39, 1e-50, 0.1))
+    event = Envelope(body=replace(SEARCHED, retrieval=embedded))
 
     assert WRITERS[TOOL_RESULTS.name](event) == by_fastavro(SCHEMAS[TOOL_RESULTS.name], event)
 
