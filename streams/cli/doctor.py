@@ -24,8 +24,8 @@ from streams.cli import output
 from streams.cli.context import home, settings
 from streams.cli.ending import Code, command
 from streams.cli.output import AsJson
-from streams.configuration import ConfigurationInvalid, load_configuration
-from streams.settings import Settings, SettingsInvalid
+from streams.configuration.loading import ConfigurationInvalid, load_configuration
+from streams.process.settings import Settings, SettingsInvalid
 from topics.admin import verify
 
 DISK_BYTES_MIN: Final = 2_000_000_000

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 from connectors.embedded.errors import EmbeddedError
 from schemas.registry import RegistryError
 from streams.cli import output
-from streams.configuration import ConfigurationInvalid
-from streams.settings import SettingsInvalid
+from streams.configuration.loading import ConfigurationInvalid
+from streams.process.settings import SettingsInvalid
 from topics.catalog import BY_NAME
 
 P = ParamSpec("P")

@@ -14,7 +14,7 @@ from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
-from streams.settings import Settings
+from streams.process.settings import Settings
 
 
 @command
@@ -42,7 +42,7 @@ async def run_ingest(
 ) -> IngestReport:
     """Ingest a folder, with a progress bar unless `quiet`."""
     # The models' client takes half a second to import, which no other command should wait for.
-    from streams.providers import make_providers
+    from streams.worker.providers import make_providers
 
     providers = await make_providers(given)
     await providers.open()

@@ -17,8 +17,8 @@ from streams.cli import output
 from streams.cli.context import deployment, environment
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
-from streams.deployment import Deployment, DeploymentError, PartStatus
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment, DeploymentError, PartStatus
 from topics.admin import apply
 
 WORKERS_DEFAULT: Final = 1

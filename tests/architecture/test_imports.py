@@ -129,7 +129,7 @@ def test_only_the_settings_read_the_environment() -> None:
 
 # Each with its reason: where a library takes a setting from nowhere else, or a child's environment is built.
 ENVIRONMENT_READERS = {
-    "streams/settings.py",
+    "streams/process/settings.py",
     "streams/cli/context.py",  # hands the environment to the settings, once
     "connectors/tokens.py",  # tiktoken takes its cache folder from the environment alone
     "connectors/sandbox/attacks/reading.py",  # runs inside the sandbox, and looks whether anything leaked

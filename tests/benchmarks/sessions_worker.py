@@ -9,9 +9,9 @@ from typing import Final
 from processors.session import SessionDecider
 from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
-from streams.metrics import Metrics
-from streams.runner import run_shells
-from streams.session_shell import build_session
+from streams.process.metrics import Metrics
+from streams.shells.stateful import SESSION_SPEC, build_stateful
+from streams.worker.runner import run_shells
 from tests.benchmarks.worker_process import context_of, end_with, parser_of
 from tests.processors.world import configuration
 
@@ -39,7 +39,7 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
         worker_identity="one",
         tables_on_disk=options.store == "rocksdb",
     )
-    shell = build_session(context, SessionDecider(configuration()), None)
+    shell = build_stateful(context, SESSION_SPEC, SessionDecider(configuration()))
     stop = asyncio.Event()
     running = asyncio.create_task(run_shells([shell], stop=stop))
     while not shell.ready and not running.done():  # noqa: ASYNC110  # the shell knows no observer

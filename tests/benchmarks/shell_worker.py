@@ -19,11 +19,11 @@ from aiokafka import (  # type: ignore[import-untyped]  # ships no types
 
 from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
-from streams.app import PRODUCE_BYTES_MAX
-from streams.faust_shell import FaustShell
-from streams.metrics import Metrics
-from streams.runner import run_shells
-from streams.stateful_app import StatefulSpec, build_stateful
+from streams.engine.app import PRODUCE_BYTES_MAX
+from streams.engine.faust_shell import FaustShell
+from streams.process.metrics import Metrics
+from streams.shells.stateful import StatefulSpec, build_stateful
+from streams.worker.runner import run_shells
 from tests.benchmarks.counter import STATE_BYTES, CountingDecider
 from tests.benchmarks.worker_process import COMMIT_INTERVAL_MS, context_of, end_with, parser_of
 from topics.catalog import PLANS, SESSION_INPUTS, TASK_EVENTS

@@ -16,14 +16,14 @@ from schemas.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFa
 from schemas.registry import SchemaRegistry
 from sinks.comparison import TableComparison
 from sinks.rebuild import RebuildSettings, rebuilding
-from streams import shells
-from streams.departures import is_departures
-from streams.settings import Settings
-from streams.stored_record import StoredRecord
+from streams.process.settings import Settings
+from streams.stateful.departures import is_departures
+from streams.stateful.stored_record import StoredRecord
 from tests.chaos.evidence import Evidence, LoggedRow, LogRecord, Slot, StateRecord
 from tests.chaos.fake_servers import FakeServers
 from tests.chaos.rows import canonical, logged_of
 from tests.invariants.entries import BudgetEntry
+from topics import shells
 from topics.catalog import (
     ACCOUNT_REQUESTS,
     MODEL_CALLS,

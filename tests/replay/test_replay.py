@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import ModelCallCompleted
-from streams.configuration import configuration_facts, load_configuration
-from streams.recording import Recorded, Recording, RecordingInvalid, read_recording, write_recording
-from streams.replay import Diverged, replay, replay_recording
-from streams.replay_configuration import ConfigurationMissing, configuration_of
+from streams.configuration.loading import configuration_facts, load_configuration
+from streams.history.configuration import ConfigurationMissing, configuration_of
+from streams.history.recording import Recorded, Recording, RecordingInvalid, read_recording, write_recording
+from streams.history.replay import Diverged, replay, replay_recording
 from tests.processors.world import World
 from tests.replay.worlds import SHIPPED, recorded, world
 

@@ -7,8 +7,8 @@ from processors.session import SessionDecider
 from schemas.configuration import Limits
 from schemas.envelope import Envelope, Versions
 from schemas.ids import derived_id
-from streams.configuration import configuration_facts
-from streams.recording import Recorded, Recording
+from streams.configuration.loading import configuration_facts
+from streams.history.recording import Recorded, Recording
 from tests.processors.world import World, configuration, obliging, plan_text, task
 from topics.catalog import CONFIGURATION, topic_of
 

@@ -12,12 +12,12 @@ from processors.session import SessionDecider
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.references import RecordReference
-from streams.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost
-from streams.effect_shell import EffectShell
-from streams.ending import ExitCode, ShellStopped
-from streams.ingress_shell import IngressShell
-from streams.stateful_shell import StatefulShell
-from streams.stored_record import StoredRecord
+from streams.effects.shell import EffectShell
+from streams.process.ending import ExitCode, ShellStopped
+from streams.records.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost
+from streams.shells.ingress import IngressShell
+from streams.stateful.shell import StatefulShell
+from streams.stateful.stored_record import StoredRecord
 from tests.simulation.broker import PARTITIONS, Applied, Broker, Place
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, ProviderExecutor

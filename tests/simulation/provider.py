@@ -15,7 +15,7 @@ from schemas.events.models import (
     ToolCallProposed,
 )
 from schemas.events.tools import ToolCallCancelled, ToolCallCompleted, ToolCallFailed, ToolCallRequested
-from streams.executor import Cancellation, Outcome
+from streams.effects.executor import Cancellation, Outcome
 from streams.results import result_of
 from tests.processors.world import completed, failed, plan_text, task, tool_completed, tool_failed
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from schemas.codec import Codec
 from schemas.registry import SchemaRegistry
-from streams import failpoints
-from streams.context import ShellContext
-from streams.metrics import Metrics
-from streams.runner import run_shells
-from streams.stateful_app import StatefulSpec, build_stateful
+from streams.engine.context import ShellContext
+from streams.process import failpoints
+from streams.process.metrics import Metrics
+from streams.shells.stateful import StatefulSpec, build_stateful
+from streams.worker.runner import run_shells
 from tests.streams.counting import CountingDecider
 from topics.catalog import SESSION_INPUTS, SESSION_TIMERS, TOOL_RESULTS
 from topics.tables import SESSION_STATES

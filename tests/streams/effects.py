@@ -13,8 +13,8 @@ from schemas.events.models import (
     ModelCallRequested,
 )
 from schemas.ids import derived_id
-from streams.effect_shell import EffectShell
-from streams.executor import Cancellation, Outcome
+from streams.effects.executor import Cancellation, Outcome
+from streams.effects.shell import EffectShell
 from tests.streams.twin import CODEC, Kafka, TwinLog, event, metrics
 from topics.catalog import MODEL_CALLS
 

@@ -17,13 +17,13 @@ from schemas.ids import derived_id
 from schemas.models import ChatAnswer, ChatRequest, ProviderFailed
 from schemas.references import RecordReference
 from schemas.tools import ToolContext, ToolError, ToolResult
-from streams.configuration import load_configuration
-from streams.delivery import Outgoing, outgoing
-from streams.feed import Feed
-from streams.metrics import Metrics
-from streams.model_shell import ModelExecutor
-from streams.record_reader import RecordReader
-from streams.tool_shell import ToolExecutor
+from streams.configuration.loading import load_configuration
+from streams.effects.feed import Feed
+from streams.process.metrics import Metrics
+from streams.records.delivery import Outgoing, outgoing
+from streams.records.reader import RecordReader
+from streams.shells.model import ModelExecutor
+from streams.shells.tool import ToolExecutor
 from tests.streams.twin import CODEC, event, metrics
 from topics.catalog import Topic
 

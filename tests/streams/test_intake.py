@@ -10,8 +10,8 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.registry import RegistryUnavailable
-from streams.delivery import Delivery, OwnershipLost
-from streams.intake import Intake, RecordRefused
+from streams.records.delivery import Delivery, OwnershipLost
+from streams.records.intake import Intake, RecordRefused
 from tests.streams.twin import CODEC, Kafka, event
 from topics.catalog import MODEL_RESULTS, SESSION_INPUTS
 

@@ -16,9 +16,9 @@ from schemas.events.tools import (
 from schemas.ids import derived_id
 from schemas.models import ProviderFailed
 from schemas.references import RecordReference
-from streams.delivery import outgoing
-from streams.metrics import Metrics
-from streams.record_reader import RecordReader
+from streams.process.metrics import Metrics
+from streams.records.delivery import outgoing
+from streams.records.reader import RecordReader
 from tests.streams.scene import Scene, model_call, tool_call
 from tests.streams.twin import CODEC, event, session_id
 from topics.catalog import MODEL_RESULTS, SESSION_INPUTS, TOOL_RESULTS

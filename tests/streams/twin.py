@@ -9,8 +9,8 @@ from typing import Final
 from schemas.codec import Codec
 from schemas.envelope import Envelope, Fact
 from schemas.ids import derived_id
-from streams.delivery import Delivery, Entry, Outgoing
-from streams.metrics import Metrics, ShellMetrics
+from streams.process.metrics import Metrics, ShellMetrics
+from streams.records.delivery import Delivery, Entry, Outgoing
 from topics.catalog import SESSION_INPUTS, Topic
 from topics.routing import key_of, partition_of
 
