@@ -17,9 +17,9 @@ from schemas.events.accounts import (
     LeaseReturned,
     LeaseSettled,
 )
+from schemas.frozen import replace
 from schemas.ids import event_id_of
 from schemas.plain import from_plain
-from schemas.records import replace
 from schemas.references import RecordReference
 
 PRODUCER: Final = "account-shell"

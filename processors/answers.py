@@ -10,7 +10,7 @@ from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.events.outputs import AnswerGiven, Citation
 from schemas.events.tasks import TaskCompleted, TaskFailed, TaskPruned
-from schemas.records import replace
+from schemas.frozen import replace
 
 HISTORY_MAX: Final = 6
 """Earlier turns that a session remembers by reference."""

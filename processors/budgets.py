@@ -17,7 +17,7 @@ from schemas.events.budgets import (
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
-from schemas.records import replace
+from schemas.frozen import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from processors.state import Task, ToolCallStatus
 from processors.transition import Transition
 from schemas.events.models import ModelCallCancelled, ModelCallRequested, PromptMessage
 from schemas.events.tools import ToolCallCancelled
-from schemas.records import replace
+from schemas.frozen import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

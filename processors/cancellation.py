@@ -10,7 +10,7 @@ from schemas.events.accounts import LeaseReturned
 from schemas.events.inputs import SessionCancelled
 from schemas.events.outputs import SessionEnded
 from schemas.events.tasks import TaskAborted
-from schemas.records import replace
+from schemas.frozen import replace
 
 
 def cancel(transition: Transition, body: SessionCancelled) -> None:

@@ -13,9 +13,9 @@ from processors.decider import Step, Timer
 from schemas.envelope import Envelope
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.tools import ToolOutcomeObserved
+from schemas.frozen import replace
 from schemas.ids import event_id_of
 from schemas.plain import from_plain
-from schemas.records import replace
 from schemas.references import RecordReference
 
 DAY_MS: Final = 86_400_000

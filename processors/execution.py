@@ -9,8 +9,8 @@ from processors.transition import Transition
 from schemas.events.outputs import ProgressReported
 from schemas.events.plans import PlannedTask
 from schemas.events.tasks import TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
+from schemas.frozen import replace
 from schemas.ids import derived_id
-from schemas.records import replace
 
 
 def begin(transition: Transition, accepted_event_id: str) -> None:

@@ -29,9 +29,9 @@ from schemas.configuration import Configuration, Policy
 from schemas.events.inputs import SessionForked
 from schemas.events.models import PromptMessage
 from schemas.events.tasks import TaskAborted, TaskCompleted, TaskFailed, TaskStarted
+from schemas.frozen import replace
 from schemas.ids import derived_id
 from schemas.plain import from_plain
-from schemas.records import replace
 
 T = TypeVar("T")
 

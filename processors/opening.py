@@ -17,8 +17,8 @@ from schemas.events.budgets import BudgetGranted
 from schemas.events.inputs import MessageReceived, SessionOpened
 from schemas.events.outputs import SessionEnded, TurnStarted
 from schemas.events.tasks import TaskCreated
+from schemas.frozen import replace
 from schemas.ids import derived_id
-from schemas.records import replace
 
 ROOT_INTENT: Final = "answer the message"
 INTENT_AGENT: Final = "session"

@@ -9,7 +9,7 @@ from processors.state import Phase
 from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
 from schemas.events.plans import PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
-from schemas.records import replace
+from schemas.frozen import replace
 
 FAIR_SCORE = 0.5
 """What an unreadable critique counts as: the plan is neither praised nor sent back."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from processors.state import Prerequisite
 from schemas.configuration import Agent, Limits
 from schemas.events.plans import PlannedEdge, PlannedTask
-from schemas.records import replace
+from schemas.frozen import replace
 
 Relation = Literal["depends_on", "blocks", "enables", "refines"]
 

@@ -8,7 +8,7 @@ from processors.state import RetrievalPending, Task
 from processors.transition import Transition
 from schemas.events.retrieval import RetrievalMeasured
 from schemas.events.tools import ToolCallCompleted
-from schemas.records import replace
+from schemas.frozen import replace
 
 _CITATION: Final = re.compile(r"\[([^\[\]\n]{1,300}#\d+)\]")
 

@@ -31,8 +31,8 @@ from schemas.events.inputs import (
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.frozen import replace
 from schemas.plain import from_plain
-from schemas.records import replace
 from schemas.references import RecordReference
 
 Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed

@@ -12,7 +12,7 @@ from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
 from schemas.events.tasks import TaskCompleted, TaskFailed, TaskRetried
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
-from schemas.records import replace
+from schemas.frozen import replace
 
 ERROR_CHARACTERS_MAX: Final = 1_000
 

@@ -7,7 +7,7 @@ from processors.prompts import synthesis_messages
 from processors.state import Phase
 from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
-from schemas.records import replace
+from schemas.frozen import replace
 
 
 def ask_for_answer(transition: Transition) -> None:

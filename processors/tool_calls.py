@@ -15,7 +15,7 @@ from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import ApprovalRequested
 from schemas.events.policies import PolicyDecided
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
-from schemas.records import replace
+from schemas.frozen import replace
 
 
 def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed, ...]) -> None:

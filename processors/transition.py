@@ -11,8 +11,8 @@ from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.outputs import ErrorReported
 from schemas.events.tasks import TaskCreated
+from schemas.frozen import replace
 from schemas.ids import derived_id, event_id_of
-from schemas.records import replace
 from schemas.references import RecordReference
 
 PRODUCER: Final = "session-shell"

@@ -19,7 +19,7 @@ from schemas.events.snapshots import SnapshotFact
 from schemas.events.tasks import TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
-from schemas.records import hastened
+from schemas.frozen import hastened
 
 Fact: TypeAlias = (
     InputFact

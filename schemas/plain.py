@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from schemas.compiling import bind, compiled
-from schemas.records import has_twin, twin_of
+from schemas.frozen import has_twin, twin_of
 
 Plain = dict[str, object]
 T = TypeVar("T")

@@ -4,7 +4,7 @@ import time
 
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it ships no types
 
-from schemas.codec import Codec
+from schemas.wire.codec import Codec
 from sinks.intake import Delivery, Refusal, dead_letter
 from topics.catalog import DEAD_LETTERS
 from topics.routing import key_of

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple, Protocol
 from processors.projections.event_log import log_row, unknown_log_row
 from processors.projections.project import project
 from processors.projections.rows import Place
-from schemas.codec import UndecodableError, UnknownFactError
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordHeader, RecordRejected
 from schemas.ids import derived_id
+from schemas.wire.codec import UndecodableError, UnknownFactError
 from sinks.writer import Projected
 from topics.catalog import BY_NAME, RECORD_BYTES_MAX, Keying
 from topics.routing import key_of
@@ -38,7 +38,7 @@ YIELD_RECORDS: Final = 10
 
 
 class Decoder(Protocol):
-    """What reads values; `schemas.codec.Codec` does."""
+    """What reads values; `schemas.wire.codec.Codec` does."""
 
     async def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
         """Read a record's value; raises as the codec does."""
@@ -74,7 +74,7 @@ async def take(delivery: Delivery, decoder: Decoder) -> Taken:
     """Read and project one record.
 
     Raises:
-        schemas.registry.RegistryUnavailable: its schema cannot be had at present.
+        schemas.wire.registry.RegistryUnavailable: its schema cannot be had at present.
     """
     place = delivery.place
     try:

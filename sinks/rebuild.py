@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import TupleRow
 
-from schemas.codec import Codec
+from schemas.wire.codec import Codec
 from sinks import shadow, snapshot
 from sinks.comparison import TableComparison, compare, compared_tables, put_right
 from sinks.errors import DatabaseUnfit, RecordsMissing, RowRefused, TopicRecreated, is_of_the_row

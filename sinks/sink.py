@@ -18,8 +18,8 @@ import structlog
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
 from prometheus_client import CollectorRegistry
 
-from schemas.codec import Codec
-from schemas.registry import RegistryUnavailable
+from schemas.wire.codec import Codec
+from schemas.wire.registry import RegistryUnavailable
 from sinks.dead_letters import DeadLetters
 from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_of_the_row, is_passing, is_unfit
 from sinks.intake import SINK_ONLY_TOPICS, YIELD_RECORDS, Delivery, Taken, take

@@ -59,6 +59,11 @@ class Topic:
     """None: the configured count, the same for all of a session's topics."""
 
     @property
+    def doc(self) -> str:
+        """Say what it carries and who writes it."""
+        return f"{self.purpose} Written by: {self.writers}."
+
+    @property
     def is_truth(self) -> bool:
         """Tell whether sinks materialize the topic and a rebuild reads it."""
         return self.retention_ms == -1

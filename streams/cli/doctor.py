@@ -18,7 +18,7 @@ from rich.markup import escape
 
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
-from schemas.registry import SchemaRegistry
+from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import pending
 from streams.cli import output
 from streams.cli.context import home, settings

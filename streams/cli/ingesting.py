@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from connectors.models.tokens import VocabularyMissing
 from connectors.retrieval.ingest import IngestReport
 from connectors.retrieval.ingest import ingest as ingest_folder
-from connectors.tokens import VocabularyMissing
-from schemas.models import ConnectorError
+from schemas.ports.chat import ConnectorError
 from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail

@@ -9,10 +9,9 @@ import typer
 from rich.table import Table
 
 import schemas as schemas_package
-from schemas.avro_schema import derived_schema, rendered, schema_text
-from schemas.codec import Codec
-from schemas.documentation import events_markdown
-from schemas.registry import SchemaRegistry
+from schemas.wire.avro_schema import derived_schema, rendered, schema_text
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from sinks import migrator
 from streams.cli import output
 from streams.cli.context import settings
@@ -20,6 +19,7 @@ from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from topics import admin
 from topics.catalog import BY_NAME, TOPICS
+from topics.documentation import events_markdown
 from topics.watermark import watermark
 
 topics = typer.Typer(help="The catalogue of topics: list, apply, verify.", no_args_is_help=True)
@@ -152,7 +152,7 @@ async def register_schemas() -> None:
     given = settings()
     registry = SchemaRegistry(given.registry_url)
     try:
-        await Codec.connect(registry, given.topic_prefix)
+        await Codec.connect(TOPICS, registry, given.topic_prefix)
     finally:
         await registry.close()
     output.say(f"{len(TOPICS)} schemas are registered at {given.registry_url}")

@@ -13,12 +13,12 @@ from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
     TopicPartition,
 )
 
-from schemas.codec import Codec, UndecodableError
 from schemas.envelope import Envelope
-from schemas.records import replace
-from schemas.registry import SchemaRegistry
+from schemas.frozen import replace
+from schemas.wire.codec import Codec, UndecodableError
+from schemas.wire.registry import SchemaRegistry
 from streams.process.settings import Settings
-from topics.catalog import BY_NAME, RECORD_BYTES_MAX, USER_INPUTS, Topic
+from topics.catalog import BY_NAME, RECORD_BYTES_MAX, TOPICS, USER_INPUTS, Topic
 
 _POLL_MS: Final = 200
 
@@ -52,7 +52,7 @@ class Client:
         Raises:
             RegistryError: the registry is away, or refuses our schemas.
         """
-        self._codec = await Codec.connect(self._registry, self._settings.topic_prefix)
+        self._codec = await Codec.connect(TOPICS, self._registry, self._settings.topic_prefix)
         return self
 
     async def __aexit__(

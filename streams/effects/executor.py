@@ -3,17 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from processors.effects import Outcome
 from schemas.envelope import Envelope
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a call ended."""
-
-    events: tuple[Envelope, ...]
-    """To publish, in order; deciding again gives the same event ids."""
-    label: str
-    """For metrics: ok, or the kind of failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

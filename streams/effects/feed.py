@@ -6,10 +6,10 @@ from typing import Protocol
 
 import structlog
 
-from schemas.codec import Codec
 from schemas.envelope import Envelope
 from schemas.events.deltas import DeltaFact
 from schemas.ids import derived_id
+from schemas.wire.codec import Codec
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Outgoing, outgoing
 

@@ -19,10 +19,11 @@ from typing import Final
 
 import structlog
 
-from schemas.codec import Codec, UnknownFactError
+from processors.effects import Outcome
 from schemas.envelope import Envelope
+from schemas.wire.codec import Codec, UnknownFactError
 from streams.effects.calls import Call, Intaken, survey_of, too_large
-from streams.effects.executor import Cancellation, Executor, Outcome
+from streams.effects.executor import Cancellation, Executor
 from streams.effects.ledger import LedgerEntry, Status, call_key
 from streams.effects.ledger_memory import REMEMBERED_MS
 from streams.effects.ledger_writer import LedgerWriter
@@ -36,7 +37,7 @@ from streams.records.known import only_known
 _log = structlog.get_logger()
 
 WAITING_SHARE: Final = 8
-"""So many times the places that there are may wait in memory; more calls wait in Kafka."""
+"""At most 8 times as many calls as may run wait in memory; more wait in Kafka."""
 SWEEP_S: Final = 60.0
 FINISH_S: Final = 0.05
 """The longest that a published outcome waits to be written down as such."""
@@ -62,7 +63,7 @@ class EffectShell:
         remembered_ms: int = REMEMBERED_MS,
         fatal: Callable[[BaseException, str], None] = end_process,
     ) -> None:
-        """Take the executor and its surroundings.
+        """Take the executor and what it works in.
 
         Args:
             executor: runs the calls.
@@ -93,8 +94,7 @@ class EffectShell:
         self._intake = Intake(
             codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
         )
-        self._owner = False
-        self._generation = 0
+        self._owner, self._generation = False, 0
         self._positions: dict[tuple[str, int], int] = {}
         self._calls: dict[str, Call] = {}
         self._waiting: deque[Call] = deque()

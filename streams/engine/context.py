@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.codec import Codec
+from schemas.wire.codec import Codec
 from streams.engine.app import AppSettings
 from streams.engine.heartbeat import now_ms
 from streams.engine.shared_producer import SharedProducer

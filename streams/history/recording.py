@@ -12,10 +12,10 @@ from typing import Final, TypeVar, cast
 
 import fastavro
 
-from schemas.avro_schema import schema_text
-from schemas.codec import Codec, UndecodableError
 from schemas.envelope import Envelope
-from schemas.registry import SchemaRegistry, SchemaUnknown
+from schemas.wire.avro_schema import schema_text
+from schemas.wire.codec import Codec, UndecodableError
+from schemas.wire.registry import SchemaRegistry, SchemaUnknown
 from topics.catalog import BY_NAME, TOPICS
 
 _SESSION_KEY: Final = "cartrita.session"
@@ -76,7 +76,7 @@ def write_recording(recording: Recording, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    codec = Codec.offline()
+    codec = Codec.offline(TOPICS)
     used = {one.topic for one in (*recording.inputs, *recording.outputs, *recording.configuration)}
     metadata = {_SESSION_KEY: recording.session_id}
     for number, topic in enumerate(TOPICS, start=1):
@@ -115,7 +115,7 @@ def read_recording(path: Path) -> Recording:
             reader = fastavro.reader(file)
             metadata = reader.metadata
             session_id = metadata[_SESSION_KEY]
-            codec = Codec(_FileRegistry(metadata), {})
+            codec = Codec(TOPICS, _FileRegistry(metadata), {})
             for row in cast("Iterable[dict[str, object]]", reader):
                 by_role[str(row["role"])].append(_recorded(codec, row))
     except UndecodableError as error:

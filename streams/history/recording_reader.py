@@ -6,10 +6,10 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it ships no types
 
 from processors.transition import PRODUCER
-from schemas.codec import Codec, UndecodableError
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationPublished
 from schemas.events.dead_letters import RecordRejected
+from schemas.wire.codec import Codec, UndecodableError
 from streams.history.configuration import has_hash
 from streams.history.recording import Recorded, Recording
 from topics.catalog import CONFIGURATION, DEAD_LETTERS, TOPICS, USER_INPUTS, Keying, Topic

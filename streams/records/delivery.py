@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from schemas.codec import Codec, Headers
 from schemas.envelope import Envelope
+from schemas.wire.codec import Codec, Headers
 from topics.catalog import BY_NAME, Topic, topic_of
 from topics.routing import key_of
 

@@ -6,11 +6,11 @@ from typing import Final
 
 import structlog
 
-from schemas.codec import Codec, UndecodableError, UnknownFactError
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordHeader, RecordRejected
 from schemas.ids import derived_id, is_uuid
-from schemas.registry import RegistryUnavailable
+from schemas.wire.codec import Codec, UndecodableError, UnknownFactError
+from schemas.wire.registry import RegistryUnavailable
 from streams.records.delivery import Delivery, OwnershipLost
 from topics.catalog import BY_NAME, Keying
 from topics.routing import key_of

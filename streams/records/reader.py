@@ -8,10 +8,10 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError  # type: ignore[import-untyped]  # ships no types
 
-from schemas.codec import Codec, UndecodableError
 from schemas.envelope import Envelope
 from schemas.references import RecordReference
-from schemas.registry import RegistryUnavailable
+from schemas.wire.codec import Codec, UndecodableError
+from schemas.wire.registry import RegistryUnavailable
 from streams.process.metrics import Metrics
 from streams.records.delivery import Outgoing
 

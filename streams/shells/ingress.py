@@ -6,26 +6,13 @@ that a session never has two owners.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import structlog
 
-from processors import forking
-from schemas.codec import Codec, UnknownFactError
+from processors.inputs import InputInvalid, Tokenizer, checked_input
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
-from schemas.events.inputs import (
-    ApprovalReceived,
-    Attachment,
-    InputFact,
-    MessageReceived,
-    SessionCancelled,
-    SessionClosed,
-    SessionForked,
-    SessionOpened,
-)
-from schemas.ids import derived_id, is_uuid
-from schemas.records import replace
+from schemas.wire.codec import Codec, UnknownFactError
 from streams.engine.app import ShellApp
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
@@ -38,16 +25,6 @@ from topics.catalog import RECORD_BYTES_MAX, SESSION_INPUTS, USER_INPUTS
 from topics.shells import INGRESS
 
 _log = structlog.get_logger()
-
-ATTACHMENTS_MAX: Final = 32
-NAME_CHARACTERS_MAX: Final = 200
-ACCOUNT_CHARACTERS_MAX: Final = 200
-REASON_CHARACTERS_MAX: Final = 2_000
-TITLE_CHARACTERS_MAX: Final = 500
-AMOUNT_MAX: Final = 2**53 - 1
-"""Budgets beyond this are typing errors, and JavaScript could not show them."""
-
-Tokenizer = Callable[[str], int]
 
 
 class IngressShell:
@@ -136,10 +113,10 @@ class IngressShell:
             event = await self._intake.read(delivery)
             record = outgoing(self._codec, self._checked(event, delivery), SESSION_INPUTS)
             if record.size_bytes > RECORD_BYTES_MAX:
-                raise _Invalid(f"the input would be a record of {record.size_bytes:,} bytes")
+                raise InputInvalid(f"the input would be a record of {record.size_bytes:,} bytes")
         except UnknownFactError as unknown:
             refused = RecordRefused("invalid_input", f"this program does not know the fact {unknown.name}")
-        except _Invalid as invalid:
+        except InputInvalid as invalid:
             refused = RecordRefused("invalid_input", str(invalid), event)
         except RecordRefused as error:
             refused = error
@@ -152,96 +129,14 @@ class IngressShell:
         return outgoing(self._codec, self._intake.dead_letter(delivery, refused))
 
     def _checked(self, event: Envelope, delivery: Delivery) -> Envelope:
-        if event.event_id and not is_uuid(event.event_id):
-            raise _Invalid(
-                "event_id is not a UUID in canonical form: 36 characters, lower case, with hyphens"
-            )
-        place = (delivery.topic, str(delivery.partition), str(delivery.offset))
-        event_id = event.event_id or derived_id(*place)
-        if event.session_id and not is_uuid(event.session_id):
-            raise _Invalid(
-                "session_id is not a UUID in canonical form: 36 characters, lower case, with hyphens"
-            )
-        if not event.session_id and not isinstance(event.body, SessionOpened | MessageReceived):
-            raise _Invalid(f"{type(event.body).__name__} needs the session_id of the session it is about")
-        body = event.body
-        assert isinstance(body, InputFact)
-        return Envelope(
-            event_id=event_id,
-            type=type(body).__name__,
-            # A message alone opens a session; the same message sent again finds the same one.
-            session_id=event.session_id or derived_id(event_id, "session"),
-            tenant_id=_account("tenant_id", event.tenant_id, "default"),
-            user_id=_account("user_id", event.user_id, "anonymous"),
-            # A fork goes on from what another session did: a trace leads on into its origin.
-            causation_id=body.origin_event_id if isinstance(body, SessionForked) else None,
-            correlation_id=event_id,
-            occurred_at_ms=delivery.timestamp_ms,
-            producer=event.producer or INGRESS,
-            traceparent=event.traceparent,
-            body=self._checked_body(body),
+        return checked_input(
+            event,
+            (delivery.topic, delivery.partition, delivery.offset),
+            taken_at_ms=delivery.timestamp_ms,
+            producer=INGRESS,
+            tokenizer=self._tokenizer,
+            limits=self._limits,
         )
-
-    def _checked_body(self, body: InputFact) -> InputFact:
-        match body:
-            case MessageReceived():
-                return self._checked_message(body)
-            case SessionForked():
-                return self._checked_fork(body)
-            case SessionOpened():
-                _budgets(body)
-                _short("title", body.title, TITLE_CHARACTERS_MAX)
-            case ApprovalReceived():
-                if not is_uuid(body.approval_id):
-                    raise _Invalid("approval_id is not a UUID in canonical form")
-                _short("reason", body.reason, REASON_CHARACTERS_MAX)
-            case SessionCancelled() | SessionClosed():
-                _short("reason", body.reason, REASON_CHARACTERS_MAX)
-        return body
-
-    def _checked_message(self, body: MessageReceived) -> MessageReceived:
-        if not body.text.strip():
-            raise _Invalid("text is empty")
-        _budgets(body)
-        if len(body.attachments) > ATTACHMENTS_MAX:
-            raise _Invalid(f"there are {len(body.attachments)} attachments; the most is {ATTACHMENTS_MAX}")
-        names = [_attachment_name(attachment) for attachment in body.attachments]
-        if len(set(names)) != len(names):
-            raise _Invalid("two attachments have the same name")
-        size_bytes = sum(len(text.encode()) for text in (body.text, *(one.text for one in body.attachments)))
-        if size_bytes > self._limits.text_bytes_max:
-            raise _Invalid(
-                f"text and attachments have {size_bytes:,} bytes; the most is {self._limits.text_bytes_max:,}"
-            )
-        return replace(
-            body,
-            tokens=self._tokenizer(body.text),
-            attachments=tuple(
-                replace(attachment, tokens=self._tokenizer(attachment.text))
-                for attachment in body.attachments
-            ),
-        )
-
-    def _checked_fork(self, body: SessionForked) -> SessionForked:
-        _budgets(body)
-        for name in ("origin_session_id", "origin_event_id", "call_id"):
-            value = getattr(body, name)
-            if value is not None and not is_uuid(value):
-                raise _Invalid(f"{name} is not a UUID in canonical form")
-        _short("model", body.model, NAME_CHARACTERS_MAX)
-        if body.text is None and body.call_id is not None:
-            raise _Invalid("call_id needs the result that is put in its place, as text")
-        if body.text is not None and body.call_id is None and not body.text.strip():
-            raise _Invalid("text is empty")
-        text = body.text or ""
-        if (size_bytes := len(text.encode())) > self._limits.text_bytes_max:
-            raise _Invalid(f"text has {size_bytes:,} bytes; the most is {self._limits.text_bytes_max:,}")
-        try:
-            forking.origin_state(body)
-            forking.overrides_of(body)
-        except forking.ForkInvalid as error:
-            raise _Invalid(str(error)) from error
-        return replace(body, tokens=self._tokenizer(text))
 
     def _check(self, generation: int) -> None:
         if not self._owner or self._generation != generation:
@@ -274,37 +169,3 @@ def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -
         topic_prefix=context.topic_prefix,
         metrics=metrics,
     )
-
-
-class _Invalid(Exception):
-    """An input is refused, with a sentence for whoever sent it."""
-
-
-def _account(field: str, text: str, default: str) -> str:
-    _short(field, text, ACCOUNT_CHARACTERS_MAX)
-    if any(ord(character) < ord(" ") for character in text):
-        raise _Invalid(f"{field} has control characters")
-    return text.strip() or default
-
-
-def _short(field: str, text: str | None, characters_max: int) -> None:
-    if text is not None and len(text) > characters_max:
-        raise _Invalid(f"{field} has {len(text):,} characters; the most is {characters_max:,}")
-
-
-def _budgets(body: MessageReceived | SessionOpened | SessionForked) -> None:
-    for field, amount in (
-        ("budget_tokens", body.budget_tokens),
-        ("budget_nanodollars", body.budget_nanodollars),
-    ):
-        if amount is not None and not 1 <= amount <= AMOUNT_MAX:
-            raise _Invalid(f"{field} is {amount}; it is at least 1")
-
-
-def _attachment_name(attachment: Attachment) -> str:
-    name = attachment.name
-    if not name.strip() or len(name) > NAME_CHARACTERS_MAX:
-        raise _Invalid(f"an attachment's name has 1 to {NAME_CHARACTERS_MAX} characters")
-    if name in (".", "..") or "/" in name or "\\" in name or any(ord(one) < ord(" ") for one in name):
-        raise _Invalid(f"the attachment's name {name[:50]!r} is not a plain file name")
-    return name

@@ -25,8 +25,8 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from processors.decider import Decider, Timer
-from schemas.codec import Codec, UnknownFactError
 from schemas.envelope import Envelope
+from schemas.wire.codec import Codec, UnknownFactError
 from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import (

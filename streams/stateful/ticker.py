@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from processors.decider import Timer
-from schemas.codec import Codec
 from schemas.envelope import Envelope
 from schemas.events.timers import TimerFired
 from schemas.ids import derived_id
+from schemas.wire.codec import Codec
 from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Log, Outgoing, OwnershipLost, outgoing

@@ -8,20 +8,20 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from connectors.openai_embeddings import OpenAIEmbeddings
-from connectors.openai_model import OpenAIModel
+from connectors.models.chat import OpenAIModel
+from connectors.models.embeddings import OpenAIEmbeddings
+from connectors.models.tokens import count_tokens, prepare_vocabularies
 from connectors.retrieval.index import PassageIndex
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import TierDemand
-from connectors.sandbox.tool import ExecutePython
-from connectors.tokens import count_tokens, prepare_vocabularies
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.embeddings import GenerateEmbeddings
+from connectors.tools.python import ExecutePython
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
 from schemas.configuration import ChatModel, Configuration, Models
-from schemas.models import Model
+from schemas.ports.chat import Model
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 

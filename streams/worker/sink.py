@@ -6,7 +6,7 @@ import gc
 import psycopg
 import structlog
 
-from schemas.registry import SchemaRegistry
+from schemas.wire.registry import SchemaRegistry
 from sinks.errors import SinkStopped
 from sinks.metrics import SinkMetrics
 from sinks.migrator import MigrationEdited, pending

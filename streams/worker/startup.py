@@ -8,11 +8,11 @@ import structlog
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
 
-from schemas.codec import Codec
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.ids import derived_id
-from schemas.registry import RegistryUnavailable, SchemaIncompatible, SchemaRegistry
+from schemas.wire.codec import Codec
+from schemas.wire.registry import RegistryUnavailable, SchemaIncompatible, SchemaRegistry
 from streams.configuration.loading import configuration_facts
 from streams.engine.heartbeat import now_ms
 from streams.process.ending import ExitCode, ShellStopped
@@ -20,7 +20,7 @@ from streams.process.settings import Settings
 from streams.records.delivery import outgoing
 from topics import admin
 from topics.admin import TopicsUnavailable
-from topics.catalog import CONFIGURATION
+from topics.catalog import CONFIGURATION, TOPICS
 from topics.tables import CLOCK_PROBE
 
 _log = structlog.get_logger()
@@ -99,7 +99,7 @@ async def connect_codec(settings: Settings, registry: SchemaRegistry) -> Codec:
     """
 
     async def connect() -> Codec:
-        return await Codec.connect(registry, settings.topic_prefix)
+        return await Codec.connect(TOPICS, registry, settings.topic_prefix)
 
     try:
         return await wait_for(

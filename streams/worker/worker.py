@@ -7,12 +7,12 @@ from typing import Final
 
 import structlog
 
-from connectors.tokens import VocabularyMissing
+from connectors.models.tokens import VocabularyMissing
 from processors.accounts import AccountDecider
 from processors.capabilities import CapabilityDecider
 from processors.session import SessionDecider
-from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from streams.configuration.loading import ConfigurationInvalid
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from processors.session import SessionDecider
-from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from streams.process.metrics import Metrics
 from streams.shells.stateful import SESSION_SPEC, build_stateful
 from streams.worker.runner import run_shells
 from tests.benchmarks.worker_process import context_of, end_with, parser_of
 from tests.processors.world import configuration
+from topics.catalog import TOPICS
 
 _POLL_S: Final = 0.05
 _BEGAN_S: Final = time.perf_counter()
@@ -29,7 +30,7 @@ def arguments() -> argparse.Namespace:
 async def main(options: argparse.Namespace) -> dict[str, float]:
     """Start, wait until it is ready, take the inputs, and end in order."""
     registry = SchemaRegistry(options.registry)
-    codec = await Codec.connect(registry, options.prefix)
+    codec = await Codec.connect(TOPICS, registry, options.prefix)
     metrics = Metrics()
     context = context_of(
         options,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
-from schemas.codec import Codec
+from schemas.wire.codec import Codec
 from streams.engine.context import ShellContext
 from streams.process.metrics import Metrics
 from tests.benchmarks.stage import SESSION_TIMEOUT_MS

@@ -12,8 +12,8 @@ from psycopg.rows import dict_row
 from processors.projections.event_log import COLUMNS
 from processors.projections.rows import Place
 from processors.projections.tables import TABLES
-from schemas.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
-from schemas.registry import SchemaRegistry
+from schemas.wire.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
+from schemas.wire.registry import SchemaRegistry
 from sinks.comparison import TableComparison
 from sinks.rebuild import RebuildSettings, rebuilding
 from streams.process.settings import Settings
@@ -103,7 +103,7 @@ async def gather(
 async def _log(settings: Settings) -> tuple[dict[Slot, int], list[LogRecord]]:
     registry = SchemaRegistry(settings.registry_url)
     # Knows no schema beforehand, so that every one comes from the registry, as for any outsider.
-    codec = Codec(registry, {})
+    codec = Codec(TOPICS, registry, {})
     prefix = settings.topic_prefix
     try:
         ends, fetched = await _read(settings, [prefix + topic.name for topic in TOPICS])
@@ -166,7 +166,7 @@ async def _rebuilt(settings: Settings) -> tuple[TableComparison, ...]:
         bootstrap=settings.kafka_bootstrap, dsn=settings.postgres_dsn, topic_prefix=settings.topic_prefix
     )
     try:
-        codec = await Codec.connect(registry, settings.topic_prefix)
+        codec = await Codec.connect(TOPICS, registry, settings.topic_prefix)
         async with rebuilding(told, codec, lambda _: None) as rebuild:
             return (await rebuild.verify()).tables
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from connectors.tools.registry import ToolRegistry
-from schemas.tools import Tool
+from schemas.ports.tool import Tool
 from streams import main as command_line
 from streams.process import failpoints
 from streams.worker import providers

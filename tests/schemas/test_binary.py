@@ -12,13 +12,13 @@ from fastavro.types import Schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.avro_schema import schema_text, without_logical_types
-from schemas.binary import reader_of, writer_of
-from schemas.codec import Codec
 from schemas.envelope import Envelope, Versions
 from schemas.events.inputs import MessageReceived, SessionClosed
+from schemas.frozen import replace
 from schemas.plain import Dialect, from_plain, to_plain
-from schemas.records import replace
+from schemas.wire.avro_schema import schema_text, without_logical_types
+from schemas.wire.binary import reader_of, writer_of
+from schemas.wire.codec import Codec
 from tests.projections.test_project import SEARCHED
 from tests.schemas.events import topics_and_envelopes
 from tests.sinks.test_whole_session import whole_session
@@ -146,7 +146,7 @@ def test_a_number_that_never_ends_is_refused() -> None:
 async def test_what_avro_allows_and_writers_seldom_make_is_left_to_fastavro() -> None:
     # A list in a block that tells its size in bytes, by a negative count.
     envelope = Envelope(type="SessionClosed", evidence_ids=("a", "b"), body=SessionClosed())
-    codec = Codec.offline()
+    codec = Codec.offline(TOPICS)
     value = codec.encode(USER_INPUTS, envelope)
     plain = b"\x04\x02a\x02b\x00"
     assert value.count(plain) == 1

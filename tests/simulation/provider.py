@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from processors.effects import Outcome, result_of
 from schemas.envelope import Envelope
 from schemas.events.models import (
     ModelCallCancelled,
@@ -15,8 +16,7 @@ from schemas.events.models import (
     ToolCallProposed,
 )
 from schemas.events.tools import ToolCallCancelled, ToolCallCompleted, ToolCallFailed, ToolCallRequested
-from streams.effects.executor import Cancellation, Outcome
-from streams.results import result_of
+from streams.effects.executor import Cancellation
 from tests.processors.world import completed, failed, plan_text, task, tool_completed, tool_failed
 
 Request = ModelCallRequested | ToolCallRequested

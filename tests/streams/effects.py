@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+from processors.effects import Outcome
 from schemas.envelope import Envelope
 from schemas.events.models import (
     ModelCallCancelled,
@@ -13,7 +14,7 @@ from schemas.events.models import (
     ModelCallRequested,
 )
 from schemas.ids import derived_id
-from streams.effects.executor import Cancellation, Outcome
+from streams.effects.executor import Cancellation
 from streams.effects.shell import EffectShell
 from tests.streams.twin import CODEC, Kafka, TwinLog, event, metrics
 from topics.catalog import MODEL_CALLS

@@ -14,9 +14,9 @@ from schemas.events.tools import (
     ToolCallRequested,
 )
 from schemas.ids import derived_id
-from schemas.models import ChatAnswer, ChatRequest, ProviderFailed
+from schemas.ports.chat import ChatAnswer, ChatRequest, ProviderFailed
+from schemas.ports.tool import ToolContext, ToolError, ToolResult
 from schemas.references import RecordReference
-from schemas.tools import ToolContext, ToolError, ToolResult
 from streams.configuration.loading import load_configuration
 from streams.effects.feed import Feed
 from streams.process.metrics import Metrics

@@ -14,7 +14,7 @@ from schemas.events.tools import (
     ToolCallCompleted,
 )
 from schemas.ids import derived_id
-from schemas.models import ProviderFailed
+from schemas.ports.chat import ProviderFailed
 from schemas.references import RecordReference
 from streams.process.metrics import Metrics
 from streams.records.delivery import outgoing

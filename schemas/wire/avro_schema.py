@@ -13,7 +13,7 @@ from typing import Final, cast, get_args, get_origin, get_type_hints
 
 from schemas.envelope import Envelope
 from schemas.plain import NAMESPACE, Dialect, full_name, optional_of, to_plain
-from topics.catalog import Topic
+from schemas.wire.subject import Subject
 
 Schema = dict[str, object]
 
@@ -26,16 +26,16 @@ _PRIMITIVES: Final[Mapping[object, str]] = {
 }
 
 
-def derived_schema(topic: Topic) -> Schema:
+def derived_schema(topic: Subject) -> Schema:
     """Derive the schema of a topic's records: the envelope, and as its body a union of the topic's facts."""
     defined: set[type] = set()
     record = _record(Envelope, defined, {"body": list(topic.facts)})
     record["name"] = "".join(part.title() for part in topic.name.replace("_", ".").split(".")) + "Record"
-    record["doc"] = f"{topic.purpose} Written by: {topic.writers}."
+    record["doc"] = topic.doc
     return record
 
 
-def schema_text(topic: Topic) -> str:
+def schema_text(topic: Subject) -> str:
     """Return the contract: the text of the topic's `.avsc` file."""
     return resources.files("schemas").joinpath("avro", f"{topic.name}.avsc").read_text(encoding="utf-8")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
-from schemas.avro_schema import derived_schema
+from schemas.wire.avro_schema import derived_schema
 from topics.catalog import HOUR_MS, TOPICS, Topic
 
 _INTRODUCTION: Final = """# Events

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import openai
 
-from schemas.models import ConnectorError, ProviderFailed, RequestInvalid
+from schemas.ports.chat import ConnectorError, ProviderFailed, RequestInvalid
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]

@@ -13,13 +13,13 @@ from typing import Final
 import openai
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
-from connectors.openai_chunks import Chunk, ToolCallPart, Usage, read_chunk
-from connectors.openai_client import is_local, make_client, timeout_of
-from connectors.openai_retries import Random, RetryPolicy, Sleep, translate, with_retries
-from connectors.tokens import TokenCounter
+from connectors.models.chunks import Chunk, ToolCallPart, Usage, read_chunk
+from connectors.models.client import is_local, make_client, timeout_of
+from connectors.models.retries import Random, RetryPolicy, Sleep, translate, with_retries
+from connectors.models.tokens import TokenCounter
 from schemas.events.models import ToolCallProposed
 from schemas.ids import derived_id
-from schemas.models import (
+from schemas.ports.chat import (
     ChatAnswer,
     ChatMessage,
     ChatRequest,

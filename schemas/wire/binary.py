@@ -15,9 +15,9 @@ from typing import Final, cast, get_args, get_origin, get_type_hints
 
 from schemas.compiling import bind, compiled
 from schemas.envelope import Envelope, Fact, Versions
+from schemas.frozen import twin_of
 from schemas.plain import optional_of
-from schemas.records import twin_of
-from topics.catalog import Topic
+from schemas.wire.subject import Subject
 
 Writer = Callable[[Envelope], bytes]
 Reader = Callable[[bytes, int], tuple[Envelope, int]]
@@ -65,7 +65,7 @@ _REPEATED: Final = frozenset({Versions})
 """Records that seldom differ from the one before."""
 
 
-def writer_of(topic: Topic) -> Writer:
+def writer_of(topic: Subject) -> Writer:
     """Return what makes an event the Avro binary that the topic's schema describes.
 
     Where it is given what the schema does not allow, it raises AttributeError, TypeError, KeyError,
@@ -74,7 +74,7 @@ def writer_of(topic: Topic) -> Writer:
     return cast("Writer", _write_record(Envelope, topic.facts))
 
 
-def reader_of(topic: Topic) -> Reader:
+def reader_of(topic: Subject) -> Reader:
     """Return what reads an event that was written with the topic's schema.
 
     It raises IndexError, KeyError, ValueError or struct.error on what it does not know, which Avro may allow.

@@ -8,7 +8,7 @@ registry that gave the id is gone.
 import io
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -16,19 +16,19 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 from fastavro.types import Schema
 
-from schemas.avro_schema import schema_text, without_logical_types
-from schemas.binary import Reader, Writer, reader_of, writer_of
 from schemas.envelope import Envelope
 from schemas.plain import decoder_of, members_of
-from schemas.registry import SchemaRegistry, SchemaUnknown
-from topics.catalog import TOPICS, Topic
+from schemas.wire.avro_schema import schema_text, without_logical_types
+from schemas.wire.binary import Reader, Writer, reader_of, writer_of
+from schemas.wire.registry import SchemaRegistry, SchemaUnknown
+from schemas.wire.subject import Subject
 
 Headers = list[tuple[str, bytes]]
 
 FINGERPRINT_HEADER: Final = "cartrita_schema"
 COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
 _HEAD: Final = struct.Struct(">bI")
-_FACTS: Final = {cls.__name__: cls for topic in TOPICS for cls in topic.facts}
+_FACTS: Final = {cls.__name__: cls for cls in members_of(Envelope.__dataclass_fields__["body"].type)}
 _READ_ENVELOPE: Final = cast("Callable[[Mapping[str, object]], Envelope]", decoder_of(Envelope))
 
 
@@ -64,7 +64,7 @@ class _Written:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class _Encoding:
     """What encoding to one topic takes."""
 
     write: Writer
@@ -75,22 +75,26 @@ class _Subject:
 class Codec:
     """Reads and writes events; made by `connect`, or by `offline` where no registry is needed."""
 
-    def __init__(self, registry: SchemaRegistry | None, ids: Mapping[str, int]) -> None:
-        """Take the registry, and by topic the id of the schema with which this program writes."""
+    def __init__(
+        self, subjects: Iterable[Subject], registry: SchemaRegistry | None, ids: Mapping[str, int]
+    ) -> None:
+        """Take the topics, the registry, and by topic the id of the schema with which this program writes."""
         self._registry = registry
-        self._subjects: dict[str, _Subject] = {}
+        self._subjects: dict[str, _Encoding] = {}
         self._by_id: dict[int, _Written] = {}
         self._by_fingerprint: dict[bytes, _Written] = {}
-        for topic in TOPICS:
+        for topic in subjects:
             written, mark = _parsed(schema_text(topic), reader_of(topic))
             self._by_fingerprint[mark] = written
             if topic.name in ids:
                 self._by_id[ids[topic.name]] = written
                 head = _HEAD.pack(0, ids[topic.name])
-                self._subjects[topic.name] = _Subject(write=writer_of(topic), head=head, fingerprint=mark)
+                self._subjects[topic.name] = _Encoding(write=writer_of(topic), head=head, fingerprint=mark)
 
     @classmethod
-    async def connect(cls, registry: SchemaRegistry, topic_prefix: str = "") -> "Codec":
+    async def connect(
+        cls, subjects: Sequence[Subject], registry: SchemaRegistry, topic_prefix: str = ""
+    ) -> "Codec":
         """Register the schemas that this program writes, and return a codec.
 
         Raises:
@@ -98,23 +102,23 @@ class Codec:
             RegistryUnavailable: no answer.
         """
         ids: dict[str, int] = {}
-        for topic in TOPICS:
+        for topic in subjects:
             subject = f"{topic_prefix}{topic.name}-value"
             ids[topic.name] = await registry.register(subject, schema_text(topic))
             await registry.demand_compatibility(subject, COMPATIBILITY)
-        return cls(registry, ids)
+        return cls(subjects, registry, ids)
 
     @classmethod
-    def offline(cls) -> "Codec":
+    def offline(cls, subjects: Sequence[Subject]) -> "Codec":
         """Return a codec with ids of its own, for tests and files; it reads by fingerprint or those ids."""
-        return cls(None, {topic.name: number for number, topic in enumerate(TOPICS, start=1)})
+        return cls(subjects, None, {topic.name: number for number, topic in enumerate(subjects, start=1)})
 
-    def encode(self, topic: Topic, envelope: Envelope) -> bytes:
+    def encode(self, topic: Subject, envelope: Envelope) -> bytes:
         """Return the value of the record that carries `envelope` on `topic`."""
         subject = self._subjects[topic.name]
         return subject.head + subject.write(envelope)
 
-    def headers(self, topic: Topic, envelope: Envelope) -> Headers:
+    def headers(self, topic: Subject, envelope: Envelope) -> Headers:
         """Return the headers of the record that carries `envelope` on `topic`."""
         headers = [
             ("ce_specversion", b"1.0"),
@@ -223,6 +227,3 @@ def _envelope(read: dict[str, object], written: _Written) -> Envelope:
         return _READ_ENVELOPE(read)
     except (KeyError, TypeError) as error:
         raise UndecodableError("not_avro", f"the record lacks what {name} needs: {error}") from error
-
-
-assert set(_FACTS.values()) == set(members_of(Envelope.__dataclass_fields__["body"].type))

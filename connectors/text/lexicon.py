@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from connectors.words import stem, words
+from connectors.text.words import stem, words
 
 _NEGATIONS_LISTED = """
 not no never none neither nor without hardly cannot can't don't doesn't isn't wasn't

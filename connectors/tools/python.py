@@ -25,7 +25,7 @@ from connectors.sandbox.sandbox import OutputHandler, Sandbox
 from connectors.sandbox.supervisor import START_MS_MAX
 from connectors.sandbox.tier import Tier
 from schemas.configuration import ToolSpec
-from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 NAME = "execute_python"
 VERSION = "2.0.0"

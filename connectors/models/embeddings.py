@@ -7,12 +7,12 @@ from json import JSONDecodeError
 
 import openai
 
-from connectors.openai_client import is_local, make_client, timeout_of
-from connectors.openai_retries import Random, RetryPolicy, Sleep, translate, with_retries
-from connectors.tokens import TokenCounter
-from connectors.tools.embeddings import Embedded
+from connectors.models.client import is_local, make_client, timeout_of
+from connectors.models.retries import Random, RetryPolicy, Sleep, translate, with_retries
+from connectors.models.tokens import TokenCounter
 from schemas.configuration import EmbeddingModel
-from schemas.models import ProviderFailed, RequestInvalid
+from schemas.ports.chat import ProviderFailed, RequestInvalid
+from schemas.ports.embedding import Embedded
 
 DEFAULT_RETRIES = RetryPolicy()
 

@@ -17,9 +17,9 @@ from typing import Final
 import tiktoken
 from tiktoken.model import encoding_name_for_model
 
-from connectors.embedded.artifacts import VOCABULARIES
+from connectors.models.vocabularies import VOCABULARIES
 from schemas.events.models import ToolCallProposed
-from schemas.models import ChatMessage, ToolOffered
+from schemas.ports.chat import ChatMessage, ToolOffered
 
 TOKENS_PER_MESSAGE: Final = 3
 TOKENS_PRIMING: Final = 3
