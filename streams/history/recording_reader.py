@@ -12,12 +12,12 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.wire.codec import Codec, UndecodableError
 from streams.history.configuration import has_hash
 from streams.history.recording import Recorded, Recording
-from topics.catalog import CONFIGURATION, DEAD_LETTERS, TOPICS, USER_INPUTS, Keying, Topic
+from topics.catalog import CONFIGURATION, DEAD_LETTERS, TOPICS, USER_INPUTS, Keying, Topic, read_by
 from topics.routing import key_of, partition_of
-from topics.shells import SESSION, SESSION_SOURCES
+from topics.shells import SESSION
 
 _POLL_MS: Final = 500
-_SOURCES: Final = frozenset(topic.name for topic in SESSION_SOURCES)
+_SOURCES: Final = frozenset(topic.name for topic in read_by(SESSION))
 
 
 class SessionMissing(Exception):
