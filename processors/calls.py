@@ -15,7 +15,8 @@ from processors.budgets import (
 from processors.prompts import evidence_of, prompt_tokens
 from processors.state import Task, ToolCallStatus
 from processors.transition import Transition
-from schemas.events.models import ModelCallCancelled, ModelCallRequested, PromptMessage
+from schemas.events.budgets import BudgetScope
+from schemas.events.models import CallPurpose, ModelCallCancelled, ModelCallRequested, PromptMessage
 from schemas.events.tools import ToolCallCancelled
 from schemas.frozen import replace
 
@@ -24,7 +25,7 @@ from schemas.frozen import replace
 class Prompt:
     """A model call as a decider wants it."""
 
-    purpose: str
+    purpose: CallPurpose
     agent: str
     tier: str
     messages: tuple[PromptMessage, ...]
@@ -68,7 +69,9 @@ def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
 def tell_unaffordable(transition: Transition, unaffordable: Unaffordable) -> str:
     """Tell that a call could not be admitted; returns the event's id."""
     scope_id = (
-        transition.state.session_id if unaffordable.refusal.scope == "session" else unaffordable.wish.task_id
+        transition.state.session_id
+        if unaffordable.refusal.scope is BudgetScope.SESSION
+        else unaffordable.wish.task_id
     )
     return exhausted(transition, unaffordable.wish, unaffordable.refusal, scope_id)
 

@@ -4,11 +4,12 @@ from processors import snapshots, steps, synthesis
 from processors.answers import prune
 from processors.calls import Unaffordable, tell_unaffordable
 from processors.plans import prerequisites
-from processors.state import Phase, Task, TaskStatus, Turn
+from processors.state import Phase, Task, TaskStatus, ToolCallStatus, Turn
 from processors.transition import Transition
-from schemas.events.outputs import ProgressReported
+from schemas.events.outputs import AnswerReason, ProgressReported, Stage
 from schemas.events.plans import PlannedTask
-from schemas.events.tasks import TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
+from schemas.events.snapshots import Node
+from schemas.events.tasks import PruneReason, TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
 from schemas.frozen import replace
 from schemas.ids import derived_id
 
@@ -22,7 +23,7 @@ def begin(transition: Transition, accepted_event_id: str) -> None:
     report(transition, f"{len(transition.turn.tasks)} tasks planned")
     schedule(transition, announce=True)
     if transition.state.turn is not None and transition.turn.phase is Phase.EXECUTE:
-        snapshots.take(transition, "execute")
+        snapshots.take(transition, Node.EXECUTE)
 
 
 def create_tasks(transition: Transition, evidence: tuple[str, ...]) -> None:
@@ -121,7 +122,7 @@ def report(transition: Transition, detail: str) -> None:
     transition.emit(
         ProgressReported(
             turn=turn.number,
-            stage=turn.phase.value,
+            stage=Stage(turn.phase),
             detail=detail,
             tasks_done=sum(task.status.is_end for task in turn.tasks.values()),
             tasks_total=len(turn.tasks),
@@ -142,7 +143,7 @@ def _prune_orphans(transition: Transition) -> bool:
                 prune(
                     transition,
                     task,
-                    "dependency_failed",
+                    PruneReason.DEPENDENCY_FAILED,
                     f"task {earlier.key} was {earlier.status}",
                     evidence,
                 )
@@ -194,8 +195,10 @@ def _prune_unaffordable(transition: Transition) -> bool:
     unaffordable = steps.next_step(transition, task)
     assert isinstance(unaffordable, Unaffordable)
     told = tell_unaffordable(transition, unaffordable)
-    transition.turn = replace(transition.turn, degraded=transition.turn.degraded or "budget_exhausted")
-    prune(transition, task, "budget_exhausted", "the session's budget has too little left", (told,))
+    transition.turn = replace(
+        transition.turn, degraded=transition.turn.degraded or AnswerReason.BUDGET_EXHAUSTED
+    )
+    prune(transition, task, PruneReason.BUDGET_EXHAUSTED, "the session's budget has too little left", (told,))
     return True
 
 
@@ -239,7 +242,7 @@ def _is_complete(task: Task) -> bool:
 
 
 def _has_waiting_call(task: Task) -> bool:
-    return any(call.status == "waiting" for call in task.tool_calls)
+    return any(call.status is ToolCallStatus.WAITING for call in task.tool_calls)
 
 
 def _by_priority(tasks: list[Task]) -> list[Task]:

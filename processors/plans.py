@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from processors.state import Prerequisite
 from schemas.configuration import Agent, Limits
-from schemas.events.plans import PlannedEdge, PlannedTask
+from schemas.events.plans import PlannedEdge, PlannedTask, RejectReason, Relation
 from schemas.frozen import replace
-
-Relation = Literal["depends_on", "blocks", "enables", "refines"]
 
 DETAIL_CHARACTERS_MAX: Final = 1_000
 
@@ -21,7 +19,7 @@ class EdgeOutput(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    relation: Relation
+    relation: Literal["depends_on", "blocks", "enables", "refines"]
     task: Annotated[str, Field(min_length=1, max_length=60)]
     weight: Annotated[float, Field(ge=0, le=1)] = 1.0
 
@@ -60,8 +58,7 @@ class CritiqueOutput(BaseModel):
 class PlanFault:
     """Why a plan is rejected."""
 
-    reason: str
-    """As in PlanRejected."""
+    reason: RejectReason
     detail: str
 
 
@@ -74,7 +71,7 @@ def parse_plan(text: str, agents: Mapping[str, Agent], limits: Limits) -> tuple[
         output = PlanOutput.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        reason = "parse_error" if first["type"] == "json_invalid" else "schema_error"
+        reason = RejectReason.PARSE_ERROR if first["type"] == "json_invalid" else RejectReason.SCHEMA_ERROR
         return PlanFault(reason=reason, detail=_described(error))
     tasks = tuple(
         PlannedTask(
@@ -84,7 +81,7 @@ def parse_plan(text: str, agents: Mapping[str, Agent], limits: Limits) -> tuple[
             agent=task.agent,
             priority=task.priority,
             edges=tuple(
-                PlannedEdge(relation=edge.relation, other_key=edge.task, weight=edge.weight)
+                PlannedEdge(relation=Relation(edge.relation), other_key=edge.task, weight=edge.weight)
                 for edge in task.edges
             ),
         )
@@ -125,9 +122,9 @@ def prerequisites_of(tasks: Iterable[PlannedTask]) -> dict[str, dict[str, bool]]
             add(task.parent_key, task.key, must_complete=False)
         for edge in task.edges:
             match edge.relation:
-                case "depends_on" | "refines":
+                case Relation.DEPENDS_ON | Relation.REFINES:
                     add(task.key, edge.other_key, must_complete=True)
-                case "enables":
+                case Relation.ENABLES:
                     add(edge.other_key, task.key, must_complete=True)
                 case _:
                     add(edge.other_key, task.key, must_complete=False)
@@ -152,40 +149,42 @@ def _names_fault(
 ) -> PlanFault | None:
     keys = [task.key for task in tasks]
     if not tasks:
-        return PlanFault(reason="empty", detail="the plan has no task")
+        return PlanFault(reason=RejectReason.EMPTY, detail="the plan has no task")
     if len(tasks) > limits.tasks_max:
         return PlanFault(
-            reason="too_wide",
+            reason=RejectReason.TOO_WIDE,
             detail=f"the plan has {len(tasks)} tasks; at most {limits.tasks_max} are allowed",
         )
     if len(set(keys)) < len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
-        return PlanFault(reason="schema_error", detail=f"these keys stand twice: {', '.join(twice)}")
+        return PlanFault(
+            reason=RejectReason.SCHEMA_ERROR, detail=f"these keys stand twice: {', '.join(twice)}"
+        )
     for task in tasks:
         if task.agent not in agents:
             known = ", ".join(sorted(agents))
             return PlanFault(
-                reason="unknown_agent",
+                reason=RejectReason.UNKNOWN_AGENT,
                 detail=f"task {task.key} names the agent {task.agent!r}; the agents are {known}",
             )
         others = [edge.other_key for edge in task.edges] + ([task.parent_key] if task.parent_key else [])
         unknown = sorted(set(others) - set(keys))
         if unknown:
             return PlanFault(
-                reason="unknown_task",
+                reason=RejectReason.UNKNOWN_TASK,
                 detail=f"task {task.key} refers to {', '.join(unknown)}, not in the plan",
             )
         if len(task.intent) > limits.intent_characters_max:
             return PlanFault(
-                reason="schema_error",
+                reason=RejectReason.SCHEMA_ERROR,
                 detail=f"the intent of task {task.key} has {len(task.intent):,} characters; "
                 f"at most {limits.intent_characters_max:,} are allowed",
             )
         if task.key in others:
-            return PlanFault(reason="cycle", detail=f"task {task.key} refers to itself")
+            return PlanFault(reason=RejectReason.CYCLE, detail=f"task {task.key} refers to itself")
         if len(others) > limits.width_max:
             return PlanFault(
-                reason="too_wide",
+                reason=RejectReason.TOO_WIDE,
                 detail=f"task {task.key} has {len(others)} relations; at most {limits.width_max} are allowed",
             )
     return None
@@ -201,7 +200,7 @@ def _ordered(tasks: tuple[PlannedTask, ...], limits: Limits) -> tuple[PlannedTas
         free = [task for task in waiting if all(key in depth for key in before[task.key])]
         if not free:
             return PlanFault(
-                reason="cycle", detail=f"these tasks wait for each other: {_cycle(before, depth)}"
+                reason=RejectReason.CYCLE, detail=f"these tasks wait for each other: {_cycle(before, depth)}"
             )
         for task in free:
             depth[task.key] = 1 + max((depth[key] for key in before[task.key]), default=0)
@@ -210,7 +209,7 @@ def _ordered(tasks: tuple[PlannedTask, ...], limits: Limits) -> tuple[PlannedTas
     deepest = max(depth.values())
     if deepest > limits.depth_max:
         return PlanFault(
-            reason="too_deep",
+            reason=RejectReason.TOO_DEEP,
             detail=f"the longest chain has {deepest} tasks; at most {limits.depth_max} are allowed",
         )
     return tuple(ordered)

@@ -29,6 +29,7 @@ from schemas.events.inputs import (
     SessionOpened,
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.outputs import AnswerReason, ErrorCode
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
@@ -107,7 +108,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
         return
     transition.state = state = replace(state, seen=with_mark(state.seen, mark), idle_since_ms=None)
     if state.status is SessionStatus.ENDED:
-        transition.refuse("session_closed", "the session has ended and takes no more input")
+        transition.refuse(ErrorCode.SESSION_CLOSED, "the session has ended and takes no more input")
         return
     match body:
         case SessionOpened():
@@ -128,7 +129,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
 
 def _approval(transition: Transition, body: ApprovalReceived) -> None:
     if transition.state.status is SessionStatus.NEW:
-        transition.refuse("unknown_session", "there is no such session")
+        transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
         return
     tasks = transition.turn.tasks.values() if transition.state.turn else ()
     for task in tasks:
@@ -138,7 +139,7 @@ def _approval(transition: Transition, body: ApprovalReceived) -> None:
             )
             execution.schedule(transition)
             return
-    transition.refuse("unknown_approval", "no call waits for this approval")
+    transition.refuse(ErrorCode.UNKNOWN_APPROVAL, "no call waits for this approval")
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:
@@ -215,7 +216,7 @@ def _apply_failure_policy(transition: Transition) -> None:
         return
     if any(task.status is TaskStatus.FAILED for task in transition.turn.tasks.values()):
         cancellation.give_up(
-            transition, "tasks_failed", "a task failed, and the configuration ends the turn then"
+            transition, AnswerReason.TASKS_FAILED, "a task failed, and the configuration ends the turn then"
         )
 
 

@@ -6,12 +6,16 @@ Texts are named by reference, so that the record stays small however long the te
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
+from schemas.events.outputs import AnswerReason
 from schemas.events.plans import PlannedTask
 from schemas.events.tools import Retrieval
 from schemas.references import RecordReference
+
+NOT_DEGRADED: Final = AnswerReason("")
 
 
 class SessionStatus(StrEnum):
@@ -248,7 +252,7 @@ class Turn:
     retries: int = 0
     tokens_used: int = 0
     nanodollars_used: int = 0
-    degraded: str = ""
+    degraded: AnswerReason = NOT_DEGRADED
     """Why the answer cannot be complete; the first reason counts. Empty while it can."""
 
 

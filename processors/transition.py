@@ -9,7 +9,7 @@ from processors.decider import Step
 from processors.state import Budget, Overrides, SessionState, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
-from schemas.events.outputs import ErrorReported
+from schemas.events.outputs import ErrorCode, ErrorReported
 from schemas.events.tasks import TaskCreated
 from schemas.frozen import replace
 from schemas.ids import derived_id, event_id_of
@@ -106,7 +106,7 @@ class Transition:
         self._facts[place] = (replace(fact, started=True), evidence)
         return True
 
-    def refuse(self, code: str, message: str) -> None:
+    def refuse(self, code: ErrorCode, message: str) -> None:
         """Tell the user that the input could not be acted on."""
         self.emit(ErrorReported(code=code, message=message, input_id=self.event.event_id))
 

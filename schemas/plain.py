@@ -12,6 +12,7 @@ from typing import Final, TypeVar, Union, cast, get_args, get_origin, get_type_h
 
 from schemas.compiling import bind, compiled
 from schemas.frozen import has_twin, twin_of
+from schemas.words import Word, words_of
 
 Plain = dict[str, object]
 T = TypeVar("T")
@@ -127,7 +128,7 @@ def _encode(hint: object, value: str, names: dict[str, object], dialect: Dialect
     if isinstance(hint, type) and is_dataclass(hint):
         return f"{bind(names, encoder_of(hint, dialect))}({value})"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return f"{value}.value"
+        return f"{bind(names, str)}({value})"
     if get_origin(hint) in (Union, UnionType):
         return f"{bind(names, _union_encoder(hint, dialect))}({value})"
     return value
@@ -162,6 +163,8 @@ def _decode(hint: object, value: str, names: dict[str, object]) -> str:
         return f"dict({value})" if item == "x" else f"{{k: {item} for k, x in {value}.items()}}"
     if isinstance(hint, type) and is_dataclass(hint):
         return f"{bind(names, decoder_of(hint))}({value})"
+    if isinstance(hint, type) and issubclass(hint, Word):
+        return f"{bind(names, words_of(hint))}[{value}]"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return f"{bind(names, hint)}({value})"
     if get_origin(hint) in (Union, UnionType):

@@ -13,7 +13,13 @@ from schemas.events.budgets import (
     BudgetWarned,
 )
 from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionCancelled, SessionClosed
-from schemas.events.models import ModelCallCancelled, ModelCallFailed, ModelCallRequested
+from schemas.events.models import (
+    CallPurpose,
+    ModelCallCancelled,
+    ModelCallFailed,
+    ModelCallRequested,
+    ModelFailureKind,
+)
 from schemas.events.outputs import AnswerGiven, ApprovalRequested, ErrorReported, SessionEnded, TurnStarted
 from schemas.events.plans import PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
 from schemas.events.policies import PolicyDecided
@@ -28,7 +34,7 @@ from schemas.events.tasks import (
     TaskStalled,
     TaskStarted,
 )
-from schemas.events.timers import TimerFired
+from schemas.events.timers import TimerFired, TimerKind
 from schemas.events.tools import ToolCallRequested
 from schemas.ids import derived_id
 from tests.processors.world import (
@@ -587,10 +593,10 @@ def test_a_failed_model_call_outcome_of_no_known_call_changes_nothing() -> None:
         ModelCallFailed(
             call_id="nobody's",
             task_id="x",
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="a",
             model="m",
-            kind="timeout",
+            kind=ModelFailureKind.TIMEOUT,
             message="",
             retryable=True,
             maybe_billed=True,
@@ -645,7 +651,7 @@ def test_a_timer_that_is_told_again_at_a_later_time_causes_events_of_their_own()
 
     for _ in range(2):
         world.now_ms += 30_000
-        body = TimerFired(timer_id=derived_id("timer"), kind="turn_deadline", due_at_ms=0)
+        body = TimerFired(timer_id=derived_id("timer"), kind=TimerKind.TURN_DEADLINE, due_at_ms=0)
         world.post(body, input_id=derived_id("timer", "fired"))
 
     assert len(world.facts(AnswerGiven)) == 2
