@@ -10,12 +10,21 @@ from processors.transition import Transition
 from schemas.events.models import ModelCallCompleted, ModelCallFailed, ModelFailureKind
 from schemas.events.outputs import AnswerGiven, AnswerReason, Citation
 from schemas.events.snapshots import Node
-from schemas.events.tasks import PruneReason, TaskCompleted, TaskErrorKind, TaskFailed, TaskPruned
+from schemas.events.tasks import (
+    CallGivenUp,
+    CallRetried,
+    PruneReason,
+    TaskCompleted,
+    TaskErrorKind,
+    TaskFailed,
+    TaskPruned,
+)
 from schemas.frozen import replace
 
 HISTORY_MAX: Final = 6
 """Earlier turns that a session remembers by reference."""
 EXCERPT_CHARACTERS_MAX: Final = 1_000
+ERROR_CHARACTERS_MAX: Final = 1_000
 
 
 def complete_tasks(transition: Transition) -> list[Task]:
@@ -61,18 +70,53 @@ def turn_call_failed(
         outcome.kind is ModelFailureKind.PROMPT_TOO_LONG
         and outcome.prompt_tokens_counted > turn.prompt_tokens_min
     ):
+        tell_retried(transition, outcome, turn.attempt, prompt_tokens_min=outcome.prompt_tokens_counted)
         transition.turn = replace(turn, prompt_tokens_min=outcome.prompt_tokens_counted)
         retry(transition)
     elif outcome.retryable and turn.attempt < limits.attempts_max:
-        delay = retry_delay_ms(turn.attempt, outcome.call_id, limits)
+        delay_ms = max(retry_delay_ms(turn.attempt, outcome.call_id, limits), outcome.retry_after_ms or 0)
+        tell_retried(transition, outcome, turn.attempt, delay_ms=delay_ms)
         transition.turn = replace(
             turn,
             attempt=turn.attempt + 1,
             retries=turn.retries + 1,
-            retry_at_ms=transition.now_ms + max(delay, outcome.retry_after_ms or 0),
+            retry_at_ms=transition.now_ms + delay_ms,
         )
     else:
+        transition.emit(
+            CallGivenUp(
+                call_id=outcome.call_id,
+                task_id=turn.root_task_id,
+                purpose=outcome.purpose,
+                attempt=turn.attempt,
+                error_kind=outcome.kind,
+                error=outcome.message[:ERROR_CHARACTERS_MAX],
+            )
+        )
         give_up(transition, outcome)
+
+
+def tell_retried(
+    transition: Transition,
+    outcome: ModelCallFailed,
+    attempt: int,
+    *,
+    delay_ms: int = 0,
+    prompt_tokens_min: int = 0,
+) -> None:
+    """Tell that a failed model call is made again."""
+    transition.emit(
+        CallRetried(
+            call_id=outcome.call_id,
+            task_id=outcome.task_id,
+            purpose=outcome.purpose,
+            attempt=attempt,
+            delay_ms=delay_ms,
+            error_kind=outcome.kind,
+            error=outcome.message[:ERROR_CHARACTERS_MAX],
+            prompt_tokens_min=prompt_tokens_min,
+        )
+    )
 
 
 def prune(

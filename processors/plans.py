@@ -10,8 +10,10 @@ from processors.state import Prerequisite
 from schemas.configuration import Agent, Limits
 from schemas.events.plans import PlannedEdge, PlannedTask, RejectReason, Relation
 from schemas.frozen import replace
+from schemas.words import listed
 
 DETAIL_CHARACTERS_MAX: Final = 1_000
+FAULTS_TOLD_MAX: Final = 5
 
 
 class EdgeOutput(BaseModel):
@@ -158,7 +160,7 @@ def _names_fault(
     if len(set(keys)) < len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
         return PlanFault(
-            reason=RejectReason.SCHEMA_ERROR, detail=f"these keys stand twice: {', '.join(twice)}"
+            reason=RejectReason.SCHEMA_ERROR, detail=f"these keys appear more than once: {', '.join(twice)}"
         )
     for task in tasks:
         if task.agent not in agents:
@@ -227,11 +229,44 @@ def _cycle(before: Mapping[str, Mapping[str, bool]], done: Mapping[str, int]) ->
 
 
 def _described(error: ValidationError) -> str:
+    """Say what is wrong in sentences of our own: they enter states, which a library's wording must not."""
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the answer'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_input=False)[:5]
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the answer'}: "
+        f"{_sentence(fault['type'], fault.get('ctx', {}))}"
+        for fault in error.errors(include_url=False, include_input=False)[:FAULTS_TOLD_MAX]
     ]
     return "; ".join(faults)[:DETAIL_CHARACTERS_MAX]
+
+
+def _sentence(kind: str, context: Mapping[str, object]) -> str:
+    """Say what is wrong with a value; `kind` and the bounds in `context` are pydantic's, the words ours."""
+    match kind:
+        case "json_invalid":
+            return "this is not JSON"
+        case "missing":
+            return "this is missing"
+        case "string_type":
+            return "this must be a text"
+        case "string_too_short":
+            return "this must not be empty"
+        case "string_too_long":
+            return f"this may have at most {context.get('max_length')} characters"
+        case "greater_than_equal":
+            return f"this must be at least {context.get('ge')}"
+        case "less_than_equal":
+            return f"this must be at most {context.get('le')}"
+        case "literal_error":
+            return f"this must be {listed(Relation)}"
+        case "list_type":
+            return "this must be a list"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "this must be an object"
+        case "int_type" | "int_parsing" | "int_parsing_size" | "int_from_float":
+            return "this must be a whole number"
+        case "float_type" | "float_parsing" | "finite_number":
+            return "this must be a number"
+        case _:
+            return "this has a form that is not understood"
 
 
 def with_estimates(tasks: tuple[PlannedTask, ...], estimate: Mapping[str, int]) -> tuple[PlannedTask, ...]:

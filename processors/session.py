@@ -10,6 +10,7 @@ from typing import assert_never
 import orjson
 
 from processors import cancellation, execution, forking, opening, planning, steps, synthesis, tool_calls
+from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
 from processors.repeats import has_seen, mark_of, with_mark
@@ -44,7 +45,7 @@ class SessionDecider:
 
     def __init__(self, configuration: Configuration) -> None:
         """Take the configuration; it does not change."""
-        self.configuration = configuration
+        self.configuration = stamped(configuration)
 
     def initial(self, key: str) -> SessionState:
         """Return a session that nobody has spoken in."""

@@ -6,7 +6,6 @@ Texts are named by reference, so that the record stays small however long the te
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
@@ -14,8 +13,6 @@ from schemas.events.outputs import AnswerReason
 from schemas.events.plans import PlannedTask
 from schemas.events.tools import Retrieval
 from schemas.references import RecordReference
-
-NOT_DEGRADED: Final = AnswerReason("")
 
 
 class SessionStatus(StrEnum):
@@ -252,8 +249,8 @@ class Turn:
     retries: int = 0
     tokens_used: int = 0
     nanodollars_used: int = 0
-    degraded: AnswerReason = NOT_DEGRADED
-    """Why the answer cannot be complete; the first reason counts. Empty while it can."""
+    degraded: AnswerReason | None = None
+    """Why the answer cannot be complete; the first reason counts. None while it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

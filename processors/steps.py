@@ -1,10 +1,8 @@
 """The agent step decider: a task goes from model to tools and back until its agent has an answer."""
 
-from typing import Final
-
 from processors import retrievals, tool_calls
-from processors.answers import EXCERPT_CHARACTERS_MAX, ended_task, prune
-from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
+from processors.answers import ERROR_CHARACTERS_MAX, EXCERPT_CHARACTERS_MAX, ended_task, prune, tell_retried
+from processors.calls import Prompt, Unaffordable, admission, request, tell_unaffordable
 from processors.prompts import task_messages
 from processors.retries import retry_delay_ms
 from processors.state import Task, TaskStatus, ToolCallStatus
@@ -22,8 +20,6 @@ from schemas.events.outputs import AnswerReason
 from schemas.events.tasks import PruneReason, TaskCompleted, TaskErrorKind, TaskFailed, TaskRetried
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
-
-ERROR_CHARACTERS_MAX: Final = 1_000
 
 
 def take_step(transition: Transition, task: Task) -> None:
@@ -70,9 +66,10 @@ def resume(transition: Transition, task: Task) -> None:
     _go_on(transition, task.task_id)
 
 
-def next_step(transition: Transition, task: Task) -> str | Unaffordable:
-    """Ask once more for a step that waits for budget."""
-    return request(transition, _prompt(transition, task))
+def unaffordable(transition: Transition, task: Task) -> Unaffordable | None:
+    """Tell why a task's next step cannot be afforded now, or None where it can; changes nothing."""
+    admitted = admission(transition, _prompt(transition, task))
+    return admitted if isinstance(admitted, Unaffordable) else None
 
 
 def take_waiting(transition: Transition, task: Task) -> bool:
@@ -104,6 +101,7 @@ def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) ->
         outcome.kind is ModelFailureKind.PROMPT_TOO_LONG
         and outcome.prompt_tokens_counted > task.prompt_tokens_min
     ):
+        tell_retried(transition, outcome, task.attempt, prompt_tokens_min=outcome.prompt_tokens_counted)
         task = replace(task, prompt_tokens_min=outcome.prompt_tokens_counted, steps=task.steps - 1)
         transition.put(task)
         take_step(transition, task)

@@ -3,16 +3,14 @@
 from hashlib import blake2b
 from typing import Final
 
-import orjson
-
 from processors.decider import Step
 from processors.state import Budget, Overrides, SessionState, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.outputs import ErrorCode, ErrorReported
-from schemas.events.tasks import TaskCreated
 from schemas.frozen import replace
-from schemas.ids import derived_id, event_id_of
+from schemas.ids import EventId, derived_id, event_id_of
+from schemas.plain import encoded
 from schemas.references import RecordReference
 
 PRODUCER: Final = "session-shell"
@@ -38,8 +36,7 @@ class Transition:
         # stand on the log twice: a timer that is told again finds other things due than it did before.
         place = f"{source.topic}/{source.partition}/{source.offset}"
         self._cause = derived_id(state.session_id, event.event_id, place)
-        self._facts: list[tuple[Fact, tuple[str, ...]]] = []
-        self._places: dict[str, int] = {}
+        self._facts: list[tuple[EventId, Fact, tuple[str, ...]]] = []
         self._ids = 0
         self._correlation_id = state.turn.message.input_id if state.turn else None
 
@@ -92,19 +89,8 @@ class Transition:
     def emit(self, fact: Fact, evidence: tuple[str, ...] = ()) -> str:
         """Cause a fact, resting on the events `evidence` beside the input; returns its event id."""
         event_id = event_id_of(self._cause, len(self._facts))
-        self._places[event_id] = len(self._facts)
-        self._facts.append((fact, tuple(dict.fromkeys(evidence))))
+        self._facts.append((event_id, fact, tuple(dict.fromkeys(evidence))))
         return event_id
-
-    def start(self, created_event_id: str) -> bool:
-        """Say in a TaskCreated of this input that the task runs; false when an earlier input created it."""
-        place = self._places.get(created_event_id)
-        if place is None:
-            return False
-        fact, evidence = self._facts[place]
-        assert isinstance(fact, TaskCreated)
-        self._facts[place] = (replace(fact, started=True), evidence)
-        return True
 
     def refuse(self, code: ErrorCode, message: str) -> None:
         """Tell the user that the input could not be acted on."""
@@ -133,13 +119,13 @@ class Transition:
                 traceparent=traceparent,
                 body=fact,
             )
-            for (event_id, index), (fact, evidence) in zip(self._places.items(), self._facts, strict=True)
+            for index, (event_id, fact, evidence) in enumerate(self._facts)
         ]
-        encoded = encode_state(state)
+        written = encode_state(state)
         if events:
             place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
-            events[-1] = replace(events[-1], source=place, state_digest=digest(encoded))
-        return Step(state=state, events=tuple(events), encoded=encoded)
+            events[-1] = replace(events[-1], source=place, state_digest=digest(written))
+        return Step(state=state, events=tuple(events), encoded=written)
 
 
 def overridden(configuration: Configuration, overrides: Overrides) -> Configuration:
@@ -158,10 +144,10 @@ def overridden(configuration: Configuration, overrides: Overrides) -> Configurat
 
 
 def encode_state(state: SessionState) -> bytes:
-    """Write a state as JSON."""
-    return orjson.dumps(state)
+    """Write a state as JSON, without what is as it is by default."""
+    return encoded(state)
 
 
-def digest(encoded: bytes) -> str:
+def digest(state: bytes) -> str:
     """Return 16 hexadecimal digits that tell encoded states apart."""
-    return blake2b(encoded, digest_size=8).hexdigest()
+    return blake2b(state, digest_size=8).hexdigest()

@@ -16,7 +16,7 @@ from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
-from schemas.events.tasks import TaskFact
+from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
 from schemas.frozen import hastened
@@ -27,6 +27,7 @@ Fact: TypeAlias = (
     | TimerFact
     | PlanFact
     | TaskFact
+    | CallFact
     | ModelCallFact
     | ModelResultFact
     | ToolCallFact
@@ -56,6 +57,8 @@ class Versions:
     models: Impersonal | None = None
     limits: Impersonal | None = None
     tools: Impersonal | None = None
+    behaviour: int | None = None
+    """Number of the behaviour that decided (`processors/behaviour.py`); absent: 1, or nothing was decided."""
 
 
 @hastened

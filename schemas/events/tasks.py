@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.events.models import CallPurpose, ModelFailureKind
 from schemas.events.plans import Relation
 from schemas.privacy import Impersonal, Personal
 from schemas.words import Word
@@ -172,6 +173,40 @@ class TaskStalled:
     silent_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRetried:
+    """A failed model call is made again: a turn's own, or a task's whose prompt was longer than reserved.
+
+    Other failures of a task's calls fail the task's attempt, which TaskRetried and TaskFailed tell.
+    """
+
+    call_id: Impersonal
+    """The call that failed; the next one has another id."""
+    task_id: Impersonal
+    purpose: CallPurpose
+    attempt: int
+    """The attempt that failed, from 1; a prompt that was too long does not count as one."""
+    delay_ms: int
+    """0: at once."""
+    error_kind: ModelFailureKind
+    error: Personal
+    prompt_tokens_min: int = 0
+    """What the next call reserves for its prompt at least; 0: as much as is estimated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallGivenUp:
+    """A turn's own model call failed for the last time; what the turn does without it is told next."""
+
+    call_id: Impersonal
+    task_id: Impersonal
+    purpose: CallPurpose
+    attempt: int
+    error_kind: ModelFailureKind
+    error: Personal
+
+
+CallFact = CallRetried | CallGivenUp
 TaskFact = (
     TaskCreated
     | TaskReady
