@@ -6,7 +6,8 @@ checks what this behaviour decided, and says of the rest which one did.
 
     1   Until the number was there: its absence means 1.
     2   Retries and give-ups of a turn's own calls leave events; faults of a plan are told in our own
-        sentences; defaults are left out of an encoded state.
+        sentences; defaults are left out of an encoded state; calls of a tool that were
+        allowed count for the rules that look at their number.
 """
 
 from typing import Final

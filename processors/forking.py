@@ -235,7 +235,12 @@ def _restore_running(transition: Transition, task: Task, origin: Task) -> None:
             conversation=origin.conversation,
             prompt_tokens_min=origin.prompt_tokens_min,
             needs_step=not origin.tool_calls,
-            tool_calls=origin.tool_calls,
+            tool_calls=tuple(
+                call
+                if call.status is ToolCallStatus.SETTLED
+                else replace(call, status=ToolCallStatus.WAITING, due_at_ms=0)
+                for call in origin.tool_calls
+            ),
             tools_called=calls_before,
         )
     )

@@ -62,17 +62,18 @@ def open_session(transition: Transition, budget_tokens: int | None, budget_nanod
     nanodollars = max(
         1, limits.session_budget_nanodollars if budget_nanodollars is None else budget_nanodollars
     )
+    leases = limits.account_tokens > 0
+    lease_id = derived_id(transition.state.session_id, "lease")
     transition.state = replace(
         transition.state,
-        status=SessionStatus.OPEN,
+        status=SessionStatus.LEASING if leases else SessionStatus.OPEN,
         tenant_id=event.tenant_id,
         user_id=event.user_id,
+        lease_id=lease_id if leases else None,
     )
-    if limits.account_tokens <= 0:
+    if not leases:
         _grant(transition, tokens, nanodollars)
         return
-    lease_id = derived_id(transition.state.session_id, "lease")
-    transition.state = replace(transition.state, status=SessionStatus.LEASING, lease_id=lease_id)
     transition.emit(
         LeaseRequested(
             lease_id=lease_id,

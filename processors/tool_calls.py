@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from processors import retrievals, snapshots
 from processors.budgets import reserve, share_left, task_tokens_left, what_is_left
+from processors.lifecycles import APPROVAL, BEGINS
 from processors.policies import PolicyRequest, Verdict, decide
 from processors.prompts import text_tokens
 from processors.state import Reservation, Task, ToolCallPending, ToolCallStatus
@@ -87,6 +88,7 @@ def due(transition: Transition, task: Task) -> None:
         if call.status is ToolCallStatus.THROTTLED:
             _make(transition, transition.turn.tasks[task.task_id], call)
         elif call.status is ToolCallStatus.ESCALATED:
+            APPROVAL.move("asked", "expired")
             current = transition.turn.tasks[task.task_id]
             _answer(transition, current, call, "not made: nobody approved it in time")
 
@@ -96,6 +98,7 @@ def approval_received(
 ) -> None:
     """Make or refuse a call that waited for a person."""
     call = _find(task, call_id)
+    APPROVAL.move("asked", "approved" if approved else "refused")
     if approved:
         _make(transition, task, call)
     else:
@@ -126,6 +129,7 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
         planned = _reservation_tokens(transition, task, spec)
     call = replace(call, decided_event_id=_tell(transition, task, call, verdict, planned))
     task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
+    transition.put(task)
     match verdict.decision:
         case Decision.ALLOW | Decision.AUDIT:
             _make(transition, task, call)
@@ -243,6 +247,7 @@ def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Ve
 
 
 def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict) -> None:
+    APPROVAL.move(BEGINS, "asked")
     expires_at_ms = transition.now_ms + transition.configuration.limits.approval_ms
     transition.emit(
         ApprovalRequested(

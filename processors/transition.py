@@ -4,6 +4,7 @@ from hashlib import blake2b
 from typing import Final
 
 from processors.decider import Step
+from processors.lifecycles import BEGINS, ENDS, SESSION, TASK, TOOL_CALL, TURN
 from processors.state import Budget, Overrides, SessionState, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
@@ -31,7 +32,7 @@ class Transition:
         self.source = source
         self._configured = configuration
         self.configuration = overridden(configuration, state.overrides)
-        self.state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
+        self._state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
         # Message ids are the producers': two sessions may have been given the same one. And one event may
         # stand on the log twice: a timer that is told again finds other things due than it did before.
         place = f"{source.topic}/{source.partition}/{source.offset}"
@@ -44,6 +45,19 @@ class Transition:
     def now_ms(self) -> int:
         """The time of the input; it never goes back within a session."""
         return self.state.now_ms
+
+    @property
+    def state(self) -> SessionState:
+        """The state so far; setting it demands that statuses move as `processors/lifecycles.py` allows."""
+        return self._state
+
+    @state.setter
+    def state(self, state: SessionState) -> None:
+        if state.status is not self._state.status:
+            SESSION.move(self._state.status, state.status)
+        if state.turn is not self._state.turn:
+            _move_turn(self._state.turn, state.turn)
+        self._state = state
 
     @property
     def turn(self) -> Turn:
@@ -75,6 +89,7 @@ class Transition:
 
     def put(self, task: Task) -> None:
         """Store a task of the turn in progress."""
+        _move_task(self.turn.tasks.get(task.task_id), task)
         self.turn = replace(self.turn, tasks={**self.turn.tasks, task.task_id: task})
 
     def correlate(self, input_id: str) -> None:
@@ -126,6 +141,27 @@ class Transition:
             place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
             events[-1] = replace(events[-1], source=place, state_digest=digest(written))
         return Step(state=state, events=tuple(events), encoded=written)
+
+
+def _move_turn(before: Turn | None, after: Turn | None) -> None:
+    begun = BEGINS if before is None else before.phase
+    reached = ENDS if after is None else after.phase
+    if begun != reached:
+        TURN.move(begun, reached)
+
+
+def _move_task(before: Task | None, after: Task) -> None:
+    if before is None or before.status is not after.status:
+        TASK.move(BEGINS if before is None else before.status, after.status)
+    if before is not None and before.tool_calls is after.tool_calls:
+        return
+    earlier = {} if before is None else {call.call_id: call.status for call in before.tool_calls}
+    for call in after.tool_calls:
+        begun = earlier.pop(call.call_id, BEGINS)
+        if begun != call.status:
+            TOOL_CALL.move(begun, call.status)
+    for status in earlier.values():
+        TOOL_CALL.move(status, ENDS)
 
 
 def overridden(configuration: Configuration, overrides: Overrides) -> Configuration:
