@@ -57,7 +57,7 @@ def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
     if isinstance(admission, Refusal):
         return Unaffordable(wish=wish, refusal=admission)
     call_id = transition.new_id("model-call")
-    left = reserve_model_call(transition, call_id, wish.task_id, admission)
+    left = reserve_model_call(transition, call_id, wish, admission)
     requested = _requested(transition, prompt, admission, call_id, wish.task_id, left)
     begun = (prompt.task.started_event_id,) if prompt.task else ()
     transition.emit(requested, (*begun, *evidence_of(prompt.messages)))
@@ -105,6 +105,7 @@ def _wish(transition: Transition, prompt: Prompt) -> Wish:
     return Wish(
         task_id=task.task_id if task else turn.root_task_id,
         purpose=prompt.purpose,
+        agent=prompt.agent,
         tier=prompt.tier,
         input_tokens=max(estimate, prompt.prompt_tokens_min),
         output_tokens=prompt.output_tokens_max,

@@ -217,15 +217,27 @@ POLICY_DECISIONS: Final = Table(
     purpose="What was allowed or denied, by which rule and why.",
     columns=(
         _session(),
-        _column("tool_name", "varchar(100)", _POLICIES, "The tool that was to be called."),
+        _column(
+            "tool_name", "varchar(100)", _POLICIES, "The tool that was to be called; NULL for a model call."
+        ),
         _column("agent_name", "varchar(50)", _POLICIES, "Who was to call it."),
         _column("decision", "varchar(20)", _POLICIES, "allow, deny, throttle, escalate or audit."),
-        _column("policy_rule", "varchar(100)", _POLICIES, "The rule that decided."),
+        _column(
+            "policy_rule",
+            "varchar(100)",
+            _POLICIES,
+            "The rule that decided; budget_downshift and budget_exhausted are the budget's.",
+        ),
         _column("reason", "text", _POLICIES, "Why."),
         _column("cost_limit_before", "integer", _POLICIES, "Tokens left to reserve before the call."),
         _column("cost_limit_after", "integer", _POLICIES, "The same once its reservation is made."),
-        _column("resource_usage_before", "jsonb", _POLICIES, "What the session has used and reserved."),
-        _column("resource_usage_after", "jsonb", _POLICIES, "The same afterwards."),
+        _column(
+            "resource_usage_before",
+            "jsonb",
+            _POLICIES,
+            "Tokens and nanodollars granted, used, reserved and left.",
+        ),
+        _column("resource_usage_after", "jsonb", _POLICIES, "The same once its reservation is made."),
         _column("created_at", "timestamptz", _POLICIES, "When."),
         _column("request_context", "jsonb", _POLICIES, "The call as it was asked for."),
         _column("user_context", "jsonb", _POLICIES, "For whom."),

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetGranted:
-    """A session or a task may use so much."""
+    """A session may use so much. What a task may use of it stands in its TaskCreated."""
 
     scope: str
-    """session or task."""
+    """session."""
     scope_id: str
     tokens: int
     nanodollars: int
@@ -51,18 +51,28 @@ class BudgetWarned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetDownshifted:
-    """A call goes to a cheaper model than its purpose asks for, since little is left."""
+    """A call goes to another model than its purpose asks for: the cheapest that it fits.
+
+    A PolicyDecided by the rule budget_downshift tells the same with what the session had left.
+    """
 
     reservation_id: str
     task_id: str
     from_model: str
     to_model: str
     share_left: float
+    """0 to 1; of tokens or of money, whichever is less."""
+    limited_by: str = ""
+    """tokens or money: so little is left that the call may take only a share of it. window: the prompt does
+    not fit the wished model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetExhausted:
-    """A call could not be admitted: not even the cheapest model's smallest useful call fits."""
+    """A call could not be admitted: not even the cheapest model's smallest useful call fits.
+
+    A PolicyDecided by the rule budget_exhausted tells the same with what the session had left.
+    """
 
     scope: str
     """session or task: whose budget is too small."""
