@@ -243,7 +243,7 @@ POLICY_DECISIONS: Final = Table(
         _column("user_context", "jsonb", _POLICIES, "For whom."),
     ),
 )
-_BY_ROLE: Final = (_INPUTS, _MODELS, _TOOLS, _OUTPUTS)
+_BY_ROLE: Final = (_INPUTS, _OUTPUTS)
 
 
 def _message(name: str, type_: str, meaning: str, initial: str = "NULL") -> Column:
@@ -253,20 +253,30 @@ def _message(name: str, type_: str, meaning: str, initial: str = "NULL") -> Colu
 CONVERSATION_MESSAGES: Final = Table(
     name="conversation_messages",
     purpose=(
-        "What was said: users' messages (session.inputs), models' (model.results), tools' (tool.results) "
-        "and the answers (session.outputs). Each kind of row has its one topic, but for a user message's "
-        "task, which session.outputs says."
+        "The chat: one row a user's message (session.inputs) and one an answer (session.outputs). Each kind "
+        "of row has its one topic, but for a message's task, which session.outputs says, and for its cost. "
+        "What models and tools said on the way is in the view `conversation_steps`."
     ),
     version_one=True,
     columns=(
         _session(),
-        _message("role", "text", "user, assistant or tool.", "'user'"),
+        _message("role", "text", "user or assistant.", "'user'"),
         _message("content", "text", "The text.", "''"),
         _message("created_at", "timestamptz", "When it was said."),
-        _message("metadata", "jsonb", "What goes with it: event_id, model, tool_name and more.", "'{}'"),
-        _message("task_id", "uuid", "The task in which it was said."),
-        _message("graph_node", "varchar(50)", "The node of the session's graph.", "'intake'"),
-        _message("cost_tokens", "integer", "What it used.", "0"),
+        _message("metadata", "jsonb", "What goes with it: event_id, attachments, model, citations.", "'{}'"),
+        _message("task_id", "uuid", "The root task of its turn."),
+        _message("graph_node", "varchar(50)", "intake, fork or answer.", "'intake'"),
+        Column(
+            name="cost_tokens",
+            type="integer",
+            topics=(_BUDGETS, _OUTPUTS),
+            meaning=(
+                "On an answer: what its turn used. On a message: what was charged and no answer tells of. "
+                "The sum over a session is what it used."
+            ),
+            resolve=_ADD,
+            initial="0",
+        ),
     ),
 )
 TOOL_INVOCATIONS: Final = Table(
