@@ -55,10 +55,10 @@ def events_markdown() -> str:
 
 def _topics() -> Iterator[str]:
     yield "## Topics\n"
-    yield "| topic | keyed by | kept | written by |\n|---|---|---|---|"
+    yield "| topic | keyed by | kept | written by | acted on by |\n|---|---|---|---|---|"
     for topic in TOPICS:
         link = f"[{topic.name}](#{_anchor(topic.name)})"
-        yield f"| {link} | {topic.keying} | {_kept(topic)} | {topic.writers} |"
+        yield f"| {link} | {topic.keying} | {_kept(topic)} | {topic.writers} | {_readers(topic)} |"
     yield ""
     told: set[str] = set()
     for topic in TOPICS:
@@ -115,6 +115,10 @@ def _kept(topic: Topic) -> str:
     if topic.cleanup == "compact":
         return "newest by key"
     return "for ever" if topic.is_truth else f"{topic.retention_ms // HOUR_MS} hours"
+
+
+def _readers(topic: Topic) -> str:
+    return ", ".join(f"{shell} shell" for shell in topic.readers) or "no shell"
 
 
 def _anchor(name: str) -> str:
