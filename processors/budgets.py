@@ -16,9 +16,13 @@ from schemas.events.budgets import (
     BudgetCharged,
     BudgetDownshifted,
     BudgetExhausted,
+    BudgetScope,
     BudgetWarned,
+    ChargeBasis,
+    DownshiftCause,
 )
-from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.models import CallPurpose, ModelCallCompleted, ModelCallFailed
+from schemas.events.policies import Decision
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
 
@@ -31,7 +35,7 @@ class Wish:
     """A model call that somebody would like to make."""
 
     task_id: str
-    purpose: str
+    purpose: CallPurpose
     agent: str
     tier: str
     input_tokens: int
@@ -53,8 +57,8 @@ class Admission:
     preferred: ChatModel
     input_tokens: int
     output_tokens: int
-    limited_by: str = ""
-    """Why it is not the preferred model: tokens, money or window. Empty when it is."""
+    limited_by: DownshiftCause | None = None
+    """Why it is not the preferred model; None when it is."""
 
     @property
     def tokens(self) -> int:
@@ -71,8 +75,7 @@ class Admission:
 class Refusal:
     """A model call that cannot be afforded, in the least that it would take."""
 
-    scope: str
-    """session or task."""
+    scope: BudgetScope
     needed_tokens: int
     needed_nanodollars: int
 
@@ -91,9 +94,9 @@ def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Lim
     """
     preferred = next((model for model in models if model.tier == wish.tier), models[0])
     tokens_left = wish.tokens_left
-    scope = "session"
+    scope = BudgetScope.SESSION
     if wish.task_tokens_left is not None and wish.task_tokens_left < tokens_left:
-        tokens_left, scope = wish.task_tokens_left, "task"
+        tokens_left, scope = wish.task_tokens_left, BudgetScope.TASK
     output = min(wish.output_tokens, tokens_left - wish.input_tokens)
     output_min = min(limits.output_tokens_min, wish.output_tokens)
     cheapest = min(models, key=lambda model: price(model, wish.input_tokens, output_min))
@@ -104,7 +107,7 @@ def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Lim
             needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
         )
     limited_by = _limited_by(wish, budget, preferred, output, limits)
-    if not limited_by:
+    if limited_by is None:
         return Admission(
             model=preferred, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
         )
@@ -114,20 +117,22 @@ def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Lim
     return admission
 
 
-def _limited_by(wish: Wish, budget: Budget, preferred: ChatModel, output: int, limits: Limits) -> str:
-    """Return what keeps a call from the preferred model: tokens, money or window; empty when nothing does.
+def _limited_by(
+    wish: Wish, budget: Budget, preferred: ChatModel, output: int, limits: Limits
+) -> DownshiftCause | None:
+    """Return what keeps a call from the preferred model; None when nothing does.
 
     Tokens are looked at with the whole answer that is wished for: what is left for it shrinks with the rest,
     and a call that takes all that is left takes much of it, however short it has become.
     """
     if preferred.context_tokens < wish.input_tokens + output:
-        return "window"
+        return DownshiftCause.WINDOW
     share_max = _call_share_max(budget, limits)
     if wish.input_tokens + wish.output_tokens > wish.tokens_left * share_max and share_max < 1:
-        return "tokens"
+        return DownshiftCause.TOKENS
     if price(preferred, wish.input_tokens, output) > int(wish.nanodollars_left * share_max):
-        return "money"
-    return ""
+        return DownshiftCause.MONEY
+    return None
 
 
 def _call_share_max(budget: Budget, limits: Limits) -> float:
@@ -143,14 +148,16 @@ def _cheapest(
     """Take the cheapest model, and shorten its answer as far as money asks for it."""
     fitting = [model for model in models if model.context_tokens >= wish.input_tokens + output_min]
     if not fitting:
-        return Refusal(scope="session", needed_tokens=wish.input_tokens + output_min, needed_nanodollars=0)
+        return Refusal(
+            scope=BudgetScope.SESSION, needed_tokens=wish.input_tokens + output_min, needed_nanodollars=0
+        )
     cheapest = min(fitting, key=lambda model: price(model, wish.input_tokens, output))
     spare = wish.nanodollars_left - price(cheapest, wish.input_tokens, 0)
     by_money = spare // cheapest.output_nanodollars if cheapest.output_nanodollars else output
     output = min(output, by_money, cheapest.context_tokens - wish.input_tokens)
     if output < output_min:
         return Refusal(
-            scope="session",
+            scope=BudgetScope.SESSION,
             needed_tokens=wish.input_tokens + output_min,
             needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
         )
@@ -239,12 +246,12 @@ def _tell_downshift(transition: Transition, call_id: str, wish: Wish, admission:
     )
     why = (
         f"the prompt does not fit the window of {wished}"
-        if admission.limited_by == "window"
+        if admission.limited_by is DownshiftCause.WINDOW
         else f"with {left:.0%} of the budget left the call takes too much of the {admission.limited_by}"
     )
     tell_decision(
         transition,
-        Verdict(decision="audit", rule=DOWNSHIFT_RULE, reason=f"{taken} in place of {wished}: {why}"),
+        Verdict(decision=Decision.AUDIT, rule=DOWNSHIFT_RULE, reason=f"{taken} in place of {wished}: {why}"),
         call_id=call_id,
         task_id=wish.task_id,
         agent=wish.agent,
@@ -267,11 +274,11 @@ def settle(transition: Transition, outcome: Outcome) -> Reservation | None:
     if reservation is None:
         return None
     tokens, nanodollars = _used(outcome)
-    basis = "usage"
+    basis = ChargeBasis.USAGE
     if _maybe_billed(outcome):
         tokens = max(tokens, reservation.tokens)
         nanodollars = max(nanodollars, reservation.nanodollars)
-        basis = "reservation"
+        basis = ChargeBasis.RESERVATION
     others = {key: held for key, held in transition.budget.reservations.items() if key != outcome.call_id}
     transition.budget = replace(
         transition.budget,
@@ -313,7 +320,7 @@ def exhausted(transition: Transition, wish: Wish, refusal: Refusal, scope_id: st
     tell_decision(
         transition,
         Verdict(
-            decision="deny",
+            decision=Decision.DENY,
             rule=EXHAUSTED_RULE,
             reason=f"the {refusal.scope} has too little left: the call takes at least "
             f"{refusal.needed_tokens} tokens and {refusal.needed_nanodollars} nanodollars",
@@ -323,7 +330,7 @@ def exhausted(transition: Transition, wish: Wish, refusal: Refusal, scope_id: st
         agent=wish.agent,
         request={"purpose": wish.purpose, "tier": wish.tier},
     )
-    tokens_left = wish.tokens_left if refusal.scope == "session" else wish.task_tokens_left or 0
+    tokens_left = wish.tokens_left if refusal.scope is BudgetScope.SESSION else wish.task_tokens_left or 0
     return transition.emit(
         BudgetExhausted(
             scope=refusal.scope,

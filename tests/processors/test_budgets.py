@@ -8,6 +8,7 @@ from processors.budgets import Admission, Refusal, Wish, admit, price, share_lef
 from processors.retries import retry_delay_ms
 from processors.state import Budget, Reservation
 from schemas.configuration import Limits
+from schemas.events.budgets import BudgetScope
 from tests.processors.world import MODELS, small
 
 RICH = Budget(tokens_granted=1_000_000, nanodollars_granted=10**12)
@@ -64,7 +65,7 @@ def test_as_tokens_run_out_the_cheaper_model_takes_over_however_much_money_is_le
 
     assert isinstance(admission, Admission)
     assert admission.model.name == model
-    assert admission.limited_by == ("" if model == "gpt-4o" else "tokens")
+    assert admission.limited_by == (None if model == "gpt-4o" else "tokens")
 
 
 @given(st.integers(1_000, 10**7), st.integers(0, 10**6), st.integers(0, 10**6))
@@ -90,7 +91,9 @@ def test_an_answer_is_shortened_before_a_call_is_refused() -> None:
 def test_an_answer_that_could_only_be_useless_is_refused_with_what_it_would_take() -> None:
     refusal = admit(wish(nanodollars_left=1_000 * 150 + 63 * 600), RICH, MODELS.chat, Limits())
 
-    assert refusal == Refusal(scope="session", needed_tokens=1_064, needed_nanodollars=1_000 * 150 + 64 * 600)
+    assert refusal == Refusal(
+        scope=BudgetScope.SESSION, needed_tokens=1_064, needed_nanodollars=1_000 * 150 + 64 * 600
+    )
 
 
 def test_a_tasks_own_bound_is_named_when_it_is_the_narrower() -> None:
