@@ -167,8 +167,9 @@ class Collected:
         if piece.thinking:
             self._grow(len(piece.thinking) // THINKING_PER_CHARACTER)
             self._thinking.append(piece.thinking)
-        self._calls.take(piece.tool_calls)
-        self._grow(sum(len(part.arguments) for part in piece.tool_calls))
+        if piece.tool_calls:
+            self._calls.take(piece.tool_calls)
+            self._grow(sum(len(part.arguments) for part in piece.tool_calls))
         self._keep_state(piece)
         if piece.text:
             # Half a character cannot be written; the other half comes with the next piece, or never.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connectors.models.values import mapping_of, whole_of
+from connectors.models.values import list_of, mapping_of, whole_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ def read_usage(value: object) -> Usage | None:
     Thinking that is billed stands beside the answer's tokens with some providers, within them with others,
     and with some in the total alone: the answer has at least what the total leaves for it.
     """
+    if not value:
+        return None
     usage = mapping_of(value)
     prompt = _first(usage, "prompt_tokens", "input_tokens")
     completion = _first(usage, "completion_tokens", "output_tokens")
@@ -40,11 +42,11 @@ def read_usage(value: object) -> Usage | None:
 
 def read_usage_of(chunk: Mapping[str, object]) -> Usage | None:
     """Read the usage of an object of a stream: its own, its choice's, or one under a provider's own name."""
-    found = read_usage(chunk.get("usage")) or read_usage(mapping_of(chunk.get("x_groq")).get("usage"))
-    choices = chunk.get("choices")
-    if found is None and isinstance(choices, list):
-        told = [read_usage(mapping_of(choice).get("usage")) for choice in choices]
-        found = next((usage for usage in told if usage is not None), None)
+    found = read_usage(chunk.get("usage"))
+    if found is None and "x_groq" in chunk:
+        found = read_usage(mapping_of(chunk["x_groq"]).get("usage"))
+    for choice in list_of(chunk.get("choices")):
+        found = found or read_usage(mapping_of(choice).get("usage"))
     return found
 
 

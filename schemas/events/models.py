@@ -128,7 +128,7 @@ class ToolCallProposed:
     arguments_json: Personal
     """As the model wrote it; not yet checked."""
     arguments_tokens: int = 0
-    provider_state_json: str | None = None
+    provider_state_json: Personal | None = None
     """What else the provider said with the call, as a JSON object: it wants it back unchanged."""
 
 
@@ -154,7 +154,7 @@ class ModelCallCompleted:
     first_token_ms: int | None = None
     local: bool = False
     """True when the deterministic local model answered."""
-    provider_state_json: str | None = None
+    provider_state_json: Personal | None = None
     """What the provider wants back with its tool calls, such as its reasoning, as a JSON object."""
 
 
