@@ -1,12 +1,21 @@
 """What a decider is to the shell that drives it."""
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from schemas.envelope import Envelope
 from schemas.references import RecordReference
 
 State = TypeVar("State")
+
+
+class Refused(NamedTuple):
+    """Why an input was not applied."""
+
+    code: str
+    """Of its dead letter."""
+    reason: str
+    """One sentence for whoever sent it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +26,8 @@ class Step(Generic[State]):
     events: tuple[Envelope, ...]
     encoded: bytes | None = None
     """The state as `encode` writes it, where the decider had to write it anyway."""
+    refused: Refused | None = None
+    """The input was not applied: the state is as before, and nothing is caused. The shell puts it aside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
