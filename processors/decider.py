@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from schemas.envelope import Envelope
+from schemas.events.dead_letters import RejectionCode
+from schemas.events.timers import TimerKind
 from schemas.references import RecordReference
 
 State = TypeVar("State")
@@ -12,8 +14,7 @@ State = TypeVar("State")
 class Refused(NamedTuple):
     """Why an input was not applied."""
 
-    code: str
-    """Of its dead letter."""
+    code: RejectionCode
     reason: str
     """One sentence for whoever sent it."""
 
@@ -36,7 +37,7 @@ class Timer:
 
     timer_id: str
     """UUID; the same timer has the same id when it is decided again."""
-    kind: str
+    kind: TimerKind
     due_at_ms: int
 
 

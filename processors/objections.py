@@ -9,6 +9,7 @@ from typing import Final
 from processors.decider import Refused
 from processors.state import SessionState, SessionStatus
 from schemas.envelope import Envelope
+from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import InputFact, OperatorFact
 
 EVERY_TENANT: Final = "*"
@@ -26,11 +27,11 @@ def objection(state: SessionState, event: Envelope) -> Refused | None:
     if isinstance(event.body, OperatorFact):
         if event.tenant_id in (EVERY_TENANT, state.tenant_id):
             return None
-        return Refused("not_owner", f"the session is not one of the tenant {event.tenant_id}")
+        return Refused(RejectionCode.NOT_OWNER, f"the session is not one of the tenant {event.tenant_id}")
     if (event.tenant_id, event.user_id) == (state.tenant_id, state.user_id):
         return None
     return Refused(
-        "not_owner",
+        RejectionCode.NOT_OWNER,
         f"the session is not one of the user {event.user_id} of the tenant {event.tenant_id}: "
         "only who opened it may speak in it, cancel it or close it",
     )

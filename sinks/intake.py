@@ -8,7 +8,7 @@ from processors.projections.event_log import log_row, unknown_log_row
 from processors.projections.project import project
 from processors.projections.rows import Place
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordHeader, RecordRejected
+from schemas.events.dead_letters import RecordHeader, RecordRejected, RejectionCode
 from schemas.ids import derived_id
 from schemas.wire.codec import UndecodableError, UnknownFactError
 from sinks.writer import Projected
@@ -119,7 +119,7 @@ def dead_letter(
             key=delivery.key,
             value=value,
             headers=tuple(RecordHeader(name=name, value=text) for name, text in delivery.headers),
-            code=refusal.code,
+            code=RejectionCode(refusal.code),
             reason=reason,
             shell=PRODUCER,
         ),

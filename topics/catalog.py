@@ -19,7 +19,7 @@ from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
-from schemas.events.tasks import TaskFact
+from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
 from topics.shells import ACCOUNT, CAPABILITY, INGRESS, MODEL, SESSION, TOOL
@@ -122,9 +122,9 @@ PLANS: Final = Topic(
 )
 TASK_EVENTS: Final = Topic(
     name="task.events",
-    facts=_facts(TaskFact),
+    facts=_facts(TaskFact | CallFact),
     keying=Keying.SESSION,
-    purpose="What happens to each task of a plan.",
+    purpose="What happens to each task of a plan, and to a turn's own calls.",
     writers="session shell",
 )
 MODEL_CALLS: Final = Topic(

@@ -85,6 +85,11 @@ async def _from_log(session: str) -> Recording:
 
 def _show(replayed: Replayed) -> None:
     told = f"{replayed.steps} steps, {replayed.events} events, {replayed.silent_inputs} inputs without events"
+    for unchecked in replayed.unchecked:
+        output.say(
+            f"[yellow]not checked[/]: {unchecked.steps} steps, {unchecked.events} events "
+            f"from [dim]#{unchecked.sequence}[/] {escape(unchecked.event_id)} on: {escape(unchecked.reason)}"
+        )
     if replayed.divergence is None:
         output.say(f"[green]decided as recorded[/]: {told}")
         return

@@ -6,6 +6,7 @@ import pytest
 
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope, Fact
+from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import (
     ApprovalReceived,
     MessageReceived,
@@ -13,8 +14,8 @@ from schemas.events.inputs import (
     SessionClosed,
     SessionOpened,
 )
-from schemas.events.outputs import ApprovalRequested, ErrorReported
-from schemas.events.timers import TimerFired
+from schemas.events.outputs import ApprovalRequested, ErrorCode, ErrorReported
+from schemas.events.timers import TimerFired, TimerKind
 from schemas.ids import derived_id
 from schemas.references import RecordReference
 from tests.processors.world import SESSION, World, obliging, plan_text, task
@@ -73,7 +74,7 @@ def test_what_a_stranger_says_changes_nothing_and_causes_nothing(body: Fact, who
     assert step.state == world.state
     assert step.events == ()
     assert step.refused is not None
-    assert step.refused.code == "not_owner"
+    assert step.refused.code == RejectionCode.NOT_OWNER
     assert who[0] in step.refused.reason
     assert "acme" not in step.refused.reason.replace(who[0], "")
 
@@ -100,7 +101,7 @@ def test_the_owner_is_refused_nothing() -> None:
 
 def test_timers_and_outcomes_are_nobodys_and_are_applied() -> None:
     world = owned()
-    fired = TimerFired(timer_id=derived_id("timer"), kind="stall", due_at_ms=5)
+    fired = TimerFired(timer_id=derived_id("timer"), kind=TimerKind.STALL, due_at_ms=5)
 
     assert world.decider.advance(world.state, sent(fired, "default", "anonymous"), place()).refused is None
 
@@ -126,7 +127,7 @@ def test_whoever_asks_something_of_no_session_is_told_by_their_own_name() -> Non
     (told,) = world.apply(sent(SessionCancelled(), "evil", "mallory"))
 
     assert isinstance(told.body, ErrorReported)
-    assert (told.body.code, told.tenant_id, told.user_id) == ("unknown_session", "evil", "mallory")
+    assert (told.body.code, told.tenant_id, told.user_id) == (ErrorCode.UNKNOWN_SESSION, "evil", "mallory")
 
 
 def test_whoever_opens_a_session_owns_it_whoever_was_refused_before() -> None:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 from processors.decider import Refused, Step, Timer
 from schemas.envelope import Envelope
+from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed, SessionOpened
-from schemas.events.outputs import ProgressReported
-from schemas.events.timers import TimerFired
+from schemas.events.outputs import ProgressReported, Stage
+from schemas.events.timers import TimerFired, TimerKind
 from schemas.ids import derived_id, event_id_of
 from schemas.references import RecordReference
 
@@ -38,7 +39,7 @@ class CountingDecider:
         body = event.body
         detail = source.topic
         if isinstance(body, MessageReceived) and body.text == "refuse":
-            return Step(state=state, events=(), refused=Refused("not_owner", "it is not yours"))
+            return Step(state=state, events=(), refused=Refused(RejectionCode.NOT_OWNER, "it is not yours"))
         state = replace(state, count=state.count + 1)
         if isinstance(body, MessageReceived):
             if body.text == "poison" and self._poison:
@@ -62,7 +63,7 @@ class CountingDecider:
             occurred_at_ms=event.occurred_at_ms,
             producer="count",
             body=ProgressReported(
-                turn=1, stage="execute", detail=detail, tasks_done=state.count, tasks_total=state.count
+                turn=1, stage=Stage.EXECUTE, detail=detail, tasks_done=state.count, tasks_total=state.count
             ),
         )
         return Step(state=state, events=(caused,))
@@ -72,7 +73,7 @@ class CountingDecider:
         if state.timer_due_at_ms < 0:
             return ()
         timer_id = derived_id("timer", str(state.timer_due_at_ms))
-        return (Timer(timer_id=timer_id, kind="retry", due_at_ms=state.timer_due_at_ms),)
+        return (Timer(timer_id=timer_id, kind=TimerKind.RETRY, due_at_ms=state.timer_due_at_ms),)
 
     def ended_at_ms(self, state: Count) -> int | None:
         """Return when the session was closed."""
