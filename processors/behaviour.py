@@ -8,6 +8,7 @@ checks what this behaviour decided, and says of the rest which one did.
     2   Retries and give-ups of a turn's own calls leave events; faults of a plan are told in our own
         sentences; defaults are left out of an encoded state; calls of a tool that were
         allowed count for the rules that look at their number.
+    3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
     4   What others than a session's owner say is refused; whoever asks something of no session is told by
         their own name.
 """

@@ -130,7 +130,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownshiftStep:
-    """With less than `share_left` of the budget left, a call may cost at most this share of what is left."""
+    """With less than `share_left` of the budget left, a call may take at most this share of what is left.
+
+    Of tokens and of money, whichever is narrower. A call that would take more goes to the cheapest model.
+    """
 
     share_left: float
     call_share_max: float
@@ -146,7 +149,7 @@ class Limits:
     warning_share: float = 0.8
     downshift: tuple[DownshiftStep, ...] = (
         DownshiftStep(share_left=0.5, call_share_max=0.25),
-        DownshiftStep(share_left=0.2, call_share_max=0.5),
+        DownshiftStep(share_left=0.2, call_share_max=0.1),
     )
     output_tokens_min: int = 64
     """An answer shorter than this is pointless: a call that cannot have it is not affordable."""
