@@ -1,5 +1,7 @@
 """Which projections an event goes through: the one map from facts to tables."""
 
+from typing import Final
+
 from processors.projections import (
     conversation_messages,
     graph_snapshots,
@@ -39,16 +41,18 @@ from schemas.events.tasks import (
     TaskStarted,
 )
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolOutcomeObserved
-from topics.catalog import USER_INPUTS
+from topics.catalog import ENTRANCES
+
+_ENTRANCES: Final = frozenset(topic.name for topic in ENTRANCES)
 
 
 def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
     """Return what an event changes beside the event log, parents before children; it never fails.
 
-    Nothing for an event that changes no table, nor for what stands on `user.inputs`: only what the ingress
+    Nothing for an event that changes no table, nor for what stands where inputs enter: only what the ingress
     shell took in counts, and that stands on `session.inputs`.
     """
-    if place.topic == USER_INPUTS.name:
+    if place.topic in _ENTRANCES:
         return ()
     match envelope.body:
         case MessageReceived() as fact:
