@@ -10,8 +10,10 @@ from typing import assert_never
 import orjson
 
 from processors import cancellation, execution, forking, opening, planning, steps, synthesis, tool_calls
+from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
+from processors.objections import objection
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Phase, SessionState, SessionStatus, Task, TaskStatus
 from processors.timers import timers_of
@@ -29,10 +31,11 @@ from schemas.events.inputs import (
     SessionOpened,
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.outputs import AnswerReason, ErrorCode
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.frozen import replace
 from schemas.plain import from_plain
-from schemas.records import replace
 from schemas.references import RecordReference
 
 Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
@@ -41,9 +44,16 @@ Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFai
 class SessionDecider:
     """Decides for sessions by one configuration."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Take the configuration; it does not change."""
-        self.configuration = configuration
+    def __init__(self, configuration: Configuration, *, objects: bool = True) -> None:
+        """Take the configuration; it does not change.
+
+        Args:
+            configuration: by which it decides.
+            objects: False in a replay. What the log says was applied is decided again; what was refused
+                stands in a dead letter, and logs from before anything was refused replay as well.
+        """
+        self.configuration = stamped(configuration)
+        self._objects = objects
 
     def initial(self, key: str) -> SessionState:
         """Return a session that nobody has spoken in."""
@@ -51,6 +61,8 @@ class SessionDecider:
 
     def advance(self, state: SessionState, event: Envelope, source: RecordReference) -> Step[SessionState]:
         """Apply one input that stands at `source`."""
+        if self._objects and (refused := objection(state, event)) is not None:
+            return Step(state=state, events=(), refused=refused)
         transition = Transition(state, event, source, self.configuration)
         _apply(transition)
         forking.resume(transition)
@@ -107,7 +119,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
         return
     transition.state = state = replace(state, seen=with_mark(state.seen, mark), idle_since_ms=None)
     if state.status is SessionStatus.ENDED:
-        transition.refuse("session_closed", "the session has ended and takes no more input")
+        transition.refuse(ErrorCode.SESSION_CLOSED, "the session has ended and takes no more input")
         return
     match body:
         case SessionOpened():
@@ -128,7 +140,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
 
 def _approval(transition: Transition, body: ApprovalReceived) -> None:
     if transition.state.status is SessionStatus.NEW:
-        transition.refuse("unknown_session", "there is no such session")
+        transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
         return
     tasks = transition.turn.tasks.values() if transition.state.turn else ()
     for task in tasks:
@@ -138,7 +150,7 @@ def _approval(transition: Transition, body: ApprovalReceived) -> None:
             )
             execution.schedule(transition)
             return
-    transition.refuse("unknown_approval", "no call waits for this approval")
+    transition.refuse(ErrorCode.UNKNOWN_APPROVAL, "no call waits for this approval")
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:
@@ -215,7 +227,7 @@ def _apply_failure_policy(transition: Transition) -> None:
         return
     if any(task.status is TaskStatus.FAILED for task in transition.turn.tasks.values()):
         cancellation.give_up(
-            transition, "tasks_failed", "a task failed, and the configuration ends the turn then"
+            transition, AnswerReason.TASKS_FAILED, "a task failed, and the configuration ends the turn then"
         )
 
 

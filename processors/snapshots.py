@@ -4,10 +4,10 @@ import json
 
 from processors.state import Turn
 from processors.transition import Transition
-from schemas.events.snapshots import GraphSnapshotTaken
+from schemas.events.snapshots import GraphSnapshotTaken, Node
 
 
-def take(transition: Transition, node: str) -> None:
+def take(transition: Transition, node: Node) -> None:
     """Record the session's state at `node`."""
     turn = transition.turn
     transition.emit(
@@ -44,6 +44,7 @@ def usage(transition: Transition) -> dict[str, int]:
         "tokens_left": budget.tokens_left,
         "nanodollars_granted": budget.nanodollars_granted,
         "nanodollars_used": budget.nanodollars_used,
+        "nanodollars_reserved": sum(held.nanodollars for held in budget.reservations.values()),
         "nanodollars_left": budget.nanodollars_left,
     }
 

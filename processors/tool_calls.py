@@ -3,19 +3,21 @@
 import json
 from hashlib import sha256
 
-from processors import retrievals, snapshots
-from processors.budgets import reserve, share_left, task_tokens_left, what_is_left
+from processors import retrievals
+from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
+from processors.decisions import tell_decision
+from processors.lifecycles import APPROVAL, BEGINS
 from processors.policies import PolicyRequest, Verdict, decide
 from processors.prompts import text_tokens
 from processors.state import Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.configuration import ToolSpec
-from schemas.events.budgets import BudgetExhausted
-from schemas.events.models import PromptMessage, ToolCallProposed
+from schemas.events.budgets import BudgetExhausted, BudgetScope
+from schemas.events.models import ChatRole, PromptMessage, ToolCallProposed
 from schemas.events.outputs import ApprovalRequested
-from schemas.events.policies import PolicyDecided
+from schemas.events.policies import Decision
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
-from schemas.records import replace
+from schemas.frozen import replace
 
 
 def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed, ...]) -> None:
@@ -73,7 +75,7 @@ def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | Tool
     else:
         tokens = text_tokens(outcome.message) + text_tokens(outcome.kind)
     answer = PromptMessage(
-        role="tool", source=transition.reference(tokens), tool_call_id=call.proposed.tool_call_id
+        role=ChatRole.TOOL, source=transition.reference(tokens), tool_call_id=call.proposed.tool_call_id
     )
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
     _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=answer))
@@ -87,6 +89,7 @@ def due(transition: Transition, task: Task) -> None:
         if call.status is ToolCallStatus.THROTTLED:
             _make(transition, transition.turn.tasks[task.task_id], call)
         elif call.status is ToolCallStatus.ESCALATED:
+            APPROVAL.move("asked", "expired")
             current = transition.turn.tasks[task.task_id]
             _answer(transition, current, call, "not made: nobody approved it in time")
 
@@ -96,6 +99,7 @@ def approval_received(
 ) -> None:
     """Make or refuse a call that waited for a person."""
     call = _find(task, call_id)
+    APPROVAL.move("asked", "approved" if approved else "refused")
     if approved:
         _make(transition, task, call)
     else:
@@ -122,18 +126,35 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
     )
     verdict = decide(request, configuration.policy)
     planned = 0
-    if spec is not None and verdict.decision in ("allow", "audit"):
+    if spec is not None and verdict.decision in (Decision.ALLOW, Decision.AUDIT):
         planned = _reservation_tokens(transition, task, spec)
-    call = replace(call, decided_event_id=_tell(transition, task, call, verdict, planned))
+    decided = tell_decision(
+        transition,
+        verdict,
+        call_id=call.call_id,
+        task_id=task.task_id,
+        agent=task.agent,
+        tool=name,
+        tokens=planned,
+        nanodollars=planned * spec.nanodollars_per_token if spec is not None else 0,
+        request={
+            "tool": name,
+            "arguments": call.proposed.arguments_json,
+            "task": task.intent,
+            "calls_before": request.calls_before,
+        },
+    )
+    call = replace(call, decided_event_id=decided)
     task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
+    transition.put(task)
     match verdict.decision:
-        case "allow" | "audit":
+        case Decision.ALLOW | Decision.AUDIT:
             _make(transition, task, call)
-        case "throttle":
+        case Decision.THROTTLE:
             delay_ms = configuration.limits.retry_delay_ms
             waiting = replace(call, status=ToolCallStatus.THROTTLED, due_at_ms=transition.now_ms + delay_ms)
             _store(transition, task, waiting)
-        case "escalate":
+        case Decision.ESCALATE:
             _escalate(transition, task, call, verdict)
         case _:
             _answer(transition, task, call, f"denied by policy ({verdict.rule}): {verdict.reason}")
@@ -147,7 +168,7 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
         if transition.budget.reservations:
             _store(transition, task, replace(call, status=ToolCallStatus.WAITING))
             return
-        _tell_exhausted(transition, task, spec)
+        _tell_exhausted(transition, task, call, spec)
         _answer(transition, task, call, "not made: the budget has too little left for it")
         return
     nanodollars = tokens * spec.nanodollars_per_token
@@ -207,42 +228,8 @@ def _reservation_tokens(transition: Transition, task: Task, spec: ToolSpec) -> i
     return max(0, tokens)
 
 
-def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict, planned: int) -> str:
-    state = transition.state
-    before = snapshots.usage(transition)
-    after = {
-        **before,
-        "tokens_reserved": before["tokens_reserved"] + planned,
-        "tokens_left": before["tokens_left"] - planned,
-    }
-    return transition.emit(
-        PolicyDecided(
-            decision_id=transition.new_id("policy"),
-            call_id=call.call_id,
-            task_id=task.task_id,
-            agent=task.agent,
-            tool=call.proposed.name,
-            decision=verdict.decision,
-            rule=verdict.rule,
-            reason=verdict.reason,
-            tokens_left_before=before["tokens_left"],
-            tokens_left_after=after["tokens_left"],
-            usage_before_json=snapshots.json_text(before),
-            usage_after_json=snapshots.json_text(after),
-            request_json=snapshots.json_text(
-                {
-                    "tool": call.proposed.name,
-                    "arguments": call.proposed.arguments_json,
-                    "task": task.intent,
-                    "calls_before": task.tools_called.get(call.proposed.name, 0),
-                }
-            ),
-            user_json=snapshots.json_text({"tenant_id": state.tenant_id, "user_id": state.user_id}),
-        )
-    )
-
-
 def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict) -> None:
+    APPROVAL.move(BEGINS, "asked")
     expires_at_ms = transition.now_ms + transition.configuration.limits.approval_ms
     transition.emit(
         ApprovalRequested(
@@ -260,10 +247,10 @@ def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict
     _store(transition, task, replace(call, status=ToolCallStatus.ESCALATED, due_at_ms=expires_at_ms))
 
 
-def _tell_exhausted(transition: Transition, task: Task, spec: ToolSpec) -> None:
+def _tell_exhausted(transition: Transition, task: Task, call: ToolCallPending, spec: ToolSpec) -> None:
     transition.emit(
         BudgetExhausted(
-            scope="task",
+            scope=BudgetScope.TASK,
             scope_id=task.task_id,
             purpose=f"tool:{spec.name}",
             needed_tokens=spec.tokens_min,
@@ -272,12 +259,25 @@ def _tell_exhausted(transition: Transition, task: Task, spec: ToolSpec) -> None:
             nanodollars_left=transition.budget.nanodollars_left,
         )
     )
+    tell_decision(
+        transition,
+        Verdict(
+            decision=Decision.DENY,
+            rule=EXHAUSTED_RULE,
+            reason=f"the task has too little left: the tool takes at least {spec.tokens_min} tokens",
+        ),
+        call_id=call.call_id,
+        task_id=task.task_id,
+        agent=task.agent,
+        tool=spec.name,
+        request={"tool": spec.name, "arguments": call.proposed.arguments_json, "task": task.intent},
+    )
 
 
 def _answer(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
     """Answer the model in place of a tool."""
     told = PromptMessage(
-        role="tool",
+        role=ChatRole.TOOL,
         text=json.dumps({"error": text}, ensure_ascii=False),
         tool_call_id=call.proposed.tool_call_id,
     )

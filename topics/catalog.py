@@ -12,16 +12,17 @@ from schemas.events.capabilities import CapabilityFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
-from schemas.events.inputs import InputFact
+from schemas.events.inputs import InputFact, OperatorFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
-from schemas.events.tasks import TaskFact
+from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
+from topics.shells import ACCOUNT, CAPABILITY, INGRESS, MODEL, SESSION, TOOL
 
 HOUR_MS: Final = 3_600_000
 RECORD_BYTES_MAX: Final = 1_000_000
@@ -49,6 +50,8 @@ class Topic:
     purpose: str
     """One sentence for the documentation."""
     writers: str
+    readers: tuple[str, ...] = ()
+    """Shells that act on its records; sinks read every topic of the truth beside them."""
     cleanup: str = "delete"
     """Kafka's cleanup.policy: delete or compact."""
     retention_ms: int = -1
@@ -57,6 +60,11 @@ class Topic:
     """True: records carry the time at which Kafka took them, whatever their producers say."""
     partitions: int | None = None
     """None: the configured count, the same for all of a session's topics."""
+
+    @property
+    def doc(self) -> str:
+        """Say what it carries and who writes it."""
+        return f"{self.purpose} Written by: {self.writers}."
 
     @property
     def is_truth(self) -> bool:
@@ -76,15 +84,26 @@ USER_INPUTS: Final = Topic(
     keying=Keying.ANY,
     purpose="What people and programs ask for; public, any key, any partitioner.",
     writers="any producer in any language",
+    readers=(INGRESS,),
     # An input that is taken in again after a crash is the same to the byte, its time included.
+    stamped_by_kafka=True,
+)
+OPERATOR_INPUTS: Final = Topic(
+    name="operator.inputs",
+    facts=_facts(OperatorFact),
+    keying=Keying.SESSION,
+    purpose="Acts of operators, such as decisions about approvals; whoever can write here is an operator.",
+    writers="command line, gateways",
+    readers=(INGRESS,),
     stamped_by_kafka=True,
 )
 SESSION_INPUTS: Final = Topic(
     name="session.inputs",
     facts=_facts(InputFact),
     keying=Keying.SESSION,
-    purpose="The same, validated, on the session's partition.",
+    purpose="What was taken of both, validated, on the session's partition.",
     writers="ingress shell",
+    readers=(SESSION,),
 )
 SESSION_TIMERS: Final = Topic(
     name="session.timers",
@@ -92,6 +111,7 @@ SESSION_TIMERS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Deadlines and retries that came due.",
     writers="session shell's ticker",
+    readers=(SESSION,),
 )
 PLANS: Final = Topic(
     name="plans",
@@ -102,9 +122,9 @@ PLANS: Final = Topic(
 )
 TASK_EVENTS: Final = Topic(
     name="task.events",
-    facts=_facts(TaskFact),
+    facts=_facts(TaskFact | CallFact),
     keying=Keying.SESSION,
-    purpose="What happens to each task of a plan.",
+    purpose="What happens to each task of a plan, and to a turn's own calls.",
     writers="session shell",
 )
 MODEL_CALLS: Final = Topic(
@@ -113,6 +133,7 @@ MODEL_CALLS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Model calls admitted against a reservation.",
     writers="session shell",
+    readers=(MODEL,),
 )
 MODEL_RESULTS: Final = Topic(
     name="model.results",
@@ -120,6 +141,7 @@ MODEL_RESULTS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Their outcomes, with usage, cost, attempts and latency.",
     writers="model shell",
+    readers=(SESSION,),
 )
 TOOL_CALLS: Final = Topic(
     name="tool.calls",
@@ -127,6 +149,7 @@ TOOL_CALLS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Tool calls that policy allowed.",
     writers="session shell",
+    readers=(TOOL,),
 )
 TOOL_RESULTS: Final = Topic(
     name="tool.results",
@@ -134,6 +157,7 @@ TOOL_RESULTS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Their typed outcomes.",
     writers="tool shell",
+    readers=(SESSION,),
 )
 TOOL_OUTCOMES: Final = Topic(
     name="tool.outcomes",
@@ -141,6 +165,7 @@ TOOL_OUTCOMES: Final = Topic(
     keying=Keying.TOOL,
     purpose="Tool outcomes by tool and version, for the capability statistics.",
     writers="tool shell",
+    readers=(CAPABILITY,),
 )
 BUDGET_EVENTS: Final = Topic(
     name="budget.events",
@@ -155,6 +180,7 @@ ACCOUNT_REQUESTS: Final = Topic(
     keying=Keying.ACCOUNT,
     purpose="Budgets that sessions ask of users and tenants.",
     writers="session shell",
+    readers=(ACCOUNT,),
 )
 ACCOUNT_EVENTS: Final = Topic(
     name="account.events",
@@ -162,6 +188,7 @@ ACCOUNT_EVENTS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Leases granted, refused and settled.",
     writers="account shell",
+    readers=(SESSION,),
 )
 POLICY_DECISIONS: Final = Topic(
     name="policy.decisions",
@@ -226,6 +253,7 @@ DEAD_LETTERS: Final = Topic(
 
 TOPICS: Final = (
     USER_INPUTS,
+    OPERATOR_INPUTS,
     SESSION_INPUTS,
     SESSION_TIMERS,
     PLANS,
@@ -249,8 +277,16 @@ TOPICS: Final = (
 )
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})
 
+ENTRANCES: Final = (USER_INPUTS, OPERATOR_INPUTS)
+"""By these everything enters; what the ingress shell takes of it, it writes again to session.inputs."""
+
 # Inputs stand on two topics; everything a decider causes goes to exactly one.
-_BY_FACT: Final = {fact: topic for topic in TOPICS if topic is not USER_INPUTS for fact in topic.facts}
+_BY_FACT: Final = {fact: topic for topic in TOPICS if topic not in ENTRANCES for fact in topic.facts}
+
+
+def read_by(shell: str) -> tuple[Topic, ...]:
+    """Return the topics on whose records `shell` acts, in the catalogue's order."""
+    return tuple(topic for topic in TOPICS if shell in topic.readers)
 
 
 def topic_of(fact: Fact) -> Topic:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from processors.decider import Step, Timer
+from processors.decider import Refused, Step, Timer
 from schemas.envelope import Envelope
+from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed, SessionOpened
-from schemas.events.outputs import ProgressReported
-from schemas.events.timers import TimerFired
+from schemas.events.outputs import ProgressReported, Stage
+from schemas.events.timers import TimerFired, TimerKind
 from schemas.ids import derived_id, event_id_of
 from schemas.references import RecordReference
 
@@ -21,7 +22,7 @@ class Count:
 
 
 class CountingDecider:
-    """Counts inputs; raises on the text `poison`, grows on `grow:N`, sets a timer on `timer:DUE_MS`."""
+    """Counts; raises on `poison`, refuses `refuse`, grows on `grow:N`, sets a timer on `timer:DUE_MS`."""
 
     def __init__(self, *, poison: bool = True) -> None:
         """Take whether the text `poison` raises, as a bug that a later version fixes."""
@@ -37,6 +38,8 @@ class CountingDecider:
         self.advanced += 1
         body = event.body
         detail = source.topic
+        if isinstance(body, MessageReceived) and body.text == "refuse":
+            return Step(state=state, events=(), refused=Refused(RejectionCode.NOT_OWNER, "it is not yours"))
         state = replace(state, count=state.count + 1)
         if isinstance(body, MessageReceived):
             if body.text == "poison" and self._poison:
@@ -60,7 +63,7 @@ class CountingDecider:
             occurred_at_ms=event.occurred_at_ms,
             producer="count",
             body=ProgressReported(
-                turn=1, stage="execute", detail=detail, tasks_done=state.count, tasks_total=state.count
+                turn=1, stage=Stage.EXECUTE, detail=detail, tasks_done=state.count, tasks_total=state.count
             ),
         )
         return Step(state=state, events=(caused,))
@@ -70,7 +73,7 @@ class CountingDecider:
         if state.timer_due_at_ms < 0:
             return ()
         timer_id = derived_id("timer", str(state.timer_due_at_ms))
-        return (Timer(timer_id=timer_id, kind="retry", due_at_ms=state.timer_due_at_ms),)
+        return (Timer(timer_id=timer_id, kind=TimerKind.RETRY, due_at_ms=state.timer_due_at_ms),)
 
     def ended_at_ms(self, state: Count) -> int | None:
         """Return when the session was closed."""
