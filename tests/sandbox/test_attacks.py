@@ -28,7 +28,7 @@ from tests.sandbox.other_user import obstacle, start_as_other_user
 # The first test of each user waits for the whole suite, which takes minutes on a busy machine.
 pytestmark = pytest.mark.timeout(900)
 
-OTHERS = ("leave_for_the_next_run",)
+OTHERS = ("leave_for_the_next_run", "leave_files_on_the_host")
 NAMES = (
     *(attack.name for attack in suite.ISOLATION),
     *(attack.name for attack in suite.EXHAUSTION),

@@ -12,7 +12,7 @@ from connectors.sandbox.result import ExecutionResult, Status
 
 # Reported at the end, so that a batch which broke off does not pass for one that was stopped.
 FINISHED = "finished"
-BATCH_TIMEOUT_MS = 20_000
+BATCH_TIMEOUT_MS = 60_000
 
 _PROGRAM = """
 import json

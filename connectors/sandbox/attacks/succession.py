@@ -5,6 +5,7 @@ from __future__ import annotations
 from connectors.sandbox.attacks.attack import Outcome
 from connectors.sandbox.result import ExecutionResult
 
+NAME, GROUP = "leave_for_the_next_run", "succession"
 MARK = "left-by-the-first-run"
 
 PLANT = f"""
@@ -46,11 +47,10 @@ found
 
 def outcome(first: ExecutionResult, second: ExecutionResult) -> Outcome:
     """Return whether anything came over from the first run to the second."""
-    name, group = "leave_for_the_next_run", "succession"
     if not first.value:
-        return Outcome(
-            name=name, group=group, stopped=False, detail=f"nothing could be planted: {first.error}"
-        )
-    if second.value == []:
-        return Outcome(name=name, group=group, stopped=True, detail="the next run found nothing")
-    return Outcome(name=name, group=group, stopped=False, detail=f"found {second.value!r} {second.error}")
+        detail, stopped = f"nothing could be planted: {first.error}", False
+    elif second.value == []:
+        detail, stopped = "the next run found nothing", True
+    else:
+        detail, stopped = f"found {second.value!r} {second.error}", False
+    return Outcome(name=NAME, group=GROUP, stopped=stopped, detail=detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,9 +39,8 @@ ISOLATION: tuple[IsolationAttack, ...] = (
 )
 EXHAUSTION: tuple[ExhaustionAttack, ...] = exhaustion.ATTACKS
 DECEPTION: tuple[ResultAttack, ...] = deception.ATTACKS
-
-# An attack on time must be over soon after its timeout; the rest is starting and clearing up.
-_GRACE_MS = 10_000
+# None of these goes on for ever; on a slow machine each must still come to what it wants to do.
+_DECEPTION_MS_MAX = 60_000
 
 
 def run_suite(
@@ -55,6 +55,8 @@ def run_suite(
         parallel: how many runs at a time.
     """
     found: list[Outcome] = []
+    scratch = executor.scratch_parent.path
+    before = set(os.listdir(scratch))
 
     def note(outcomes: Sequence[Outcome]) -> None:
         found.extend(outcomes)
@@ -69,6 +71,7 @@ def run_suite(
             note((outcome,))
         for outcome in pool.map(lambda attack: run_exhaustion(executor, tier, attack), EXHAUSTION):
             note((outcome,))
+    note((_leftovers(sorted(set(os.listdir(scratch)) - before)),))
     return tuple(found)
 
 
@@ -77,13 +80,20 @@ def run_isolation(
 ) -> tuple[Outcome, ...]:
     """Carry out `attacks` and return their outcomes, with one more for each damage that the host saw."""
     found: list[Outcome] = []
-    for batch in harness.batches(attacks, bait.target):
+    waiting = harness.batches(attacks, bait.target)
+    while waiting:
+        batch = waiting.pop(0)
         try:
             result = execute(executor, tier, harness.request(batch, bait.target))
         except SandboxError as error:
             found.extend(_failed(attack.name, attack.group, str(error)) for attack in batch)
             continue
-        found.extend(harness.outcomes(batch, result))
+        if result.status is Status.LIMITED and len(batch) > 1:
+            # A machine too slow for all of them together says nothing about any of them.
+            half = len(batch) // 2
+            waiting[:0] = (batch[:half], batch[half:])
+        else:
+            found.extend(harness.outcomes(batch, result))
         found.extend(bait.damage())
     return tuple(found)
 
@@ -96,20 +106,18 @@ def run_exhaustion(executor: Executor, tier: Tier, attack: ExhaustionAttack) -> 
         result = execute(bounded, tier, request)
     except SandboxError as error:
         return _failed(attack.name, "exhaustion", str(error))
-    ended = {result.status} | ({result.limit_hit} if result.limit_hit else set())
     detail = f"{result.status}, limit {result.limit_hit or 'none'}, {result.execution_ms:.0f} ms"
     if result.error is not None:
         detail += f", {result.error.type}"
     broken = result.error is not None and result.error.type in ("SyntaxError", "NameError")
-    stopped = bool(ended & attack.expected) and not broken
-    stopped = stopped and result.execution_ms <= attack.timeout_ms + _GRACE_MS
+    stopped = result.status is Status.LIMITED or (result.status in attack.ends and not broken)
     return Outcome(name=attack.name, group="exhaustion", stopped=stopped, detail=detail)
 
 
 def run_deception(executor: Executor, tier: Tier, attack: ResultAttack) -> Outcome:
     """Carry out one attack on the parent and return its outcome."""
     try:
-        result = execute(executor, tier, ExecutionRequest(code=attack.code, timeout_ms=5_000))
+        result = execute(executor, tier, ExecutionRequest(code=attack.code, timeout_ms=_DECEPTION_MS_MAX))
     except SandboxError as error:
         return _failed(attack.name, "deception", str(error))
     achieved = attack.judge(result)
@@ -128,9 +136,18 @@ def run_deception(executor: Executor, tier: Tier, attack: ResultAttack) -> Outco
 
 def run_succession(executor: Executor, tier: Tier) -> Outcome:
     """Run two requests after each other and return whether anything came over."""
-    first = execute(executor, tier, ExecutionRequest(code=succession.PLANT))
-    second = execute(executor, tier, ExecutionRequest(code=succession.SEARCH))
+    try:
+        first = execute(executor, tier, ExecutionRequest(code=succession.PLANT))
+        second = execute(executor, tier, ExecutionRequest(code=succession.SEARCH))
+    except SandboxError as error:
+        return _failed(succession.NAME, succession.GROUP, str(error))
     return succession.outcome(first, second)
+
+
+def _leftovers(names: Sequence[str]) -> Outcome:
+    """Return whether the attacks, which leave what they can, have left anything once their runs are over."""
+    detail = f"on the host there is still {', '.join(names)}"[:300] if names else "nothing is left of any run"
+    return Outcome(name="leave_files_on_the_host", group="exhaustion", stopped=not names, detail=detail)
 
 
 def execute(executor: Executor, tier: Tier, request: ExecutionRequest) -> ExecutionResult:
