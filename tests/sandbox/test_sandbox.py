@@ -235,6 +235,51 @@ async def test_code_that_closes_everything_still_ends(sandbox: Sandbox) -> None:
     assert result.status in (Status.CRASHED, Status.FAILED)
 
 
+async def test_no_file_of_the_run_takes_the_name_of_an_approved_package(tier: Tier, state_path: Path) -> None:
+    approved = ApprovedPackage(name="tinycss2", distributions=("tinycss2", "webencodings"))
+    config = SandboxConfig(state_path=state_path, demand=TierDemand(tier.value), approved=(approved,))
+    sandbox = await Sandbox.open(config)
+    files = {"tinycss2.py": b"forged = True", "webencodings/__init__.py": b"forged = True"}
+    code = "import tinycss2, webencodings\n[hasattr(m, 'forged') for m in (tinycss2, webencodings)]"
+
+    result = await sandbox.run(request(code, packages=("tinycss2",), files=files))
+
+    assert result.value == [False, False], result.error
+    await sandbox.close()
+
+
+async def test_output_on_both_streams_in_turn_makes_few_pieces(sandbox: Sandbox) -> None:
+    code = "import os\nfor _ in range(20_000):\n    os.write(1, b'x')\n    os.write(2, b'y')"
+    pieces: list[OutputChunk] = []
+
+    result = await sandbox.run(request(code, timeout_ms=120_000), pieces.append)
+
+    assert (result.stdout, result.stderr) == ("x" * 20_000, "y" * 20_000)
+    # One of each stream in twenty milliseconds, and one of each when it is over.
+    assert len(pieces) <= 2 * (result.execution_ms / 20 + 2)
+
+
+async def test_a_large_output_comes_in_pieces_that_fit_into_a_record(sandbox: Sandbox) -> None:
+    pieces: list[OutputChunk] = []
+
+    result = await sandbox.run(request("print('x' * 900_000, end='')"), pieces.append)
+
+    assert "".join(piece.text for piece in pieces) == result.stdout == "x" * 900_000
+    assert max(len(piece.text) for piece in pieces) <= 64 * 1024
+
+
+async def test_a_run_gives_way_and_is_the_first_to_go(sandbox: Sandbox) -> None:
+    begun = asyncio.Event()
+    code = "print('begun', flush=True)\nimport time\ntime.sleep(1000)"
+    running = asyncio.ensure_future(sandbox.run(request(code), lambda _: begun.set()))
+    await asyncio.wait_for(begun.wait(), 60)
+
+    assert (19, "1000") in {precedence(process) for process in descendants()}
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_refuse_runs_nothing(state_path: Path) -> None:
     sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand.REFUSE))
 
@@ -314,6 +359,30 @@ async def test_the_parent_stays_responsive_while_code_spins(native_sandbox: Sand
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+def precedence(process: int) -> tuple[int, str]:
+    """Return a process's niceness and how soon the kernel ends it when memory is short."""
+    short_of_memory = Path(f"/proc/{process}/oom_score_adj").read_text().strip()
+    return os.getpriority(os.PRIO_PROCESS, process), short_of_memory
+
+
+def descendants() -> set[int]:
+    """Return the processes below this one, at whatever depth."""
+    parents: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = Path(f"/proc/{name}/stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            parents[int(name)] = int(stat.rpartition(") ")[2].split()[1])
+    found: set[int] = set()
+    border = {os.getpid()}
+    while border:
+        border = {child for child, parent in parents.items() if parent in border}
+        found |= border
+    return found
 
 
 def children() -> set[int]:

@@ -254,7 +254,7 @@ _CODES: dict[str, tuple[str, _Ends]] = {
     ),
     "thread_that_never_ends": (_THREAD_GOES_ON, _FAILS),
     "socket_buffers_of_threads": (_SOCKET_BUFFERS_OF_THREADS, _FAILS),
-    **{name: (code, _FAILS) for name, code in FILLING.items()},
+    **{name: (code, _FAILS_OR_CRASHES) for name, code in FILLING.items()},
 }
 
 
