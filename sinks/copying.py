@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, cast
 
 from processors.projections.rows import Cell
+from schemas.compiling import compiled
 
 RowsText = Callable[[Iterable[Sequence[Cell]]], bytes]
 """Turns rows, which have a cell for every column, into what `COPY … FROM STDIN` reads."""
@@ -48,9 +49,7 @@ def _compiled(target: str, source: str, cells: Sequence[str], types: Sequence[st
         f"        lines.append(f'{line}\\n')\n"
         "    return ''.join(lines).encode()\n"
     )
-    # The source is made of names and types of our own columns alone.
-    exec(program, names)  # noqa: S102  # no foreign text reaches it
-    return names["text_of"]
+    return compiled(program, names)
 
 
 def _text(cell: str, type_: str) -> str:

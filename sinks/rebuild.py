@@ -17,11 +17,11 @@ from psycopg import AsyncConnection
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import TupleRow
 
-from schemas.codec import Codec
+from schemas.wire.codec import Codec
 from sinks import shadow, snapshot
 from sinks.comparison import TableComparison, compare, compared_tables, put_right
 from sinks.errors import DatabaseUnfit, RecordsMissing, RowRefused, TopicRecreated, is_of_the_row
-from sinks.intake import Delivery, Taken, take
+from sinks.intake import YIELD_RECORDS, Delivery, Taken, take
 from sinks.log_reader import LogReader
 from sinks.reader import Located
 from sinks.sink import TRUTH
@@ -35,8 +35,6 @@ _LOCK: Final = 0x6361_7275
 _ALONE_WITHIN_S: Final = 3
 _NEAR_RECORDS: Final = 5_000
 """So few records may be left to read when the sink is held up."""
-_YIELD_RECORDS: Final = 50
-"""So many are decoded before Postgres is listened to again."""
 
 
 class RebuildBusy(Exception):
@@ -329,7 +327,7 @@ class Rebuild:
         batch = []
         for number, delivery in enumerate(found):
             batch.append(await take(delivery, self._codec))
-            if number % _YIELD_RECORDS == 0:
+            if number % YIELD_RECORDS == 0:
                 await asyncio.sleep(0)
         return batch
 

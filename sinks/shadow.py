@@ -23,7 +23,7 @@ SCHEMA: Final = "cartrita_rebuild"
 COPIED: Final = (*(table.name for table in TABLES), "event_log", "sink_offsets")
 
 # What decides how an event becomes rows: rows of two programs must not meet in one shadow.
-_SOURCES: Final = ("processors.projections", "schemas", "schemas.events")
+_SOURCES: Final = ("processors.projections", "schemas", "schemas.events", "schemas.wire")
 _FORMS: Final = """
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
     FROM unnest(%s::text[]) AS wanted(name)

@@ -18,11 +18,11 @@ import structlog
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
 from prometheus_client import CollectorRegistry
 
-from schemas.codec import Codec
-from schemas.registry import RegistryUnavailable
+from schemas.wire.codec import Codec
+from schemas.wire.registry import RegistryUnavailable
 from sinks.dead_letters import DeadLetters
 from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_of_the_row, is_passing, is_unfit
-from sinks.intake import SINK_ONLY_TOPICS, Delivery, Taken, take
+from sinks.intake import SINK_ONLY_TOPICS, YIELD_RECORDS, Delivery, Taken, take
 from sinks.metrics import SinkMetrics
 from sinks.reader import Reader
 from sinks.storing import store
@@ -31,8 +31,6 @@ from topics.catalog import DEAD_LETTERS, TOPICS
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
-_YIELD_RECORDS: Final = 10
-"""So many are decoded before Postgres is listened to again; with 50 it often waited for more of a COPY."""
 TRUTH: Final = tuple(topic.name for topic in TOPICS if topic.is_truth)
 
 
@@ -167,7 +165,7 @@ class Sink:
                     batch.append(await take(delivery, self._codec))
                 except RegistryUnavailable:
                     batch.append(await self._on_registry(partial(take, delivery, self._codec)))
-            if number % _YIELD_RECORDS == 0:
+            if number % YIELD_RECORDS == 0:
                 await asyncio.sleep(0)
         return batch
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.embedded.artifacts import ArtifactStore
-from connectors.tokens import prepare_vocabularies
+from connectors.models.tokens import prepare_vocabularies
 
 PROJECT_DIRECTORY: Final = Path(__file__).parents[1]
 

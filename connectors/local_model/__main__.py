@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connectors.local_model.server import CHAT_MODELS, EMBEDDING_MODELS, LocalModelServer
-from connectors.tokens import VocabularyMissing, prepare_vocabularies
+from connectors.models.tokens import VocabularyMissing, prepare_vocabularies
 
 CONTEXT_TOKENS_DEFAULT = 128_000
 

@@ -9,9 +9,9 @@ from typing import Final
 from connectors.local_model import intents, quoting
 from connectors.local_model.prompts import StepPrompt, step_prompt
 from connectors.local_model.wire import Reply
-from connectors.words import content_words
+from connectors.text.words import content_words
 from schemas.events.models import ToolCallProposed
-from schemas.models import ChatMessage, ToolOffered
+from schemas.ports.chat import ChatMessage, ToolOffered
 
 CALLS_PER_STEP_MAX: Final = 4
 SEARCH_RESULTS: Final = 6

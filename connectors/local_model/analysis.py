@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from connectors.lexicon import feelings
 from connectors.local_model.ranking import central
-from connectors.words import STOPWORDS, content_words, sentences, stem, words
-from schemas.models import ChatMessage
+from connectors.text.lexicon import feelings
+from connectors.text.words import STOPWORDS, content_words, sentences, stem, words
+from schemas.ports.chat import ChatMessage
 
 WORDS_DEFAULT: Final = 500
 SUMMARY_SENTENCES_MAX: Final = 8

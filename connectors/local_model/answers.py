@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from connectors.local_model import agent, analysis, critic, planner, prompts, quoting
 from connectors.local_model.wire import ChatCall, Completion, Reply
-from connectors.tokens import TokenCounter
+from connectors.models.tokens import TokenCounter
 from schemas.events.models import ToolCallProposed
 
 

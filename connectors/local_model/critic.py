@@ -8,8 +8,8 @@ from typing import Final
 
 from connectors.local_model import intents
 from connectors.local_model.prompts import critique_prompt
-from connectors.words import content_words, sentences, stem, stems
-from schemas.models import ChatMessage
+from connectors.text.words import content_words, sentences, stem, stems
+from schemas.ports.chat import ChatMessage
 
 COVERAGE_SHARE: Final = 0.6
 """What part of the score is the share of the request's words that some task has."""

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import lru_cache
 from itertools import pairwise
 
-from connectors.words import STOPWORDS, stem, words
+from connectors.text.words import STOPWORDS, stem, words
 
 BIGRAM_WEIGHT = 0.5
 STOPWORD_WEIGHT = 0.05

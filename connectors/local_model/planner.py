@@ -10,7 +10,7 @@ from typing import Final
 from connectors.local_model import intents
 from connectors.local_model.prompts import OfferedAgent, PlanningPrompt, planning_prompt
 from connectors.local_model.splitting import Piece, split_request
-from schemas.models import ChatMessage
+from schemas.ports.chat import ChatMessage
 
 MISSING = re.compile(r"No task covers: ([^.\n]*)\.")
 REPEATED = re.compile(r"Tasks (\S+) and (\S+) repeat each other\.")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.models import ChatMessage
+from schemas.ports.chat import ChatMessage
 
 _ROLE = re.compile(r"\ARole: (planner|critic|synthesizer|agent [\w-]+|analysis [\w-]+)\s*$", re.MULTILINE)
 _AGENT = re.compile(r"^- ([\w-]+): (.*?)(?: \(tools: ([^)]*)\))?$", re.MULTILINE)

@@ -10,7 +10,7 @@ from typing import Final
 from connectors.local_model.auditing import audited
 from connectors.local_model.prompts import Source, StepPrompt, SynthesisPrompt
 from connectors.local_model.ranking import best, central
-from connectors.words import citations, content_words, sentences, stem, stems, without_citations
+from connectors.text.words import citations, content_words, sentences, stem, stems, without_citations
 
 SENTENCES_PER_ANSWER: Final = 6
 SENTENCES_PER_RESULT: Final = 4

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from connectors.words import stems, without_citations
+from connectors.text.words import stems, without_citations
 
 LIKENESS_MAX = 0.6
 """Two sentences that share more of their stems than this say the same."""

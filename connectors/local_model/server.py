@@ -21,7 +21,7 @@ from connectors.local_model.faults import Fault, FaultChooser, RequestSeen
 from connectors.local_model.faulty import HTTP_FAULTS, faulty_chunks, faulty_reply
 from connectors.local_model.ledger import Ledger, LedgerEntry
 from connectors.local_model.refusals import BODY_BYTES_MAX, errors, http_error
-from connectors.tokens import TokenCounter
+from connectors.models.tokens import TokenCounter
 
 HANG_S_MAX: Final = 600
 """A hanging request is let go at last, so that a forgotten one does not stay for ever."""
@@ -69,7 +69,7 @@ class LocalModelServer:
         """Note the settings; nothing is bound before `start`.
 
         Args:
-            counter: counts tokens; needs the vocabularies (connectors.tokens.prepare_vocabularies).
+            counter: counts tokens; needs the vocabularies (connectors.models.tokens.prepare_vocabularies).
             chat_models: context in tokens by name; others are refused with 404.
             embedding_models: dimensions by name.
             faults: chooses the fault of each request; tests alone.

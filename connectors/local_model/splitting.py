@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.local_model.intents import is_imperative
-from connectors.words import sentences, stems
+from connectors.text.words import sentences, stems
 
 DEPTH_MAX: Final = 7
 """A longer chain has its last pieces joined into one."""

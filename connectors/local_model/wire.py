@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.events.models import ToolCallProposed
-from schemas.models import ChatMessage, ToolOffered
+from schemas.ports.chat import ChatMessage, ToolOffered
 
 FINGERPRINT = "local-deterministic"
 CREATED = 0

@@ -12,8 +12,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from connectors.retrieval.files import SourceFile, read_folder
 from connectors.retrieval.passages import SPLITTER_VERSION, Passage, split
-from connectors.tools.embeddings import Embedded, Embedder
 from schemas.ids import derived_id
+from schemas.ports.embedding import Embedded, Embedder
 
 BATCH_PASSAGES: Final = 64
 """How many passages are embedded by one request."""

@@ -23,8 +23,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.lexicon import feelings
-from connectors.words import stem, stems, words
+from connectors.text.lexicon import feelings
+from connectors.text.words import stem, stems, words
 
 EVIDENCE_HALF: Final = 10
 CUT_COMPLETENESS: Final = 0.7

@@ -5,14 +5,14 @@ import json
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from connectors.models.tokens import TokenCounter
 from connectors.retrieval.passages import cleaned
-from connectors.tokens import TokenCounter
 from connectors.tools.confidence import measure
 from connectors.tools.embeddings import tool_error_of
 from connectors.tools.selection import select
 from schemas.configuration import ChatModel, ToolSpec
-from schemas.models import ChatAnswer, ChatMessage, ChatRequest, ConnectorError, Model
-from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
+from schemas.ports.chat import ChatAnswer, ChatMessage, ChatRequest, ConnectorError, Model
+from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 ANALYSES: Final = {
     "summary": "Summarise the text in at most {words} words.",

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from schemas.configuration import EmbeddingModel, ToolSpec
-from schemas.models import ConnectorError
-from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
+from schemas.configuration import ToolSpec
+from schemas.ports.chat import ConnectorError
+from schemas.ports.embedding import Embedded, Embedder
+from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 TEXTS_MAX: Final = 16
 TEXT_CHARACTERS_MAX: Final = 30_000
@@ -16,38 +16,6 @@ TOKENS_MAX: Final = 8_000
 TIMEOUT_MS: Final = 30_000
 DECIMALS: Final = 6
 """A vector of 1,536 numbers is then about 15 kB of JSON; more would say nothing about likeness."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedded:
-    """Vectors of some texts, in their order, and what they cost."""
-
-    vectors: tuple[tuple[float, ...], ...]
-    tokens: int
-    nanodollars: int
-    attempts: int
-    model: str
-    """Who answered, as the server names it: vectors of one model are comparable with its own alone."""
-    local: bool
-    """True when the deterministic local model made them."""
-
-
-class Embedder(Protocol):
-    """What makes vectors: connectors.openai_embeddings.OpenAIEmbeddings, or a twin of it."""
-
-    model: EmbeddingModel
-
-    def count_tokens(self, text: str) -> int:
-        """Count the tokens of `text` exactly."""
-        ...
-
-    def truncate(self, text: str, tokens_max: int) -> str:
-        """Return the longest beginning of `text` of at most `tokens_max` tokens."""
-        ...
-
-    async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
-        """Embed texts; raises ConnectorError."""
-        ...
 
 
 PARAMETERS: Final = {

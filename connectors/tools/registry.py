@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 
 from schemas.configuration import ToolSpec
-from schemas.tools import DeltaSink, Tool, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import DeltaSink, Tool, ToolContext, ToolError, ToolResult
 
 ARGUMENTS_BYTES_MAX: Final = 400_000
 RESULT_BYTES_MAX: Final = 700_000

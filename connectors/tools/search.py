@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from connectors.retrieval.index import FoundPassage
-from connectors.tools.embeddings import Embedder, embed_within
-from connectors.words import stems
+from connectors.text.words import stems
+from connectors.tools.embeddings import embed_within
 from schemas.configuration import ToolSpec
 from schemas.events.tools import Retrieval, RetrievedDocument
-from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
+from schemas.ports.embedding import Embedder
+from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 QUERY_CHARACTERS_MAX: Final = 2_000
 RESULTS_MAX: Final = 20

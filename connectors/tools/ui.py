@@ -6,7 +6,7 @@ from typing import Final
 
 from connectors.ui_analyzer import tool as analyzer
 from schemas.configuration import ToolSpec
-from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 TIMEOUT_MS: Final = 60_000
 # A page that a model names is not opened: whoever wants that runs `cartrita analyze-ui --url`.

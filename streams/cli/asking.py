@@ -36,9 +36,9 @@ from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
-from streams.client import Client
-from streams.configuration import NANODOLLARS
-from streams.conversation import Told, ask
+from streams.client.client import Client
+from streams.client.conversation import Told, ask
+from streams.configuration.loading import NANODOLLARS
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
 PRODUCER: Final = "cartrita-cli"

@@ -9,8 +9,8 @@ from typing import Final
 import psycopg
 from psycopg.rows import TupleRow
 
-from streams.deployment import Deployment, environment_of
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment, environment_of
 
 HOME_VARIABLE: Final = "CARTRITA_HOME"
 HOME_DEFAULT: Final = ".cartrita"

@@ -12,8 +12,8 @@ from streams.cli import output
 from streams.cli.context import database, settings
 from streams.cli.ending import Code, command, fail, given_uuid
 from streams.cli.output import AsJson
-from streams.client import Client
-from streams.delivery import REDRIVEN_HEADER
+from streams.client.client import Client
+from streams.records.delivery import REDRIVEN_HEADER
 from topics.catalog import BY_NAME
 
 dead_letters = typer.Typer(help="Records that could not be used: list, show, redrive.", no_args_is_help=True)

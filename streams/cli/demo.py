@@ -27,10 +27,10 @@ from streams.cli.ending import Code, command, fail
 from streams.cli.ingesting import run_ingest, tell
 from streams.cli.reading import show_session, trace_tree
 from streams.cli.running import TerminalProgress, bring_up
-from streams.client import Client
-from streams.conversation import Told, ask
-from streams.deployment import Deployment, DeploymentError
-from streams.settings import Settings
+from streams.client.client import Client
+from streams.client.conversation import Told, ask
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment, DeploymentError
 
 ANSWER_S: Final = 180.0
 SINK_S: Final = 60.0

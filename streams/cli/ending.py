@@ -12,10 +12,10 @@ import typer
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
 
 from connectors.embedded.errors import EmbeddedError
-from schemas.registry import RegistryError
+from schemas.wire.registry import RegistryError
 from streams.cli import output
-from streams.configuration import ConfigurationInvalid
-from streams.settings import SettingsInvalid
+from streams.configuration.loading import ConfigurationInvalid
+from streams.process.settings import SettingsInvalid
 from topics.catalog import BY_NAME
 
 P = ParamSpec("P")

@@ -15,11 +15,11 @@ from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail, given_place, given_uuid
 from streams.cli.output import AsJson
 from streams.cli.recordings import recording_of
-from streams.client import Client
-from streams.configuration import ConfigurationInvalid, load_policy
-from streams.fork import ForkImpossible, ForkPoint, fork_point
-from streams.replay import Diverged
-from streams.replay_configuration import ConfigurationMissing
+from streams.client.client import Client
+from streams.configuration.loading import ConfigurationInvalid, load_policy
+from streams.history.configuration import ConfigurationMissing
+from streams.history.fork import ForkImpossible, ForkPoint, fork_point
+from streams.history.replay import Diverged
 
 
 @command

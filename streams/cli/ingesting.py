@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from connectors.models.tokens import VocabularyMissing
 from connectors.retrieval.ingest import IngestReport
 from connectors.retrieval.ingest import ingest as ingest_folder
-from connectors.tokens import VocabularyMissing
-from schemas.models import ConnectorError
+from schemas.ports.chat import ConnectorError
 from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
-from streams.settings import Settings
+from streams.process.settings import Settings
 
 
 @command
@@ -42,7 +42,7 @@ async def run_ingest(
 ) -> IngestReport:
     """Ingest a folder, with a progress bar unless `quiet`."""
     # The models' client takes half a second to import, which no other command should wait for.
-    from streams.providers import make_providers
+    from streams.worker.providers import make_providers
 
     providers = await make_providers(given)
     await providers.open()

@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 
 import schemas as schemas_package
-from schemas.avro_schema import derived_schema, rendered, schema_text
-from schemas.codec import Codec
-from schemas.documentation import events_markdown
-from schemas.registry import SchemaRegistry
+from processors.lifecycles import lifecycles_markdown
+from schemas.wire.avro_schema import derived_schema, rendered, schema_text
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from sinks import migrator
 from streams.cli import output
 from streams.cli.context import settings
@@ -20,6 +20,7 @@ from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from topics import admin
 from topics.catalog import BY_NAME, TOPICS
+from topics.documentation import events_markdown
 from topics.watermark import watermark
 
 topics = typer.Typer(help="The catalogue of topics: list, apply, verify.", no_args_is_help=True)
@@ -152,7 +153,7 @@ async def register_schemas() -> None:
     given = settings()
     registry = SchemaRegistry(given.registry_url)
     try:
-        await Codec.connect(registry, given.topic_prefix)
+        await Codec.connect(TOPICS, registry, given.topic_prefix)
     finally:
         await registry.close()
     output.say(f"{len(TOPICS)} schemas are registered at {given.registry_url}")
@@ -171,11 +172,12 @@ async def write_schemas() -> None:
 @schemas.command("document")
 @command
 async def document_schemas(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("docs/events.md"),
+    folder: Annotated[Path, typer.Argument(help="Where the pages stand.")] = Path("docs"),
 ) -> None:
-    """Write the events catalogue anew from the contracts."""
-    path.write_text(events_markdown(), encoding="utf-8")
-    output.say(f"wrote {path}")
+    """Write the pages anew that are made from the contracts and from the tables of lifecycles."""
+    for name, text in (("events.md", events_markdown()), ("lifecycles.md", lifecycles_markdown())):
+        (folder / name).write_text(text, encoding="utf-8")
+        output.say(f"wrote {folder / name}")
 
 
 @command

@@ -16,7 +16,7 @@ from streams.cli import output
 from streams.cli.context import database, settings
 from streams.cli.ending import Code, command, fail, given_place, given_uuid
 from streams.cli.output import AsJson
-from streams.client import Client, Received
+from streams.client.client import Client, Received
 from topics.catalog import BY_NAME, TOPICS
 
 STATUS_COLOURS = {

@@ -19,7 +19,7 @@ from streams.cli import output
 from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
-from streams.client import Client
+from streams.client.client import Client
 
 _TOLD_EVERY_S: Final = 1.0
 _CHARACTERS_SHOWN: Final = 120

@@ -2,9 +2,9 @@
 
 from streams.cli.context import settings
 from streams.cli.ending import Code, fail
-from streams.client import Client
-from streams.recording import Recording
-from streams.recording_reader import RecordingReader, SessionCut, SessionMissing
+from streams.client.client import Client
+from streams.history.recording import Recording
+from streams.history.recording_reader import RecordingReader, SessionCut, SessionMissing
 
 
 async def recording_of(client: Client, session_id: str) -> Recording:

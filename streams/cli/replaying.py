@@ -12,11 +12,11 @@ from streams.cli.context import settings
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.cli.recordings import recording_of
-from streams.client import Client
-from streams.recording import Recording, RecordingInvalid, read_recording, write_recording
-from streams.replay import Divergence, Replayed
-from streams.replay import replay as decide_again
-from streams.replay_configuration import ConfigurationMissing
+from streams.client.client import Client
+from streams.history.configuration import ConfigurationMissing
+from streams.history.recording import Recording, RecordingInvalid, read_recording, write_recording
+from streams.history.replay import Divergence, Replayed
+from streams.history.replay import replay as decide_again
 
 _DIFFERENCES_SHOWN = 12
 _CHARACTERS_SHOWN = 300
@@ -85,6 +85,11 @@ async def _from_log(session: str) -> Recording:
 
 def _show(replayed: Replayed) -> None:
     told = f"{replayed.steps} steps, {replayed.events} events, {replayed.silent_inputs} inputs without events"
+    for unchecked in replayed.unchecked:
+        output.say(
+            f"[yellow]not checked[/]: {unchecked.steps} steps, {unchecked.events} events "
+            f"from [dim]#{unchecked.sequence}[/] {escape(unchecked.event_id)} on: {escape(unchecked.reason)}"
+        )
     if replayed.divergence is None:
         output.say(f"[green]decided as recorded[/]: {told}")
         return

@@ -10,16 +10,17 @@ from rich.live import Live
 from rich.table import Table
 
 from connectors.embedded.progress import Progress
-from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import migrate
 from streams.cli import output
 from streams.cli.context import deployment, environment
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
-from streams.deployment import Deployment, DeploymentError, PartStatus
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment, DeploymentError, PartStatus
 from topics.admin import apply
+from topics.catalog import TOPICS
 
 WORKERS_DEFAULT: Final = 1
 _REFRESH_S: Final = 1.0
@@ -129,7 +130,7 @@ async def prepare(settings: Settings) -> None:
         raise DeploymentError(f"these topics differ from the catalogue: {told}")
     registry = SchemaRegistry(settings.registry_url)
     try:
-        await Codec.connect(registry, settings.topic_prefix)
+        await Codec.connect(TOPICS, registry, settings.topic_prefix)
     finally:
         await registry.close()
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:

@@ -8,9 +8,9 @@ import typer
 
 from streams.cli.context import environment
 from streams.cli.ending import Code, fail
-from streams.settings import Settings, SettingsInvalid
-from streams.shells import SHELLS
-from streams.sinking import run_sink_process
+from streams.process.settings import Settings, SettingsInvalid
+from streams.worker.sink import run_sink_process
+from topics.shells import SHELLS
 
 Shells = Annotated[
     list[str] | None, typer.Option("--shell", help=f"Only this shell; may be repeated: {', '.join(SHELLS)}.")
@@ -23,7 +23,7 @@ def worker(shells: Shells = None) -> None:
     More workers with the same settings share the partitions. SIGTERM ends it in order; kill -9 loses nothing.
     """
     # Faust and the models' client take a second to import, which no other command should wait for.
-    from streams.worker import run_worker
+    from streams.worker.worker import run_worker
 
     unknown = sorted(set(shells or ()) - set(SHELLS))
     if unknown:

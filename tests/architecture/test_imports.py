@@ -12,14 +12,38 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("connectors", "processors", "schemas", "sinks", "streams", "topics")
-EVERYBODY = {"schemas", "topics"}
 MAY_IMPORT = {
-    "connectors": EVERYBODY | {"connectors"},
-    "processors": EVERYBODY | {"processors"},
-    "schemas": EVERYBODY,
-    "sinks": EVERYBODY | {"sinks", "processors"},
+    "connectors": {"connectors", "schemas", "topics"},
+    "processors": {"processors", "schemas", "topics"},
+    "schemas": {"schemas"},
+    "sinks": {"sinks", "processors", "schemas", "topics"},
     "streams": set(PACKAGES),
-    "topics": EVERYBODY,
+    "topics": {"schemas", "topics"},
+}
+# Which room may know which, within the packages that have rooms; a room knows itself.
+ROOMS = {
+    "streams": {
+        "process": set(),
+        "records": {"process"},
+        "configuration": {"process"},
+        "stateful": {"records", "process"},
+        "effects": {"records", "process"},
+        "engine": {"records", "process"},
+        "history": {"records", "process", "configuration"},
+        "client": {"records", "process"},
+        "shells": {"stateful", "effects", "engine", "records", "process"},
+        "worker": {"shells", "stateful", "effects", "engine", "configuration", "records", "process"},
+    },
+    "connectors": {
+        "text": set(),
+        "models": set(),
+        "sandbox": set(),
+        "ui_analyzer": set(),
+        "retrieval": {"models"},
+        "embedded": {"models"},
+        "local_model": {"models", "text"},
+        "tools": {"models", "retrieval", "sandbox", "text", "ui_analyzer"},
+    },
 }
 PROJECTIONS = "processors/projections"
 # Deciders have no clock, no randomness, no I/O and no engine.
@@ -64,6 +88,14 @@ def imports_of(path: Path) -> Iterator[str]:
             yield node.module
 
 
+def modules_imported(path: Path) -> Iterator[str]:
+    """Name what `path` imports, and of `from room import thing` the thing too: it may be a module."""
+    yield from imports_of(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def foreign_imports(source: str) -> set[str]:
     tree = ast.parse(source)
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
@@ -88,6 +120,37 @@ def test_a_package_imports_only_what_the_map_allows(package: str) -> None:
             top = name.partition(".")[0]
             if top in PACKAGES:
                 assert top in MAY_IMPORT[package], f"{path.relative_to(ROOT)} must not import {name}"
+
+
+@pytest.mark.parametrize(
+    ("package", "room"), [(package, room) for package, rooms in ROOMS.items() for room in rooms]
+)
+def test_a_room_knows_only_the_rooms_that_the_map_allows(package: str, room: str) -> None:
+    allowed = ROOMS[package][room] | {room}
+    for path in modules(f"{package}/{room}"):
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] == package and len(parts) > 1:
+                assert parts[1] in allowed, f"{path.relative_to(ROOT)} must not import {name}"
+
+
+def test_every_room_is_on_the_map() -> None:
+    for package, rooms in ROOMS.items():
+        found = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert found - {"cli"} == set(rooms)
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    arrows = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): set(modules_imported(path))
+        for package in PACKAGES
+        for path in modules(package)
+    }
+    while arrows:
+        ends = [module for module, targets in arrows.items() if not targets & arrows.keys()]
+        assert ends, f"these import one another in a circle: {', '.join(sorted(arrows))}"
+        for module in ends:
+            del arrows[module]
 
 
 def test_deciders_are_pure() -> None:
@@ -129,11 +192,25 @@ def test_only_the_settings_read_the_environment() -> None:
 
 # Each with its reason: where a library takes a setting from nowhere else, or a child's environment is built.
 ENVIRONMENT_READERS = {
-    "streams/settings.py",
+    "streams/process/settings.py",
     "streams/cli/context.py",  # hands the environment to the settings, once
-    "connectors/tokens.py",  # tiktoken takes its cache folder from the environment alone
+    "connectors/models/tokens.py",  # tiktoken takes its cache folder from the environment alone
     "connectors/sandbox/attacks/reading.py",  # runs inside the sandbox, and looks whether anything leaked
 }
+
+
+KAFKA_CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient")
+
+
+def test_kafka_clients_are_made_in_one_place() -> None:
+    for package in PACKAGES:
+        for path in modules(package):
+            name = path.relative_to(ROOT).as_posix()
+            if name == "topics/clients.py" or name.startswith("streams/engine/"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    assert node.func.id not in KAFKA_CLIENTS, f"{name}:{node.lineno} makes a Kafka client"
 
 
 def test_inits_hold_a_docstring_only() -> None:

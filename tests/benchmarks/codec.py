@@ -14,8 +14,8 @@ from typing import Final, cast
 import fastavro
 from fastavro.types import Schema
 
-from schemas.avro_schema import schema_text, without_logical_types
 from schemas.plain import Dialect, to_plain
+from schemas.wire.avro_schema import schema_text, without_logical_types
 from tests.benchmarks.result import Row, row
 from tests.sinks.records import CODEC
 from tests.sinks.test_whole_session import whole_session

@@ -21,9 +21,9 @@ from psycopg import AsyncConnection
 from psycopg.errors import UndefinedTable
 from psycopg.rows import TupleRow
 
-from schemas.codec import Codec
 from schemas.envelope import Envelope
-from schemas.registry import SchemaRegistry
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from tests.benchmarks.connect_worker import connect_worker, log_tail
 from tests.benchmarks.copies import copies
 from tests.benchmarks.cost import cpu_s_by_process
@@ -31,7 +31,7 @@ from tests.benchmarks.databases import fresh_database
 from tests.benchmarks.ground import PROJECT, Ground, ground
 from tests.benchmarks.result import Row, row
 from tests.sinks.test_whole_session import whole_session
-from topics.catalog import POLICY_DECISIONS, topic_of
+from topics.catalog import POLICY_DECISIONS, TOPICS, topic_of
 from topics.routing import key_of, partition_of
 
 SESSIONS: Final = 25_000
@@ -223,7 +223,7 @@ async def _fill(where: Ground) -> int:
     )
     await producer.start()
     try:
-        codec = await Codec.connect(registry, where.settings.topic_prefix)
+        codec = await Codec.connect(TOPICS, registry, where.settings.topic_prefix)
         left = copies(decisions, SESSIONS)
         while some := list(itertools.islice(left, AT_ONCE)):
             events = itertools.chain.from_iterable(some)

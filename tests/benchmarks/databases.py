@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from psycopg import AsyncConnection
 
-from schemas.codec import Codec
+from schemas.wire.codec import Codec
 from sinks.migrator import migrate
 from sinks.rebuild import Loaded, RebuildSettings, rebuilding
 

@@ -10,8 +10,8 @@ from typing import Final
 from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived
 from schemas.events.outputs import AnswerGiven
-from streams.client import Client
-from streams.settings import Settings
+from streams.client.client import Client
+from streams.process.settings import Settings
 from tests.benchmarks.peers.agents import QUESTION
 from topics.catalog import SESSION_OUTPUTS
 

@@ -17,8 +17,8 @@ from typing import Final
 from connectors.embedded.ports import choose_port
 from connectors.embedded.stack import Endpoints, Ports, Stack
 from streams.cli.running import prepare
-from streams.deployment import is_ready
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import is_ready
 
 PROJECT: Final = Path(__file__).parents[2]
 READY_S: Final = 120.0

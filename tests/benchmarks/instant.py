@@ -7,11 +7,11 @@ from typing import Final
 from connectors.tools.registry import ToolRegistry
 from schemas.configuration import ToolSpec
 from schemas.events.models import ToolCallProposed
-from schemas.models import ChatAnswer, ChatRequest
-from schemas.tools import Arguments, ToolContext, ToolResult
-from streams.configuration import load_configuration
-from streams.providers import Providers, make_providers
-from streams.settings import Settings
+from schemas.ports.chat import ChatAnswer, ChatRequest
+from schemas.ports.tool import Arguments, ToolContext, ToolResult
+from streams.configuration.loading import load_configuration
+from streams.process.settings import Settings
+from streams.worker.providers import Providers, make_providers
 from tests.benchmarks.peers.agents import FINDING, TASKS
 
 TOOL: Final = "lookup"

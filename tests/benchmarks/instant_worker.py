@@ -3,10 +3,10 @@
 import os
 import sys
 
-from streams.settings import Settings
-from streams.shells import SHELLS
-from streams.worker import run_worker
+from streams.process.settings import Settings
+from streams.worker.worker import run_worker
 from tests.benchmarks.instant import instant_providers
+from topics.shells import SHELLS
 
 if __name__ == "__main__":
     code = run_worker(Settings.from_environment(os.environ), sys.argv[1:] or SHELLS, instant_providers)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from sinks.rebuild import RebuildSettings
-from streams.client import Client
+from streams.client.client import Client
 from tests.benchmarks.cost import between, read, settled
 from tests.benchmarks.databases import rebuilt
 from tests.benchmarks.driver import Driver, driver

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # ships n
 from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived
 from schemas.ids import derived_id
-from streams.stored_record import StoredRecord
+from streams.stateful.stored_record import StoredRecord
 from tests.benchmarks.result import Row, row
 from tests.benchmarks.stage import Run, servers, topics_of_a_run
 from tests.processors.world import SESSION, World, obliging, plan_text, task

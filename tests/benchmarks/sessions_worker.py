@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from processors.session import SessionDecider
-from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
-from streams.metrics import Metrics
-from streams.runner import run_shells
-from streams.session_shell import build_session
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
+from streams.process.metrics import Metrics
+from streams.shells.stateful import SESSION_SPEC, build_stateful
+from streams.worker.runner import run_shells
 from tests.benchmarks.worker_process import context_of, end_with, parser_of
 from tests.processors.world import configuration
+from topics.catalog import TOPICS
 
 _POLL_S: Final = 0.05
 _BEGAN_S: Final = time.perf_counter()
@@ -29,7 +30,7 @@ def arguments() -> argparse.Namespace:
 async def main(options: argparse.Namespace) -> dict[str, float]:
     """Start, wait until it is ready, take the inputs, and end in order."""
     registry = SchemaRegistry(options.registry)
-    codec = await Codec.connect(registry, options.prefix)
+    codec = await Codec.connect(TOPICS, registry, options.prefix)
     metrics = Metrics()
     context = context_of(
         options,
@@ -39,7 +40,7 @@ async def main(options: argparse.Namespace) -> dict[str, float]:
         worker_identity="one",
         tables_on_disk=options.store == "rocksdb",
     )
-    shell = build_session(context, SessionDecider(configuration()), None)
+    shell = build_stateful(context, SESSION_SPEC, SessionDecider(configuration()))
     stop = asyncio.Event()
     running = asyncio.create_task(run_shells([shell], stop=stop))
     while not shell.ready and not running.done():  # noqa: ASYNC110  # the shell knows no observer

@@ -17,16 +17,16 @@ from aiokafka import (  # type: ignore[import-untyped]  # ships no types
     TopicPartition,
 )
 
-from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
-from streams.app import PRODUCE_BYTES_MAX
-from streams.faust_shell import FaustShell
-from streams.metrics import Metrics
-from streams.runner import run_shells
-from streams.stateful_app import StatefulSpec, build_stateful
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
+from streams.engine.app import PRODUCE_BYTES_MAX
+from streams.engine.faust_shell import FaustShell
+from streams.process.metrics import Metrics
+from streams.shells.stateful import StatefulSpec, build_stateful
+from streams.worker.runner import run_shells
 from tests.benchmarks.counter import STATE_BYTES, CountingDecider
 from tests.benchmarks.worker_process import COMMIT_INTERVAL_MS, context_of, end_with, parser_of
-from topics.catalog import PLANS, SESSION_INPUTS, TASK_EVENTS
+from topics.catalog import PLANS, SESSION_INPUTS, TASK_EVENTS, TOPICS
 from topics.tables import SESSION_STATES
 
 _POLL_S: Final = 0.005
@@ -56,7 +56,7 @@ async def shell(options: argparse.Namespace) -> dict[str, float]:
     """Run the counting shell until it has acknowledged all inputs."""
     registry = SchemaRegistry(options.registry)
     metrics = Metrics()
-    codec = await Codec.connect(registry, options.prefix)
+    codec = await Codec.connect(TOPICS, registry, options.prefix)
     built, decider = build_counting(options, codec, metrics)
     stop = asyncio.Event()
     running = asyncio.create_task(run_shells([built], stop=stop))

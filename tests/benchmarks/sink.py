@@ -28,7 +28,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Ports, Stack
-from schemas.avro_schema import schema_text, without_logical_types
+from schemas.wire.avro_schema import schema_text, without_logical_types
 from sinks.rebuild import RebuildSettings
 from sinks.sink import SinkSettings, run_sink
 from tests.benchmarks.copies import copies

@@ -14,11 +14,11 @@ from typing import Final
 from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # ships no types
 
 from connectors.embedded.stack import Endpoints, Ports, Stack
-from schemas.codec import Codec
 from schemas.envelope import Envelope
-from schemas.registry import SchemaRegistry
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from topics import admin
-from topics.catalog import SESSION_INPUTS
+from topics.catalog import SESSION_INPUTS, TOPICS
 from topics.routing import key_of, partition_of
 
 PARTITIONS: Final = 4
@@ -51,7 +51,7 @@ async def topics_of_a_run(endpoints: Endpoints, partitions: int = PARTITIONS) ->
     registry = SchemaRegistry(endpoints.registry_url)
     with tempfile.TemporaryDirectory(prefix="cartrita-benchmark-run-") as directory:
         try:
-            codec = await Codec.connect(registry, prefix)
+            codec = await Codec.connect(TOPICS, registry, prefix)
             yield Run(endpoints, prefix, codec, Path(directory), partitions)
         finally:
             await registry.close()

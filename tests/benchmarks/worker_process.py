@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
-from schemas.codec import Codec
-from streams.context import ShellContext
-from streams.metrics import Metrics
+from schemas.wire.codec import Codec
+from streams.engine.context import ShellContext
+from streams.process.metrics import Metrics
 from tests.benchmarks.stage import SESSION_TIMEOUT_MS
 
 COMMIT_INTERVAL_MS: Final = 500

@@ -21,8 +21,8 @@ from connectors.embedded.kafka import Listener
 from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
 from streams.cli.running import bring_up
-from streams.deployment import Deployment
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment
 from tests.chaos.evidence import Evidence
 from tests.chaos.fake_servers import PROJECT_DIRECTORY, TOOLS, FakeServers
 from tests.chaos.gathering import gather, is_at_rest
@@ -196,7 +196,11 @@ def program_of(mutant: str) -> tuple[str, ...]:
 def write_configuration(directory: Path, limits: str = LIMITS) -> Path:
     """Write a configuration in which every agent may use the fake servers' tools; return the folder."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = resources.files("streams.defaults").joinpath("agents.toml").read_text(encoding="utf-8")
+    text = (
+        resources.files("streams")
+        .joinpath("configuration", "defaults", "agents.toml")
+        .read_text(encoding="utf-8")
+    )
     for agent in tomllib.loads(text).values():
         listed = ", ".join(f'"{tool}"' for tool in agent["tools"])
         more = ", ".join(f'"{tool}"' for tool in (*agent["tools"], *TOOLS))

@@ -20,7 +20,6 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
 from schemas.events.tools import ToolCallFailed, ToolCallRequested
-from streams.shells import SESSION
 from tests.chaos.evidence import Evidence, LogRecord, Place
 from tests.chaos.gathering import SOURCES, TABLES_OF, gather
 from tests.chaos.positions import complete, forward
@@ -40,6 +39,7 @@ from topics.catalog import (
     TOOL_CAPABILITIES,
     USER_INPUTS,
 )
+from topics.shells import SESSION
 
 __all__ = ["INVARIANTS", "Evidence", "Violation", "check", "gather"]
 

@@ -29,7 +29,7 @@ from connectors.embedded.ports import choose_port
 from connectors.local_model.faults import Fault, RequestSeen
 from connectors.local_model.ledger import LedgerEntry
 from connectors.local_model.server import LocalModelServer
-from connectors.tokens import prepare_vocabularies
+from connectors.models.tokens import prepare_vocabularies
 from tests.chaos.ledgers import DiskLedger, ToolEntry, append, read
 
 PROJECT_DIRECTORY: Final = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 
 from schemas.configuration import ToolSpec
-from schemas.tools import Arguments, Tool, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Arguments, Tool, ToolContext, ToolError, ToolResult
 from tests.chaos.fake_servers import IDEMPOTENT, TOOLS
 
 TIMEOUT_MS: Final = 6_000

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from streams.failpoints import NAMES, SINK_NAMES
+from streams.process.failpoints import NAMES, SINK_NAMES
 from tests.chaos.kinds import KINDS, LINKS
 from tests.chaos.links import Weather
 

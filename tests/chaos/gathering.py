@@ -12,37 +12,26 @@ from psycopg.rows import dict_row
 from processors.projections.event_log import COLUMNS
 from processors.projections.rows import Place
 from processors.projections.tables import TABLES
-from schemas.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
-from schemas.registry import SchemaRegistry
+from schemas.wire.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
+from schemas.wire.registry import SchemaRegistry
 from sinks.comparison import TableComparison
 from sinks.rebuild import RebuildSettings, rebuilding
-from streams import shells
-from streams.departures import is_departures
-from streams.settings import Settings
-from streams.stored_record import StoredRecord
+from streams.process.settings import Settings
+from streams.stateful.departures import is_departures
+from streams.stateful.stored_record import StoredRecord
 from tests.chaos.evidence import Evidence, LoggedRow, LogRecord, Slot, StateRecord
 from tests.chaos.fake_servers import FakeServers
 from tests.chaos.rows import canonical, logged_of
 from tests.invariants.entries import BudgetEntry
+from topics import shells
 from topics.catalog import (
-    ACCOUNT_REQUESTS,
-    MODEL_CALLS,
-    TOOL_CALLS,
-    TOOL_OUTCOMES,
     TOPICS,
-    USER_INPUTS,
     Topic,
+    read_by,
 )
 from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SESSION_STATES, changelog_of
 
-SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {
-    shells.INGRESS: (USER_INPUTS,),
-    shells.SESSION: tuple(shells.SESSION_SOURCES),
-    shells.ACCOUNT: (ACCOUNT_REQUESTS,),
-    shells.CAPABILITY: (TOOL_OUTCOMES,),
-    shells.MODEL: (MODEL_CALLS,),
-    shells.TOOL: (TOOL_CALLS,),
-}
+SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {shell: read_by(shell) for shell in shells.SHELLS}
 """What each shell reads."""
 TABLES_OF: Final[Mapping[str, str]] = {
     SESSION_STATES: shells.SESSION,
@@ -103,7 +92,7 @@ async def gather(
 async def _log(settings: Settings) -> tuple[dict[Slot, int], list[LogRecord]]:
     registry = SchemaRegistry(settings.registry_url)
     # Knows no schema beforehand, so that every one comes from the registry, as for any outsider.
-    codec = Codec(registry, {})
+    codec = Codec(TOPICS, registry, {})
     prefix = settings.topic_prefix
     try:
         ends, fetched = await _read(settings, [prefix + topic.name for topic in TOPICS])
@@ -166,7 +155,7 @@ async def _rebuilt(settings: Settings) -> tuple[TableComparison, ...]:
         bootstrap=settings.kafka_bootstrap, dsn=settings.postgres_dsn, topic_prefix=settings.topic_prefix
     )
     try:
-        codec = await Codec.connect(registry, settings.topic_prefix)
+        codec = await Codec.connect(TOPICS, registry, settings.topic_prefix)
         async with rebuilding(told, codec, lambda _: None) as rebuild:
             return (await rebuild.verify()).tables
     finally:

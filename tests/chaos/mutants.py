@@ -12,9 +12,10 @@ from unittest.mock import patch
 
 from processors.projections.event_log import LogRow
 from sinks.writer import Writer
-from streams import effect_app, stateful_app
-from streams.delivery import Delivery
-from streams.stateful_shell import StatefulShell
+from streams.records.delivery import Delivery
+from streams.shells import effect as effect_app
+from streams.shells import stateful as stateful_app
+from streams.stateful.shell import StatefulShell
 from tests.simulation import mutants
 
 Patch = Callable[[], AbstractContextManager[object]]

@@ -23,7 +23,7 @@ from schemas.configuration import ChatModel
 from schemas.events.budgets import BudgetCharged, BudgetExhausted, BudgetGranted
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import ModelCallRequested
-from streams.configuration import load_configuration
+from streams.configuration.loading import load_configuration
 from tests.chaos.arena import Arena, arena
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence

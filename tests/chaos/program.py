@@ -11,9 +11,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 from connectors.tools.registry import ToolRegistry
-from schemas.tools import Tool
-from streams import failpoints, providers
+from schemas.ports.tool import Tool
 from streams import main as command_line
+from streams.process import failpoints
+from streams.worker import providers
 from tests.chaos.fake_tools import fake_tools
 from tests.chaos.mutants import MUTANTS
 

@@ -3,16 +3,16 @@
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from processors.transition import PRODUCER
-from streams.recording import Recorded, Recording
-from streams.replay import replay
-from streams.replay_configuration import ConfigurationMissing
-from streams.shells import SESSION_SOURCES
+from streams.history.configuration import ConfigurationMissing
+from streams.history.recording import Recorded, Recording
+from streams.history.replay import replay
 from tests.chaos.evidence import LogRecord, Place
 from tests.invariants.stories import Story
 from tests.invariants.violation import Violation
-from topics.catalog import CONFIGURATION
+from topics.catalog import CONFIGURATION, read_by
+from topics.shells import SESSION
 
-_SOURCES = frozenset(topic.name for topic in SESSION_SOURCES)
+_SOURCES = frozenset(topic.name for topic in read_by(SESSION))
 
 
 def replays(

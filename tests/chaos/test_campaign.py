@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.failpoints import NAMES
+from streams.process.failpoints import NAMES
 from tests.chaos.campaign import REST_S_MAX, WATCHED_S, Outcome, Pace, Recovery, run
 from tests.chaos.faults import plan
 from tests.chaos.journal import Blow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.openai_model import OpenAIModel
-from schemas.models import ChatMessage, ChatRequest, ConnectorError
+from connectors.models.chat import OpenAIModel
+from schemas.ports.chat import ChatMessage, ChatRequest, ConnectorError
 from tests.chaos.fake_servers import Behaviour, FakeServers
 from tests.vocabularies import prepared_vocabularies
 

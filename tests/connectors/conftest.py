@@ -14,8 +14,8 @@ from connectors.embedded.ports import choose_port
 from connectors.embedded.postgres import Postgres
 from connectors.local_model.faults import Fault, FaultScript
 from connectors.local_model.server import LocalModelServer
-from connectors.openai_embeddings import OpenAIEmbeddings
-from connectors.openai_model import OpenAIModel
+from connectors.models.chat import OpenAIModel
+from connectors.models.embeddings import OpenAIEmbeddings
 from schemas.configuration import EmbeddingModel
 from tests.vocabularies import prepared_vocabularies
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from schemas.events.models import ToolCallProposed
-from schemas.models import ChatMessage, ChatRequest, Model, RequestInvalid, ToolOffered
+from schemas.ports.chat import ChatMessage, ChatRequest, Model, RequestInvalid, ToolOffered
 
 SEARCH = ToolOffered(
     name="search_documents",

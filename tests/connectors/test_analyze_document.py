@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.local_model.faults import Fault
-from connectors.tokens import TokenCounter
+from connectors.models.tokens import TokenCounter
 from connectors.tools.confidence import Confidence, measure
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.selection import select
 from schemas.events.inputs import Attachment
-from schemas.tools import Tool, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Tool, ToolContext, ToolError, ToolResult
 from tests.connectors.conftest import PROJECT_DIRECTORY, Local
 from tests.connectors.tool_conformance import ToolConformance
 from tests.connectors.twins import CHAT_MODEL, FixedIndex, SayingModel, SilentModel, context

@@ -8,8 +8,8 @@ import pytest
 
 from connectors.local_model.answers import reply_to
 from connectors.local_model.wire import ChatCall, Reply
-from connectors.words import sentences
-from schemas.models import ChatMessage, ToolOffered
+from connectors.text.words import sentences
+from schemas.ports.chat import ChatMessage, ToolOffered
 from tests.connectors.conftest import PROJECT_DIRECTORY
 from tests.connectors.model_conformance import SEARCH, system, user
 
@@ -193,7 +193,7 @@ def test_answers_do_not_depend_on_how_a_process_orders_its_sets() -> None:
         "from connectors.local_model.answers import reply_to\n"
         "from connectors.local_model.embedding import embed\n"
         "from connectors.local_model.wire import ChatCall\n"
-        "from schemas.models import ChatMessage as M\n"
+        "from schemas.ports.chat import ChatMessage as M\n"
         "text = open('docs/texts/declaration-of-independence.txt').read()\n"
         "for kind in ('summary', 'extract_facts', 'sentiment', 'topics'):\n"
         "    call = ChatCall(model='m', messages=(M(role='system', text='Role: analysis ' + kind),"

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from connectors.local_model.answers import complete, reply_to
 from connectors.local_model.wire import ChatCall
-from connectors.tokens import TokenCounter
+from connectors.models.tokens import TokenCounter
 from processors.plans import PlanFault, parse_plan
 from schemas.configuration import Agent, Limits
-from schemas.models import ChatMessage
+from schemas.ports.chat import ChatMessage
 from tests.connectors.model_conformance import system, user
 
 AGENTS = {

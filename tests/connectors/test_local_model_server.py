@@ -311,7 +311,7 @@ def test_a_process_without_vocabularies_says_so_and_ends(tmp_path: Path) -> None
 
 def test_a_plan_takes_less_than_five_milliseconds_of_processor_time() -> None:
     from connectors.local_model.planner import plan
-    from schemas.models import ChatMessage
+    from schemas.ports.chat import ChatMessage
 
     request = "Find out how budgets work, then list the topics, and finally write a report on both. " * 3
     messages = tuple(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.openai_chunks import Usage, read_chunk
+from connectors.models.chunks import Usage, read_chunk
 
 
 def test_a_whole_chunk_is_read() -> None:

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from connectors.local_model.faults import Fault
-from connectors.openai_model import OpenAIModel
-from schemas.models import ChatAnswer, ConnectorError, Model, ProviderFailed, RequestInvalid
+from connectors.models.chat import OpenAIModel
+from schemas.ports.chat import ChatAnswer, ConnectorError, Model, ProviderFailed, RequestInvalid
 from tests.connectors.conftest import ENCODINGS, Local, Waits, until
 from tests.connectors.model_conformance import (
     SEARCH,

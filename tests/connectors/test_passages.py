@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.models.tokens import count_tokens
 from connectors.retrieval.files import FILE_BYTES_MAX, FolderInvalid, read_folder
 from connectors.retrieval.passages import TOKENS_MAX, cleaned, split
-from connectors.tokens import count_tokens
 from tests.connectors.conftest import PROJECT_DIRECTORY
 
 DECLARATION = (PROJECT_DIRECTORY / "docs" / "texts" / "declaration-of-independence.txt").read_text("utf-8")

@@ -5,8 +5,8 @@ import openai
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.openai_client import is_local, timeout_of
-from connectors.openai_retries import RetryPolicy, translate
+from connectors.models.client import is_local, timeout_of
+from connectors.models.retries import RetryPolicy, translate
 
 
 @given(attempt=st.integers(1, 100), random=st.floats(0, 0.999), asked=st.none() | st.integers(0, 60_000))

@@ -12,8 +12,8 @@ from connectors.retrieval.index import PassageIndex
 from connectors.retrieval.ingest import IngestReport, ingest
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.search import SearchDocuments
-from schemas.models import ConnectorError
-from schemas.tools import ToolResult
+from schemas.ports.chat import ConnectorError
+from schemas.ports.tool import ToolResult
 from tests.connectors.conftest import Local
 from tests.connectors.twins import CHAT_MODEL, context
 

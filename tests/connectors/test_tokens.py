@@ -7,9 +7,9 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.tokens import TokenCounter, VocabularyMissing, prepare_vocabularies
+from connectors.models.tokens import TokenCounter, VocabularyMissing, prepare_vocabularies
 from schemas.events.models import ToolCallProposed
-from schemas.models import ChatMessage, ToolOffered
+from schemas.ports.chat import ChatMessage, ToolOffered
 
 COUNTER = TokenCounter({"house-model": "cl100k_base"})
 

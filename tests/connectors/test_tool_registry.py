@@ -9,7 +9,7 @@ import pytest
 
 from connectors.tools.registry import RESULT_BYTES_MAX, ToolRegistry
 from schemas.configuration import ToolSpec
-from schemas.tools import Arguments, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 from tests.connectors.twins import context
 
 SPEC = ToolSpec(

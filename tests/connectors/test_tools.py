@@ -9,7 +9,7 @@ from connectors.retrieval.index import FoundPassage
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.embeddings import GenerateEmbeddings
 from connectors.tools.search import SearchDocuments, rerank
-from schemas.tools import Tool, ToolError
+from schemas.ports.tool import Tool, ToolError
 from tests.connectors.conftest import Local
 from tests.connectors.tool_conformance import ToolConformance
 from tests.connectors.twins import CHAT_MODEL, BrokenIndex, FixedIndex, context

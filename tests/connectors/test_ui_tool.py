@@ -6,7 +6,7 @@ import pytest
 
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.ui import AnalyzeUi
-from schemas.tools import Tool, ToolContext, ToolError
+from schemas.ports.tool import Tool, ToolContext, ToolError
 from tests.connectors.tool_conformance import ToolConformance
 
 PAGE = '<html><body><img src="a.png"><a href="#">go</a></body></html>'

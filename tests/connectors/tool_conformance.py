@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from connectors.tools.registry import ToolRegistry
-from schemas.tools import Tool, ToolContext, ToolError
+from schemas.ports.tool import Tool, ToolContext, ToolError
 from tests.connectors.twins import context
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from connectors.retrieval.index import FoundPassage
 from schemas.configuration import ChatModel
 from schemas.events.inputs import Attachment
-from schemas.models import ChatAnswer, ChatRequest
-from schemas.tools import DeltaSink, ToolContext
+from schemas.ports.chat import ChatAnswer, ChatRequest
+from schemas.ports.tool import DeltaSink, ToolContext
 
 CHAT_MODEL = ChatModel(
     name="gpt-4o-mini",

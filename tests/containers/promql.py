@@ -8,7 +8,7 @@ import promql_parser
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
 from sinks.metrics import METRICS
-from streams.metrics import Metrics
+from streams.process.metrics import Metrics
 
 TARGET_LABELS: Final = frozenset({"job", "instance"})
 """What Prometheus adds to every series that it scrapes."""

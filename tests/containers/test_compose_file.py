@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from connectors.embedded.kafka import BROKER_SETTINGS
 from connectors.embedded.lock import read_lock
-from streams.settings import PREFIX, Settings
+from streams.process.settings import PREFIX, Settings
 from tests.containers.composition import (
     COMPOSE_PATH,
     ROOT,

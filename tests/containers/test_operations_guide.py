@@ -9,9 +9,9 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
-from streams.ending import ExitCode
 from streams.main import app
-from streams.settings import Settings, variable_of
+from streams.process.ending import ExitCode
+from streams.process.settings import Settings, variable_of
 from tests.containers.composition import COMPOSE_PATH, ROOT, mapping
 from tests.containers.test_monitoring import alerts
 

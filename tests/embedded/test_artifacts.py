@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.embedded.artifacts import ArtifactStore, Vocabulary
+from connectors.embedded.artifacts import ArtifactStore
 from connectors.embedded.errors import ArtifactError
 from connectors.embedded.lock import Lock, LockedArtifact
+from connectors.models.vocabularies import Vocabulary
 
 DRIPS = 500
 """How many parts a download that drips comes in, a fiftieth of a second apart."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import tiktoken_ext.openai_public as vocabularies_of_tiktoken  # type: ignore[import-untyped]  # ships no types
 
-from connectors.embedded.artifacts import VOCABULARIES
 from connectors.embedded.lock import LOCK_PATH, read_lock, write_lock
+from connectors.models.vocabularies import VOCABULARIES
 
 
 def test_the_lock_file_names_no_host() -> None:

@@ -12,8 +12,8 @@ import pytest
 from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
 from streams.cli.running import bring_up
-from streams.deployment import Deployment
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]

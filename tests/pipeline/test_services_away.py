@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from connectors.embedded.progress import Silent
-from streams.deployment import Deployment
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider, message
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from streams.settings import Settings
+from streams.process.settings import Settings
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

@@ -12,8 +12,8 @@ import pytest
 
 from connectors.embedded.progress import Silent
 from streams.cli.running import bring_up
-from streams.deployment import Deployment
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider, Placed, Record, body_of, message
 from topics.catalog import TOPICS, USER_INPUTS
 

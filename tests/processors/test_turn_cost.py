@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.envelope import Envelope
-from streams.stored_record import StoredRecord
+from streams.stateful.stored_record import StoredRecord
 from tests.processors.world import World, obliging, plan_text, small, task
 from tests.streams.twin import CODEC
 from topics.catalog import topic_of

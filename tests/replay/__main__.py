@@ -1,6 +1,6 @@
 """Write the shipped recording anew: `python -m tests.replay`."""
 
-from streams.recording import write_recording
+from streams.history.recording import write_recording
 from tests.replay.worlds import SHIPPED, recorded, world
 
 made = world()

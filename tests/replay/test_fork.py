@@ -17,7 +17,7 @@ from schemas.events.tasks import TaskCompleted, TaskCreated, TaskFailed, TaskSta
 from schemas.events.tools import ToolCallRequested
 from schemas.ids import derived_id
 from schemas.plain import to_plain
-from streams.fork import ForkImpossible, ForkPoint, fork_point
+from streams.history.fork import ForkImpossible, ForkPoint, fork_point
 from tests.processors.world import ModelOutcome, World, decided_again, failed, obliging
 from tests.replay.worlds import PLAN, recorded, world
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import ModelCallCompleted
-from streams.configuration import configuration_facts, load_configuration
-from streams.recording import Recorded, Recording, RecordingInvalid, read_recording, write_recording
-from streams.replay import Diverged, replay, replay_recording
-from streams.replay_configuration import ConfigurationMissing, configuration_of
+from streams.configuration.loading import configuration_facts, load_configuration
+from streams.history.configuration import ConfigurationMissing, configuration_of
+from streams.history.recording import Recorded, Recording, RecordingInvalid, read_recording, write_recording
+from streams.history.replay import Diverged, replay, replay_recording
 from tests.processors.world import World
 from tests.replay.worlds import SHIPPED, recorded, world
 
@@ -179,7 +179,7 @@ def test_a_tampered_file_fails_as_a_test_and_another_file_is_refused(tmp_path: P
 def test_the_default_configuration_is_found_by_the_hashes_that_events_name() -> None:
     loaded = load_configuration(())
 
-    found = configuration_of(loaded.versions, configuration_facts(loaded), ())
+    found = configuration_of(loaded.versions, configuration_facts(loaded))
 
     assert found == loaded
 

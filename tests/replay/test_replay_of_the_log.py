@@ -10,10 +10,10 @@ import pytest
 from aiokafka import TopicPartition  # type: ignore[import-untyped]  # it ships no types
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete  # type: ignore[import-untyped]  # no types
 
-from streams.deployment import Deployment
-from streams.recording import read_recording
-from streams.replay import replay_recording
-from streams.settings import Settings
+from streams.history.recording import read_recording
+from streams.history.replay import replay_recording
+from streams.process.settings import Settings
+from streams.worker.deployment import Deployment
 from topics.catalog import SESSION_INPUTS
 from topics.routing import partition_of
 

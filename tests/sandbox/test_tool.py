@@ -17,9 +17,9 @@ from connectors.sandbox.limits import Limits
 from connectors.sandbox.result import Artefact
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import TierDemand
-from connectors.sandbox.tool import PARAMETERS, RESULT, ExecutePython, execute_python, parse
+from connectors.tools.python import PARAMETERS, RESULT, ExecutePython, execute_python, parse
 from connectors.tools.registry import RESULT_BYTES_MAX
-from schemas.tools import Tool, ToolContext, ToolError
+from schemas.ports.tool import Tool, ToolContext, ToolError
 from tests.connectors.tool_conformance import ToolConformance
 from tests.connectors.twins import context
 

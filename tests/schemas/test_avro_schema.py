@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import schemas
-from schemas.avro_schema import derived_schema, rendered, schema_text, without_logical_types
+from schemas.wire.avro_schema import derived_schema, rendered, schema_text, without_logical_types
 from topics.catalog import TOPICS, Topic
 
 AVRO = Path(schemas.__file__).parent / "avro"

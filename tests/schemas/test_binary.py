@@ -12,13 +12,14 @@ from fastavro.types import Schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.avro_schema import schema_text, without_logical_types
-from schemas.binary import reader_of, writer_of
-from schemas.codec import Codec
 from schemas.envelope import Envelope, Versions
 from schemas.events.inputs import MessageReceived, SessionClosed
-from schemas.events.tools import Retrieval, ToolCallCompleted
+from schemas.frozen import replace
 from schemas.plain import Dialect, from_plain, to_plain
+from schemas.wire.avro_schema import schema_text, without_logical_types
+from schemas.wire.binary import reader_of, writer_of
+from schemas.wire.codec import Codec
+from tests.projections.test_project import SEARCHED
 from tests.schemas.events import topics_and_envelopes
 from tests.sinks.test_whole_session import whole_session
 from topics.catalog import SESSION_TIMERS, TOOL_RESULTS, TOPICS, USER_INPUTS, Topic, topic_of
@@ -105,33 +106,9 @@ def test_every_shorter_value_is_refused_or_ends_elsewhere() -> None:
 
 
 def test_numbers_beyond_single_precision_are_written_as_fastavro_writes_them() -> None:
-    retrieval = Retrieval(
-        query="q",
-        query_embedding=(1e39, -1e39, 1e-50, 0.1),
-        k_initial=1,
-        k_rerank=1,
-        retrieval_latency_ms=1,
-        rerank_latency_ms=1,
-        context_tokens_before=1,
-        context_tokens_after=1,
-        documents=(),
-    )
-    completed = ToolCallCompleted(
-        call_id="c",
-        task_id="t",
-        tool_call_id="p",
-        agent="a",
-        tool="t",
-        tool_version="1",
-        result_json="{}",
-        result_tokens=1,
-        retrieval=retrieval,
-        used_tokens=1,
-        cost_nanodollars=1,
-        attempts=1,
-        latency_ms=1,
-    )
-    event = Envelope(body=completed)
+    assert SEARCHED.retrieval is not None
+    embedded = replace(SEARCHED.retrieval, query_embedding=(1e39, -1e39, 1e-50, 0.1))
+    event = Envelope(body=replace(SEARCHED, retrieval=embedded))
 
     assert WRITERS[TOOL_RESULTS.name](event) == by_fastavro(SCHEMAS[TOOL_RESULTS.name], event)
 
@@ -169,7 +146,7 @@ def test_a_number_that_never_ends_is_refused() -> None:
 async def test_what_avro_allows_and_writers_seldom_make_is_left_to_fastavro() -> None:
     # A list in a block that tells its size in bytes, by a negative count.
     envelope = Envelope(type="SessionClosed", evidence_ids=("a", "b"), body=SessionClosed())
-    codec = Codec.offline()
+    codec = Codec.offline(TOPICS)
     value = codec.encode(USER_INPUTS, envelope)
     plain = b"\x04\x02a\x02b\x00"
     assert value.count(plain) == 1

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.avro_schema import derived_schema, without_logical_types
-from schemas.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
 from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived, SessionClosed
-from schemas.registry import SchemaRegistry, SchemaUnknown
+from schemas.wire.avro_schema import derived_schema, without_logical_types
+from schemas.wire.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
+from schemas.wire.registry import SchemaRegistry, SchemaUnknown
 from tests.schemas.events import topics_and_envelopes
 from topics import catalog
-from topics.catalog import Topic
+from topics.catalog import TOPICS, Topic
 
-CODEC = Codec.offline()
+CODEC = Codec.offline(TOPICS)
 
 
 class FixedRegistry(SchemaRegistry):
@@ -98,7 +98,7 @@ async def test_an_older_record_gets_the_defaults_of_fields_that_it_lacks() -> No
         "fields": [field for field in fields if field["name"] not in ("traceparent", "evidence_ids")],
     }
     value = written(old, {"session_id": "s", "body": ("cartrita.events.SessionClosed", {})}, 99)
-    codec = Codec(FixedRegistry({99: old}), {})
+    codec = Codec(TOPICS, FixedRegistry({99: old}), {})
 
     read = await codec.decode(value)
 
@@ -113,7 +113,7 @@ async def test_a_newer_record_is_read_without_the_fields_that_it_adds() -> None:
     body = ("cartrita.events.MessageReceived", {"text": "hello"})
     value = written(new, {"mood": "fine", "body": body}, 99)
 
-    read = await Codec(FixedRegistry({99: new}), {}).decode(value)
+    read = await Codec(TOPICS, FixedRegistry({99: new}), {}).decode(value)
 
     assert read.body == MessageReceived(text="hello")
 
@@ -127,7 +127,7 @@ async def test_a_fact_of_a_newer_program_is_kept_but_not_understood() -> None:
     value = written(schema, {"event_id": "e", "body": ("cartrita.events.SunRose", {})}, 99)
 
     with pytest.raises(UnknownFactError) as caught:
-        await Codec(FixedRegistry({99: schema}), {}).decode(value)
+        await Codec(TOPICS, FixedRegistry({99: schema}), {}).decode(value)
 
     assert caught.value.name == "SunRose"
     assert caught.value.plain["event_id"] == "e"
@@ -137,7 +137,7 @@ async def test_the_fingerprint_outlives_the_registry_that_gave_the_id() -> None:
     envelope = Envelope(type="MessageReceived", body=MessageReceived(text="hello"))
     value = CODEC.encode(catalog.USER_INPUTS, envelope)
     headers = CODEC.headers(catalog.USER_INPUTS, envelope)
-    other = Codec(FixedRegistry({1: {"type": "string"}}), {})
+    other = Codec(TOPICS, FixedRegistry({1: {"type": "string"}}), {})
 
     assert await other.decode(value, headers) == envelope
 
@@ -146,14 +146,14 @@ async def test_an_id_that_another_registry_gave_to_another_schema_yields_to_the_
     envelope = Envelope(type="MessageReceived", body=MessageReceived(text="hello"))
     value = CODEC.encode(catalog.USER_INPUTS, envelope)
     names = {topic.name: number for number, topic in enumerate(reversed(catalog.TOPICS), start=1)}
-    other = Codec(None, names)
+    other = Codec(TOPICS, None, names)
 
     assert await other.decode(value, CODEC.headers(catalog.USER_INPUTS, envelope)) == envelope
 
 
 async def test_a_schema_that_is_no_event_makes_the_record_undecodable() -> None:
     with pytest.raises(UndecodableError):
-        await Codec(FixedRegistry({7: {"type": "string"}}), {}).decode(b"\x00\x00\x00\x00\x07\x02a")
+        await Codec(TOPICS, FixedRegistry({7: {"type": "string"}}), {}).decode(b"\x00\x00\x00\x00\x07\x02a")
 
 
 def test_headers_follow_the_cloudevents_binding() -> None:

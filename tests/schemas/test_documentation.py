@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from schemas.documentation import events_markdown
 from topics.catalog import TOPICS
+from topics.documentation import events_markdown
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from processors.state import SessionState, Task
 from schemas.envelope import Envelope
 from schemas.events.inputs import SessionClosed
-from schemas.records import hastened, replace
+from schemas.frozen import hastened, replace
 from tests.schemas.events import topics_and_envelopes
 from topics.catalog import Topic
 

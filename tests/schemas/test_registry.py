@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from schemas.registry import (
+from schemas.wire.registry import (
     RegistryError,
     RegistryUnavailable,
     SchemaIncompatible,

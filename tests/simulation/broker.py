@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.envelope import Envelope
 from schemas.references import RecordReference
-from streams.delivery import Delivery, Entry, Outgoing
+from streams.records.delivery import Delivery, Entry, Outgoing
 from tests.streams.twin import CODEC
 from topics.catalog import Topic
 from topics.routing import key_of, partition_of

@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 from schemas.events.inputs import SessionForked
-from streams.fork import ForkImpossible, fork_point
+from streams.history.fork import ForkImpossible, fork_point
 from tests.processors.world import obliging
 from tests.replay.worlds import PLAN, recorded, world
 

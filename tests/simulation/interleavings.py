@@ -15,7 +15,7 @@ from typing import Final
 from processors.session import SessionDecider
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
-from streams.ending import ShellStopped
+from streams.process.ending import ShellStopped
 from tests.processors.world import configuration
 from tests.simulation.broker import Broker, Place
 from tests.simulation.invariants import Violated, distinct_of, told

@@ -13,8 +13,8 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.outputs import SessionEnded
 from schemas.plain import from_plain
-from streams.departures import is_departures
-from streams.stored_record import StoredRecord
+from streams.stateful.departures import is_departures
+from streams.stateful.stored_record import StoredRecord
 from tests.invariants.books import books, used
 from tests.invariants.calls import calls, outcomes_of
 from tests.invariants.stories import Story, conflicts, once, sequences, steps, stories_of

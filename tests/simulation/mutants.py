@@ -11,14 +11,15 @@ from processors.budgets import Admission, Left, Refusal, Wish
 from processors.state import Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
-from streams import calls, effect_shell
-from streams.batch import Batch, Sealed
-from streams.calls import Intaken
-from streams.delivery import Delivery, Outgoing
-from streams.effect_shell import EffectShell
-from streams.loaded import Loaded
-from streams.retirement import Retirement
-from streams.stateful_shell import StatefulShell
+from streams.effects import calls
+from streams.effects import shell as effect_shell
+from streams.effects.calls import Intaken
+from streams.effects.shell import EffectShell
+from streams.records.delivery import Delivery, Outgoing
+from streams.stateful.batch import Batch, Sealed
+from streams.stateful.loaded import Loaded
+from streams.stateful.retirement import Retirement
+from streams.stateful.shell import StatefulShell
 from tests.simulation.life import Kinds
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from processors.effects import Outcome, result_of
 from schemas.envelope import Envelope
 from schemas.events.models import (
     ModelCallCancelled,
@@ -14,9 +15,14 @@ from schemas.events.models import (
     ModelCallRequested,
     ToolCallProposed,
 )
-from schemas.events.tools import ToolCallCancelled, ToolCallCompleted, ToolCallFailed, ToolCallRequested
-from streams.executor import Cancellation, Outcome
-from streams.results import result_of
+from schemas.events.tools import (
+    ToolCallCancelled,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallRequested,
+    ToolFailureKind,
+)
+from streams.effects.executor import Cancellation
 from tests.processors.world import completed, failed, plan_text, task, tool_completed, tool_failed
 
 Request = ModelCallRequested | ToolCallRequested
@@ -174,7 +180,7 @@ class ProviderExecutor:
             agent=call.agent,
             tool=call.tool,
             tool_version=call.tool_version,
-            kind=kind,
+            kind=ToolFailureKind(kind),
             message=f"it was {kind}",
             retryable=False,
             maybe_effected=dispatched and not call.idempotent,

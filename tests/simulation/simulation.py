@@ -10,10 +10,10 @@ from schemas.envelope import Envelope
 from schemas.events.inputs import ApprovalReceived
 from schemas.events.outputs import ApprovalRequested
 from schemas.ids import derived_id
-from streams import failpoints
-from streams.delivery import Delivery
-from streams.ending import ExitCode, ShellStopped
-from streams.faust_shell import BATCHES_MAX
+from streams.engine.faust_shell import BATCHES_MAX
+from streams.process import failpoints
+from streams.process.ending import ExitCode, ShellStopped
+from streams.records.delivery import Delivery
 from tests.processors.world import configuration
 from tests.simulation.broker import PARTITIONS, Broker, Place
 from tests.simulation.coverage import FAULTS, Outcome

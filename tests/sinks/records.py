@@ -1,14 +1,14 @@
 """Records as they come from Kafka, for tests of what stands behind it."""
 
 from processors.projections.rows import Place
-from schemas.codec import Codec
 from schemas.envelope import Envelope
+from schemas.wire.codec import Codec
 from sinks.intake import Delivery, Taken, take
 from tests.projections.envelopes import NOON_MS
-from topics.catalog import Topic, topic_of
+from topics.catalog import TOPICS, Topic, topic_of
 from topics.routing import key_of
 
-CODEC = Codec.offline()
+CODEC = Codec.offline(TOPICS)
 
 
 def delivery_of(envelope: Envelope, offset: int, topic: Topic | None = None, partition: int = 0) -> Delivery:

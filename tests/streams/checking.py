@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # ships no types
 
-from schemas.codec import Codec
 from schemas.envelope import Envelope
+from schemas.wire.codec import Codec
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,12 +10,13 @@ import pytest
 
 from connectors.embedded.stack import Endpoints, Ports, Stack
 from connectors.local_model.server import LocalModelServer
-from connectors.tokens import prepare_vocabularies
-from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
+from connectors.models.tokens import prepare_vocabularies
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
 from tests.streams.real_scene import Scene
 from tests.streams.world import SESSION_TIMEOUT_MS, World
 from topics import admin
+from topics.catalog import TOPICS
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
 _NUMBERS = itertools.count()
@@ -46,7 +47,7 @@ async def world(endpoints: Endpoints, tmp_path: Path) -> AsyncIterator[World]:
     report = await admin.apply(endpoints.kafka_bootstrap, prefix, 4, 1, SESSION_TIMEOUT_MS)
     assert report.ok
     registry = SchemaRegistry(endpoints.registry_url)
-    codec = await Codec.connect(registry, prefix)
+    codec = await Codec.connect(TOPICS, registry, prefix)
     world = World(endpoints=endpoints, prefix=prefix, codec=codec, directory=tmp_path)
     yield world
     await asyncio.to_thread(world.end)

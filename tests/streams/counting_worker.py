@@ -6,15 +6,15 @@ import os
 import sys
 from pathlib import Path
 
-from schemas.codec import Codec
-from schemas.registry import SchemaRegistry
-from streams import failpoints
-from streams.context import ShellContext
-from streams.metrics import Metrics
-from streams.runner import run_shells
-from streams.stateful_app import StatefulSpec, build_stateful
+from schemas.wire.codec import Codec
+from schemas.wire.registry import SchemaRegistry
+from streams.engine.context import ShellContext
+from streams.process import failpoints
+from streams.process.metrics import Metrics
+from streams.shells.stateful import StatefulSpec, build_stateful
+from streams.worker.runner import run_shells
 from tests.streams.counting import CountingDecider
-from topics.catalog import SESSION_INPUTS, SESSION_TIMERS, TOOL_RESULTS
+from topics.catalog import SESSION_INPUTS, SESSION_TIMERS, TOOL_RESULTS, TOPICS
 from topics.tables import SESSION_STATES
 
 
@@ -41,7 +41,7 @@ async def main(options: argparse.Namespace) -> int:
     if options.failpoint:
         failpoints.arm(failpoints.parse(options.failpoint))
     registry = SchemaRegistry(options.registry)
-    codec = await Codec.connect(registry, options.prefix)
+    codec = await Codec.connect(TOPICS, registry, options.prefix)
     context = ShellContext(
         kafka_bootstrap=options.kafka,
         topic_prefix=options.prefix,

@@ -5,16 +5,21 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+from processors.effects import Outcome
 from schemas.envelope import Envelope
 from schemas.events.models import (
+    CallPurpose,
+    FinishReason,
     ModelCallCancelled,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallRequested,
+    ModelFailureKind,
+    UsageSource,
 )
 from schemas.ids import derived_id
-from streams.effect_shell import EffectShell
-from streams.executor import Cancellation, Outcome
+from streams.effects.executor import Cancellation
+from streams.effects.shell import EffectShell
 from tests.streams.twin import CODEC, Kafka, TwinLog, event, metrics
 from topics.catalog import MODEL_CALLS
 
@@ -76,14 +81,14 @@ class FakeExecutor:
         body = ModelCallCompleted(
             call_id=call_id,
             task_id="task",
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="agent",
             model="model",
             text=self.world.answer,
-            finish_reason="stop",
+            finish_reason=FinishReason.STOP,
             input_tokens=1,
             output_tokens=1,
-            usage_source="provider",
+            usage_source=UsageSource.PROVIDER,
             cost_nanodollars=1,
             attempts=attempt,
             latency_ms=1,
@@ -105,10 +110,10 @@ class FakeExecutor:
         body = ModelCallFailed(
             call_id=call_id,
             task_id="task",
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="agent",
             model="model",
-            kind=kind,
+            kind=ModelFailureKind(kind),
             message=message,
             retryable=True,
             maybe_billed=billed,
@@ -132,7 +137,7 @@ def requested(number: int, *, session: int = 0) -> Envelope:
         call_id=derived_id("call", str(number)),
         task_id="task",
         turn=1,
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent="agent",
         model="model",
         messages=(),

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
+    CallPurpose,
     ModelCallRequested,
     PromptMessage,
 )
@@ -14,16 +15,16 @@ from schemas.events.tools import (
     ToolCallRequested,
 )
 from schemas.ids import derived_id
-from schemas.models import ChatAnswer, ChatRequest, ProviderFailed
+from schemas.ports.chat import ChatAnswer, ChatRequest, ProviderFailed
+from schemas.ports.tool import ToolContext, ToolError, ToolResult
 from schemas.references import RecordReference
-from schemas.tools import ToolContext, ToolError, ToolResult
-from streams.configuration import load_configuration
-from streams.delivery import Outgoing, outgoing
-from streams.feed import Feed
-from streams.metrics import Metrics
-from streams.model_shell import ModelExecutor
-from streams.record_reader import RecordReader
-from streams.tool_shell import ToolExecutor
+from streams.configuration.loading import load_configuration
+from streams.effects.feed import Feed
+from streams.process.metrics import Metrics
+from streams.records.delivery import Outgoing, outgoing
+from streams.records.reader import RecordReader
+from streams.shells.model import ModelExecutor
+from streams.shells.tool import ToolExecutor
 from tests.streams.twin import CODEC, event, metrics
 from topics.catalog import Topic
 
@@ -155,7 +156,7 @@ def model_call(messages: tuple[PromptMessage, ...] = (), tools: tuple[str, ...] 
             call_id=derived_id("call", "m"),
             task_id="task",
             turn=1,
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="researcher",
             model="gpt-4o-mini",
             messages=messages,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from streams.delivery import Delivery
-from streams.departures import KEYS_MAX, Departures, home_of, is_departures
-from streams.stored_record import RecordUnreadable
+from streams.records.delivery import Delivery
+from streams.records.known import RecordUnreadable
+from streams.stateful.departures import KEYS_MAX, Departures, home_of, is_departures
 from tests.streams.twin import session_id
 from topics.routing import partition_of
 

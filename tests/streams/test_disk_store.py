@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 from faust.types import TP, AppT, CollectionT, EventT
 
-from streams.delivery import Entry
-from streams.disk_store import UNUSED_MS_MAX, Applied, DiskStore
-from streams.ending import ShellStopped
+from streams.engine.disk_store import UNUSED_MS_MAX, Applied, DiskStore
+from streams.process.ending import ShellStopped
+from streams.records.delivery import Entry
 
 NOW_MS = 1_700_000_000_000
 

@@ -15,8 +15,8 @@ from schemas.events.models import (
     ModelCallFailed,
 )
 from schemas.ids import derived_id
-from streams.ledger import LedgerEntry, Status, call_key
-from streams.ledger_memory import REMEMBERED_MS
+from streams.effects.ledger import LedgerEntry, Status, call_key
+from streams.effects.ledger_memory import REMEMBERED_MS
 from tests.streams.effects import Process, World, cancelled, requested
 from tests.streams.twin import Crash, Kafka
 from topics.catalog import DEAD_LETTERS, MODEL_CALLS, MODEL_RESULTS

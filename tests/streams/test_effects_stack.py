@@ -7,7 +7,7 @@ import pytest
 
 from schemas.envelope import Envelope
 from schemas.events.models import ModelCallCompleted, ModelCallFailed, ModelCallRequested
-from streams.ending import ExitCode
+from streams.process.ending import ExitCode
 from tests.streams.real_scene import Scene, question
 from topics.catalog import MODEL_CALLS, MODEL_RESULTS
 

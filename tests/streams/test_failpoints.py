@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streams import failpoints
-from streams.failpoints import Action
+from streams.process import failpoints
+from streams.process.failpoints import Action
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +32,7 @@ def test_anything_else_is_a_fault(text: str) -> None:
 
 def test_an_armed_failpoint_kills_at_the_hit_that_was_asked_for() -> None:
     program = (
-        "from streams import failpoints as f; f.arm(f.parse('stored:2'));"
+        "from streams.process import failpoints as f; f.arm(f.parse('stored:2'));"
         "f.reach('published'); f.reach('stored'); print('once', flush=True);"
         "f.reach('stored'); print('twice')"
     )
@@ -62,5 +62,5 @@ def test_the_documentation_shows_every_failpoint() -> None:
     documented = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
 
     assert failpoints.table() in documented, (
-        "put what `streams.failpoints.table()` returns into docs/faults.md"
+        "put what `streams.process.failpoints.table()` returns into docs/faults.md"
     )

@@ -5,7 +5,7 @@ from typing import cast
 
 from faust.types import TP
 
-from streams.feeding import BatchFeeding
+from streams.engine.feeding import BatchFeeding
 
 PLACE = TP("model.results", 2)
 

@@ -19,8 +19,8 @@ from schemas.events.inputs import (
     SessionOpened,
 )
 from schemas.ids import derived_id, is_uuid
-from streams.delivery import OwnershipLost
-from streams.ingress_shell import IngressShell
+from streams.records.delivery import OwnershipLost
+from streams.shells.ingress import IngressShell
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, metrics
 from topics.catalog import DEAD_LETTERS, SESSION_INPUTS, USER_INPUTS
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.codec import Codec, UnknownFactError
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
-from schemas.registry import RegistryUnavailable
-from streams.delivery import Delivery, OwnershipLost
-from streams.intake import Intake, RecordRefused
+from schemas.wire.codec import Codec, UnknownFactError
+from schemas.wire.registry import RegistryUnavailable
+from streams.records.delivery import Delivery, OwnershipLost
+from streams.records.intake import Intake, RecordRefused
 from tests.streams.twin import CODEC, Kafka, event
 from topics.catalog import MODEL_RESULTS, SESSION_INPUTS
 
@@ -104,7 +104,7 @@ async def test_an_unknown_fact_of_a_newer_program_is_neither_applied_nor_refused
 
 class _AwayCodec(Codec):
     def __init__(self) -> None:
-        super().__init__(None, {})
+        super().__init__((), None, {})
 
     async def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
         raise RegistryUnavailable("the registry is away")
@@ -112,7 +112,7 @@ class _AwayCodec(Codec):
 
 class _NewerCodec(Codec):
     def __init__(self) -> None:
-        super().__init__(None, {})
+        super().__init__((), None, {})
 
     async def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
         raise UnknownFactError("MessageEdited", {})

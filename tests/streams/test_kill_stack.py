@@ -11,7 +11,7 @@ import pytest
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived, SessionClosed
-from streams.ending import ExitCode
+from streams.process.ending import ExitCode
 from tests.streams.test_stateful_shell import tool_failed
 from tests.streams.twin import event
 from tests.streams.world import WAIT_S, Worker, World

@@ -1,6 +1,6 @@
 """Metrics: what a shell tells while it owns a partition, and no longer."""
 
-from streams.metrics import Metrics, ShellMetrics
+from streams.process.metrics import Metrics, ShellMetrics
 
 
 def test_the_lag_of_a_partition_that_was_taken_away_is_told_no_more() -> None:

@@ -16,14 +16,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
-from streams.engine import ShellConsumer
-from streams.recovery_fix import (
+from streams.engine.recovery_fix import (
     RepairedFetching,
     RepairedRecovery,
     TableIncomplete,
     UnknownFaustVersion,
     check_version,
 )
+from streams.engine.transport import ShellConsumer
 
 STREAM = TP("inputs", 0)
 CHANGELOG = TP("changelog", 0)

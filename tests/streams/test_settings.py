@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streams import metrics, settings
-from streams.settings import Settings, SettingsInvalid
+from streams.process import metrics, settings
+from streams.process.settings import Settings, SettingsInvalid
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -11,12 +11,12 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived, SessionClosed
 from schemas.events.timers import TimerFired
-from schemas.events.tools import ToolCallFailed
-from streams.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
-from streams.departures import is_departures
-from streams.ending import ExitCode, ShellStopped
-from streams.stateful_shell import OUTBOX_BYTES_MAX, StatefulShell
-from streams.stored_record import StoredRecord
+from schemas.events.tools import ToolCallFailed, ToolFailureKind
+from streams.process.ending import ExitCode, ShellStopped
+from streams.records.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
+from streams.stateful.departures import is_departures
+from streams.stateful.shell import OUTBOX_BYTES_MAX, StatefulShell
+from streams.stateful.stored_record import StoredRecord
 from tests.streams.counting import Count, CountingDecider
 from tests.streams.twin import CODEC, PARTITIONS, Crash, Kafka, TwinLog, event, metrics, session_id
 from topics.catalog import DEAD_LETTERS, SESSION_OUTPUTS, SESSION_TIMERS, TOOL_RESULTS
@@ -76,7 +76,7 @@ def tool_failed(*, session: int = 0, number: int = 0) -> Envelope:
         agent="a",
         tool="t",
         tool_version="1",
-        kind="timeout",
+        kind=ToolFailureKind.TIMEOUT,
         message="late",
         retryable=True,
         maybe_effected=False,

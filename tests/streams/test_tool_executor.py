@@ -12,7 +12,7 @@ from schemas.events.tools import (
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
-from schemas.tools import ToolError
+from schemas.ports.tool import ToolError
 from tests.streams.scene import Scene, tool_call
 from topics.catalog import SESSION_INPUTS
 

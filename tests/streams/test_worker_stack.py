@@ -11,13 +11,13 @@ import fastavro
 import httpx
 import pytest
 
-from schemas.avro_schema import schema_text
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.ids import derived_id
 from schemas.plain import Dialect, to_plain
-from schemas.registry import SchemaRegistry
-from streams.ending import ExitCode
+from schemas.wire.avro_schema import schema_text
+from schemas.wire.registry import SchemaRegistry
+from streams.process.ending import ExitCode
 from tests.streams.real_scene import Scene, question
 from tests.streams.test_stateful_shell import tool_failed
 from tests.streams.world import PARTITIONS, SESSION_TIMEOUT_MS

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas.codec import Codec
 from schemas.envelope import Envelope, Fact
 from schemas.ids import derived_id
-from streams.delivery import Delivery, Entry, Outgoing
-from streams.metrics import Metrics, ShellMetrics
-from topics.catalog import SESSION_INPUTS, Topic
+from schemas.wire.codec import Codec
+from streams.process.metrics import Metrics, ShellMetrics
+from streams.records.delivery import Delivery, Entry, Outgoing
+from topics.catalog import SESSION_INPUTS, TOPICS, Topic
 from topics.routing import key_of, partition_of
 
 PARTITIONS: Final = 4
-CODEC: Final = Codec.offline()
+CODEC: Final = Codec.offline(TOPICS)
 
 
 class Crash(BaseException):

@@ -15,8 +15,8 @@ from typing import Final, cast
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]  # no types
 
 from connectors.embedded.stack import Endpoints
-from schemas.codec import Codec
 from schemas.envelope import Envelope
+from schemas.wire.codec import Codec
 from tests.streams.checking import Outputs, read_outputs, read_topic
 from topics.catalog import DEAD_LETTERS, SESSION_INPUTS, SESSION_OUTPUTS, Topic
 from topics.routing import key_of, partition_of

@@ -154,9 +154,9 @@ def read_project_source(target: Target) -> str | None:
 
 
 def import_project(target: Target) -> str | None:
-    import connectors.sandbox.sandbox as found
+    import importlib
 
-    return f"imported {found}"
+    return f"imported {importlib.import_module('connectors.sandbox.sandbox')}"
 
 
 def import_unapproved_package(target: Target) -> str | None:

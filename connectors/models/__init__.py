@@ -1,0 +1,1 @@
+"""OpenAI-compatible providers: chat, embeddings, tokens, and when an attempt is repeated."""

@@ -1,0 +1,1 @@
+"""Words of natural language, for searches, analyses and the local model."""

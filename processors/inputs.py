@@ -1,0 +1,179 @@
+"""What an input may say: the same rules for whatever takes inputs in."""
+
+from collections.abc import Callable
+from typing import Final
+
+from processors import forking
+from schemas.configuration import Limits
+from schemas.envelope import Envelope
+from schemas.events.inputs import (
+    ApprovalReceived,
+    Attachment,
+    InputFact,
+    MessageReceived,
+    SessionCancelled,
+    SessionClosed,
+    SessionForked,
+    SessionOpened,
+)
+from schemas.frozen import replace
+from schemas.ids import derived_id, is_uuid
+
+ATTACHMENTS_MAX: Final = 32
+NAME_CHARACTERS_MAX: Final = 200
+ACCOUNT_CHARACTERS_MAX: Final = 200
+REASON_CHARACTERS_MAX: Final = 2_000
+TITLE_CHARACTERS_MAX: Final = 500
+AMOUNT_MAX: Final = 2**53 - 1
+"""Budgets beyond this are typing errors, and JavaScript could not show them."""
+
+Tokenizer = Callable[[str], int]
+
+
+class InputInvalid(Exception):
+    """An input is refused, with a sentence for the sender."""
+
+
+def checked_input(
+    event: Envelope,
+    place: tuple[str, int, int],
+    *,
+    taken_at_ms: int,
+    producer: str,
+    tokenizer: Tokenizer,
+    limits: Limits,
+) -> Envelope:
+    """Return an input as its session gets it: checked, counted, and with the ids that it lacks.
+
+    Args:
+        event: as it was sent.
+        place: topic, partition and offset; the same place always gives the same ids.
+        taken_at_ms: when Kafka took it; what the producer says of the time has no meaning.
+        producer: who writes the event where it does not say so itself.
+        tokenizer: counts the tokens of a text.
+        limits: bounds on texts.
+
+    Raises:
+        InputInvalid: it cannot be used; the sentence is for the sender.
+    """
+    if event.event_id and not is_uuid(event.event_id):
+        raise InputInvalid(
+            "event_id is not a UUID in canonical form: 36 characters, lower case, with hyphens"
+        )
+    event_id = event.event_id or derived_id(*map(str, place))
+    if event.session_id and not is_uuid(event.session_id):
+        raise InputInvalid(
+            "session_id is not a UUID in canonical form: 36 characters, lower case, with hyphens"
+        )
+    if not event.session_id and not isinstance(event.body, SessionOpened | MessageReceived):
+        raise InputInvalid(f"{type(event.body).__name__} needs the session_id of the session it is about")
+    body = event.body
+    assert isinstance(body, InputFact)
+    return Envelope(
+        event_id=event_id,
+        type=type(body).__name__,
+        # A message alone opens a session; the same message sent again finds the same one.
+        session_id=event.session_id or derived_id(event_id, "session"),
+        tenant_id=_account("tenant_id", event.tenant_id, "default"),
+        user_id=_account("user_id", event.user_id, "anonymous"),
+        # A fork goes on from what another session did: a trace leads on into its origin.
+        causation_id=body.origin_event_id if isinstance(body, SessionForked) else None,
+        correlation_id=event_id,
+        occurred_at_ms=taken_at_ms,
+        producer=event.producer or producer,
+        traceparent=event.traceparent,
+        body=_checked_body(body, tokenizer, limits),
+    )
+
+
+def _checked_body(body: InputFact, tokenizer: Tokenizer, limits: Limits) -> InputFact:
+    match body:
+        case MessageReceived():
+            return _checked_message(body, tokenizer, limits)
+        case SessionForked():
+            return _checked_fork(body, tokenizer, limits)
+        case SessionOpened():
+            _budgets(body)
+            _short("title", body.title, TITLE_CHARACTERS_MAX)
+        case ApprovalReceived():
+            if not is_uuid(body.approval_id):
+                raise InputInvalid("approval_id is not a UUID in canonical form")
+            _short("reason", body.reason, REASON_CHARACTERS_MAX)
+        case SessionCancelled() | SessionClosed():
+            _short("reason", body.reason, REASON_CHARACTERS_MAX)
+    return body
+
+
+def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits) -> MessageReceived:
+    if not body.text.strip():
+        raise InputInvalid("text is empty")
+    _budgets(body)
+    if len(body.attachments) > ATTACHMENTS_MAX:
+        raise InputInvalid(f"there are {len(body.attachments)} attachments; the most is {ATTACHMENTS_MAX}")
+    names = [_attachment_name(attachment) for attachment in body.attachments]
+    if len(set(names)) != len(names):
+        raise InputInvalid("two attachments have the same name")
+    size_bytes = sum(len(text.encode()) for text in (body.text, *(one.text for one in body.attachments)))
+    if size_bytes > limits.text_bytes_max:
+        raise InputInvalid(
+            f"text and attachments have {size_bytes:,} bytes; the most is {limits.text_bytes_max:,}"
+        )
+    return replace(
+        body,
+        tokens=tokenizer(body.text),
+        attachments=tuple(
+            replace(attachment, tokens=tokenizer(attachment.text)) for attachment in body.attachments
+        ),
+    )
+
+
+def _checked_fork(body: SessionForked, tokenizer: Tokenizer, limits: Limits) -> SessionForked:
+    _budgets(body)
+    for name in ("origin_session_id", "origin_event_id", "call_id"):
+        value = getattr(body, name)
+        if value is not None and not is_uuid(value):
+            raise InputInvalid(f"{name} is not a UUID in canonical form")
+    _short("model", body.model, NAME_CHARACTERS_MAX)
+    if body.text is None and body.call_id is not None:
+        raise InputInvalid("call_id needs the result that is put in its place, as text")
+    if body.text is not None and body.call_id is None and not body.text.strip():
+        raise InputInvalid("text is empty")
+    text = body.text or ""
+    if (size_bytes := len(text.encode())) > limits.text_bytes_max:
+        raise InputInvalid(f"text has {size_bytes:,} bytes; the most is {limits.text_bytes_max:,}")
+    try:
+        forking.origin_state(body)
+        forking.overrides_of(body)
+    except forking.ForkInvalid as error:
+        raise InputInvalid(str(error)) from error
+    return replace(body, tokens=tokenizer(text))
+
+
+def _account(field: str, text: str, default: str) -> str:
+    _short(field, text, ACCOUNT_CHARACTERS_MAX)
+    if any(ord(character) < ord(" ") for character in text):
+        raise InputInvalid(f"{field} has control characters")
+    return text.strip() or default
+
+
+def _short(field: str, text: str | None, characters_max: int) -> None:
+    if text is not None and len(text) > characters_max:
+        raise InputInvalid(f"{field} has {len(text):,} characters; the most is {characters_max:,}")
+
+
+def _budgets(body: MessageReceived | SessionOpened | SessionForked) -> None:
+    for field, amount in (
+        ("budget_tokens", body.budget_tokens),
+        ("budget_nanodollars", body.budget_nanodollars),
+    ):
+        if amount is not None and not 1 <= amount <= AMOUNT_MAX:
+            raise InputInvalid(f"{field} is {amount}; it is at least 1")
+
+
+def _attachment_name(attachment: Attachment) -> str:
+    name = attachment.name
+    if not name.strip() or len(name) > NAME_CHARACTERS_MAX:
+        raise InputInvalid(f"an attachment's name has 1 to {NAME_CHARACTERS_MAX} characters")
+    if name in (".", "..") or "/" in name or "\\" in name or any(ord(one) < ord(" ") for one in name):
+        raise InputInvalid(f"the attachment's name {name[:50]!r} is not a plain file name")
+    return name

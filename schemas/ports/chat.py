@@ -1,0 +1,116 @@
+"""The port behind which every chat model stands."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.events.models import ModelFailureKind, ToolCallProposed
+
+TextSink = Callable[[int, int, str], Awaitable[None]]
+"""Takes the attempt (from 1), the index of the piece within it (from 0), and the piece."""
+
+
+async def _ignore(_attempt: int, _index: int, _text: str) -> None:
+    """Drop a piece of text that nobody follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatMessage:
+    """One chat message with its text in full."""
+
+    role: str
+    """system, user, assistant or tool."""
+    text: str
+    tool_calls: tuple[ToolCallProposed, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOffered:
+    """A tool that the model may call."""
+
+    name: str
+    description: str
+    parameters_json: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One call of a chat model; a reservation covers the most that it can use."""
+
+    call_id: str
+    model: str
+    messages: tuple[ChatMessage, ...]
+    tools: tuple[ToolOffered, ...] = ()
+    json_mode: bool = False
+    temperature: float = 0.0
+    input_tokens_max: int
+    output_tokens_max: int
+    timeout_ms: int
+    attempts_max: int
+    on_text: TextSink = field(default=_ignore)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAnswer:
+    """What a model answered."""
+
+    text: str
+    tool_calls: tuple[ToolCallProposed, ...]
+    finish_reason: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    usage_source: str
+    """provider or counted."""
+    attempts: int
+    first_token_ms: int | None
+    local: bool
+
+
+class ConnectorError(Exception):
+    """Something outside, or our use of it, failed; `kind` is one of ModelCallFailed's."""
+
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        retryable: bool,
+        maybe_billed: bool = False,
+        attempts: int = 1,
+        retry_after_ms: int | None = None,
+        prompt_tokens_counted: int = 0,
+    ) -> None:
+        """Note what is known of the failure."""
+        super().__init__(message)
+        self.kind = ModelFailureKind(kind)
+        self.retryable = retryable
+        self.maybe_billed = maybe_billed
+        self.attempts = attempts
+        self.retry_after_ms = retry_after_ms
+        self.prompt_tokens_counted = prompt_tokens_counted
+
+
+class RequestInvalid(ConnectorError):
+    """The request is at fault, and ours: it is never repeated."""
+
+
+class ProviderFailed(ConnectorError):
+    """The provider is at fault, or the way to it."""
+
+
+class Model(Protocol):
+    """Chat models of one provider."""
+
+    async def complete(self, request: ChatRequest) -> ChatAnswer:
+        """Ask once, with the repeats that are certain not to be billed.
+
+        Raises:
+            ConnectorError: there is no answer.
+        """
+        ...
+
+    def count_tokens(self, text: str, model: str) -> int:
+        """Count the tokens of `text` exactly, as `model` does."""
+        ...

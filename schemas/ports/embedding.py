@@ -1,0 +1,39 @@
+"""What makes vectors of texts, as tools and ingestion ask for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.configuration import EmbeddingModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """Vectors of some texts, in their order, and what they cost."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    tokens: int
+    nanodollars: int
+    attempts: int
+    model: str
+    """Who answered, as the server names it: vectors of one model are comparable with its own alone."""
+    local: bool
+    """True when the deterministic local model made them."""
+
+
+class Embedder(Protocol):
+    """What makes vectors: connectors.models.embeddings.OpenAIEmbeddings, or a twin of it."""
+
+    model: EmbeddingModel
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of `text` exactly."""
+        ...
+
+    def truncate(self, text: str, tokens_max: int) -> str:
+        """Return the longest beginning of `text` of at most `tokens_max` tokens."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
+        """Embed texts; raises ConnectorError."""
+        ...

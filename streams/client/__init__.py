@@ -1,0 +1,1 @@
+"""What a program that talks to the pipeline uses."""

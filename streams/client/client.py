@@ -1,0 +1,156 @@
+"""A client of the pipeline: posts inputs to `user.inputs`, and reads what any topic carries."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+)
+
+from schemas.envelope import Envelope
+from schemas.frozen import replace
+from schemas.wire.codec import Codec, UndecodableError
+from schemas.wire.registry import SchemaRegistry
+from streams.process.settings import Settings
+from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Topic
+from topics.clients import consumer_of, partitions_of, producer_of
+
+_POLL_MS: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """One record of a topic; exactly one of `event` and `fault` is there."""
+
+    topic: Topic
+    partition: int
+    offset: int
+    key: bytes | None
+    event: Envelope | None
+    fault: str
+    """Why the record cannot be read; empty when it can."""
+
+
+class Client:
+    """Connected while it is entered; `async with Client(settings) as client`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect nothing yet."""
+        self._settings = settings
+        self._registry = SchemaRegistry(settings.registry_url)
+        self._producer: AIOKafkaProducer | None = None
+        self._codec: Codec | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect to the registry; Kafka is connected by the first use.
+
+        Raises:
+            RegistryError: the registry is away, or refuses our schemas.
+        """
+        self._codec = await Codec.connect(TOPICS, self._registry, self._settings.topic_prefix)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        if self._producer is not None:
+            await self._producer.stop()
+        await self._registry.close()
+
+    @property
+    def codec(self) -> Codec:
+        """The codec; only while the client is entered."""
+        assert self._codec is not None
+        return self._codec
+
+    async def post(self, envelope: Envelope) -> tuple[int, int]:
+        """Append an input to `user.inputs`, and return its partition and offset when Kafka has it.
+
+        Raises:
+            KafkaError: Kafka is away, or refuses the record.
+        """
+        envelope = replace(
+            envelope,
+            type=type(envelope.body).__name__,
+            occurred_at_ms=envelope.occurred_at_ms or time.time_ns() // 1_000_000,
+        )
+        return await self.append(
+            USER_INPUTS,
+            self.codec.encode(USER_INPUTS, envelope),
+            key=envelope.session_id.encode() or None,
+            headers=self.codec.headers(USER_INPUTS, envelope),
+        )
+
+    async def append(
+        self, topic: Topic, value: bytes | None, *, key: bytes | None, headers: list[tuple[str, bytes]]
+    ) -> tuple[int, int]:
+        """Append a record as it is, and return its partition and offset when Kafka has it."""
+        if self._producer is None:
+            self._producer = producer_of(self._settings.kafka_bootstrap)
+            await self._producer.start()
+        name = self._settings.topic_prefix + topic.name
+        placed = await self._producer.send_and_wait(name, value, key=key, headers=headers)
+        return placed.partition, placed.offset
+
+    async def read(
+        self, topics: Iterable[Topic], *, from_beginning: bool = False, ready: asyncio.Event | None = None
+    ) -> AsyncGenerator[Received, None]:
+        """Read topics without end: from now on, or from their beginnings.
+
+        Args:
+            ready: set as soon as nothing that is appended from then on can be missed.
+        """
+        consumer = consumer_of(
+            self._settings.kafka_bootstrap,
+            # A reset that the client does by itself after the assignment must not race with our seek.
+            auto_offset_reset="earliest" if from_beginning else "latest",
+        )
+        await consumer.start()
+        try:
+            await self._assign(consumer, topics, from_beginning=from_beginning)
+            if ready is not None:
+                ready.set()
+            while True:
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS)
+                for place, records in fetched.items():
+                    topic = BY_NAME[place.topic.removeprefix(self._settings.topic_prefix)]
+                    for record in records:
+                        yield await self._received(topic, record)
+        finally:
+            await consumer.stop()
+
+    async def _assign(
+        self, consumer: AIOKafkaConsumer, topics: Iterable[Topic], *, from_beginning: bool
+    ) -> None:
+        names = [self._settings.topic_prefix + topic.name for topic in topics]
+        places = await partitions_of(consumer, names)
+        consumer.assign(places)
+        if from_beginning:
+            await consumer.seek_to_beginning(*places)
+        else:
+            for place, end in (await consumer.end_offsets(places)).items():
+                consumer.seek(place, end)
+
+    async def _received(self, topic: Topic, record: object) -> Received:
+        value: bytes | None = record.value  # type: ignore[attr-defined]  # aiokafka's record has no types
+        headers = record.headers  # type: ignore[attr-defined]  # likewise
+        event: Envelope | None = None
+        fault = ""
+        try:
+            event = await self.codec.decode(value, headers)
+        except UndecodableError as error:
+            fault = error.reason
+        return Received(
+            topic=topic,
+            partition=record.partition,  # type: ignore[attr-defined]  # likewise
+            offset=record.offset,  # type: ignore[attr-defined]  # likewise
+            key=record.key,  # type: ignore[attr-defined]  # likewise
+            event=event,
+            fault=fault,
+        )

@@ -1,0 +1,114 @@
+"""Following one message to its answer: what the session tells of it, until it is settled."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from schemas.envelope import Envelope
+from schemas.events.dead_letters import RecordRejected
+from schemas.events.deltas import ModelDeltaReceived
+from schemas.events.outputs import (
+    AnswerGiven,
+    ApprovalRequested,
+    ErrorReported,
+    ProgressReported,
+    SessionEnded,
+    TurnStarted,
+)
+from streams.client.client import Client, Received
+from topics.catalog import DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS, USER_INPUTS
+
+T = TypeVar("T")
+
+Update = TurnStarted | ProgressReported | ModelDeltaReceived | ApprovalRequested
+Settled = AnswerGiven | ErrorReported | SessionEnded | RecordRejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Something that the session said of the message; the last thing told is one of Settled."""
+
+    fact: Update | Settled
+    event: Envelope
+
+
+async def ask(client: Client, message: Envelope) -> AsyncGenerator[Told, None]:
+    """Post a message and tell what happens to it, until it is answered, refused or put aside.
+
+    Raises:
+        KafkaError: Kafka is away.
+    """
+    ready = asyncio.Event()
+    told: asyncio.Queue[Received] = asyncio.Queue()
+    reader = asyncio.create_task(_read(client, told, ready))
+    try:
+        await _first(ready.wait(), reader)
+        place = await client.post(message)
+        async for update in _follow(told, reader, message, place):
+            yield update
+            if isinstance(update.fact, Settled):
+                return
+    finally:
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
+async def _read(client: Client, told: asyncio.Queue[Received], ready: asyncio.Event) -> None:
+    topics = (SESSION_OUTPUTS, SESSION_DELTAS, DEAD_LETTERS)
+    async with aclosing(client.read(topics, ready=ready)) as records:
+        async for received in records:
+            told.put_nowait(received)
+
+
+async def _follow(
+    told: asyncio.Queue[Received], reader: asyncio.Task[None], message: Envelope, place: tuple[int, int]
+) -> AsyncGenerator[Told, None]:
+    turn = 0
+    seen: set[str] = set()
+    while True:
+        received = await _first(told.get(), reader)
+        event = received.event
+        # A worker that was killed may publish again what it had published already.
+        if event is None or event.event_id in seen:
+            continue
+        seen.add(event.event_id)
+        fact = event.body
+        if isinstance(fact, RecordRejected):
+            is_at_place = fact.topic.endswith(USER_INPUTS.name) and (fact.partition, fact.offset) == place
+            # Beyond the ingress it is told by its id, as when its session has ended long ago.
+            if is_at_place or event.causation_id == message.event_id:
+                yield Told(fact=fact, event=event)
+        elif event.session_id == message.session_id:
+            if isinstance(fact, TurnStarted) and fact.input_id == message.event_id:
+                turn = fact.turn
+            if _concerns(fact, message.event_id, turn):
+                yield Told(fact=fact, event=event)  # type: ignore[arg-type]  # as `_concerns` has found
+
+
+def _concerns(fact: object, input_id: str, turn: int) -> bool:
+    match fact:
+        case AnswerGiven() | ErrorReported() | TurnStarted():
+            return fact.input_id == input_id
+        case ProgressReported():
+            return fact.turn == turn
+        case ApprovalRequested() | ModelDeltaReceived():
+            return turn > 0
+        case SessionEnded():
+            # A closing session ends after its last answer, and an idle one has none to give; what comes later
+            # is refused by name. Only a cancel, or an account without means, leaves the message unanswered.
+            return fact.reason not in ("closed", "idle")
+        case _:
+            return False
+
+
+async def _first(wanted: Coroutine[object, None, T], reader: asyncio.Task[None]) -> T:
+    """Wait for something that the reader brings, or raise what ended the reader."""
+    waiting = asyncio.ensure_future(wanted)
+    await asyncio.wait({waiting, reader}, return_when=asyncio.FIRST_COMPLETED)
+    if waiting.done():
+        return waiting.result()
+    waiting.cancel()
+    reader.result()
+    raise AssertionError("the reader reads without end")

@@ -1,0 +1,1 @@
+"""What decides, as files: loaded, checked and hashed."""

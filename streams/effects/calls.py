@@ -1,0 +1,151 @@
+"""Calls as an effect shell holds them in memory."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.envelope import Envelope
+from streams.effects.executor import Cancellation
+from streams.effects.ledger import (
+    LedgerEntry,
+    Status,
+    call_id_of,
+    call_key,
+    decode_position,
+    position_place,
+)
+from streams.records.delivery import Delivery, Entry, Outgoing
+from topics.catalog import RECORD_BYTES_MAX
+
+LEDGER_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
+_YIELD_EVERY: Final = 1_000
+"""After so many entries others may run, such as the heartbeat."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One call."""
+
+    call_id: str
+    entry: LedgerEntry
+    event: Envelope | None
+    """None when it was recovered and is not decoded yet."""
+    recovered: bool = False
+    may_have_run: bool = False
+    cancelled: str | None = None
+    """Why its outcome is no longer wanted."""
+    running: "asyncio.Task[None] | None" = None
+    """Its task, while the executor has it; only then may it be cancelled, so that no write is cut off."""
+    started_at_ms: int = 0
+
+    def stored(self) -> Entry:
+        """Return its entry as a record of the ledger."""
+        return Entry(key=call_key(self.call_id), value=self.entry.encode(), partition=self.entry.partition)
+
+    def delivery(self) -> Delivery:
+        """Return the call as it was delivered, as far as the ledger has kept it."""
+        return Delivery(
+            topic="",
+            partition=self.entry.partition,
+            offset=self.entry.offset,
+            key=None,
+            value=self.entry.call,
+            headers=(),
+            timestamp_ms=0,
+        )
+
+    def end(self, records: Sequence[Outgoing]) -> None:
+        """Hold the outcome in place of the call."""
+        self.entry.move_to(Status.ENDED)
+        self.entry = LedgerEntry(
+            status=Status.ENDED,
+            partition=self.entry.partition,
+            offset=self.entry.offset,
+            call=b"",
+            owner=self.entry.owner,
+            attempt=self.entry.attempt,
+            outbox=[(record.topic.name, record.value) for record in records],
+        )
+
+    def finish(self, now_ms: int) -> None:
+        """Keep only that there was such a call."""
+        self.entry.move_to(Status.DONE)
+        self.entry = LedgerEntry(
+            status=Status.DONE,
+            partition=self.entry.partition,
+            offset=self.entry.offset,
+            call=b"",
+            deadline_at_ms=now_ms,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Intaken:
+    """What a batch of deliveries has come to so far."""
+
+    generation: int
+    calls: list[Call] = field(default_factory=list)
+    cancellations: list[Cancellation] = field(default_factory=list)
+    letters: list[Outgoing] = field(default_factory=list)
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def entries(self) -> list[Entry]:
+        """Return the calls' entries, in the order of their offsets."""
+        return [call.stored() for call in self.calls]
+
+
+@dataclass(slots=True, kw_only=True)
+class Survey:
+    """What a recovered ledger holds."""
+
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+    open: list[Call] = field(default_factory=list)
+    """Calls that are not done, in any order."""
+    done: list[tuple[bytes, LedgerEntry]] = field(default_factory=list)
+
+    def note(self, place: tuple[str, int], offset: int) -> None:
+        """Take up to where a partition's calls are known to be noted."""
+        self.positions[place] = max(offset, self.positions.get(place, -1))
+
+
+async def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
+    """Look at every entry of a ledger once; lets others run in between.
+
+    A partition's calls are noted in their order, on the ledger's partition of the same number: whoever finds
+    one has all before it, so the newest tells the position. What was forgotten has left its position behind.
+
+    Args:
+        ledger: by key.
+        source: topic of the calls.
+
+    Raises:
+        RecordUnreadable: a newer program wrote one.
+    """
+    survey = Survey()
+    for number, (key, data) in enumerate(ledger.items()):
+        if number % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        place = position_place(key)
+        if place is not None:
+            survey.note(place, decode_position(data))
+            continue
+        call_id = call_id_of(key)
+        assert call_id is not None, "a key that is neither a position's nor a call's"
+        entry = LedgerEntry.decode(data)
+        survey.note((source, entry.partition), entry.offset)
+        if entry.status is Status.DONE:
+            survey.done.append((key, entry))
+        else:
+            may_have_run = entry.status is Status.DISPATCHED
+            call = Call(call_id=call_id, entry=entry, event=None, recovered=True, may_have_run=may_have_run)
+            survey.open.append(call)
+    return survey
+
+
+def too_large(records: Sequence[Outgoing]) -> bool:
+    """Tell whether an outcome fits neither its topic nor the ledger."""
+    return (
+        any(record.size_bytes > RECORD_BYTES_MAX for record in records)
+        or sum(len(record.value) + 64 for record in records) > LEDGER_BYTES_MAX
+    )

@@ -1,0 +1,400 @@
+"""A shell that acts on the world: it acknowledges a call once its ledger knows it, and runs it beside.
+
+accepted → dispatched → ended → (published) → done. Each arrow is a record of the ledger's changelog, awaited:
+
+- a call is acknowledged when it is accepted, or dispatched at once where there is room;
+- before a call runs, the ledger says that it may have run; so after a crash nobody runs it blindly again;
+- its outcome is in the ledger before it is published, so that there is only ever one outcome;
+- a call that is delivered again is at or below its partition's position, which its entries tell; one that
+  was published again is still in the ledger, as done. Both are dropped;
+- that an outcome is published is written together with what is written next, or after FINISH_S: until then a
+  crash has it published again, and its readers drop the repeat.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from processors.effects import Outcome
+from schemas.envelope import Envelope
+from schemas.wire.codec import Codec, UnknownFactError
+from streams.effects.calls import Call, Intaken, survey_of, too_large
+from streams.effects.executor import Cancellation, Executor
+from streams.effects.ledger import LedgerEntry, Status, call_key
+from streams.effects.ledger_memory import REMEMBERED_MS
+from streams.effects.ledger_writer import LedgerWriter
+from streams.process import failpoints
+from streams.process.ending import end_process
+from streams.process.metrics import ShellMetrics
+from streams.records.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost, outgoing, restored
+from streams.records.intake import Intake, RecordRefused
+from streams.records.known import only_known
+
+_log = structlog.get_logger()
+
+WAITING_SHARE: Final = 8
+"""At most 8 times as many calls as may run wait in memory; more wait in Kafka."""
+SWEEP_S: Final = 60.0
+FINISH_S: Final = 0.05
+"""The longest that a published outcome waits to be written down as such."""
+
+
+class EffectShell:
+    """Runs the calls of one topic."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        *,
+        name: str,
+        source: str,
+        codec: Codec,
+        log: Log,
+        table: Mapping[bytes, bytes],
+        topic_prefix: str,
+        metrics: ShellMetrics,
+        now_ms: Callable[[], int],
+        owner: str,
+        places: int,
+        remembered_ms: int = REMEMBERED_MS,
+        fatal: Callable[[BaseException, str], None] = end_process,
+    ) -> None:
+        """Take the executor and what it works in.
+
+        Args:
+            executor: runs the calls.
+            name: of the shell.
+            source: topic of the calls.
+            codec: reads and writes events.
+            log: what is written to.
+            table: the ledger by key; `log.store` changes it.
+            topic_prefix: before topic names in dead letters.
+            metrics: counts.
+            now_ms: the clock.
+            owner: names this process in the ledger.
+            places: calls that run at once.
+            remembered_ms: how long a call that is done stays in the ledger.
+            fatal: told of an error after which the process must not go on.
+        """
+        self.name = name
+        self._executor = executor
+        self._source = source
+        self._codec = codec
+        self._out = log
+        self._table = table
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._owner_name = owner
+        self._places = places
+        self._fatal = fatal
+        self._intake = Intake(
+            codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
+        )
+        self._owner, self._generation = False, 0
+        self._positions: dict[tuple[str, int], int] = {}
+        self._calls: dict[str, Call] = {}
+        self._waiting: deque[Call] = deque()
+        self._finishing = False
+        self._ledger = LedgerWriter(log, remembered_ms)
+        self._running = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    def is_owner(self) -> bool:
+        """Tell whether partitions are owned now."""
+        return self._owner
+
+    async def own(self, positions: Mapping[tuple[str, int], int], starts: object = None) -> None:
+        """Begin: take up what the ledger holds.
+
+        Raises:
+            ShellStopped: the ledger has seen more of a topic than there is.
+            RecordUnreadable: a newer program wrote the ledger.
+        """
+        generation = self._forget()
+        survey = await survey_of(self._table, self._source)
+        if self._generation != generation:
+            return  # revoked in the meantime
+        for (topic, partition), offset in survey.positions.items():
+            only_known(positions, topic, partition, offset)
+        self._positions.update(survey.positions)
+        self._ledger.begin(survey.done)
+        self._owner = True
+        # What has ended is only to be published; what may have run is settled before what has not.
+        for call in sorted(survey.open, key=lambda call: (-call.entry.status, call.entry.offset)):
+            self._calls[call.call_id] = call
+            if call.entry.status is Status.ENDED:
+                self._start(self._publish_ended(call))
+            else:
+                self._waiting.append(call)
+        self._fill_places()
+
+    def disown(self) -> None:
+        """Stop: running calls are cancelled, and nothing is written of it; what is being written ends."""
+        running = [call.running for call in self._calls.values() if call.running is not None]
+        self._forget()
+        self._owner = False
+        for task in running:
+            task.cancel()
+
+    async def settle(self) -> None:
+        """Wait until nothing is on its way."""
+        async with self._lock:
+            while self._tasks:
+                await asyncio.wait(set(self._tasks))
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """Take in a batch of calls and cancellations.
+
+        Raises:
+            OwnershipLost: the partitions were revoked; nothing of the batch is acknowledged.
+        """
+        async with self._lock:
+            batch = Intaken(generation=self._generation)
+            self._check(batch.generation)
+            await self._wait_for_room(batch.generation)
+            for delivery in deliveries:
+                await self._take(delivery, batch)
+            if batch.letters:
+                await self._out.publish(batch.letters)
+                self._check(batch.generation)
+            await self._accept(batch)
+            self._out.acknowledge(deliveries)
+            self._metrics.batch_inputs.observe(len(deliveries))
+            for cancellation in batch.cancellations:
+                self._cancel(cancellation)
+            self._fill_places()
+
+    async def _take(self, delivery: Delivery, batch: Intaken) -> None:
+        try:
+            event = await self._intake.read(delivery)
+            self._check(batch.generation)
+        except RecordRefused as refused:
+            self._metrics.dead_letter(refused.code)
+            self._metrics.input(delivery.topic, "rejected")
+            _log.warning("record_refused", shell=self.name, code=refused.code, place=delivery.coordinates)
+            batch.letters.append(outgoing(self._codec, self._intake.dead_letter(delivery, refused)))
+            return
+        except UnknownFactError as unknown:
+            self._metrics.input(delivery.topic, "unknown_fact")
+            _log.warning("unknown_fact", shell=self.name, fact=unknown.name, place=delivery.coordinates)
+            return
+        cancellation = self._executor.cancellation(event)
+        if cancellation is not None:
+            # Whatever its position: for a call that is gone it does nothing.
+            batch.cancellations.append(cancellation)
+        call_id = self._executor.call_id(event)
+        place = (delivery.topic, delivery.partition)
+        if delivery.offset <= self._positions.get(place, -1):
+            self._metrics.input(delivery.topic, "replayed")
+            return
+        batch.positions[place] = delivery.offset
+        if call_id is None:
+            return
+        if call_key(call_id) in self._table or any(call_id == one.call_id for one in batch.calls):
+            self._metrics.input(delivery.topic, "repeated")
+            return
+        assert delivery.value is not None
+        entry = LedgerEntry(
+            status=Status.ACCEPTED,
+            partition=delivery.partition,
+            offset=delivery.offset,
+            call=delivery.value,
+        )
+        batch.calls.append(Call(call_id=call_id, entry=entry, event=event))
+        self._metrics.input(delivery.topic, "applied")
+        self._metrics.budget_tokens_reserved.inc(self._executor.reserved_tokens(event))
+
+    async def _accept(self, batch: Intaken) -> None:
+        free = self._places - self._running - len(self._waiting)
+        for call in batch.calls[: max(free, 0)]:
+            # Accepted and dispatched in one write, as there is room for it.
+            self._mark_dispatched(call)
+        entries = batch.entries()
+        if entries:
+            await self._store(entries, batch.generation)
+        failpoints.reach("call_accepted")
+        self._positions.update(batch.positions)
+        for call in batch.calls:
+            self._calls[call.call_id] = call
+            self._waiting.append(call)
+
+    def _fill_places(self) -> None:
+        while self._waiting and self._running < self._places:
+            call = self._waiting.popleft()
+            if call.call_id not in self._calls:
+                continue
+            self._running += 1
+            self._start(self._run(call))
+        self._metrics.calls_in_flight.set(self._running)
+        self._metrics.calls_waiting.set(len(self._waiting))
+        if len(self._waiting) < self._places * WAITING_SHARE:
+            self._room.set()
+
+    async def _run(self, call: Call) -> None:
+        generation = self._generation
+        try:
+            outcome = await self._outcome(call, generation)
+            failpoints.reach("call_ended")
+            await self._end(call, outcome, generation)
+        finally:
+            if generation == self._generation:
+                self._running -= 1
+                self._calls.pop(call.call_id, None)
+                self._fill_places()
+
+    async def _outcome(self, call: Call, generation: int) -> Outcome:
+        event = call.event = call.event or await self._intake.decode(call.delivery())
+        call.started_at_ms = self._now_ms()
+        if call.may_have_run:
+            outcome = self._executor.interrupted(event, 0)
+            if outcome is not None:
+                return outcome
+        if call.cancelled is None and (call.recovered or call.entry.status is Status.ACCEPTED):
+            self._mark_dispatched(call)
+            await self._store([call.stored()], generation)
+        if call.cancelled is not None:
+            return self._cancelled(call, event)
+        failpoints.reach("call_dispatched")
+        try:
+            call.may_have_run = True
+            call.running = asyncio.current_task()
+            async with asyncio.timeout(self._executor.duration_ms_max(event) / 1_000):
+                return await self._executor.run(event, call.entry.attempt)
+        except TimeoutError:
+            return self._executor.broken(event, "the call took longer than it may", self._latency_ms(call))
+        except asyncio.CancelledError:
+            self._check(generation)
+            if call.cancelled is None or call.running is None:
+                raise
+            call.running.uncancel()
+            return self._cancelled(call, event)
+        except Exception as error:
+            # A bug of an executor ends its call, which comes back for ever otherwise.
+            _log.exception("executor_raised", shell=self.name, call_id=call.call_id)
+            message = f"{type(error).__name__}: {error}"[:500]
+            return self._executor.broken(event, message, self._latency_ms(call))
+        finally:
+            call.running = None
+
+    async def _end(self, call: Call, outcome: Outcome, generation: int) -> None:
+        assert call.event is not None
+        records = [outgoing(self._codec, event) for event in outcome.events]
+        if too_large(records):
+            message = "the result is larger than a record may be"
+            outcome = self._executor.broken(call.event, message, self._latency_ms(call))
+            records = [outgoing(self._codec, event) for event in outcome.events]
+        call.end(records)
+        await self._store([call.stored()], generation)
+        failpoints.reach("outcome_stored")
+        name = self._executor.name(call.event)
+        self._metrics.call_ended(name, outcome.label, self._latency_ms(call) / 1_000)
+        await self._publish(call, records, generation)
+
+    async def _publish_ended(self, call: Call) -> None:
+        generation = self._generation
+        records = [await restored(self._codec, topic, value) for topic, value in call.entry.outbox]
+        self._check(generation)
+        await self._publish(call, records, generation)
+        self._calls.pop(call.call_id, None)
+
+    async def _publish(self, call: Call, records: Sequence[Outgoing], generation: int) -> None:
+        await self._out.publish(records)
+        self._check(generation)
+        for record in records:
+            self._metrics.output(record.topic.name)
+        failpoints.reach("outcome_published")
+        self._ledger.finish(call, self._now_ms())
+        if not self._finishing:
+            self._finishing = True
+            self._start(self._finish_soon(generation))
+
+    async def _finish_soon(self, generation: int) -> None:
+        await asyncio.sleep(FINISH_S)
+        self._check(generation)
+        self._finishing = False
+        if self._ledger.lags:
+            await self._store([], generation)
+
+    async def _store(self, entries: Sequence[Entry], generation: int) -> None:
+        await self._ledger.store(entries, lambda: self._check(generation))
+
+    async def sweep(self) -> None:
+        """Forget, for ever, calls that were done long ago; ends by cancellation alone."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            with suppress(OwnershipLost):
+                await self.forget_done()
+
+    async def forget_done(self) -> None:
+        """Drop the entries of calls that were done longer ago than they are remembered.
+
+        Raises:
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+        async with self._lock:
+            generation = self._generation
+            await self._ledger.forget(self._now_ms(), self._positions, lambda: self._check(generation))
+
+    def _cancel(self, cancellation: Cancellation) -> None:
+        call = self._calls.get(cancellation.call_id)
+        if call is None or call.cancelled is not None or call.entry.status is Status.ENDED:
+            return
+        call.cancelled = cancellation.reason
+        if call.running is not None:
+            call.running.cancel()
+
+    def _cancelled(self, call: Call, event: Envelope) -> Outcome:
+        return self._executor.cancelled(
+            event,
+            call.cancelled or "",
+            dispatched=call.may_have_run,
+            latency_ms=self._latency_ms(call),
+        )
+
+    def _mark_dispatched(self, call: Call) -> None:
+        event = call.event
+        assert event is not None
+        call.entry.move_to(Status.DISPATCHED)
+        call.entry.owner = self._owner_name
+        call.entry.attempt += 1
+        call.entry.deadline_at_ms = self._now_ms() + self._executor.duration_ms_max(event)
+
+    def _latency_ms(self, call: Call) -> int:
+        return max(self._now_ms() - call.started_at_ms, 0)
+
+    async def _wait_for_room(self, generation: int) -> None:
+        while len(self._waiting) >= self._places * WAITING_SHARE:
+            self._room.clear()
+            await self._room.wait()
+            self._check(generation)
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OwnershipLost):
+            self._fatal(error, self.name)
+
+    def _check(self, generation: int) -> None:
+        if not self._owner or self._generation != generation:
+            raise OwnershipLost
+
+    def _forget(self) -> int:
+        self._generation += 1
+        self._positions.clear()
+        self._calls.clear()
+        self._waiting.clear()
+        self._ledger.begin(())
+        self._finishing, self._running = False, 0
+        self._room.set()
+        return self._generation

@@ -1,0 +1,1 @@
+"""The past: recordings, replay and forks."""

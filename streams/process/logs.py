@@ -1,0 +1,63 @@
+"""Logs of a long-running process: ours with constant event names, and other libraries' by the same form."""
+
+import logging
+import sys
+
+import structlog
+
+_QUIET = (
+    "faust",
+    "mode",
+    "aiokafka",
+    "httpx",
+    "httpx2",
+    "openai",
+    # Subclasses of Faust's services log under the names of their own modules.
+    "streams.engine.recovery_fix",
+    "streams.engine.transport",
+    "streams.engine.app",
+)
+"""Libraries, and our subclasses of theirs, that tell of every normal event."""
+
+
+def set_up_logs(*, log_format: str, level: str) -> None:
+    """Send everything to standard error, one line per event.
+
+    Args:
+        log_format: json, or console for people.
+        level: the least that is shown: debug, info, warning or error.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    exceptions: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info] if log_format == "json" else []
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *exceptions,
+                renderer,
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+    structlog.configure(
+        processors=[*shared[:2], *shared[3:], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )

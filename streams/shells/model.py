@@ -1,0 +1,184 @@
+"""The model shell: runs admitted calls of language models."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from processors.effects import Ending, ModelOutcomes, Outcome, model_request
+from schemas.configuration import Configuration
+from schemas.envelope import Envelope
+from schemas.events.deltas import ModelDeltaReceived
+from schemas.events.inputs import MessageReceived, SessionForked
+from schemas.events.models import (
+    ModelCallCancelled,
+    ModelCallCompleted,
+    ModelCallRequested,
+    PromptMessage,
+)
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.ports.chat import (
+    ChatMessage,
+    ChatRequest,
+    ConnectorError,
+    Model,
+    RequestInvalid,
+    ToolOffered,
+)
+from streams.effects.executor import Cancellation
+from streams.effects.feed import Feed
+from streams.process.metrics import Metrics
+from streams.records.reader import RecordMissing, RecordReader
+from topics.shells import MODEL
+
+_BACKOFF_MS_MAX: Final = 60_000
+"""Between two attempts, at most, a Retry-After included."""
+_MARGIN_MS: Final = 30_000
+"""For resolving references and for publishing."""
+_NANODOLLARS: Final = 1e9
+
+
+class ModelExecutor:
+    """Runs the calls of model.calls."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        configuration: Configuration,
+        reader: RecordReader,
+        feed: Feed,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Take the models and where texts are.
+
+        Args:
+            model: the provider.
+            configuration: prices and tools.
+            reader: resolves references.
+            feed: takes pieces of answers.
+            metrics: counts tokens and cost.
+            now_ms: the clock.
+        """
+        self._model = model
+        prices = {chat.name: chat for chat in configuration.models.chat}
+        self._outcomes = ModelOutcomes(prices, MODEL)
+        self._tools = configuration.tools
+        self._reader = reader
+        self._feed = feed
+        self._metrics = metrics
+        self._now_ms = now_ms
+
+    def call_id(self, event: Envelope) -> str | None:
+        """Return the id of the call that `event` asks for."""
+        return event.body.call_id if isinstance(event.body, ModelCallRequested) else None
+
+    def cancellation(self, event: Envelope) -> Cancellation | None:
+        """Return what `event` cancels."""
+        body = event.body
+        if not isinstance(body, ModelCallCancelled):
+            return None
+        return Cancellation(call_id=body.call_id, reason=body.reason)
+
+    def name(self, event: Envelope) -> str:
+        """Return the model's name."""
+        return model_request(event).model
+
+    def reserved_tokens(self, event: Envelope) -> int:
+        """Return the tokens that were reserved for the call."""
+        return model_request(event).reserved_tokens
+
+    def duration_ms_max(self, event: Envelope) -> int:
+        """Return how long all attempts may take, with the longest waits between them."""
+        body = model_request(event)
+        return body.timeout_ms * body.attempts_max + _BACKOFF_MS_MAX * (body.attempts_max - 1) + _MARGIN_MS
+
+    async def run(self, event: Envelope, attempt: int) -> Outcome:  # a repeat is a new call
+        """Ask the model."""
+        body = model_request(event)
+        began_s = time.monotonic()
+        try:
+            answer = await self._model.complete(await self._chat_request(event, body))
+        except RecordMissing as error:
+            failure = RequestInvalid("invalid_request", str(error), retryable=False, attempts=0)
+            return self._outcomes.failed(event, failure, self._ending(began_s))
+        except ConnectorError as error:
+            return self._outcomes.failed(event, error, self._ending(began_s))
+        outcome = self._outcomes.completed(event, answer, self._ending(began_s))
+        self._count(body.model, outcome)
+        return outcome
+
+    def interrupted(self, event: Envelope, latency_ms: int) -> Outcome | None:
+        """Return the outcome of a call whose process died."""
+        return self._outcomes.interrupted(event, self._ended(latency_ms))
+
+    def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a cancelled call."""
+        return self._outcomes.cancelled(event, reason, self._ended(latency_ms), dispatched=dispatched)
+
+    def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that ended in a way that nobody foresaw."""
+        return self._outcomes.broken(event, message, self._ended(latency_ms))
+
+    async def _chat_request(self, event: Envelope, body: ModelCallRequested) -> ChatRequest:
+        async def on_text(attempt: int, index: int, text: str) -> None:
+            delta = ModelDeltaReceived(
+                call_id=body.call_id,
+                task_id=body.task_id,
+                purpose=body.purpose,
+                attempt=attempt,
+                index=index,
+                text=text,
+            )
+            await self._feed.publish(event, delta, str(attempt), str(index))
+
+        return ChatRequest(
+            call_id=body.call_id,
+            model=body.model,
+            messages=tuple([await self._message(message) for message in body.messages]),
+            tools=tuple(self._offered(name) for name in body.tools if name in self._tools),
+            json_mode=body.json_mode,
+            temperature=body.temperature,
+            input_tokens_max=body.input_tokens_max,
+            output_tokens_max=body.output_tokens_max,
+            timeout_ms=body.timeout_ms,
+            attempts_max=body.attempts_max,
+            on_text=on_text,
+        )
+
+    async def _message(self, message: PromptMessage) -> ChatMessage:
+        text = message.text or ""
+        if message.source is None:
+            return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
+        source = (await self._reader.event(message.source)).body
+        if isinstance(source, ModelCallCompleted):
+            return ChatMessage(role=message.role, text=text + source.text, tool_calls=source.tool_calls)
+        if isinstance(source, MessageReceived):
+            text += source.text
+        elif isinstance(source, SessionForked):
+            text += source.text or ""
+        elif isinstance(source, ToolCallCompleted):
+            text += source.result_json
+        elif isinstance(source, ToolCallFailed):
+            # The form that models know from tools that fail, told apart from a result that is a string.
+            text += source.message
+        else:
+            raise RecordMissing(f"a prompt cannot take its text from a {type(source).__name__}")
+        return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
+
+    def _offered(self, name: str) -> ToolOffered:
+        spec = self._tools[name]
+        return ToolOffered(name=name, description=spec.description, parameters_json=spec.parameters_json)
+
+    def _count(self, model: str, outcome: Outcome) -> None:
+        for event in outcome.events:
+            assert isinstance(event.body, ModelCallCompleted)
+            self._metrics.model_tokens.labels(model, "in").inc(event.body.input_tokens)
+            self._metrics.model_tokens.labels(model, "out").inc(event.body.output_tokens)
+            self._metrics.model_cost_dollars.labels(model).inc(event.body.cost_nanodollars / _NANODOLLARS)
+
+    def _ending(self, began_s: float) -> Ending:
+        return self._ended(int((time.monotonic() - began_s) * 1_000))
+
+    def _ended(self, latency_ms: int) -> Ending:
+        return Ending(now_ms=self._now_ms(), latency_ms=latency_ms)

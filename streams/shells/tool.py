@@ -1,0 +1,160 @@
+"""The tool shell: runs calls of tools that policy has allowed."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from processors.effects import Ending, Outcome, ToolOutcomes, tool_request
+from schemas.configuration import ToolSpec
+from schemas.envelope import Envelope
+from schemas.events.deltas import OutputChannel, ToolDeltaReceived
+from schemas.events.inputs import Attachment, MessageReceived
+from schemas.events.tools import (
+    ToolCallCancelled,
+    ToolCallRequested,
+)
+from schemas.ports.tool import DeltaSink, ToolContext, ToolError, ToolResult
+from streams.effects.executor import Cancellation
+from streams.effects.feed import Feed
+from streams.records.reader import RecordMissing, RecordReader
+from topics.shells import TOOL
+
+_MARGIN_MS: Final = 30_000
+"""For resolving references and for publishing; the registry itself bounds the tool's time."""
+
+
+class Tools(Protocol):
+    """The registry of tools."""
+
+    @property
+    def specs(self) -> Mapping[str, ToolSpec]:
+        """What each tool is, by name."""
+        ...
+
+    async def invoke(
+        self, name: str, arguments_json: str, context: ToolContext, timeout_ms: int
+    ) -> ToolResult:
+        """Run a tool once; raises ToolError when there is no result."""
+        ...
+
+
+class ToolExecutor:
+    """Runs the calls of tool.calls."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        reader: RecordReader,
+        feed: Feed,
+        tokenizer: Callable[[str], int],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Take the tools and where attachments are.
+
+        Args:
+            tools: checks and runs them.
+            reader: resolves the reference to the message with the attachments.
+            feed: takes pieces of output.
+            tokenizer: counts the tokens of results, as models count them.
+            now_ms: the clock.
+        """
+        self._tools = tools
+        self._outcomes = ToolOutcomes(tools.specs, TOOL)
+        self._reader = reader
+        self._feed = feed
+        self._tokenizer = tokenizer
+        self._now_ms = now_ms
+
+    def call_id(self, event: Envelope) -> str | None:
+        """Return the id of the call that `event` asks for."""
+        return event.body.call_id if isinstance(event.body, ToolCallRequested) else None
+
+    def cancellation(self, event: Envelope) -> Cancellation | None:
+        """Return what `event` cancels."""
+        body = event.body
+        if not isinstance(body, ToolCallCancelled):
+            return None
+        return Cancellation(call_id=body.call_id, reason=body.reason)
+
+    def name(self, event: Envelope) -> str:
+        """Return the tool's name, as long as there is such a tool: models make names up."""
+        tool = tool_request(event).tool
+        return tool if tool in self._tools.specs else "unknown"
+
+    def reserved_tokens(self, event: Envelope) -> int:
+        """Return the tokens that were reserved for the tool's own model calls."""
+        return tool_request(event).reserved_tokens
+
+    def duration_ms_max(self, event: Envelope) -> int:
+        """Return how long the call may take."""
+        return tool_request(event).timeout_ms + _MARGIN_MS
+
+    async def run(self, event: Envelope, attempt: int) -> Outcome:
+        """Run the tool."""
+        body = tool_request(event)
+        began_s = time.monotonic()
+        try:
+            context = await self._context(event, body, attempt)
+        except RecordMissing as error:
+            failure = ToolError("execution_error", str(error))
+            return self._outcomes.failed(event, failure, attempt, self._ending(began_s), reached=False)
+        try:
+            result = await self._tools.invoke(body.tool, body.arguments_json, context, body.timeout_ms)
+        except ToolError as error:
+            return self._outcomes.failed(event, error, attempt, self._ending(began_s))
+        return self._outcomes.completed(event, result, self._tokenizer, attempt, self._ending(began_s))
+
+    def interrupted(self, event: Envelope, latency_ms: int) -> Outcome | None:
+        """Return the outcome of a call whose process died; None: run it again."""
+        return self._outcomes.interrupted(event, self._ended(latency_ms))
+
+    def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a cancelled call."""
+        return self._outcomes.cancelled(event, reason, self._ended(latency_ms), dispatched=dispatched)
+
+    def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that ended in a way that nobody foresaw."""
+        return self._outcomes.broken(event, message, self._ended(latency_ms))
+
+    async def _context(self, event: Envelope, body: ToolCallRequested, attempt: int) -> ToolContext:
+        attachments: tuple[Attachment, ...] = ()
+        if body.message is not None:
+            message = (await self._reader.event(body.message)).body
+            if isinstance(message, MessageReceived):
+                attachments = message.attachments
+        return ToolContext(
+            session_id=event.session_id,
+            tenant_id=event.tenant_id,
+            user_id=event.user_id,
+            call_id=body.call_id,
+            idempotency_key=body.idempotency_key,
+            tokens_max=body.reserved_tokens,
+            nanodollars_max=body.reserved_nanodollars,
+            attachments=attachments,
+            on_output=self._sink(event, body, attempt),
+        )
+
+    def _sink(self, event: Envelope, body: ToolCallRequested, attempt: int) -> DeltaSink:
+        index = 0
+
+        async def on_output(channel: str, text: str) -> None:
+            nonlocal index
+            delta = ToolDeltaReceived(
+                call_id=body.call_id,
+                task_id=body.task_id,
+                attempt=attempt,
+                index=index,
+                channel=OutputChannel(channel),
+                text=text,
+            )
+            index += 1
+            await self._feed.publish(event, delta, str(attempt), str(delta.index))
+
+        return on_output
+
+    def _ending(self, began_s: float) -> Ending:
+        return self._ended(int((time.monotonic() - began_s) * 1_000))
+
+    def _ended(self, latency_ms: int) -> Ending:
+        return Ending(now_ms=self._now_ms(), latency_ms=latency_ms)

@@ -1,0 +1,395 @@
+"""The protocol of a shell with state, free of Faust: gather, decide, store, publish, acknowledge.
+
+Per key there is ONE record: state, positions and outbox. For a batch of inputs over many keys:
+
+1. load; an input at or below its key's position is a replay and is not applied again;
+2. decide, in the order in which the inputs came;
+3. put aside what cannot be applied (dead.letters, awaited);
+4. store each changed record with the new outbox behind entries not known to be published, and wait;
+5. publish the outbox, and wait;
+6. acknowledge.
+
+While a batch is at 3 to 6, the next one is at 1 and 2. What a batch writes is sealed before the next one
+decides, and batches write one after the other; so the log looks as if each had waited for the one before.
+
+A crash between any two of these repeats the input; the position stops a second application and the outbox
+is published again, with the same event ids, so that readers drop what they have.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, Generic, TypeVar
+
+import structlog
+
+from processors.decider import Decider, Timer
+from schemas.envelope import Envelope
+from schemas.wire.codec import Codec, UnknownFactError
+from streams.process import failpoints
+from streams.process.metrics import ShellMetrics
+from streams.records.delivery import (
+    NOWHERE,
+    Delivery,
+    Log,
+    Outgoing,
+    OwnershipLost,
+    Place,
+    outgoing,
+    restored,
+)
+from streams.records.intake import Intake, RecordRefused
+from streams.records.known import only_known
+from streams.records.reference import reference_to
+from streams.stateful.batch import Batch, Sealed
+from streams.stateful.loaded import Loaded, outbox_bytes_of, redriven_place, too_large
+from streams.stateful.loaded_keys import LoadedKeys
+from streams.stateful.positions import survey_of
+from streams.stateful.retirement import Retirement
+from streams.stateful.stored_record import NEVER, StoredRecord
+from streams.stateful.ticker import Ticker
+from topics.routing import partition_of
+
+State = TypeVar("State")
+
+OUTBOX_BYTES_MAX: Final = 131_072
+"""With more than this unpublished, a key's outbox is published before its next input is applied, so that a
+record is never too large merely because many inputs came at once."""
+_YIELD_EVERY: Final = 50
+"""After so many inputs others may run: those that send what the batch before has written."""
+
+_log = structlog.get_logger()
+
+
+class StatefulShell(Generic[State]):
+    """Drives one decider; knows the partitions that it owns only through `own` and `disown`."""
+
+    def __init__(
+        self,
+        decider: Decider[State],
+        *,
+        name: str,
+        codec: Codec,
+        log: Log,
+        table: Mapping[bytes, bytes],
+        partitions: int,
+        topic_prefix: str,
+        metrics: ShellMetrics,
+        now_ms: Callable[[], int],
+        retention_ms: int | None = None,
+    ) -> None:
+        """Take the decider and its surroundings.
+
+        Args:
+            decider: what decides.
+            name: of the shell, for dead letters and logs.
+            codec: reads and writes events.
+            log: what is written to.
+            table: stored records by key; `log.store` changes it.
+            partitions: of each source topic and of the changelog.
+            topic_prefix: before topic names in dead letters.
+            metrics: counts.
+            now_ms: the clock, for dead letters, latencies and timers; a decider never sees it.
+            retention_ms: how long after its end a key's state stays; None: for ever.
+        """
+        self.name = name
+        self.decider = decider
+        self.intake = Intake(
+            codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
+        )
+        self._codec = codec
+        self._out = log
+        self._table = table
+        self._partitions = partitions
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._retirement = Retirement(decider, log, name=name, retention_ms=retention_ms, now_ms=now_ms)
+        self._generation = 0
+        # Both wake whoever waits in order. A batch asks for the second before it lets go of the first, with
+        # no await between, so that batches write in the order in which they decided.
+        self._deciding = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._owner = False
+        self._loaded = LoadedKeys[State]()
+        self.ticker = Ticker(self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics)
+
+    async def own(self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE) -> None:
+        """Begin to own partitions: the table is recovered, and nothing of before counts.
+
+        Args:
+            positions: where each source topic's partition ends now.
+            starts: the first offset of each that is not known to be acknowledged.
+
+        Raises:
+            ShellStopped: the table has seen more of a topic than there is.
+            RecordUnreadable: a newer program wrote the table.
+        """
+        generation = self._forget()
+        survey = await survey_of(self._table, self._partitions)
+        if self._generation != generation:
+            return  # revoked in the meantime
+        floors = self._retirement.departures.begin(survey.departures, starts)
+        for (topic, partition), offset in (*survey.applied.items(), *floors.items()):
+            only_known(positions, topic, partition, offset)
+        self._metrics.table_keys.set(len(self._table))
+        self._metrics.quarantined_keys.set(survey.quarantined)
+        self.ticker.begin(survey.due)
+        self._owner = True
+
+    def disown(self) -> None:
+        """Stop: what is on its way ends without acknowledgement at its next step."""
+        self._forget()
+        self._owner = False
+
+    async def settle(self) -> None:
+        """Wait until nothing is on its way."""
+        await self.ticker.settle()
+        async with self._deciding, self._writing:
+            return
+
+    def is_owner(self) -> bool:
+        """Tell whether partitions are owned now."""
+        return self._owner
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """Take a batch of deliveries through the protocol.
+
+        Raises:
+            OwnershipLost: the partitions were revoked; nothing of the batch is acknowledged.
+        """
+        batch = Batch[State](generation=self._generation)
+        async with self._deciding:
+            self._check(batch.generation)
+            for number, delivery in enumerate(deliveries, start=1):
+                await self._take(delivery, batch)
+                if number % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+            failpoints.reach("decided")
+            for topic, count in batch.applied.items():
+                self._metrics.input(topic, "applied", count)
+            sealed = batch.seal()
+        async with self._writing:
+            await self._write(sealed)
+            self._out.acknowledge(deliveries)
+            self._retirement.departures.applied(deliveries)
+            self._observe(deliveries)
+            failpoints.reach("acknowledged")
+
+    async def load(self, key: bytes) -> Loaded[State]:
+        """Return a key as it stands.
+
+        Raises:
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+        loaded = self._loaded.get(key)
+        if loaded is not None:
+            return loaded
+        generation = self._generation
+        data = self._table.get(key)
+        if data is None:
+            stored = StoredRecord(state=b"")
+            state = self.decider.initial(key.decode())
+        else:
+            stored = StoredRecord.decode(data)
+            state = self.decider.decode(stored.state) if stored.state else self.decider.initial(key.decode())
+        loaded = Loaded(key=key, partition=partition_of(key, self._partitions), state=state, stored=stored)
+        if not self._loaded.is_confirmed(key):
+            kept = [await restored(self._codec, topic, value) for topic, value in stored.outbox]
+            loaded.cause(kept, outbox_bytes_of(kept))
+            self._check(generation)
+        self._loaded.add(loaded)
+        return loaded
+
+    async def timers_of(self, key: bytes) -> tuple[tuple[Timer, ...], str, str]:
+        """Return a key's timers, its tenant and its user; a quarantined key's timers wait.
+
+        Raises:
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+        # A timer counts once the state that holds it is durable.
+        async with self._deciding, self._writing:
+            generation = self._generation
+            self._check(generation)
+            if key not in self._table:
+                return (), "", ""
+            loaded = await self.load(key)
+            self._check(generation)
+            timers = () if loaded.stored.parked else self.decider.timers(loaded.state)
+            return timers, loaded.stored.tenant_id, loaded.stored.user_id
+
+    async def retire(self, keys: Sequence[bytes]) -> None:
+        """Let those of the keys leave that ended long ago; what comes later is refused, never begun anew.
+
+        Raises:
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+        # Nothing is on its way while keys leave.
+        async with self._deciding, self._writing:
+            batch = Batch[State](generation=self._generation)
+            self._check(batch.generation)
+            for key in keys:
+                loaded = await self.load(key) if key in self._table else None
+                self._check(batch.generation)
+                leaves_at_ms = NEVER if loaded is None else self._retirement.leaves_at_ms(loaded)
+                if loaded is not None and NEVER != leaves_at_ms <= self._now_ms():
+                    batch.touched[key] = loaded
+                elif leaves_at_ms != NEVER:
+                    self.ticker.note(leaves_at_ms, key)
+            if not batch.touched:
+                return
+            await self._write(batch.seal())
+            await self._retirement.write([*batch.touched.values()], partial(self._check, batch.generation))
+            for key in batch.touched:
+                self._loaded.forget(key)
+            self._metrics.table_keys.set(len(self._table))
+
+    async def _take(self, delivery: Delivery, batch: Batch[State]) -> None:
+        try:
+            event = await self.intake.read(delivery)
+            self._check(batch.generation)
+            is_held = delivery.key in batch.touched or delivery.key in self._loaded
+            fate = None if is_held else self._retirement.fate_of(delivery, event, self._table)
+        except RecordRefused as refused:
+            self._refuse(delivery, refused, batch)
+            return
+        except UnknownFactError as unknown:
+            # Sinks store it; a newer program that knows it is upgraded before its producers are.
+            self._metrics.input(delivery.topic, "unknown_fact")
+            _log.warning("unknown_fact", shell=self.name, fact=unknown.name, place=delivery.coordinates)
+            return
+        if fate is not None:
+            self._metrics.input(delivery.topic, fate)
+            return
+        assert delivery.key is not None
+        loaded = await self.load(delivery.key)
+        self._check(batch.generation)
+        # Not what the batch touched before: an idle key may have been dropped from memory since.
+        batch.touched[delivery.key] = loaded
+        if loaded.outbox_bytes > OUTBOX_BYTES_MAX:
+            await self._commit(batch)
+        if loaded.stored.positions.get(delivery.topic, -1) >= delivery.offset:
+            self._metrics.input(delivery.topic, "replayed")
+            return
+        self._apply(loaded, delivery, event, batch)
+
+    def _apply(self, loaded: Loaded[State], delivery: Delivery, event: Envelope, batch: Batch[State]) -> None:
+        parked = loaded.stored.parked
+        place = (delivery.topic, delivery.offset)
+        redriven = redriven_place(delivery)
+        if redriven in parked:
+            place = redriven
+        elif parked:
+            reason = "an earlier input of this key cannot be applied; redrive both in order"
+            self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch)
+            return
+        try:
+            step = self.decider.advance(loaded.state, event, reference_to(delivery, event))
+            caused = [outgoing(self._codec, one) for one in step.events]
+            state = self.decider.encode(step.state) if step.encoded is None else step.encoded
+            due_at_ms = self._due_at_ms(step.state)
+        except Exception as error:
+            # A decider is pure: what raises once raises for ever. The key is put aside, the others go on.
+            _log.exception("decider_raised", shell=self.name, place=delivery.coordinates)
+            reason = f"the decider raised {type(error).__name__}: {error}"[:2_000]
+            self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch, place)
+            return
+        candidate = loaded.after(delivery, event, state, due_at_ms)
+        caused_bytes = outbox_bytes_of(caused)
+        problem = too_large(candidate, loaded.outbox_bytes + caused_bytes, caused)
+        if problem is not None:
+            self._park(loaded, delivery, RecordRefused("too_large", problem, event), batch, place)
+            return
+        if place in candidate.parked:
+            candidate.parked.remove(place)
+            self._metrics.quarantined_keys.dec(0 if candidate.parked else 1)
+        self._loaded.grow(len(state) - len(loaded.stored.state))
+        loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
+        loaded.cause(caused, caused_bytes)
+        batch.applied[delivery.topic] += 1
+
+    def _due_at_ms(self, state: State) -> int:
+        timers = self.decider.timers(state)
+        return min(timer.due_at_ms for timer in timers) if timers else self._retirement.due_at_ms(state)
+
+    def _park(
+        self,
+        loaded: Loaded[State],
+        delivery: Delivery,
+        refused: RecordRefused,
+        batch: Batch[State],
+        place: tuple[str, int] | None = None,
+    ) -> None:
+        if not loaded.stored.parked:
+            self._metrics.quarantined_keys.inc()
+        loaded.park(delivery, instead_of=place)
+        batch.letters.append(self._letter(delivery, refused))
+        self._metrics.input(delivery.topic, "parked")
+
+    def _refuse(self, delivery: Delivery, refused: RecordRefused, batch: Batch[State]) -> None:
+        batch.letters.append(self._letter(delivery, refused))
+        self._metrics.input(delivery.topic, "rejected")
+
+    def _letter(self, delivery: Delivery, refused: RecordRefused) -> Outgoing:
+        self._metrics.dead_letter(refused.code)
+        _log.warning(
+            "record_refused",
+            shell=self.name,
+            code=refused.code,
+            reason=refused.reason,
+            place=delivery.coordinates,
+        )
+        return outgoing(self._codec, self.intake.dead_letter(delivery, refused))
+
+    async def _commit(self, batch: Batch[State]) -> None:
+        sealed = batch.seal()
+        async with self._writing:
+            await self._write(sealed)
+
+    async def _write(self, sealed: Sealed[State]) -> None:
+        self._check(sealed.generation)
+        # Letters first: once the record says that an input was put aside, nobody makes its letter again.
+        await self._publish(sealed.letters, sealed.generation)
+        await self._store(sealed)
+        await self._publish([one for _, records in sealed.published for one in records], sealed.generation)
+        for loaded, records in sealed.published:
+            loaded.confirm(records)
+        failpoints.reach("published")
+
+    async def _store(self, sealed: Sealed[State]) -> None:
+        if not sealed.stored:
+            return
+        await self._out.store([entry for _, entry, _ in sealed.stored])
+        self._check(sealed.generation)
+        for loaded, entry, due_at_ms in sealed.stored:
+            loaded.storing -= 1
+            if due_at_ms != NEVER:
+                self.ticker.note(due_at_ms, entry.key)
+        self._metrics.table_keys.set(len(self._table))
+        failpoints.reach("stored")
+
+    async def _publish(self, records: Sequence[Outgoing], generation: int) -> None:
+        if not records:
+            return
+        self._metrics.outbox_records.set(len(records))
+        await self._out.publish(records)
+        self._metrics.outbox_records.set(0)
+        self._check(generation)
+        for topic, count in Counter(record.topic.name for record in records).items():
+            self._metrics.output(topic, count)
+
+    def _observe(self, batch: Sequence[Delivery]) -> None:
+        now_ms = self._now_ms()
+        self._metrics.batch_inputs.observe(len(batch))
+        for delivery in batch:
+            self._metrics.hop_latency_seconds.observe(max(now_ms - delivery.timestamp_ms, 0) / 1_000)
+
+    def _check(self, generation: int) -> None:
+        if not self._owner or self._generation != generation:
+            raise OwnershipLost
+
+    def _forget(self) -> int:
+        self._generation += 1
+        self._loaded.clear()
+        self._metrics.outbox_records.set(0)
+        return self._generation

@@ -1,0 +1,115 @@
+"""What the shells of a worker decide and act with: configuration, models, tools, tokenizer."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from connectors.models.chat import OpenAIModel
+from connectors.models.embeddings import OpenAIEmbeddings
+from connectors.models.tokens import count_tokens, prepare_vocabularies
+from connectors.retrieval.index import PassageIndex
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig
+from connectors.sandbox.tier import TierDemand
+from connectors.tools.documents import AnalyzeDocument
+from connectors.tools.embeddings import GenerateEmbeddings
+from connectors.tools.python import ExecutePython
+from connectors.tools.registry import ToolRegistry
+from connectors.tools.search import SearchDocuments
+from connectors.tools.ui import AnalyzeUi
+from schemas.configuration import ChatModel, Configuration, Models
+from schemas.ports.chat import Model
+from streams.configuration.loading import load_configuration
+from streams.process.settings import Settings
+
+OPENAI_URL = "https://api.openai.com/v1"
+_POOL_MAX = 4
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Providers:
+    """All of it, ready for use."""
+
+    configuration: Configuration
+    model: Model
+    embeddings: OpenAIEmbeddings
+    tools: ToolRegistry
+    tokenizer: Callable[[str], int]
+    pool: AsyncConnectionPool[AsyncConnection]
+    sandbox: Sandbox
+
+    async def open(self) -> None:
+        """Begin to connect to Postgres; a search that comes before it answers waits or fails alone."""
+        await self.pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.pool.close()
+        await self.sandbox.close()
+
+
+async def make_providers(settings: Settings) -> Providers:
+    """Make the providers of a process; nothing connects yet, and the sandbox has been attacked once.
+
+    Raises:
+        ConfigurationInvalid: a configuration file cannot be used.
+        VocabularyMissing: the folder of vocabularies lacks one.
+    """
+    if settings.tiktoken_cache_directory is not None:
+        prepare_vocabularies(settings.tiktoken_cache_directory)
+    # Models and prices do not depend on tools, and tools are made of them.
+    models = load_configuration((), settings.configuration_directory).models
+    base_url = settings.model_base_url or OPENAI_URL
+    api_key = settings.model_api_key or "none"
+    model = OpenAIModel(
+        base_url=base_url, api_key=api_key, encodings={chat.name: chat.encoding for chat in models.chat}
+    )
+    embeddings = OpenAIEmbeddings(base_url=base_url, api_key=api_key, model=models.embedding)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+        settings.postgres_dsn, min_size=0, max_size=_POOL_MAX, open=False, timeout=10.0
+    )
+    index = PassageIndex(pool)
+    sandbox = await Sandbox.open(
+        SandboxConfig(
+            state_path=settings.data_directory.absolute() / "sandbox", demand=TierDemand(settings.sandbox)
+        )
+    )
+    _log.info("sandbox_opened", tier=sandbox.tier.value, reason=sandbox.probes[-1].reason)
+    tools = ToolRegistry(
+        [
+            GenerateEmbeddings(embeddings),
+            AnalyzeDocument(model, _analyst(models), index),
+            SearchDocuments(index, embeddings),
+            ExecutePython(sandbox),
+            AnalyzeUi(settings.ui_root.absolute()),
+        ]
+    )
+    return Providers(
+        configuration=load_configuration(tools.specs.values(), settings.configuration_directory),
+        model=model,
+        embeddings=embeddings,
+        tools=tools,
+        tokenizer=_tokenizer(models),
+        pool=pool,
+        sandbox=sandbox,
+    )
+
+
+def _analyst(models: Models) -> ChatModel:
+    """Return the cheapest model for reading documents."""
+    return min(models.chat, key=lambda chat: (chat.input_nanodollars, chat.output_nanodollars))
+
+
+def _tokenizer(models: Models) -> Callable[[str], int]:
+    """Count by the encoding that gives most, as a reservation covers whichever model reads the text."""
+    encodings = sorted({chat.encoding for chat in models.chat})
+
+    def count(text: str) -> int:
+        return max(count_tokens(text, encoding) for encoding in encodings)
+
+    return count

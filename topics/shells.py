@@ -1,0 +1,12 @@
+"""The shells by name; what each reads stands in the catalogue, with the topics."""
+
+from typing import Final
+
+INGRESS: Final = "ingress"
+SESSION: Final = "session"
+ACCOUNT: Final = "account"
+CAPABILITY: Final = "capability"
+MODEL: Final = "model"
+TOOL: Final = "tool"
+SHELLS: Final = (INGRESS, SESSION, ACCOUNT, CAPABILITY, MODEL, TOOL)
+"""All shells; any mix may run in one process, each is a consumer group of its own."""
