@@ -49,7 +49,9 @@ class Interpreter:
     def hidden_paths(self) -> tuple[str, ...]:
         """Directories of the library that a mount must cover."""
         return tuple(
-            path for name in sorted(_NOT_OFFERED) if os.path.isdir(path := f"{self.library_path}/{name}")
+            path
+            for name in sorted(os.listdir(self.library_path))
+            if not _is_offered(name) and os.path.isdir(path := f"{self.library_path}/{name}")
         )
 
 
@@ -58,7 +60,7 @@ def find_interpreter() -> Interpreter:
     base = getattr(sys, "_base_executable", None) or sys.executable
     executable = os.path.realpath(base)
     library = os.path.realpath(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
-    entries = [f"{library}/{name}" for name in sorted(os.listdir(library)) if name not in _NOT_OFFERED]
+    entries = [f"{library}/{name}" for name in sorted(os.listdir(library)) if _is_offered(name)]
     extensions = [
         str(path)
         for path in Path(library).glob("lib-dynload/*.so")
@@ -76,6 +78,11 @@ def find_interpreter() -> Interpreter:
         libraries=libraries,
         links=tuple(path for path in _LINKS if os.path.islink(path)),
     )
+
+
+def _is_offered(name: str) -> bool:
+    """Tell whether an entry of the library is for programs that run, not for building or testing Python."""
+    return name not in _NOT_OFFERED and not name.startswith("config-")
 
 
 def find_bubblewrap() -> str | None:

@@ -81,11 +81,7 @@ def native_launch(
         "data_bytes": 0,
         "cpu_s": math.ceil(host.limits.cpu_ms / 1000),
         "file_bytes": host.limits.disk_bytes,
-        # A namespace counts its own threads, its first process among them; so does a user of the run's own.
-        # A shared user's are watched.
-        "threads": (
-            host.limits.threads if user_id is not None else host.limits.threads + 1 if tier is Tier.NS else 0
-        ),
+        "threads": _threads(host, tier, user_id),
     }
     environment = _environment(place)
     python = _python_command(host.interpreter)
@@ -126,7 +122,7 @@ def wasm_launch(
         "data_bytes": host.limits.memory_bytes + 384 * MIB,
         "cpu_s": math.ceil(host.limits.cpu_ms / 1000),
         "file_bytes": host.limits.disk_bytes,
-        "threads": host.limits.threads if user_id is not None else 0,
+        "threads": _threads(host, Tier.WASM, user_id),
     }
     return Launch(
         tier=Tier.WASM,
@@ -224,6 +220,17 @@ def _bubblewrap_command(
     for name in ("work", "tmp"):
         command += ["--perms", "0777", "--dir", f"{SCRATCH_IN_NAMESPACE}/{name}"]
     return [*command, "--remount-ro", "/", "--chdir", "/", "--"]
+
+
+def _threads(host: Host, tier: Tier, user_id: int | None) -> int:
+    """Return how many threads the kernel allows; 0 where it could only count all those of a shared user."""
+    if user_id is not None:
+        return host.limits.threads
+    if tier is Tier.NS:
+        # The namespace's first process is one of them.
+        return host.limits.threads + 1
+    # Whoever mounts without being root does it in a namespace of users, which counts its own.
+    return host.limits.threads if host.mounts else 0
 
 
 def _scratch_bytes(limits: Limits) -> int:

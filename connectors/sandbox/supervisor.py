@@ -35,8 +35,9 @@ _TICK_S = 0.02
 # hundred pieces at most, and never in larger ones than this.
 _OUTPUT_SHARE = 0.01
 _OUTPUT_PIECE_BYTES = 64 * 1024
-# A run that has used no processor for this long, and holds no more than this, keeps nobody else waiting.
-_ASLEEP_S = 0.2
+# A run keeps nobody else waiting if it was seen at work in few of the last looks, of which each counts a
+# tenth less than the next, and holds no more memory than this.
+_LOOK_WEIGHT, _ASLEEP_SHARE_MAX = 0.1, 0.35
 _ASLEEP_BYTES_MAX = 64 * MIB
 _END_S_MAX = 5.0
 _CREDENTIALS = struct.Struct("=iII")
@@ -94,7 +95,7 @@ class Supervision:
         self._cancel = cancel
         self._on_asleep = on_asleep
         self._asleep = False
-        self._busy_at = 0.0
+        self._awake_share = 1.0
         self._wait_status: int | None = None
         """How the code's process ended, where another process of ours waits for it."""
         self._selector = selectors.DefaultSelector()
@@ -238,7 +239,7 @@ class Supervision:
         self._runner = os.pidfd_open(self._process_id)
         self.seen.landlock_version, self.seen.seccomp = report["landlock_version"], report["seccomp"]
         _give_way(self._process_id)
-        self._ready_at = self._busy_at = time.monotonic()
+        self._ready_at = time.monotonic()
         self.seen.start_ms = (self._ready_at - started_at) * 1000
         control.send(b"g")
         return self._launch.plan["first_process"]
@@ -302,16 +303,16 @@ class Supervision:
         return self.seen.cancelled or self.seen.limit_hit is not None
 
     def _check_usage(self) -> None:
-        threads, cpu_ms, held_bytes = _use(self._process_id)
-        if cpu_ms > self.seen.cpu_ms:
-            self._busy_at = time.monotonic()
+        threads, cpu_ms, held_bytes, runnable = _use(self._process_id)
+        awake = runnable or cpu_ms > self.seen.cpu_ms
+        self._awake_share += _LOOK_WEIGHT * (awake - self._awake_share)
         self.seen.cpu_ms = max(self.seen.cpu_ms, cpu_ms)
         if cpu_ms > self._limits.cpu_ms + 1_000:
             self._hit(Limit.CPU)
         if threads > self._limits.threads:
             self._hit(Limit.THREADS)
         disk_bytes = self._check_scratch()
-        idle = time.monotonic() - self._busy_at > _ASLEEP_S
+        idle = self._awake_share < _ASLEEP_SHARE_MAX
         asleep = idle and held_bytes + disk_bytes <= _ASLEEP_BYTES_MAX
         if asleep is not self._asleep:
             self._asleep = asleep
@@ -379,15 +380,15 @@ def _give_way(process_id: int) -> None:
             file.write(value)
 
 
-def _use(process_id: int) -> tuple[int, float, int]:
-    """Return a process's number of threads, their processor time in milliseconds, and its memory in bytes."""
+def _use(process_id: int) -> tuple[int, float, int, bool]:
+    """Return a process's threads, their time in milliseconds, its memory in bytes; whether it would run."""
     try:
         with open(f"/proc/{process_id}/stat", "rb") as file:
             fields = file.read().rpartition(b") ")[2].split()
     except OSError:
-        return 0, 0.0, 0
+        return 0, 0.0, 0, False
     cpu_ms = (int(fields[11]) + int(fields[12])) * 1000 / _CLOCK_TICKS_PER_S
-    return int(fields[17]), cpu_ms, int(fields[21]) * _PAGE_BYTES
+    return int(fields[17]), cpu_ms, int(fields[21]) * _PAGE_BYTES, fields[0] == b"R"
 
 
 def _wait_readable(descriptor: int, seconds: float) -> None:

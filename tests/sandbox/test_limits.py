@@ -10,6 +10,7 @@ import pytest
 from connectors.sandbox.attacks.filling import FILLING
 from connectors.sandbox.attacks.suite import with_limits
 from connectors.sandbox.child.wasm import EXIT_CODE_MAX
+from connectors.sandbox.errors import RequestInvalid
 from connectors.sandbox.execution import Executor
 from connectors.sandbox.limits import MIB, Limit, Limits
 from connectors.sandbox.probe import Probe
@@ -191,3 +192,42 @@ def test_an_exit_code_that_webassembly_does_not_know_is_its_highest(
     result = run(executor, Tier.WASM, "import sys\nsys.exit(200)")
 
     assert (result.status, result.exit_code) == (Status.FAILED, EXIT_CODE_MAX)
+
+
+@pytest.mark.parametrize(
+    ("files", "fault"),
+    [
+        ({"large": bytes(7 * MIB), "more": bytes(2 * MIB)}, "bytes of disk"),
+        ({f"{index}/a/b/c/d/e/f": b"" for index in range(64)}, "300 files and directories"),
+    ],
+)
+def test_files_that_break_the_sandboxs_own_bounds_are_the_callers_fault(
+    files: dict[str, bytes], fault: str, executor: Executor, tier: Tier
+) -> None:
+    bounded = with_limits(executor, dataclasses.replace(LIMITS, disk_bytes=8 * MIB, inodes=300))
+
+    with pytest.raises(RequestInvalid, match=fault):
+        bounded.execute(
+            tier, ExecutionRequest(code="", files=files), lambda _: None, threading.Event(), "limits"
+        )
+
+
+def test_threads_are_bounded_whoever_the_parent_is(executor: Executor, native_tier: Tier) -> None:
+    code = """import threading, time
+threading.stack_size(64 * 1024)
+count = 0
+try:
+    while True:
+        threading.Thread(target=time.sleep, args=(900,), daemon=True).start()
+        count += 1
+except RuntimeError:
+    pass
+count"""
+
+    result = run(executor, native_tier, code)
+
+    if result.status is Status.LIMITED:
+        assert result.limit_hit is Limit.THREADS
+    else:
+        assert isinstance(result.value, int)
+        assert result.value <= LIMITS.threads
