@@ -31,6 +31,9 @@ from connectors.sandbox.tier import Tier
 
 START_MS_MAX = 15_000
 _TICK_S = 0.02
+# From then on a run has the lowest priority; a shorter one is over sooner than it would come to its turn.
+_GIVE_WAY_AFTER_S = 0.1
+_LOWEST_PRIORITY = 19
 # Output is handed on at most once in this part of the time that the run has taken, so that it makes some
 # hundred pieces at most, and never in larger ones than this.
 _OUTPUT_SHARE = 0.01
@@ -96,6 +99,7 @@ class Supervision:
         self._on_asleep = on_asleep
         self._asleep = False
         self._awake_share = 1.0
+        self._gives_way = False
         self._wait_status: int | None = None
         """How the code's process ended, where another process of ours waits for it."""
         self._selector = selectors.DefaultSelector()
@@ -238,7 +242,7 @@ class Supervision:
             return False
         self._runner = os.pidfd_open(self._process_id)
         self.seen.landlock_version, self.seen.seccomp = report["landlock_version"], report["seccomp"]
-        _give_way(self._process_id)
+        _let_end_first(self._process_id)
         self._ready_at = time.monotonic()
         self.seen.start_ms = (self._ready_at - started_at) * 1000
         control.send(b"g")
@@ -303,7 +307,10 @@ class Supervision:
         return self.seen.cancelled or self.seen.limit_hit is not None
 
     def _check_usage(self) -> None:
+        assert self._ready_at is not None
         threads, cpu_ms, held_bytes, runnable = _use(self._process_id)
+        if not self._gives_way and time.monotonic() - self._ready_at > _GIVE_WAY_AFTER_S:
+            self._gives_way = _give_way(self._process_id)
         awake = runnable or cpu_ms > self.seen.cpu_ms
         self._awake_share += _LOOK_WEIGHT * (awake - self._awake_share)
         self.seen.cpu_ms = max(self.seen.cpu_ms, cpu_ms)
@@ -372,12 +379,30 @@ class Supervision:
             self._hit(Limit.CPU)
 
 
-def _give_way(process_id: int) -> None:
-    """Make a process the first that the kernel ends when memory is short, and its group the last to run."""
-    for name, value in (("oom_score_adj", "1000"), ("autogroup", "19")):
-        # Without these files, as where /proc is hidden, the child's own low priority still holds.
-        with contextlib.suppress(OSError), open(f"/proc/{process_id}/{name}", "w") as file:
-            file.write(value)
+def _let_end_first(process_id: int) -> None:
+    """Make a process the first that the kernel ends when memory is short."""
+    with contextlib.suppress(OSError), open(f"/proc/{process_id}/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
+def _give_way(process_id: int) -> bool:
+    """Give every thread of a process, and its session, the lowest priority; tell whether all have it now.
+
+    A thread that is made meanwhile has that of the thread which made it, so that one more look finds it.
+    """
+    with contextlib.suppress(OSError), open(f"/proc/{process_id}/autogroup", "w") as file:
+        file.write(str(_LOWEST_PRIORITY))
+    complete = True
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{process_id}/task"):
+            try:
+                if os.getpriority(os.PRIO_PROCESS, int(task)) != _LOWEST_PRIORITY:
+                    complete = False
+                    os.setpriority(os.PRIO_PROCESS, int(task), _LOWEST_PRIORITY)
+            except ProcessLookupError:
+                # What it made before it ended may have been missed.
+                complete = False
+    return complete
 
 
 def _use(process_id: int) -> tuple[int, float, int, bool]:

@@ -274,7 +274,10 @@ async def test_a_run_gives_way_and_is_the_first_to_go(sandbox: Sandbox) -> None:
     running = asyncio.ensure_future(sandbox.run(request(code), lambda _: begun.set()))
     await asyncio.wait_for(begun.wait(), 60)
 
-    assert (19, "1000") in {precedence(process) for process in descendants()}
+    # It is given to a run that lasts; nothing but this wait, which has an end, depends on when.
+    async with asyncio.timeout(60):
+        while (19, "1000") not in {precedence(process) for process in descendants()}:
+            await asyncio.sleep(0.05)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -363,8 +366,11 @@ async def test_the_parent_stays_responsive_while_code_spins(native_sandbox: Sand
 
 def precedence(process: int) -> tuple[int, str]:
     """Return a process's niceness and how soon the kernel ends it when memory is short."""
-    short_of_memory = Path(f"/proc/{process}/oom_score_adj").read_text().strip()
-    return os.getpriority(os.PRIO_PROCESS, process), short_of_memory
+    try:
+        short_of_memory = Path(f"/proc/{process}/oom_score_adj").read_text().strip()
+        return os.getpriority(os.PRIO_PROCESS, process), short_of_memory
+    except (FileNotFoundError, ProcessLookupError):
+        return 0, ""
 
 
 def descendants() -> set[int]:

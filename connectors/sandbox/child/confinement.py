@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _SIGKILL = 9
-_NICE = 19
 
 
 class ConfinementFailed(Exception):
@@ -60,8 +59,6 @@ def confine(plan: Confinement) -> tuple[Report, dict[str, str]]:
             if path not in relocations:
                 os.close(handle)
         _limit_resources(plan)
-        # What runs from here on gives way to whatever else the machine has to do.
-        os.nice(_NICE)
         filtered = _filter(plan)
     except OSError as error:
         raise ConfinementFailed(str(error)) from error
