@@ -8,6 +8,9 @@ checks what this behaviour decided, and says of the rest which one did.
     2   Retries and give-ups of a turn's own calls leave events; faults of a plan are told in our own
         sentences; defaults are left out of an encoded state; calls of a tool that were
         allowed count for the rules that look at their number.
+    3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
+    4   What others than a session's owner say is refused; whoever asks something of no session is told by
+        their own name.
 """
 
 from typing import Final
@@ -16,7 +19,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 2
+BEHAVIOUR: Final = 4
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -29,6 +29,8 @@ class RejectionCode(Word):
     """The decider failed on it, or on an earlier input of the same key."""
     ENDED = "ended"
     """The session ended long ago, and its state has left."""
+    NOT_OWNER = "not_owner"
+    """The session belongs to somebody else than whoever sent it."""
     NOT_PROJECTABLE = "not_projectable"
     """No rows can be made of it."""
     ROW_REFUSED = "row_refused"

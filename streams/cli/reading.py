@@ -122,6 +122,12 @@ def show_session(detail: SessionDetail) -> None:
     root = Tree(f"[bold]session {session.id}[/] {told}")
     for node in detail.tasks:
         _add_task(root, node)
+    for decision in detail.decisions:
+        about = f"{decision.tool or 'model call'} of {decision.agent or '-'}"
+        root.add(
+            f"[yellow]{decision.decision}[/] {escape(about)}: {escape(decision.reason or '')} "
+            f"[dim]{decision.rule}[/]"
+        )
     output.console.print(root)
 
 

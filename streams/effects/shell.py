@@ -177,8 +177,7 @@ class EffectShell:
         except RecordRefused as refused:
             self._metrics.dead_letter(refused.code)
             self._metrics.input(delivery.topic, "rejected")
-            _log.warning("record_refused", shell=self.name, code=refused.code, place=delivery.coordinates)
-            batch.letters.append(outgoing(self._codec, self._intake.dead_letter(delivery, refused)))
+            batch.letters.append(self._intake.letter(delivery, refused))
             return
         except UnknownFactError as unknown:
             self._metrics.input(delivery.topic, "unknown_fact")

@@ -11,7 +11,7 @@ from schemas.events.dead_letters import RecordHeader, RecordRejected, RejectionC
 from schemas.ids import derived_id, is_uuid
 from schemas.wire.codec import Codec, UndecodableError, UnknownFactError
 from schemas.wire.registry import RegistryUnavailable
-from streams.records.delivery import Delivery, OwnershipLost
+from streams.records.delivery import Delivery, Outgoing, OwnershipLost, outgoing
 from topics.catalog import BY_NAME, Keying
 from topics.routing import key_of
 
@@ -107,6 +107,17 @@ class Intake:
             delay_s = min(2 * delay_s, _RETRY_DELAY_S_MAX)
             if not self._is_owner():
                 raise OwnershipLost
+
+    def letter(self, delivery: Delivery, refused: RecordRefused) -> Outgoing:
+        """Make the dead letter of a record, as it is published, and log it."""
+        _log.warning(
+            "record_refused",
+            shell=self._shell,
+            code=refused.code,
+            reason=refused.reason,
+            place=delivery.coordinates,
+        )
+        return outgoing(self._codec, self.dead_letter(delivery, refused))
 
     def dead_letter(self, delivery: Delivery, refused: RecordRefused) -> Envelope:
         """Make the event that puts a record aside; the same record, refused again, gives the same id."""

@@ -1,13 +1,12 @@
 """The ingress shell: checks what the world sends, counts its tokens, and puts it on its session's partition.
 
-`user.inputs` takes any key and any partitioner; everything behind this shell writes with Java's murmur2, so
-that a session never has two owners.
+Two topics lead in: `user.inputs` for everybody, `operator.inputs` for operators. The first takes any key, and
+both any partitioner; everything behind this shell writes with Java's murmur2, so that a session never has two
+owners.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-
-import structlog
 
 from processors.inputs import InputInvalid, Tokenizer, checked_input
 from schemas.configuration import Limits
@@ -23,8 +22,6 @@ from streams.records.delivery import Delivery, Log, Outgoing, OwnershipLost, out
 from streams.records.intake import Intake, RecordRefused
 from topics.catalog import RECORD_BYTES_MAX, SESSION_INPUTS, read_by
 from topics.shells import INGRESS
-
-_log = structlog.get_logger()
 
 
 class IngressShell:
@@ -125,8 +122,7 @@ class IngressShell:
             return record
         self._metrics.input(delivery.topic, "rejected")
         self._metrics.dead_letter(refused.code)
-        _log.warning("input_refused", code=refused.code, reason=refused.reason, place=delivery.coordinates)
-        return outgoing(self._codec, self._intake.dead_letter(delivery, refused))
+        return self._intake.letter(delivery, refused)
 
     def _checked(self, event: Envelope, delivery: Delivery) -> Envelope:
         return checked_input(

@@ -48,6 +48,13 @@ class StoredRecord:
             size_bytes += 8 + len(topic) + len(value)
         return size_bytes
 
+    def unpark(self, place: tuple[str, int]) -> bool:
+        """Take an input out of those put aside; tell whether that ended the key's quarantine."""
+        if place not in self.parked:
+            return False
+        self.parked.remove(place)
+        return not self.parked
+
     def encode(self) -> bytes:
         """Write the record."""
         parts = [_HEAD.pack(_VERSION, self.due_at_ms)]
