@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.libraries import LOADER_CACHE, closure, loaded_later, loader_needs_cache
 
 # On most systems a link; the loader is asked for by a path through it.
@@ -56,9 +57,15 @@ class Interpreter:
 
 
 def find_interpreter() -> Interpreter:
-    """Return the interpreter that this process runs on, without its virtual environment."""
+    """Return the interpreter that this process runs on, without its virtual environment.
+
+    Raises:
+        SandboxUnavailable: this process may not start it again, as when it lies below another user's home.
+    """
     base = getattr(sys, "_base_executable", None) or sys.executable
     executable = os.path.realpath(base)
+    if not os.access(executable, os.X_OK):
+        raise SandboxUnavailable(f"the interpreter {executable} can't be started by user {os.geteuid()}")
     library = os.path.realpath(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
     entries = [f"{library}/{name}" for name in sorted(os.listdir(library)) if _is_offered(name)]
     extensions = [

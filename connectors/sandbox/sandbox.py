@@ -102,7 +102,7 @@ class Sandbox:
                 if that tier is tried.
 
         Raises:
-            SandboxUnavailable: this is no Linux.
+            SandboxUnavailable: this is no Linux, or this user may not start the interpreter.
         """
         return await asyncio.to_thread(_open, cls, config, on_progress or (lambda _: None))
 

@@ -25,15 +25,16 @@ from connectors.sandbox.bundle import standard_input
 from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.launch import Launch
 from connectors.sandbox.limits import MIB, RESULT_BYTES_MAX, Limit, Limits
+from connectors.sandbox.process import give_way, let_end_first, use
 from connectors.sandbox.result import Stream
 from connectors.sandbox.scratch import MemoryScratch, Scratch
 from connectors.sandbox.tier import Tier
 
 START_MS_MAX = 15_000
 _TICK_S = 0.02
-# From then on a run has the lowest priority; a shorter one is over sooner than it would come to its turn.
-_GIVE_WAY_AFTER_S = 0.1
-_LOWEST_PRIORITY = 19
+# A run has the lowest priority from then on, or as soon as it sleeps. On a busy machine a short one would
+# otherwise be ended by its timeout before its turn comes.
+_GIVE_WAY_AFTER_CPU_MS = 500
 # Output is handed on at most once in this part of the time that the run has taken, so that it makes some
 # hundred pieces at most, and never in larger ones than this.
 _OUTPUT_SHARE = 0.01
@@ -44,8 +45,6 @@ _LOOK_WEIGHT, _ASLEEP_SHARE_MAX = 0.1, 0.35
 _ASLEEP_BYTES_MAX = 64 * MIB
 _END_S_MAX = 5.0
 _CREDENTIALS = struct.Struct("=iII")
-_CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -242,7 +241,7 @@ class Supervision:
             return False
         self._runner = os.pidfd_open(self._process_id)
         self.seen.landlock_version, self.seen.seccomp = report["landlock_version"], report["seccomp"]
-        _let_end_first(self._process_id)
+        let_end_first(self._process_id)
         self._ready_at = time.monotonic()
         self.seen.start_ms = (self._ready_at - started_at) * 1000
         control.send(b"g")
@@ -307,10 +306,7 @@ class Supervision:
         return self.seen.cancelled or self.seen.limit_hit is not None
 
     def _check_usage(self) -> None:
-        assert self._ready_at is not None
-        threads, cpu_ms, held_bytes, runnable = _use(self._process_id)
-        if not self._gives_way and time.monotonic() - self._ready_at > _GIVE_WAY_AFTER_S:
-            self._gives_way = _give_way(self._process_id)
+        threads, cpu_ms, held_bytes, runnable = use(self._process_id)
         awake = runnable or cpu_ms > self.seen.cpu_ms
         self._awake_share += _LOOK_WEIGHT * (awake - self._awake_share)
         self.seen.cpu_ms = max(self.seen.cpu_ms, cpu_ms)
@@ -320,6 +316,8 @@ class Supervision:
             self._hit(Limit.THREADS)
         disk_bytes = self._check_scratch()
         idle = self._awake_share < _ASLEEP_SHARE_MAX
+        if not self._gives_way and (idle or cpu_ms > _GIVE_WAY_AFTER_CPU_MS):
+            self._gives_way = give_way(self._process_id)
         asleep = idle and held_bytes + disk_bytes <= _ASLEEP_BYTES_MAX
         if asleep is not self._asleep:
             self._asleep = asleep
@@ -345,13 +343,15 @@ class Supervision:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        found, status, used = os.wait4(process.pid, os.WNOHANG)
-        if found == 0:
-            if self._runner >= 0:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._runner, signal.SIGKILL)
-            os.kill(process.pid, signal.SIGKILL)
-            _, status, used = os.wait4(process.pid, 0)
+        running = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        if running and self._runner >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._runner, signal.SIGKILL)
+        # With what bwrap has made and not yet let run, which would wait for a word from it for ever. While
+        # the leader is not reaped, nobody else's group can have this number.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if self._runner >= 0:
             # bwrap may be gone before what it started; the run is over only when that is too.
@@ -377,43 +377,6 @@ class Supervision:
         used_up = self.seen.cpu_ms >= self._limits.cpu_ms
         if self.seen.signal == signal.SIGXCPU or (self.seen.signal == signal.SIGKILL and used_up):
             self._hit(Limit.CPU)
-
-
-def _let_end_first(process_id: int) -> None:
-    """Make a process the first that the kernel ends when memory is short."""
-    with contextlib.suppress(OSError), open(f"/proc/{process_id}/oom_score_adj", "w") as file:
-        file.write("1000")
-
-
-def _give_way(process_id: int) -> bool:
-    """Give every thread of a process, and its session, the lowest priority; tell whether all have it now.
-
-    A thread that is made meanwhile has that of the thread which made it, so that one more look finds it.
-    """
-    with contextlib.suppress(OSError), open(f"/proc/{process_id}/autogroup", "w") as file:
-        file.write(str(_LOWEST_PRIORITY))
-    complete = True
-    with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{process_id}/task"):
-            try:
-                if os.getpriority(os.PRIO_PROCESS, int(task)) != _LOWEST_PRIORITY:
-                    complete = False
-                    os.setpriority(os.PRIO_PROCESS, int(task), _LOWEST_PRIORITY)
-            except ProcessLookupError:
-                # What it made before it ended may have been missed.
-                complete = False
-    return complete
-
-
-def _use(process_id: int) -> tuple[int, float, int, bool]:
-    """Return a process's threads, their time in milliseconds, its memory in bytes; whether it would run."""
-    try:
-        with open(f"/proc/{process_id}/stat", "rb") as file:
-            fields = file.read().rpartition(b") ")[2].split()
-    except OSError:
-        return 0, 0.0, 0, False
-    cpu_ms = (int(fields[11]) + int(fields[12])) * 1000 / _CLOCK_TICKS_PER_S
-    return int(fields[17]), cpu_ms, int(fields[21]) * _PAGE_BYTES, fields[0] == b"R"
 
 
 def _wait_readable(descriptor: int, seconds: float) -> None:

@@ -17,6 +17,7 @@ from connectors.sandbox.result import ExecutionResult, OutputChunk, Status, Stre
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import Tier, TierDemand
 from tests.sandbox.conftest import available
+from tests.sandbox.processes import children, seen_with
 
 ORDINARY = """
 import asyncio, collections, datetime, decimal, io, json, math, random, re, shutil, sqlite3, statistics
@@ -275,9 +276,7 @@ async def test_a_run_gives_way_and_is_the_first_to_go(sandbox: Sandbox) -> None:
     await asyncio.wait_for(begun.wait(), 60)
 
     # It is given to a run that lasts; nothing but this wait, which has an end, depends on when.
-    async with asyncio.timeout(60):
-        while (19, "1000") not in {precedence(process) for process in descendants()}:
-            await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(seen_with, (19, "1000"), 25)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -362,45 +361,3 @@ async def test_the_parent_stays_responsive_while_code_spins(native_sandbox: Sand
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-
-
-def precedence(process: int) -> tuple[int, str]:
-    """Return a process's niceness and how soon the kernel ends it when memory is short."""
-    try:
-        short_of_memory = Path(f"/proc/{process}/oom_score_adj").read_text().strip()
-        return os.getpriority(os.PRIO_PROCESS, process), short_of_memory
-    except (FileNotFoundError, ProcessLookupError):
-        return 0, ""
-
-
-def descendants() -> set[int]:
-    """Return the processes below this one, at whatever depth."""
-    parents: dict[int, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                stat = Path(f"/proc/{name}/stat").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            parents[int(name)] = int(stat.rpartition(") ")[2].split()[1])
-    found: set[int] = set()
-    border = {os.getpid()}
-    while border:
-        border = {child for child, parent in parents.items() if parent in border}
-        found |= border
-    return found
-
-
-def children() -> set[int]:
-    """Return the processes below this one, except those that have ended and wait to be noticed."""
-    found = set()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            fields = Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == os.getpid() and fields[0] != "Z":
-            found.add(int(name))
-    return found
