@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 import jsonschema
 
-from connectors.sandbox.errors import RequestInvalid, SandboxUnavailable
+from connectors.sandbox.errors import RequestInvalid, SandboxBusy, SandboxUnavailable
 from connectors.sandbox.limits import (
     CODE_BYTES_MAX,
     FILES_COUNT_MAX,
@@ -108,8 +109,9 @@ _ISOLATION = {
         "landlock_version": {"type": "integer", "minimum": 0},
         "seccomp": {"type": "boolean"},
         "canary_id": {"type": "string"},
+        "scratch_fixed": {"type": "boolean"},
     },
-    "required": ["tier", "user_id", "landlock_version", "seccomp", "canary_id"],
+    "required": ["tier", "user_id", "landlock_version", "seccomp", "canary_id", "scratch_fixed"],
     "additionalProperties": False,
 }
 
@@ -119,6 +121,7 @@ _PROPERTIES: dict[str, object] = {
     "stderr": {"type": "string"},
     "value": {"description": "What the last line came to, as JSON, or its repr if JSON does not hold it."},
     "value_kind": {"enum": [kind.value for kind in ValueKind]},
+    "return_value": {"type": "string", "description": "The exit code as text; empty if there is none."},
     "error": {"oneOf": [{"type": "null"}, _ERROR]},
     "exit_code": {"type": ["integer", "null"]},
     "signal": {"type": ["string", "null"]},
@@ -132,7 +135,14 @@ _PROPERTIES: dict[str, object] = {
             "additionalProperties": False,
         },
     },
-    "limit_hit": {"enum": [None, *(limit.value for limit in Limit)]},
+    "limit_hit": {
+        "enum": [None, *(limit.value for limit in Limit)],
+        "description": "The limit that ended the run, as seen from outside.",
+    },
+    "limit_reported": {
+        "enum": [None, *(limit.value for limit in Limit)],
+        "description": "The limit that the code itself says it ran into.",
+    },
     "start_time": {"type": "number", "minimum": 0, "description": "Seconds until the code began."},
     "execution_time": {"type": "number", "minimum": 0, "description": "Seconds from there to the end."},
     "cpu_time": {"type": "number", "minimum": 0, "description": "Processor seconds, starting included."},
@@ -171,7 +181,7 @@ class ExecutePython:
             tokens_max=0,
             tokens_min=0,
             nanodollars_per_token=0,
-            timeout_ms=sandbox.timeout_ms_max + START_MS_MAX + 5_000,
+            timeout_ms=sandbox.wait_ms_max + sandbox.timeout_ms_max + START_MS_MAX + 5_000,
             streaming=True,
         )
 
@@ -184,16 +194,21 @@ class ExecutePython:
         """Run the code; what it fails at itself, limits included, is part of the result.
 
         Raises:
-            ToolError: the arguments break a bound (validation_error), or no tier holds (execution_error).
+            ToolError: the arguments break a bound (validation_error), no tier holds, or the sandbox is busy
+                (execution_error; the last is worth a retry).
         """
 
         async def pass_on(chunk: OutputChunk) -> None:
             await context.on_output(chunk.stream.value, chunk.text)
 
         try:
-            result = await execute_python(arguments, self._sandbox, pass_on, self._keep_artefact)
+            result = await execute_python(
+                arguments, self._sandbox, pass_on, self._keep_artefact, context.tenant_id
+            )
         except RequestInvalid as error:
             raise ToolError("validation_error", str(error)) from error
+        except SandboxBusy as error:
+            raise ToolError("execution_error", str(error), retryable=True) from error
         except SandboxUnavailable as error:
             raise ToolError("execution_error", str(error)) from error
         return ToolResult(result=result)
@@ -204,6 +219,7 @@ async def execute_python(
     sandbox: Sandbox,
     on_output: OutputHandler | None = None,
     keep_artefact: ArtefactKeeper | None = None,
+    tenant: str = "",
 ) -> dict[str, object]:
     """Run the code in `arguments`, which PARAMETERS describes, and return what RESULT describes.
 
@@ -212,8 +228,10 @@ async def execute_python(
     Raises:
         RequestInvalid: the arguments do not match, or break a bound of the sandbox.
         SandboxUnavailable: no tier holds here; nothing was run.
+        SandboxBusy: others are before this request, and nothing was run.
     """
-    result = await sandbox.run(parse(arguments), on_output)
+    request = dataclasses.replace(parse(arguments), tenant=tenant)
+    result = await sandbox.run(request, on_output)
     return render(result, keep_artefact)
 
 
@@ -257,12 +275,14 @@ def render(result: ExecutionResult, keep_artefact: ArtefactKeeper | None = None)
         "stderr": _cut(result.stderr),
         "value": result.value,
         "value_kind": result.value_kind.value,
+        "return_value": "" if result.exit_code is None else str(result.exit_code),
         "error": None if result.error is None else asdict(result.error),
         "exit_code": result.exit_code,
         "signal": result.signal_name,
         "artefacts": artefacts,
         "artefacts_refused": [asdict(refused) for refused in result.artefacts_refused],
         "limit_hit": None if result.limit_hit is None else result.limit_hit.value,
+        "limit_reported": None if result.limit_reported is None else result.limit_reported.value,
         "start_time": result.start_ms / 1000,
         "execution_time": result.execution_ms / 1000,
         "cpu_time": result.cpu_ms / 1000,
@@ -302,6 +322,6 @@ def _content(file: Mapping[str, object]) -> bytes:
     try:
         if "text" in file:
             return str(file["text"]).encode()
-        return base64.b64decode(str(file["base64"]), validate=True)
+        return base64.b64decode(str(file["base64"]).encode(), validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
         raise RequestInvalid(f"file {file['name']!r} has no valid content: {error}") from error
