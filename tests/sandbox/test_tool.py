@@ -17,7 +17,8 @@ from connectors.sandbox.limits import Limits
 from connectors.sandbox.result import Artefact
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import TierDemand
-from connectors.tools.python import PARAMETERS, RESULT, ExecutePython, execute_python, parse
+from connectors.sandbox.tool import PARAMETERS, RESULT, execute_python, parse
+from connectors.tools.python import ExecutePython
 from connectors.tools.registry import RESULT_BYTES_MAX
 from schemas.ports.tool import Tool, ToolContext, ToolError
 from tests.connectors.tool_conformance import ToolConformance
