@@ -11,6 +11,8 @@ checks what this behaviour decided, and says of the rest which one did.
     3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
     4   What others than a session's owner say is refused; whoever asks something of no session is told by
         their own name.
+    5   Plans and critiques are found in what a model writes around them; where no plan can be had, one task
+        of the default agent answers, and what was cut off or held back is not asked for again.
 """
 
 from typing import Final
@@ -19,7 +21,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 4
+BEHAVIOUR: Final = 5
 
 
 def stamped(configuration: Configuration) -> Configuration:
