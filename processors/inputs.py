@@ -1,5 +1,6 @@
 """What an input may say: the same rules for whatever takes inputs in."""
 
+import json
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,7 @@ NAME_CHARACTERS_MAX: Final = 200
 ACCOUNT_CHARACTERS_MAX: Final = 200
 REASON_CHARACTERS_MAX: Final = 2_000
 TITLE_CHARACTERS_MAX: Final = 500
+METADATA_BYTES_MAX: Final = 16_384
 AMOUNT_MAX: Final = 2**53 - 1
 """Budgets beyond this are typing errors, and JavaScript could not show them."""
 
@@ -101,6 +103,7 @@ def _checked_body(body: InputFact, tokenizer: Tokenizer, limits: Limits) -> Inpu
             return _checked_fork(body, tokenizer, limits)
         case SessionOpened():
             _budgets(body)
+            _metadata(body)
             _short("title", body.title, TITLE_CHARACTERS_MAX)
         case ApprovalReceived():
             if not is_uuid(body.approval_id):
@@ -115,6 +118,7 @@ def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits
     if not body.text.strip():
         raise InputInvalid("text is empty")
     _budgets(body)
+    _metadata(body)
     if len(body.attachments) > ATTACHMENTS_MAX:
         raise InputInvalid(f"there are {len(body.attachments)} attachments; the most is {ATTACHMENTS_MAX}")
     names = [_attachment_name(attachment) for attachment in body.attachments]
@@ -175,6 +179,19 @@ def _budgets(body: MessageReceived | SessionOpened | SessionForked) -> None:
     ):
         if amount is not None and not 1 <= amount <= AMOUNT_MAX:
             raise InputInvalid(f"{field} is {amount}; it is at least 1")
+
+
+def _metadata(body: MessageReceived | SessionOpened) -> None:
+    if body.metadata_json is None:
+        return
+    if len(body.metadata_json.encode()) > METADATA_BYTES_MAX:
+        raise InputInvalid(f"metadata_json has more than {METADATA_BYTES_MAX:,} bytes")
+    try:
+        metadata = json.loads(body.metadata_json)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise InputInvalid("metadata_json is not a JSON object")
 
 
 def _attachment_name(attachment: Attachment) -> str:

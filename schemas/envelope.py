@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from schemas.events.access import AccessFact
 from schemas.events.accounts import AccountFact, AccountRequestFact
 from schemas.events.budgets import BudgetFact
 from schemas.events.capabilities import CapabilityFact
@@ -44,6 +45,7 @@ Fact: TypeAlias = (
     | CapabilityFact
     | ConfigurationFact
     | DeadLetterFact
+    | AccessFact
 )
 
 

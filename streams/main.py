@@ -11,7 +11,8 @@ from streams.cli.demo import demo
 from streams.cli.doctor import doctor
 from streams.cli.forking import fork
 from streams.cli.ingesting import ingest
-from streams.cli.working import sink, worker
+from streams.cli.tokens import env, tokens
+from streams.cli.working import gateway, sink, worker
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
 
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "This machine": (running.up, running.down, running.status, demo),
+    "This machine": (running.up, running.down, running.status, env, demo),
     "Conversations": (asking.send, asking.cancel, asking.close, asking.approve, ingest),
     "What happened": (
         reading.tail,
@@ -42,13 +43,14 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         fork,
     ),
     "Tools": (analyze_ui,),
-    "Processes": (worker, sink),
+    "Processes": (worker, sink, gateway),
     "Ground": (laying.migrate, rebuilding.rebuild, rebuilding.snapshot),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
+app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
 app.add_typer(laying.topics, name="topics", rich_help_panel="Ground")
 app.add_typer(laying.schemas, name="schemas", rich_help_panel="Ground")

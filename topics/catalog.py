@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final, get_args
 
 from schemas.envelope import Fact
+from schemas.events.access import AccessFact
 from schemas.events.accounts import AccountFact, AccountRequestFact
 from schemas.events.budgets import BudgetFact
 from schemas.events.capabilities import CapabilityFact
@@ -36,6 +37,7 @@ class Keying(StrEnum):
     ACCOUNT = "account"
     TOOL = "tool"
     HASH = "hash"
+    TOKEN = "token"  # noqa: S105  # it is the name of a key
     ANY = "any"
 
 
@@ -243,6 +245,15 @@ CONFIGURATION: Final = Topic(
     cleanup="compact",
     partitions=1,
 )
+ACCESS_TOKENS: Final = Topic(
+    name="access.tokens",
+    facts=_facts(AccessFact),
+    keying=Keying.TOKEN,
+    purpose="Tokens of the front door, made and revoked, by their id; never the tokens themselves.",
+    writers="command line",
+    cleanup="compact",
+    partitions=1,
+)
 DEAD_LETTERS: Final = Topic(
     name="dead.letters",
     facts=_facts(DeadLetterFact),
@@ -273,6 +284,7 @@ TOPICS: Final = (
     SESSION_DELTAS,
     TOOL_CAPABILITIES,
     CONFIGURATION,
+    ACCESS_TOKENS,
     DEAD_LETTERS,
 )
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})

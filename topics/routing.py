@@ -6,6 +6,7 @@ from typing import Final
 from aiokafka.partitioner import murmur2  # type: ignore[import-untyped]  # it ships no types
 
 from schemas.envelope import Envelope
+from schemas.events.access import TokenCreated, TokenRevoked
 from schemas.events.accounts import (
     LeaseGranted,
     LeaseRefused,
@@ -31,6 +32,8 @@ def key_of(topic: Topic, envelope: Envelope) -> bytes:
         return f"{body.tool}@{body.tool_version}".encode()
     if topic.keying is Keying.HASH and isinstance(body, ConfigurationPublished):
         return f"{body.kind}/{body.content_hash}".encode()
+    if topic.keying is Keying.TOKEN and isinstance(body, TokenCreated | TokenRevoked):
+        return body.token_id.encode()
     if topic.keying is Keying.ANY:
         # A letter that is written again after a crash meets its first copy, so that their order is one.
         return (envelope.session_id or envelope.event_id).encode()

@@ -26,6 +26,8 @@ class SessionOpened:
     """Tokens that the session may use in all; absent: the configured default. At least 1."""
     budget_nanodollars: int | None = None
     """Money that the session may use in all, in 10⁻⁹ dollars; absent: the configured default."""
+    metadata_json: Personal | None = None
+    """A JSON object of the sender's own, kept as it is and read by nobody; at most 16,384 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class MessageReceived:
     budget_tokens: int | None = None
     """As in SessionOpened; counts only in the message that opens its session."""
     budget_nanodollars: int | None = None
+    metadata_json: Personal | None = None
+    """As in SessionOpened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

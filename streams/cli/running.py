@@ -17,12 +17,14 @@ from streams.cli import output
 from streams.cli.context import deployment, environment
 from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
+from streams.cli.tokens import address_of, local_token, token_path
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus
 from topics.admin import apply
 from topics.catalog import TOPICS
 
 WORKERS_DEFAULT: Final = 1
+GATEWAY: Final = "gateway-1"
 _REFRESH_S: Final = 1.0
 
 
@@ -46,6 +48,7 @@ async def up(
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
     output.say(f"[green]ready[/] after {time.monotonic() - begun_s:.1f} s")
+    await _tell_door(here)
     if detach:
         output.say('Ask something: [bold]cartrita send --follow "…"[/]; stop with [bold]cartrita down[/].')
         return
@@ -105,9 +108,11 @@ async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
     for name in names:
         here.start_part(name, "worker")
     here.start_part("sink-1", "sink")
-    for name in (*names, "sink-1"):
+    here.start_part(GATEWAY, "gateway")
+    parts = (*names, "sink-1", GATEWAY)
+    for name in parts:
         progress.stage(name, "starting")
-    for name in (*names, "sink-1"):
+    for name in parts:
         await asyncio.to_thread(here.wait_until_ready, name)
         progress.stage(name, "ready")
 
@@ -144,6 +149,15 @@ def status_table(parts: tuple[PartStatus, ...]) -> Table:
         state = "[green]running[/]" if part.running else "[red]stopped[/]"
         table.add_row(part.name, state, str(part.pid or "-"), part.address, str(part.log_path))
     return table
+
+
+async def _tell_door(here: Deployment) -> None:
+    """Tell how to come in by the front door."""
+    token = await local_token(Settings.from_environment({**environment(), **here.settings()}), token_path())
+    address = address_of(here.settings())
+    output.say(f"The front door is [bold]{address}[/]; its token is in {token_path()}. For OpenAI's clients:")
+    for line in (f"export OPENAI_BASE_URL={address}/v1", f"export OPENAI_API_KEY={token}"):
+        output.console.print("  " + line, markup=False, highlight=False, soft_wrap=True)
 
 
 async def _watch(here: Deployment) -> None:

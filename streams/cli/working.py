@@ -1,4 +1,4 @@
-"""`worker` and `sink`: the processes that do the work."""
+"""`worker`, `sink` and `gateway`: the processes that do the work."""
 
 import asyncio
 import signal
@@ -40,6 +40,19 @@ def sink() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         return await run_sink_process(_settings(), stop)
+
+    raise typer.Exit(asyncio.run(run()))
+
+
+def gateway() -> None:
+    """Serve the front door: /api/v2, WebSockets, and OpenAI's API. Any number of them serve any session."""
+    # Web frameworks take a while to import, which no other command should wait for.
+    from streams.gateway.process import run_gateway, stop_on_signals
+
+    async def run() -> int:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+        return await run_gateway(_settings(), stop)
 
     raise typer.Exit(asyncio.run(run()))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +19,7 @@ from schemas.wire.registry import SchemaRegistry
 from streams.process.settings import Settings
 from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Topic
 from topics.clients import consumer_of, partitions_of, producer_of
+from topics.routing import partition_of
 
 _POLL_MS: Final = 200
 
@@ -99,12 +100,18 @@ class Client:
         return placed.partition, placed.offset
 
     async def read(
-        self, topics: Iterable[Topic], *, from_beginning: bool = False, ready: asyncio.Event | None = None
+        self,
+        topics: Iterable[Topic],
+        *,
+        from_beginning: bool = False,
+        ready: asyncio.Event | None = None,
+        wanted: Callable[[bytes | None], bool] | None = None,
     ) -> AsyncGenerator[Received, None]:
         """Read topics without end: from now on, or from their beginnings.
 
         Args:
             ready: set as soon as nothing that is appended from then on can be missed.
+            wanted: tells by a record's key whether it is to be decoded and told; None: each is.
         """
         consumer = consumer_of(
             self._settings.kafka_bootstrap,
@@ -121,7 +128,42 @@ class Client:
                 for place, records in fetched.items():
                     topic = BY_NAME[place.topic.removeprefix(self._settings.topic_prefix)]
                     for record in records:
+                        if wanted is None or wanted(record.key):
+                            yield await self._received(topic, record)
+        finally:
+            await consumer.stop()
+
+    async def read_since(self, topic: Topic, key: bytes, since_ms: int) -> AsyncGenerator[Received, None]:
+        """Read what a topic holds of a key since a time, up to where it ends now.
+
+        Args:
+            since_ms: milliseconds since 1970, by the time of the records.
+        """
+        consumer = consumer_of(self._settings.kafka_bootstrap, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            places = await partitions_of(consumer, [self._settings.topic_prefix + topic.name])
+            place = places[partition_of(key, len(places))]
+            consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
+            found = (await consumer.offsets_for_times({place: since_ms}))[place]
+            consumer.seek(place, end if found is None else found.offset)
+            while await consumer.position(place) < end:
+                fetched = await consumer.getmany(place, timeout_ms=_POLL_MS)
+                for record in fetched.get(place, ()):
+                    if record.key == key and record.offset < end:
                         yield await self._received(topic, record)
+        finally:
+            await consumer.stop()
+
+    async def end_of(self, topic: Topic, key: bytes) -> tuple[int, int]:
+        """Return the partition of a key, and the offset that its next record gets."""
+        consumer = consumer_of(self._settings.kafka_bootstrap)
+        await consumer.start()
+        try:
+            places = await partitions_of(consumer, [self._settings.topic_prefix + topic.name])
+            place = places[partition_of(key, len(places))]
+            return place.partition, (await consumer.end_offsets([place]))[place]
         finally:
             await consumer.stop()
 

@@ -30,6 +30,15 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
         self.registry = CollectorRegistry()
         self.described: list[Described] = []
+        self.gateway_requests = self._counter(
+            "gateway_requests", ("route", "status"), "Requests that the gateway answered, by HTTP status."
+        )
+        self.gateway_request_seconds = self._histogram(
+            "gateway_request_seconds", ("route",), "Until the first byte of a request's answer.", _LATENCY_S
+        )
+        self.gateway_followers = self._gauge(
+            "gateway_followers", (), "WebSockets and streams that follow a session at this gateway."
+        )
         self.inputs = self._counter(
             "inputs", ("shell", "topic", "outcome"), "Records taken in, by what became of them."
         )

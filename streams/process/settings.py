@@ -131,6 +131,32 @@ class Settings:
     metrics_port: int = _setting(
         0, "Port of /metrics and /healthz; 0 takes a free one.", least=0, most=65_535
     )
+    gateway_host: str = _setting(
+        "127.0.0.1",
+        "Address of the gateway; one that others can reach needs a certificate, or "
+        "CARTRITA_GATEWAY_INSECURE.",
+    )
+    gateway_port: int = _setting(
+        3_000, "Port of the gateway; 0 takes a free one.", variable="PORT", least=0, most=65_535
+    )
+    gateway_socket_port: int = _setting(
+        0,
+        "A second port of the gateway, for WebSockets; 0: one port serves both.",
+        variable="WS_PORT",
+        least=0,
+        most=65_535,
+    )
+    gateway_hosts: str = _setting(
+        "", "Names by which the gateway is called, beside those of the loopback interface; several by commas."
+    )
+    gateway_origins: str = _setting(
+        "", "Pages that may ask from a browser, such as https://console.example; several by commas."
+    )
+    gateway_certificate: Path | None = _setting(None, "The gateway's TLS certificate, a PEM file.")
+    gateway_certificate_key: Path | None = _setting(None, "Its private key, a PEM file.")
+    gateway_insecure: bool = _setting(
+        False, "Serve tokens without TLS on an address that others can reach; logged at each start."
+    )
     log_format: str = _setting("console", "How logs look.", choices=("console", "json"))
     log_level: str = _setting(
         "info", "Least level that is logged.", choices=("debug", "info", "warning", "error")

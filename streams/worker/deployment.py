@@ -23,6 +23,10 @@ from connectors.embedded.stack import Ports, Stack
 
 READY_S: Final = 90.0
 STOP_S: Final = 20.0
+TOKEN_PREFIX: Final = "ck_"  # noqa: S105  # how tokens begin is no secret
+"""How tokens of the front door begin."""
+DOOR_PORT: Final = 3_000
+"""Where the gateway listens, if nothing else does."""
 PROGRAM: Final = ("-m", "streams.main")
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -65,6 +69,7 @@ class Deployment:
         self.directory = directory
         self._program = program
         self._environment = environment
+        self._usual_ports = ports is None
         self._stack = Stack(
             directory / "stack", artifacts=directory / "artifacts", kafka_link=kafka_link, ports=ports
         )
@@ -85,6 +90,8 @@ class Deployment:
     def settings(self) -> dict[str, str]:
         """Return the environment of all parts: the caller's variables before the recorded ones."""
         own = {key: value for key, value in self._environment.items() if _is_setting(key)}
+        if _names_own_door(own):
+            own = {key: value for key, value in own.items() if not key.startswith("OPENAI_")}
         return {**self.recorded(), **own}
 
     def start_services(self, progress: Progress) -> None:
@@ -97,6 +104,7 @@ class Deployment:
             "CARTRITA_POSTGRES_DSN": endpoints.postgres_dsn,
             "CARTRITA_TIKTOKEN_CACHE_DIRECTORY": str(endpoints.tiktoken_cache_directory),
             "CARTRITA_DATA_DIRECTORY": str(home / "worker"),
+            "PORT": str(self._door_port()),
         }
         if not self.uses_own_model():
             progress.stage("model", "starting")
@@ -110,6 +118,8 @@ class Deployment:
 
     def uses_own_model(self) -> bool:
         """Tell whether the environment names a model provider of the user's own."""
+        if _names_own_door(self._environment):
+            return False
         return any(self._environment.get(name) for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"))
 
     def start_part(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
@@ -201,6 +211,14 @@ class Deployment:
         """The embedded stack, for whoever wants to stop and start its servers one by one."""
         return self._stack
 
+    def _door_port(self) -> int:
+        """Return the port of the gateway: the one that it has, or the first that is free."""
+        recorded = self.recorded().get("PORT", "")
+        port = int(recorded) if recorded.isdecimal() else None
+        if port is not None and self._process("gateway-1").alive():
+            return port
+        return choose_port((port or (DOOR_PORT if self._usual_ports else None),))
+
     def _start_model(self, vocabularies: Path) -> str:
         port = self._port_of("model")
         arguments = (
@@ -252,7 +270,7 @@ class Deployment:
 
 def environment_of(directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the settings for a command: the environment's before those of the deployment in `directory`."""
-    return {**Deployment(directory, environment).recorded(), **environment}
+    return {**environment, **Deployment(directory, environment).settings()}
 
 
 def is_ready(url: str) -> bool:
@@ -267,5 +285,12 @@ def is_ready(url: str) -> bool:
         return False
 
 
+def _names_own_door(environment: Mapping[str, str]) -> bool:
+    """Tell whether OpenAI's variables are those of `cartrita env`: the front door is no model of its own."""
+    return environment.get("OPENAI_API_KEY", "").startswith(TOKEN_PREFIX)
+
+
 def _is_setting(name: str) -> bool:
+    if name in ("PORT", "WS_PORT"):
+        return True
     return name.startswith(("CARTRITA_", "OPENAI_")) and name != "CARTRITA_HOME"

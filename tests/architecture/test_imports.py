@@ -31,6 +31,7 @@ ROOMS = {
         "engine": {"records", "process"},
         "history": {"records", "process", "configuration"},
         "client": {"records", "process"},
+        "gateway": {"client", "configuration", "records", "process"},
         "shells": {"stateful", "effects", "engine", "records", "process"},
         "worker": {"shells", "stateful", "effects", "engine", "configuration", "records", "process"},
     },

@@ -1,0 +1,211 @@
+"""What the front door asks of Postgres: whose a session is, what was said in it, and what happened."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow, class_row
+
+from topics.catalog import DEAD_LETTERS, ENTRANCES, SESSION_INPUTS
+
+_SESSION: Final = """
+    SELECT id, tenant_id, user_id, status, title, opened_at, messages, turns, budget_tokens,
+           budget_nanodollars, tokens_used, nanodollars_used,
+           greatest(last_input_at, last_answer_at, ended_at) AS last_activity, ended_at
+    FROM session_summaries
+"""
+_LISTED: Final = f"""
+    {_SESSION}
+    WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
+      AND (%(before)s::timestamptz IS NULL OR (opened_at, id) < (%(before)s, %(before_id)s::uuid))
+    ORDER BY opened_at DESC, id DESC
+    LIMIT %(limit)s
+"""
+# Some of an event's columns; those of a page are in the order in which they happened.
+_EVENTS: Final = """
+    SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
+    FROM event_log
+    WHERE session_id = %(session)s
+      AND (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s))
+      AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
+      AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+      AND (%(at)s::timestamptz IS NULL
+           OR (occurred_at, sequence, topic, partition, "offset")
+              > (%(at)s, %(sequence)s, %(topic)s, %(partition)s, %(offset)s))
+    ORDER BY occurred_at, sequence, topic, partition, "offset"
+    LIMIT %(limit)s
+"""
+# What others have said in a session was refused, and is for them alone to see.
+_CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
+_OUTPUTS: Final = """
+    SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
+    FROM event_log
+    WHERE session_id = %s AND topic = 'session.outputs' AND sequence > %s
+    ORDER BY sequence
+    LIMIT %s
+"""
+TURN_BEGINS: Final = "TurnStarted"
+TURN_ENDS: Final = ("AnswerGiven", "SessionEnded")
+_TURN: Final = """
+    SELECT type, body ->> 'task_id', occurred_at FROM event_log
+    WHERE session_id = %s AND topic = 'session.outputs' AND sequence <= %s AND type = ANY(%s)
+    ORDER BY sequence DESC
+    LIMIT 1
+"""
+_TOLD: Final = "SELECT max(sequence) FROM event_log WHERE session_id = %s AND topic = 'session.outputs'"
+_READ_UP_TO: Final = "SELECT max(next_offset) FROM sink_offsets WHERE topic = %s AND partition = %s"
+_INPUT: Final = """
+    SELECT type, session_id, body FROM event_log
+    WHERE event_id = %s AND tenant_id = %s AND topic IN ('user.inputs', 'session.inputs') LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStanding:
+    """A session, as whoever may see it is told."""
+
+    id: UUID
+    tenant_id: str | None
+    user_id: str | None
+    status: str
+    title: str | None
+    opened_at: datetime | None
+    messages: int
+    turns: int
+    budget_tokens: int | None
+    budget_nanodollars: int | None
+    tokens_used: int
+    nanodollars_used: int
+    last_activity: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent:
+    """One event of the log."""
+
+    event_id: UUID
+    type: str
+    topic: str
+    partition: int
+    offset: int
+    sequence: int
+    causation_id: UUID | None
+    occurred_at: datetime
+    recorded_at: datetime
+    body: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownInput:
+    """An input that was taken earlier."""
+
+    type: str
+    session_id: UUID | None
+    body: dict[str, object]
+
+
+Connection = AsyncConnection[TupleRow]
+
+
+async def session_of(connection: Connection, session_id: UUID) -> SessionStanding | None:
+    """Return a session; None: the sink knows none, or not yet who opened it."""
+    async with connection.cursor(row_factory=class_row(SessionStanding)) as cursor:
+        await cursor.execute(f"{_SESSION} WHERE id = %s AND tenant_id IS NOT NULL", [session_id])
+        return await cursor.fetchone()
+
+
+async def sessions_of(
+    connection: Connection,
+    tenant: str,
+    user: str | None,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+) -> list[SessionStanding]:
+    """Return a page of a tenant's or a user's sessions, the newest first."""
+    at, session_id = before or (None, None)
+    async with connection.cursor(row_factory=class_row(SessionStanding)) as cursor:
+        given = {"tenant": tenant, "user": user, "before": at, "before_id": session_id, "limit": limit}
+        await cursor.execute(_LISTED, given)
+        return await cursor.fetchall()
+
+
+async def events_of(
+    connection: Connection,
+    session_id: UUID,
+    owner: tuple[str, str],
+    *,
+    types: list[str] | None = None,
+    topics: list[str] | None = None,
+    after: tuple[datetime, int, str, int, int] | None = None,
+    limit: int,
+) -> list[LoggedEvent]:
+    """Return a page of a session's events in the order in which they happened.
+
+    Args:
+        connection: to Postgres.
+        session_id: of the session.
+        owner: tenant and user to whom it belongs.
+        types: only facts of these names.
+        topics: only what stands on these.
+        after: time and place of the last event of the page before.
+        limit: how many at most.
+    """
+    at, sequence, topic, partition, offset = after or (None, None, None, None, None)
+    given: dict[str, object] = {
+        "session": session_id,
+        "types": types,
+        "topics": topics,
+        "at": at,
+        "limit": limit,
+    }
+    given |= {"claimed": _CLAIMED, "tenant": owner[0], "user": owner[1]}
+    given |= {"sequence": sequence, "topic": topic, "partition": partition, "offset": offset}
+    async with connection.cursor(row_factory=class_row(LoggedEvent)) as cursor:
+        await cursor.execute(_EVENTS, given)
+        return await cursor.fetchall()
+
+
+async def outputs_after(
+    connection: Connection, session_id: UUID, sequence: int, limit: int
+) -> list[LoggedEvent]:
+    """Return what a session told after an event of it, in order."""
+    async with connection.cursor(row_factory=class_row(LoggedEvent)) as cursor:
+        await cursor.execute(_OUTPUTS, [session_id, sequence, limit])
+        return await cursor.fetchall()
+
+
+async def told_up_to(connection: Connection, session_id: UUID) -> int:
+    """Return the sequence of the newest output of a session that the sink has read; 0: there is none."""
+    cursor = await connection.execute(_TOLD, [session_id])
+    row = await cursor.fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def turn_at(connection: Connection, session_id: UUID, sequence: int) -> tuple[str, datetime] | None:
+    """Return root task and beginning of the turn that was under way at an event; None: none was."""
+    cursor = await connection.execute(_TURN, [session_id, sequence, [TURN_BEGINS, *TURN_ENDS]])
+    row = await cursor.fetchone()
+    return (str(row[1]), row[2]) if row is not None and row[0] == TURN_BEGINS else None
+
+
+async def read_up_to(connection: Connection, topic: str, partition: int) -> int:
+    """Return the offset up to which the sink has read a partition.
+
+    Args:
+        topic: full name, with the configured prefix.
+        partition: its number.
+    """
+    cursor = await connection.execute(_READ_UP_TO, [topic, partition])
+    row = await cursor.fetchone()
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def known_input(connection: Connection, event_id: UUID, tenant: str) -> KnownInput | None:
+    """Return the input of an id that the tenant has sent; None: there is none that the sink has read."""
+    async with connection.cursor(row_factory=class_row(KnownInput)) as cursor:
+        await cursor.execute(_INPUT, [event_id, tenant])
+        return await cursor.fetchone()

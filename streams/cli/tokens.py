@@ -1,0 +1,176 @@
+"""`tokens` and `env`: who may come in by the front door, and with what."""
+
+import asyncio
+import time
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from connectors.embedded.files import write_atomically
+from schemas.envelope import Envelope
+from schemas.events.access import Scope, TokenCreated, TokenRevoked
+from schemas.ids import derived_id, is_uuid
+from streams.cli import output
+from streams.cli.context import deployment, home, settings
+from streams.cli.ending import Code, command, fail
+from streams.cli.output import AsJson
+from streams.client.client import Client
+from streams.gateway.access import TokenBook, mint
+from streams.process.settings import Settings
+from topics.catalog import ACCESS_TOKENS
+from topics.routing import key_of
+
+PRODUCER: Final = "cartrita-cli"
+LOCAL_NAME: Final = "this machine"
+_READ_S: Final = 30.0
+
+tokens = typer.Typer(help="Tokens of the front door: create, list, revoke.", no_args_is_help=True)
+
+
+@tokens.command("create")
+@command
+async def create(
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it may do; may be repeated. By default send and read.")
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="The tenant for which it is good.")] = "default",
+    user: Annotated[
+        str | None, typer.Option(help="The one user for whom it is good; by default all.")
+    ] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0.001, help="How long it is good; by default for ever.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token and print it, once: nobody can tell it again."""
+    token, created = mint(
+        name=name,
+        scopes=tuple(scope or (Scope.SEND, Scope.READ)),
+        tenant=tenant,
+        user=user,
+        lifetime_s=None if days is None else round(days * 86_400),
+    )
+    await _write(settings(), created)
+    if as_json:
+        output.emit_json({"token": token, "token_id": created.token_id})
+    else:
+        output.say(f"[dim]token {created.token_id}; it is shown this once[/]")
+        output.console.print(token, markup=False, highlight=False, soft_wrap=True)
+
+
+@tokens.command("list")
+@command
+async def list_tokens(as_json: AsJson = False) -> None:
+    """List the tokens that are good."""
+    found = (await read_tokens(settings())).tokens()
+    if as_json:
+        output.emit_json({"tokens": [_plain(one) for one in found]})
+        return
+    for one in found:
+        user = "all users" if one.user is None else f"user {one.user}"
+        until = "for ever" if one.expires_at_ms is None else f"until {output.time(one.expires_at_ms)}"
+        scopes = ", ".join(map(str, one.scopes))
+        output.console.print(
+            f"{one.token_id}  {one.name}: {scopes}; tenant {one.tenant}, {user}; {until}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+@tokens.command("revoke")
+@command
+async def revoke(
+    token_id: Annotated[str, typer.Argument(help="The token's id, as `list` shows it.")],
+) -> None:
+    """Make a token useless; what it holds open is closed within two seconds."""
+    if not is_uuid(token_id):
+        fail(Code.USAGE, "this is not the id of a token; `cartrita tokens list` shows them")
+    if token_id not in {one.token_id for one in (await read_tokens(settings())).tokens()}:
+        fail(Code.NOT_FOUND, f"there is no token {token_id} that is good")
+    await _write(settings(), TokenRevoked(token_id=token_id))
+    output.say(f"revoked {token_id}")
+
+
+@command
+async def env() -> None:
+    """Print what OpenAI's clients need to use this machine's front door; for `eval "$(cartrita env)"`."""
+    here = deployment()
+    path = token_path()
+    if not path.exists():
+        fail(Code.NOT_FOUND, "there is no token of this machine yet", "`cartrita up` makes one.")
+    token = path.read_text(encoding="utf-8").strip()
+    print(f"export OPENAI_BASE_URL={address_of(here.settings())}/v1")  # noqa: T201  # for the shell alone
+    print(f"export OPENAI_API_KEY={token}")  # noqa: T201  # as above
+
+
+def token_path() -> Path:
+    """Return where the token of this machine stands; its owner alone may read it."""
+    return home() / "token"
+
+
+def address_of(recorded: dict[str, str]) -> str:
+    """Return the address of the local front door."""
+    return f"http://127.0.0.1:{recorded.get('PORT', '3000')}"
+
+
+async def local_token(local: Settings, path: Path) -> str:
+    """Return the token of this machine, which may do all for the default tenant; make it if there is none."""
+    book = await read_tokens(local)
+    kept = await asyncio.to_thread(_kept, path)
+    if kept and book.bearer(kept) is not None:
+        return kept
+    token, created = mint(name=LOCAL_NAME, scopes=tuple(Scope), tenant="default", user=None, lifetime_s=None)
+    await _write(local, created)
+    await asyncio.to_thread(write_atomically, path, token + "\n")
+    return token
+
+
+def _kept(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+
+async def read_tokens(local: Settings) -> TokenBook:
+    """Return all tokens that the log knows now."""
+    book = TokenBook()
+    async with Client(local) as client, asyncio.timeout(_READ_S):
+        _, end = await client.end_of(ACCESS_TOKENS, b"")
+        if end == 0:
+            return book
+        async with aclosing(client.read((ACCESS_TOKENS,), from_beginning=True)) as records:
+            async for received in records:
+                if received.event is not None:
+                    book.apply(received.event)
+                if received.offset + 1 >= end:
+                    break
+    return book
+
+
+async def _write(local: Settings, fact: TokenCreated | TokenRevoked) -> None:
+    event = Envelope(
+        event_id=derived_id("access", fact.token_id, type(fact).__name__),
+        type=type(fact).__name__,
+        occurred_at_ms=time.time_ns() // 1_000_000,
+        producer=PRODUCER,
+        body=fact,
+    )
+    async with Client(local) as client:
+        await client.append(
+            ACCESS_TOKENS,
+            client.codec.encode(ACCESS_TOKENS, event),
+            key=key_of(ACCESS_TOKENS, event),
+            headers=client.codec.headers(ACCESS_TOKENS, event),
+        )
+
+
+def _plain(one: TokenCreated) -> dict[str, object]:
+    return {
+        "token_id": one.token_id,
+        "name": one.name,
+        "scopes": [str(scope) for scope in one.scopes],
+        "tenant": one.tenant,
+        "user": one.user,
+        "expires_at_ms": one.expires_at_ms,
+    }

@@ -1,0 +1,136 @@
+"""Who may come in: tokens as the log tells of them, and the tickets that are made from them.
+
+A token is 256 random bits and stands nowhere: the log has its SHA-256. So a gateway needs nothing but Kafka
+to know every token, and what is revoked is known to all gateways as soon as they have read it.
+"""
+
+import base64
+import hmac
+import secrets
+import time
+import uuid
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from schemas.envelope import Envelope
+from schemas.events.access import Scope, TokenCreated, TokenRevoked
+from schemas.ids import is_uuid
+
+PREFIX: Final = "ck_"  # streams/worker knows it too
+"""So that scanners for leaked secrets, and people, know one when they see it."""
+TICKET_S: Final = 3_600
+_SECRET_BYTES: Final = 32
+TOKEN_CHARACTERS_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """On whose behalf a request acts, and what it may do."""
+
+    token_id: str
+    tenant: str
+    user: str | None
+    """None: any user of the tenant."""
+    scopes: frozenset[str]
+
+    def may_see(self, tenant: str, user: str) -> bool:
+        """Tell whether what belongs to that user may be known to the bearer at all."""
+        return self.tenant == tenant and self.user in (None, user)
+
+
+def mint(
+    *, name: str, scopes: tuple[Scope, ...], tenant: str, user: str | None, lifetime_s: int | None
+) -> tuple[str, TokenCreated]:
+    """Make a token, and the fact that makes it known; nobody can tell the token again."""
+    token = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    created = TokenCreated(
+        token_id=str(uuid.uuid4()),
+        secret_sha256=_digest(token),
+        name=name,
+        scopes=scopes,
+        tenant=tenant,
+        user=user,
+        expires_at_ms=None if lifetime_s is None else round((time.time() + lifetime_s) * 1_000),
+    )
+    return token, created
+
+
+class TokenBook:
+    """All tokens that are good, as far as the log was read."""
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._by_id: dict[str, TokenCreated] = {}
+        self._by_digest: dict[str, TokenCreated] = {}
+        self._revoked: set[str] = set()
+
+    def apply(self, event: Envelope) -> None:
+        """Take in a fact of access.tokens; what was revoked stays so, in whatever order it is read."""
+        fact = event.body
+        if isinstance(fact, TokenRevoked):
+            self._revoked.add(fact.token_id)
+            gone = self._by_id.pop(fact.token_id, None)
+            if gone is not None:
+                self._by_digest.pop(gone.secret_sha256, None)
+        elif isinstance(fact, TokenCreated) and fact.token_id not in self._revoked | self._by_id.keys():
+            self._by_id[fact.token_id] = fact
+            self._by_digest[fact.secret_sha256] = fact
+
+    def bearer(self, token: str) -> Principal | None:
+        """Return whom a token stands for; None: it is unknown, revoked or expired.
+
+        It is looked up by its digest, so that the time that it takes tells nothing of other tokens.
+        """
+        if len(token) > TOKEN_CHARACTERS_MAX:
+            return None
+        return _principal(self._by_digest.get(_digest(token)))
+
+    def holder(self, token_id: str) -> Principal | None:
+        """Return whom the token of an id stands for now; None: it is not good any more."""
+        return _principal(self._by_id.get(token_id))
+
+    def tokens(self) -> tuple[TokenCreated, ...]:
+        """Return all that were made and not revoked, the oldest first."""
+        return tuple(self._by_id.values())
+
+    def ticket(self, token_id: str, session_id: str) -> str:
+        """Return a ticket that opens a WebSocket to one session, for an hour while its token is good.
+
+        It is signed with the token's digest, so that every gateway can tell that it is genuine.
+
+        Raises:
+            KeyError: the token is not good any more.
+        """
+        until = str(int(time.time()) + TICKET_S)
+        made = self._by_id[token_id]
+        return f"{token_id}.{until}.{_signature(made.secret_sha256, token_id, session_id, until)}"
+
+    def ticket_holder(self, ticket: str, session_id: str) -> Principal | None:
+        """Return whom a ticket to a session stands for; None: it is not genuine, or too old."""
+        token_id, _, rest = ticket.partition(".")
+        until, _, signature = rest.partition(".")
+        made = self._by_id.get(token_id) if is_uuid(token_id) else None
+        if made is None or not (until.isascii() and until.isdecimal()) or len(until) > 12:
+            return None
+        expected = _signature(made.secret_sha256, token_id, session_id, until)
+        if not hmac.compare_digest(expected.encode(), signature.encode()) or int(until) < time.time():
+            return None
+        return _principal(made)
+
+
+def _principal(made: TokenCreated | None) -> Principal | None:
+    if made is None or (made.expires_at_ms is not None and made.expires_at_ms <= time.time() * 1_000):
+        return None
+    return Principal(
+        token_id=made.token_id, tenant=made.tenant, user=made.user, scopes=frozenset(map(str, made.scopes))
+    )
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _signature(key: str, *parts: str) -> str:
+    digest = hmac.digest(key.encode(), "/".join(parts).encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

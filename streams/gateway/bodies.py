@@ -1,0 +1,149 @@
+"""The JSON of /api/v2: what requests and answers hold."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class Budget(_Body):
+    """What a session may use in all."""
+
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    dollars: Annotated[float, Field(gt=0, lt=9_000_000)] | None = None
+
+
+class NewSession(_Body):
+    """A session to open."""
+
+    user_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    title: Annotated[str, Field(max_length=500)] | None = None
+    metadata: dict[str, JsonValue] = {}
+    budget: Budget = Budget()
+
+
+class OpenedSession(_Body):
+    """A session that was opened."""
+
+    session_id: UUID
+    websocket_url: str
+    ticket: str
+    """Opens the WebSocket from a browser, as the subprotocol `cartrita.ticket.TICKET`."""
+    expires_at: datetime
+    """When the ticket does; the session itself stays."""
+    position: UUID
+    """For `status?after=`."""
+
+
+class NewAttachment(_Body):
+    """A text that comes with a message."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    media_type: str = "text/plain"
+    text: str
+
+
+class NewMessage(_Body):
+    """Something that a user says."""
+
+    content: Annotated[str, Field(min_length=1)]
+    role: Literal["user"] = "user"
+    metadata: dict[str, JsonValue] = {}
+    attachments: Annotated[list[NewAttachment], Field(max_length=32)] = []
+
+
+class QueuedMessage(_Body):
+    """An input that is on the log; it is taken up in its turn."""
+
+    message_id: UUID
+    status: Literal["queued"] = "queued"
+    position: UUID
+    """For `status?after=`."""
+    repeated: bool = False
+    """True: it had been sent before under the same Idempotency-Key."""
+
+
+class Reason(_Body):
+    """Why somebody ends a session."""
+
+    reason: Annotated[str, Field(max_length=2_000)] | None = None
+
+
+class Decision(_Body):
+    """What a person decides about a tool call."""
+
+    approved: bool
+    reason: Annotated[str, Field(max_length=2_000)] | None = None
+
+
+class SessionStatus(_Body):
+    """How a session stands."""
+
+    session_id: UUID
+    status: str
+    last_activity: datetime | None
+    has_web_socket: bool
+    """Whether somebody follows it at this gateway."""
+    title: str | None = None
+    messages: int = 0
+    turns: int = 0
+    tokens_used: int = 0
+    dollars_used: float = 0.0
+    budget_tokens: int | None = None
+    budget_dollars: float | None = None
+    opened_at: datetime | None = None
+    ended_at: datetime | None = None
+    user_id: str | None = None
+
+
+class SessionPage(_Body):
+    """Some sessions, the newest first."""
+
+    sessions: list[SessionStatus]
+    next: str | None
+    """For `?before=`; null: there are no more."""
+
+
+class Event(_Body):
+    """One event of a session's log."""
+
+    id: UUID
+    type: str
+    topic: str
+    sequence: int
+    causation_id: UUID | None
+    occurred_at: datetime
+    body: dict[str, JsonValue]
+
+
+class EventPage(_Body):
+    """Some events, in the order in which they happened."""
+
+    events: list[Event]
+    next: str | None
+    """For `?after=`; null: there are no more yet."""
+
+
+class Message(_Body):
+    """What a user said, or was answered."""
+
+    id: UUID
+    role: Literal["user", "assistant"]
+    content: str
+    created_at: datetime
+    complete: bool | None = None
+    """Of an answer: whether all of it could be done."""
+    reply_to: UUID | None = None
+
+
+class MessagePage(_Body):
+    """Some messages, in their order."""
+
+    messages: list[Message]
+    next: str | None

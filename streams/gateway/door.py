@@ -1,0 +1,321 @@
+"""What requests do: the same inputs that any producer may write, checked by the same rules as at ingress."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from uuid import UUID
+
+import psycopg
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from processors.inputs import InputInvalid, checked_input
+from schemas.configuration import Limits
+from schemas.envelope import Envelope, Fact
+from schemas.events.access import Scope
+from schemas.events.inputs import (
+    ApprovalReceived,
+    InputFact,
+    MessageReceived,
+    OperatorFact,
+    SessionOpened,
+)
+from schemas.frozen import replace
+from schemas.ids import derived_id, is_uuid
+from schemas.plain import to_plain
+from sinks import conversations
+from sinks.conversations import SessionStanding
+from streams.client.client import Client
+from streams.gateway.access import Principal
+from streams.gateway.problems import Problem, away, not_found
+from topics.catalog import OPERATOR_INPUTS, USER_INPUTS
+
+PRODUCER: Final = "gateway"
+POST_S: Final = 10.0
+"""How long Kafka may take to have an input, before whoever sent it is told to try again."""
+OPENED_MAX: Final = 100_000
+IDEMPOTENCY_CHARACTERS_MAX: Final = 255
+_SINK_POLL_S: Final = 0.05
+_SINK_S: Final = 1.0
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose a session is."""
+
+    tenant: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """An input that Kafka has."""
+
+    event: Envelope
+    place: tuple[int, int]
+    """Partition and offset on its topic."""
+    repeated: bool = False
+    """True: it was sent before under the same Idempotency-Key, and was not written again."""
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """See that a token is good for what is asked.
+
+    Raises:
+        Problem: it is not.
+    """
+    if scope not in principal.scopes:
+        raise Problem(403, f"this token lacks the scope {scope}", code="scope_missing")
+
+
+class Door:
+    """Takes in what requests ask for."""
+
+    def __init__(
+        self, client: Client, pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]], limits: Limits
+    ) -> None:
+        """Take what it writes and reads with; both are open already."""
+        self.client = client
+        self._pool = pool
+        self._limits = limits
+        self._owners: OrderedDict[str, Owner] = OrderedDict()
+        self._keys: OrderedDict[str, Posted] = OrderedDict()
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        """Lend a connection to Postgres.
+
+        Raises:
+            Problem: Postgres is away.
+        """
+        try:
+            async with self._pool.connection(timeout=2.0) as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise away("Postgres") from error
+
+    async def owner(self, principal: Principal, session_id: str, *, wait: bool = False) -> Owner:
+        """Return whose a session is, if the bearer may know of it.
+
+        Args:
+            principal: who asks.
+            session_id: of the session.
+            wait: for a moment, since another gateway may have opened it just now.
+
+        Raises:
+            Problem: it is not there, or somebody else's, which is the same to whoever asks.
+        """
+        found = self._owners.get(session_id)
+        until_s = time.monotonic() + (_SINK_S if wait else 0.0)
+        while found is None and is_uuid(session_id):
+            standing = await self._standing(session_id)
+            if standing is not None:
+                found = Owner(tenant=standing.tenant_id or "", user=standing.user_id or "")
+                self._remember_owner(session_id, found)
+            elif time.monotonic() >= until_s:
+                break
+            else:
+                await asyncio.sleep(_SINK_POLL_S)
+        if found is None or not principal.may_see(found.tenant, found.user):
+            raise not_found()
+        return found
+
+    async def standing(self, principal: Principal, session_id: str) -> SessionStanding | None:
+        """Return how a session stands; None: it is so new that the sink has not read of it.
+
+        Raises:
+            Problem: it is not there, or somebody else's.
+        """
+        await self.owner(principal, session_id)
+        return await self._standing(session_id)
+
+    async def open(
+        self, principal: Principal, user: str | None, opened: SessionOpened, idempotency_key: str | None
+    ) -> Posted:
+        """Open a session for the bearer, or for a user of its tenant.
+
+        Raises:
+            Problem: it may not, or Kafka is away.
+        """
+        require(principal, Scope.SEND)
+        user = self._user(principal, user)
+        event_id = _id_of(principal, "sessions", idempotency_key)
+        session_id = derived_id(event_id, "session")
+        posted = await self._post(
+            self._event(event_id, session_id, principal.tenant, user, opened),
+            keyed=idempotency_key is not None,
+        )
+        self._remember_owner(session_id, Owner(tenant=principal.tenant, user=posted.event.user_id))
+        return posted
+
+    async def say(
+        self,
+        principal: Principal,
+        session_id: str,
+        body: InputFact,
+        idempotency_key: str | None = None,
+    ) -> Posted:
+        """Write an input to a session that is there, on behalf of whom it belongs to.
+
+        Raises:
+            Problem: the bearer may not, the input is invalid, or Kafka is away.
+        """
+        approves = isinstance(body, OperatorFact)
+        require(principal, Scope.APPROVE if approves else Scope.SEND)
+        owner = await self.owner(principal, session_id, wait=True)
+        event_id = _id_of(principal, session_id, idempotency_key)
+        # An operator's act names the operator; all else is said by whom the session belongs to.
+        user = (principal.user or f"token:{principal.token_id}") if approves else owner.user
+        event = self._event(event_id, session_id, owner.tenant, user, body)
+        return await self._post(event, keyed=idempotency_key is not None)
+
+    async def begin(self, principal: Principal, body: MessageReceived, idempotency_key: str | None) -> Posted:
+        """Write the first message of a new session, which opens it.
+
+        Raises:
+            Problem: as `say`.
+        """
+        require(principal, Scope.SEND)
+        event_id = _id_of(principal, "begin", idempotency_key)
+        session_id = derived_id(event_id, "session")
+        user = self._user(principal, None)
+        event = self._event(event_id, session_id, principal.tenant, user, body)
+        posted = await self._post(event, keyed=idempotency_key is not None)
+        self._remember_owner(session_id, Owner(tenant=principal.tenant, user=user))
+        return posted
+
+    async def check(self) -> dict[str, str]:
+        """Tell of each component that requests need whether it answers: "connected", or why not."""
+        told = {"kafka": "connected", "postgres": "connected"}
+        try:
+            async with asyncio.timeout(3.0):
+                await self.client.end_of(USER_INPUTS, b"")
+        except (KafkaError, OSError, TimeoutError):
+            told["kafka"] = "disconnected"
+        try:
+            async with asyncio.timeout(3.0), self.database() as connection:
+                await connection.execute("SELECT 1")
+        except (Problem, TimeoutError):
+            told["postgres"] = "disconnected"
+        return told
+
+    async def _standing(self, session_id: str) -> SessionStanding | None:
+        async with self.database() as connection:
+            return await conversations.session_of(connection, UUID(session_id))
+
+    def _user(self, principal: Principal, user: str | None) -> str:
+        if principal.user is not None and user not in (None, principal.user):
+            raise Problem(403, "this token is another user's", code="user_mismatch", param="userId")
+        return principal.user or user or "anonymous"
+
+    def _event(self, event_id: str, session_id: str, tenant: str, user: str, body: InputFact) -> Envelope:
+        event = Envelope(
+            event_id=event_id,
+            type=type(body).__name__,
+            session_id=session_id,
+            tenant_id=tenant,
+            user_id=user,
+            producer=PRODUCER,
+            body=body,
+        )
+        topic = OPERATOR_INPUTS if isinstance(body, OperatorFact) else USER_INPUTS
+        try:
+            # What ingress would put aside is refused here, by the same rules; only it counts tokens.
+            checked = checked_input(
+                event,
+                (topic.name, 0, 0),
+                taken_at_ms=0,
+                producer=PRODUCER,
+                tokenizer=lambda _text: 0,
+                limits=self._limits,
+            )
+        except InputInvalid as error:
+            raise Problem(422, str(error), code="invalid_input") from error
+        return replace(event, tenant_id=checked.tenant_id, user_id=checked.user_id)
+
+    async def _post(self, event: Envelope, *, keyed: bool) -> Posted:
+        """Write an input once, whatever is asked how often under its key."""
+        if keyed and (earlier := await self._earlier(event)) is not None:
+            return earlier
+        topic = OPERATOR_INPUTS if isinstance(event.body, ApprovalReceived) else USER_INPUTS
+        try:
+            async with asyncio.timeout(POST_S):
+                place = await self.client.post(event, topic)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise away("Kafka") from error
+        posted = Posted(event=event, place=place)
+        if keyed:
+            _put(self._keys, event.event_id, posted)
+        return posted
+
+    async def _earlier(self, event: Envelope) -> Posted | None:
+        """Return what was sent under the same key, here or at another gateway.
+
+        Raises:
+            Problem: it was something else.
+        """
+        earlier = self._keys.get(event.event_id)
+        if earlier is not None:
+            same = earlier.event.body == event.body
+            place = earlier.place
+        else:
+            async with self.database() as connection:
+                known = await conversations.known_input(connection, UUID(event.event_id), event.tenant_id)
+            if known is None:
+                return None
+            same = known.type == event.type and _says_the_same(known.body, event.body)
+            place = (-1, -1)
+        if not same:
+            raise Problem(
+                422, "this Idempotency-Key was used for another request", code="idempotency_key_reused"
+            )
+        return Posted(event=event, place=place, repeated=True)
+
+    def _remember_owner(self, session_id: str, owner: Owner) -> None:
+        _put(self._owners, session_id, owner)
+
+
+def _id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
+    """Return the id of an input: what is asked again under one key gets the same, and is taken in once."""
+    if idempotency_key is None:
+        return str(uuid.uuid4())
+    if not 0 < len(idempotency_key) <= IDEMPOTENCY_CHARACTERS_MAX:
+        raise Problem(
+            400,
+            f"Idempotency-Key has 1 to {IDEMPOTENCY_CHARACTERS_MAX} characters",
+            code="idempotency_key_invalid",
+        )
+    return derived_id(principal.token_id, "idempotency", route, idempotency_key)
+
+
+def _says_the_same(known: Mapping[str, object], body: Fact) -> bool:
+    """Compare an input on the log with one that was just sent, but for what ingress has counted."""
+    return _uncounted(known) == _uncounted(to_plain(body))
+
+
+def _uncounted(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _uncounted(item) for key, item in value.items() if key != "tokens" and item is not None}
+    if isinstance(value, list | tuple):
+        return [_uncounted(item) for item in value]
+    return value
+
+
+def _put(known: OrderedDict[str, _T], key: str, value: _T) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > OPENED_MAX:
+        known.popitem(last=False)
+
+
+def metadata_json(metadata: Mapping[str, object]) -> str | None:
+    """Return a sender's own object as events carry it; None: it is empty."""
+    return json.dumps(metadata, ensure_ascii=False, separators=(",", ":")) if metadata else None

@@ -1,0 +1,350 @@
+"""/v1: OpenAI's chat completions in front of sessions; the model `cartrita` plans, works and answers."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, cast
+from uuid import UUID
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from schemas.events.access import Scope
+from schemas.events.inputs import MessageReceived
+from sinks import conversations
+from streams.gateway.access import Principal
+from streams.gateway.door import Owner, Posted, require
+from streams.gateway.feed import FeedInterrupted, FollowerTooSlow
+from streams.gateway.frames import Cursor, Frame
+from streams.gateway.front import Front
+from streams.gateway.problems import Problem, openai_error, response_of
+
+MODEL: Final = "cartrita"
+SESSION_HEADER: Final = "x-cartrita-session"
+PING_S: Final = 15
+RETRY_S: Final = 120
+"""An SDK that tries again within so long, with the same body, gets what it asked for the first time."""
+RETRIES_MAX: Final = 10_000
+_STATUS: Final = {"queue_full": 429, "lease_refused": 429, "session_closed": 409, "unknown_session": 404}
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request for a completion, as far as it counts."""
+
+    text: str
+    stream: bool
+    usage: bool
+    """Whether a stream ends with a chunk of usage."""
+    session_id: str | None
+
+
+def asked_of(body: object, session_header: str | None) -> Asked:
+    """Read a request for a completion; parameters that are not known are ignored, as OpenAI's clients expect.
+
+    Raises:
+        Problem: it cannot be answered.
+    """
+    if not isinstance(body, Mapping):
+        raise Problem(400, "the body is no JSON object", code="invalid_json")
+    model = body.get("model")
+    if model != MODEL:
+        raise Problem(
+            404,
+            f"there is no model {str(model)[:100]!r} here; GET /v1/models lists those that answer",
+            code="model_not_found",
+            param="model",
+        )
+    if body.get("n") not in (None, 1):
+        raise Problem(400, "n can only be 1", code="unsupported_parameter", param="n")
+    if body.get("tools") or body.get("functions"):
+        raise Problem(
+            400,
+            f"{MODEL} uses the tools of its own agents, and takes none of the client's",
+            code="unsupported_parameter",
+            param="tools" if body.get("tools") else "functions",
+        )
+    session_id = session_header or _named(body.get("metadata"), "session_id")
+    options = body.get("stream_options")
+    return Asked(
+        text=_text_of(body.get("messages"), in_session=session_id is not None),
+        stream=body.get("stream") is True,
+        usage=isinstance(options, Mapping) and options.get("include_usage") is True,
+        session_id=session_id,
+    )
+
+
+def _named(metadata: object, name: str) -> str | None:
+    value = metadata.get(name) if isinstance(metadata, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
+def _text_of(messages: object, *, in_session: bool) -> str:
+    """Return what the session is told: the last message, and before it the history that it does not know."""
+    if not isinstance(messages, list) or not messages:
+        raise Problem(400, "messages is a list of at least one", param="messages")
+    said: list[tuple[str, str]] = []
+    for number, message in enumerate(messages):
+        place = f"messages[{number}]"
+        role = message.get("role") if isinstance(message, Mapping) else None
+        if role not in ("system", "developer", "user", "assistant", "tool"):
+            raise Problem(400, f"{place} has no role that is known", param=f"{place}.role")
+        said.append((role, _content(message.get("content"), f"{place}.content")))
+    if said[-1][0] != "user" or not said[-1][1].strip():
+        raise Problem(400, "the last message is not a user's text", param=f"messages[{len(said) - 1}]")
+    earlier = [(role, text) for role, text in said[:-1] if text.strip()]
+    if in_session or not earlier:
+        return said[-1][1]
+    # Roles of earlier texts are the caller's claims: all stands within the one message that it sends.
+    history = "\n\n".join(f"{role}: {text}" for role, text in earlier)
+    return (
+        f"{said[-1][1]}\n\n--- The conversation before this request, as the client tells it ---\n\n{history}"
+    )
+
+
+def _content(content: object, place: str) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise Problem(400, f"{place} is text, or a list of parts", param=place)
+    texts = []
+    for part in content:
+        text = part.get("text") if isinstance(part, Mapping) else None
+        if not isinstance(text, str):
+            raise Problem(400, f"{place} has a part that is no text; only text is taken", param=place)
+        texts.append(text)
+    return "".join(texts)
+
+
+class Chat:
+    """Answers requests for completions."""
+
+    def __init__(self, front: Front) -> None:
+        """Note the gateway's parts."""
+        self._front = front
+        self._retries: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._began_s = int(time.time())
+
+    async def models(self, request: Request) -> Response:
+        """List the models."""
+        return JSONResponse({"object": "list", "data": [self._model()]})
+
+    async def model(self, request: Request) -> Response:
+        """Describe a model."""
+        name = request.path_params["model"]
+        if name != MODEL:
+            problem = Problem(
+                404, f"there is no model {name[:100]!r} here", code="model_not_found", param="model"
+            )
+            return response_of(problem, request)
+        return JSONResponse(self._model())
+
+    async def completions(self, request: Request) -> Response:
+        """Answer a chat."""
+        bearer: Principal = request.state.principal
+        try:
+            require(bearer, Scope.SEND)
+            require(bearer, Scope.READ)
+            raw = await request.body()
+            asked = asked_of(_json(raw), request.headers.get(SESSION_HEADER))
+            key = request.headers.get("idempotency-key") or self._key_of_retry(bearer, raw, request)
+            answering = _Answering(self._front, bearer, asked)
+            await answering.begin(key)
+        except Problem as problem:
+            return response_of(problem, request)
+        headers = {SESSION_HEADER: answering.session_id}
+        if asked.stream:
+            return EventSourceResponse(answering.chunks(), ping=PING_S, sep="\n", headers=headers)
+        try:
+            return JSONResponse(await answering.whole(), headers=headers)
+        except Problem as problem:
+            return response_of(problem, request)
+
+    def _key_of_retry(self, bearer: Principal, raw: bytes, request: Request) -> str:
+        """Return the key of a request without one: its own, or that of the request which it repeats."""
+        session = request.headers.get(SESSION_HEADER, "")
+        digest = sha256(b"\0".join((bearer.token_id.encode(), session.encode(), raw))).hexdigest()
+        now_s = time.monotonic()
+        known = self._retries.get(digest)
+        is_retry = request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
+        if is_retry and known is not None and now_s - known[0] < RETRY_S:
+            return known[1]
+        key = str(uuid.uuid4())
+        self._retries[digest] = now_s, key
+        self._retries.move_to_end(digest)
+        if len(self._retries) > RETRIES_MAX:
+            self._retries.popitem(last=False)
+        return key
+
+    def _model(self) -> Json:
+        return {"id": MODEL, "object": "model", "created": self._began_s, "owned_by": "cartrita"}
+
+
+def _json(raw: bytes) -> object:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "the body is no JSON", code="invalid_json") from error
+
+
+class _Answering:
+    """One completion: its message on the log, and what is told of it."""
+
+    def __init__(self, front: Front, bearer: Principal, asked: Asked) -> None:
+        self._front = front
+        self._bearer = bearer
+        self._asked = asked
+        self._posted: Posted | None = None
+        self._id = ""
+        self._created_s = int(time.time())
+
+    @property
+    def session_id(self) -> str:
+        assert self._posted is not None
+        return self._posted.event.session_id
+
+    async def begin(self, key: str) -> None:
+        """Write the message; from then on what it causes can be read, whatever becomes of this gateway."""
+        body = MessageReceived(text=self._asked.text)
+        door = self._front.door
+        if self._asked.session_id is None:
+            self._posted = await door.begin(self._bearer, body, key)
+        else:
+            self._posted = await door.say(self._bearer, self._asked.session_id, body, key)
+        self._id = "chatcmpl-" + self._posted.event.event_id
+
+    async def whole(self) -> Json:
+        """Wait for the answer.
+
+        Raises:
+            Problem: there is none.
+        """
+        async with aclosing(self._told()) as told:
+            async for frame in told:
+                if frame.type != "delta":
+                    message = {"role": "assistant", "content": _final(frame), "refusal": None}
+                    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+                    return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage(frame)}
+        raise AssertionError("a session tells without end")
+
+    async def chunks(self) -> AsyncGenerator[ServerSentEvent, None]:
+        """Tell the answer as it comes."""
+        try:
+            yield self._chunk({"role": "assistant", "content": ""})
+            async with aclosing(self._told()) as told:
+                sent, attempt = "", None
+                async for frame in told:
+                    if frame.type == "delta":
+                        text = str(frame.body["text"])
+                        if attempt not in (None, frame.body["attempt"]):
+                            continue  # what was sent is of an attempt that failed; the answer will tell
+                        attempt = frame.body["attempt"]
+                        sent += text
+                        yield self._chunk({"content": text})
+                        continue
+                    final = _final(frame)
+                    if not final.startswith(sent):
+                        raise Problem(
+                            500,
+                            "the answer was begun anew; ask again to get it whole",
+                            code="answer_restarted",
+                        )
+                    if len(final) > len(sent):
+                        yield self._chunk({"content": final[len(sent) :]})
+                    yield self._chunk({}, finish="stop")
+                    if self._asked.usage:
+                        head = self._head("chat.completion.chunk")
+                        yield _event({**head, "choices": [], "usage": self._usage(frame)})
+                    break
+            yield ServerSentEvent(data="[DONE]", sep="\n")
+        except Problem as problem:
+            yield _event(openai_error(problem))
+
+    async def _told(self) -> AsyncGenerator[Frame, None]:
+        """Tell the pieces of the answer, and last what ends the wait.
+
+        Raises:
+            Problem: there will be no answer.
+        """
+        assert self._posted is not None
+        owner = Owner(tenant=self._posted.event.tenant_id, user=self._posted.event.user_id)
+        input_id = self._posted.event.event_id
+        following = self._front.following(owner, self.session_id)
+        mine = False
+        async with aclosing(following.frames(await self._start())) as frames:
+            async for frame in _unhurried(frames):
+                if frame.type == "turn_started":
+                    mine = frame.body["messageId"] == input_id
+                elif frame.type == "error" and frame.body.get("messageId") == input_id:
+                    code = str(frame.body["code"])
+                    raise Problem(_STATUS.get(code, 400), str(frame.body["message"]), code=code)
+                elif frame.type == "session_ended":
+                    raise Problem(409, f"the session has ended: {frame.body['reason']}", code="session_ended")
+                elif mine and frame.type in ("delta", "answer", "approval_requested"):
+                    yield frame
+
+    async def _start(self) -> Cursor:
+        """Return a cursor before anything that the message causes: of a new one, what was told is past."""
+        assert self._posted is not None
+        if self._posted.repeated:
+            return Cursor()
+        async with self._front.door.database() as connection:
+            return Cursor(sequence=await conversations.told_up_to(connection, UUID(self.session_id)))
+
+    def _usage(self, frame: Frame) -> Json:
+        """Return what the turn used, all calls together: what is not the answer's own counts as prompt."""
+        total = cast("int", frame.body.get("tokens", 0))
+        answer = min(total, self._front.count_tokens(_final(frame)))
+        return {"prompt_tokens": total - answer, "completion_tokens": answer, "total_tokens": total}
+
+    def _head(self, kind: str) -> Json:
+        return {"id": self._id, "object": kind, "created": self._created_s, "model": MODEL}
+
+    def _chunk(self, delta: Json, *, finish: str | None = None) -> ServerSentEvent:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        return _event({**self._head("chat.completion.chunk"), "choices": [choice]})
+
+
+async def _unhurried(frames: AsyncGenerator[Frame, None]) -> AsyncGenerator[Frame, None]:
+    """Tell frames, and turn what may happen to a follower into what a request can be told."""
+    try:
+        async for frame in frames:
+            yield frame
+    except (FollowerTooSlow, FeedInterrupted) as error:
+        raise Problem(
+            503, "the answer cannot be followed; ask again", code="unavailable", retry_s=2
+        ) from error
+
+
+def _final(frame: Frame) -> str:
+    """Return the whole text that ends the wait."""
+    if frame.type == "answer":
+        return str(frame.body["text"])
+    body = frame.body
+    return (
+        f"This waits for a person's approval: {body['tool']} with {body['argumentsJson']}. "
+        f"Approve it with `cartrita approve {body['sessionId']} {body['approvalId']}`, or by POST to "
+        f"/api/v2/sessions/{body['sessionId']}/approvals/{body['approvalId']}; then ask again in the session."
+    )
+
+
+def _event(body: Json) -> ServerSentEvent:
+    return ServerSentEvent(data=json.dumps(body, ensure_ascii=False), sep="\n")
+
+
+async def not_there(request: Request) -> Response:
+    """Answer for what OpenAI has below /v1 and this gateway has not."""
+    await asyncio.sleep(0)
+    return response_of(
+        Problem(404, f"there is no {request.method} {request.url.path[:200]} here", code="not_found"), request
+    )

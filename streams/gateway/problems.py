@@ -1,0 +1,83 @@
+"""What goes wrong, told to whoever asked: problem+json (RFC 9457), and OpenAI's form below /v1."""
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
+
+OPENAI_PATH: Final = "/v1"
+
+
+class Problem(Exception):
+    """A request cannot be answered as asked."""
+
+    def __init__(
+        self, status: int, detail: str, *, code: str = "", param: str = "", retry_s: int | None = None
+    ) -> None:
+        """Note what is wrong.
+
+        Args:
+            status: of HTTP.
+            detail: a sentence for whoever asked; never a path, a stack or a query.
+            code: a word for programs.
+            param: the field that is wrong.
+            retry_s: when to try again.
+        """
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code
+        self.param = param
+        self.retry_s = retry_s
+
+
+def not_found() -> Problem:
+    """Return what is said of a session that is not there, and of one that is somebody else's."""
+    return Problem(404, "there is no such session", code="session_not_found")
+
+
+def away(what: str) -> Problem:
+    """Return what is said when Kafka or Postgres does not answer."""
+    return Problem(503, f"{what} does not answer; nothing was lost, try again", code="unavailable", retry_s=2)
+
+
+def response_of(problem: Problem, connection: HTTPConnection) -> JSONResponse:
+    """Return the answer that tells a problem, in the form that the route's clients read."""
+    headers = {} if problem.retry_s is None else {"Retry-After": str(problem.retry_s)}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if connection.url.path.startswith(OPENAI_PATH + "/"):
+        return JSONResponse(openai_error(problem), problem.status, headers)
+    told = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        **({"code": problem.code} if problem.code else {}),
+        **({"param": problem.param} if problem.param else {}),
+    }
+    return JSONResponse(told, problem.status, headers, media_type="application/problem+json")
+
+
+_OPENAI_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+def openai_error(problem: Problem) -> dict[str, object]:
+    """Return a problem as OpenAI's clients read it."""
+    kind = _OPENAI_TYPES.get(problem.status) or (
+        "server_error" if problem.status >= 500 else "invalid_request_error"
+    )
+    return {
+        "error": {
+            "message": problem.detail,
+            "type": kind,
+            "param": problem.param or None,
+            "code": problem.code or None,
+        }
+    }

@@ -1,0 +1,195 @@
+"""The gateway as a process: waits for what it needs, serves, and ends in order."""
+
+import asyncio
+import importlib.metadata
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Final
+
+import psycopg
+import structlog
+import uvicorn
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
+from schemas.wire.registry import RegistryError
+from streams.client.client import Client
+from streams.configuration.loading import ConfigurationInvalid, load_configuration
+from streams.gateway.access import TokenBook
+from streams.gateway.app import make_app
+from streams.gateway.door import Door
+from streams.gateway.feed import Feed, keep_tokens
+from streams.gateway.front import Front
+from streams.process.ending import ExitCode, ShellStopped
+from streams.process.logs import set_up_logs
+from streams.process.metrics import Metrics
+from streams.process.metrics_server import MetricsServer
+from streams.process.settings import Settings
+
+_log = structlog.get_logger()
+FRAME_BYTES_MAX: Final = 65_536
+"""Of a WebSocket's message; longer texts come by POST."""
+_POOL_MAX: Final = 8
+_STOP_S: Final = 5
+_RETRY_S: Final = 0.5
+
+
+async def run_gateway(settings: Settings, stop: asyncio.Event) -> ExitCode:
+    """Run a gateway until `stop` is set; returns the exit code."""
+    set_up_logs(log_format=settings.log_format, level=settings.log_level)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    try:
+        check_address(settings)
+        async with AsyncExitStack() as held:
+            await _serve(settings, stop, held)
+    except ShellStopped as stopped:
+        _log.error("gateway_stopped", exit_code=int(stopped.code), reason=stopped.reason)
+        return stopped.code
+    except ConfigurationInvalid as error:
+        _log.error("configuration_invalid", reason=str(error))
+        return ExitCode.USAGE
+    _log.info("gateway_ended")
+    return ExitCode.OK
+
+
+def check_address(settings: Settings) -> None:
+    """See that no token travels in the clear.
+
+    Raises:
+        ShellStopped: it would.
+    """
+    host = settings.gateway_host
+    try:
+        is_own = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_own = False
+    if is_own or settings.gateway_certificate is not None:
+        return
+    if not settings.gateway_insecure:
+        raise ShellStopped(
+            ExitCode.USAGE,
+            f"on {host} others could read tokens on their way: set CARTRITA_GATEWAY_CERTIFICATE and "
+            "CARTRITA_GATEWAY_CERTIFICATE_KEY, or CARTRITA_GATEWAY_INSECURE=true behind a proxy that has TLS",
+        )
+    _log.warning(
+        "gateway_insecure", host=host, reason="CARTRITA_GATEWAY_INSECURE is set: tokens travel in the clear"
+    )
+
+
+async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) -> None:
+    metrics = Metrics()
+    known = asyncio.Event()
+    client = await held.enter_async_context(await _connected(settings))
+    feed, book = Feed(client), TokenBook()
+    health = MetricsServer(
+        metrics.registry,
+        host=settings.metrics_host,
+        port=settings.metrics_port,
+        is_ready=lambda: feed.ready.is_set() and known.is_set(),
+    )
+    held.push_async_callback(health.stop)
+    await health.start()
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
+        settings.postgres_dsn, min_size=1, max_size=_POOL_MAX, open=False, kwargs={"autocommit": True}
+    )
+    held.push_async_callback(pool.close)
+    await pool.open(wait=False)
+    door = Door(client, pool, load_configuration((), settings.configuration_directory).limits)
+    front = Front(
+        door=door,
+        feed=feed,
+        book=book,
+        prefix=settings.topic_prefix,
+        version=importlib.metadata.version("cartrita"),
+        count_tokens=_counter(settings),
+    )
+    app = make_app(
+        front, metrics, hosts=_listed(settings.gateway_hosts), origins=_listed(settings.gateway_origins)
+    )
+    sockets = [_listen(settings.gateway_host, settings.gateway_port)]
+    if settings.gateway_socket_port:
+        sockets.append(_listen(settings.gateway_host, settings.gateway_socket_port))
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="websockets-sansio",
+            ws_max_size=FRAME_BYTES_MAX,
+            ws_per_message_deflate=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_S,
+            ssl_certfile=settings.gateway_certificate,
+            ssl_keyfile=settings.gateway_certificate_key,
+        )
+    )
+    running = [
+        asyncio.create_task(feed.run()),
+        asyncio.create_task(keep_tokens(client, book, known)),
+        asyncio.create_task(server.serve(sockets)),
+    ]
+    _log.info("gateway_starting", address=sockets[0].getsockname()[:2])
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait({*running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiting}:
+            task.result()
+            raise ShellStopped(ExitCode.RESTART, "a part of the gateway ended by itself")
+    finally:
+        server.should_exit = True
+        await asyncio.gather(running[-1], return_exceptions=True)
+        for task in (*running, waiting):
+            task.cancel()
+        await asyncio.gather(*running, waiting, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, but for signals, which are the process's own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+async def _connected(settings: Settings) -> Client:
+    """Wait for the registry, and return a client that can be entered."""
+    until_s = asyncio.get_running_loop().time() + settings.startup_timeout_ms / 1_000
+    while True:
+        try:
+            async with Client(settings):
+                return Client(settings)
+        except RegistryError as error:
+            if asyncio.get_running_loop().time() > until_s:
+                raise ShellStopped(ExitCode.RESTART, f"the registry does not answer: {error}") from error
+            await asyncio.sleep(_RETRY_S)
+
+
+def _counter(settings: Settings) -> Callable[[str], int]:
+    if settings.tiktoken_cache_directory is not None:
+        prepare_vocabularies(settings.tiktoken_cache_directory)
+    return lambda text: count_tokens_in_pieces(text, ENCODING_DEFAULT)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2_048)
+    except OSError as error:
+        raise ShellStopped(ExitCode.USAGE, f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)

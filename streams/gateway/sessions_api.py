@@ -1,0 +1,276 @@
+"""/api/v2: sessions, what is said in them, and what happened."""
+
+import asyncio
+import time
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+
+from schemas.events.access import Scope
+from schemas.events.inputs import (
+    ApprovalReceived,
+    Attachment,
+    InputFact,
+    MessageReceived,
+    SessionCancelled,
+    SessionClosed,
+    SessionOpened,
+)
+from sinks import conversations
+from sinks.conversations import LoggedEvent, SessionStanding
+from streams.gateway.access import TICKET_S, Principal
+from streams.gateway.bodies import (
+    Decision,
+    Event,
+    EventPage,
+    Message,
+    MessagePage,
+    NewMessage,
+    NewSession,
+    OpenedSession,
+    QueuedMessage,
+    Reason,
+    SessionPage,
+    SessionStatus,
+)
+from streams.gateway.door import Posted, metadata_json, require
+from streams.gateway.front import Front
+from streams.gateway.pages import mark_of, moment_in, number_in, parts_of, uuid_in
+
+NANODOLLARS: Final = 1_000_000_000
+PAGE_MAX: Final = 200
+_OWN_WRITE_S: Final = 1.0
+_POLL_S: Final = 0.02
+
+router: Final = APIRouter(prefix="/api/v2")
+
+
+def front_of(request: Request) -> Front:
+    """Return what the routes share."""
+    front = request.app.state.front
+    assert isinstance(front, Front)
+    return front
+
+
+def principal_of(request: Request) -> Principal:
+    """Return on whose behalf the request acts; the guard has let nobody else through."""
+    principal = request.state.principal
+    assert isinstance(principal, Principal)
+    return principal
+
+
+Doors = Annotated[Front, Depends(front_of)]
+Bearer = Annotated[Principal, Depends(principal_of)]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+
+@router.post("/sessions", status_code=201)
+async def open_session(
+    new: NewSession, front: Doors, bearer: Bearer, idempotency_key: IdempotencyKey = None
+) -> OpenedSession:
+    """Open a session."""
+    dollars = new.budget.dollars
+    opened = SessionOpened(
+        title=new.title,
+        budget_tokens=new.budget.tokens,
+        budget_nanodollars=None if dollars is None else max(1, round(dollars * NANODOLLARS)),
+        metadata_json=metadata_json(new.metadata),
+    )
+    posted = await front.door.open(bearer, new.user_id, opened, idempotency_key)
+    session_id = posted.event.session_id
+    return OpenedSession(
+        session_id=UUID(session_id),
+        websocket_url=f"/ws/{session_id}",
+        ticket=front.ticket(bearer, session_id),
+        expires_at=datetime.fromtimestamp(time.time() + TICKET_S).astimezone(),
+        position=UUID(posted.event.event_id),
+    )
+
+
+@router.get("/sessions")
+async def list_sessions(
+    front: Doors, bearer: Bearer, before: str | None = None, limit: Limit = 50
+) -> SessionPage:
+    """List the sessions that the token may see, the newest first."""
+    require(bearer, Scope.READ)
+    mark: tuple[datetime, UUID] | None = None
+    if before is not None:
+        at, session_id = parts_of(before, 2)
+        mark = moment_in(at), uuid_in(session_id)
+    async with front.door.database() as connection:
+        page = await conversations.sessions_of(
+            connection, bearer.tenant, bearer.user, before=mark, limit=limit
+        )
+    last = page[-1] if len(page) == limit else None
+    following = None
+    if last is not None and last.opened_at is not None:
+        following = mark_of(last.opened_at.isoformat(), str(last.id))
+    return SessionPage(sessions=[_status(front, str(one.id), one) for one in page], next=following)
+
+
+@router.post("/sessions/{session_id}/messages", status_code=202)
+async def send_message(
+    session_id: str, new: NewMessage, front: Doors, bearer: Bearer, idempotency_key: IdempotencyKey = None
+) -> QueuedMessage:
+    """Say something in a session; answered once Kafka has it."""
+    body = MessageReceived(
+        text=new.content,
+        attachments=tuple(
+            Attachment(name=one.name, media_type=one.media_type, text=one.text) for one in new.attachments
+        ),
+        metadata_json=metadata_json(new.metadata),
+    )
+    return _queued(await front.door.say(bearer, session_id, body, idempotency_key))
+
+
+@router.post("/sessions/{session_id}/cancel", status_code=202)
+async def cancel_session(
+    session_id: str, front: Doors, bearer: Bearer, why: Reason | None = None
+) -> QueuedMessage:
+    """Stop a session: what it does is aborted, and it takes no more."""
+    return await _act(front, bearer, session_id, SessionCancelled(reason=why.reason if why else None))
+
+
+@router.post("/sessions/{session_id}/close", status_code=202)
+async def close_session(
+    session_id: str, front: Doors, bearer: Bearer, why: Reason | None = None
+) -> QueuedMessage:
+    """End a session once the messages that it has taken are answered."""
+    return await _act(front, bearer, session_id, SessionClosed(reason=why.reason if why else None))
+
+
+@router.post("/sessions/{session_id}/approvals/{approval_id}", status_code=202)
+async def decide_approval(
+    session_id: str, approval_id: UUID, decision: Decision, front: Doors, bearer: Bearer
+) -> QueuedMessage:
+    """Approve or refuse a tool call that waits for a person; an operator's act."""
+    fact = ApprovalReceived(approval_id=str(approval_id), approved=decision.approved, reason=decision.reason)
+    return await _act(front, bearer, session_id, fact)
+
+
+@router.get("/sessions/{session_id}/status")
+async def session_status(
+    session_id: str, front: Doors, bearer: Bearer, after: UUID | None = None
+) -> SessionStatus:
+    """Tell how a session stands; with `after`, waits a moment until that input is in it."""
+    require(bearer, Scope.READ)
+    if after is not None:
+        await _await_input(front, bearer, after)
+    standing = await front.door.standing(bearer, session_id)
+    return _status(front, session_id, standing)
+
+
+@router.get("/sessions/{session_id}/events")
+async def session_events(
+    session_id: str, front: Doors, bearer: Bearer, after: str | None = None, limit: Limit = 100
+) -> EventPage:
+    """List a session's events, with what each says and which one caused it."""
+    page, following = await _page(front, bearer, session_id, after, limit, None)
+    events = [
+        Event(
+            id=one.event_id,
+            type=one.type,
+            topic=one.topic,
+            sequence=one.sequence,
+            causation_id=one.causation_id,
+            occurred_at=one.occurred_at,
+            body=one.body,  # type: ignore[arg-type]  # it came as JSON
+        )
+        for one in page
+    ]
+    return EventPage(events=events, next=following)
+
+
+@router.get("/sessions/{session_id}/messages")
+async def session_messages(
+    session_id: str, front: Doors, bearer: Bearer, after: str | None = None, limit: Limit = 100
+) -> MessagePage:
+    """List what was said in a session, and what was answered."""
+    types = ["MessageReceived", "AnswerGiven"]
+    page, following = await _page(front, bearer, session_id, after, limit, types)
+    return MessagePage(messages=[_message(one) for one in page], next=following)
+
+
+async def _act(front: Front, bearer: Principal, session_id: str, fact: InputFact) -> QueuedMessage:
+    return _queued(await front.door.say(bearer, session_id, fact))
+
+
+def _queued(posted: Posted) -> QueuedMessage:
+    message_id = UUID(posted.event.event_id)
+    return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
+
+
+async def _await_input(front: Front, bearer: Principal, event_id: UUID) -> None:
+    until_s = time.monotonic() + _OWN_WRITE_S
+    while time.monotonic() < until_s:
+        async with front.door.database() as connection:
+            if await conversations.known_input(connection, event_id, bearer.tenant) is not None:
+                return
+        await asyncio.sleep(_POLL_S)
+
+
+async def _page(
+    front: Front, bearer: Principal, session_id: str, after: str | None, limit: int, types: list[str] | None
+) -> tuple[list[LoggedEvent], str | None]:
+    require(bearer, Scope.READ)
+    owner = await front.door.owner(bearer, session_id)
+    mark: tuple[datetime, int, str, int, int] | None = None
+    if after is not None:
+        at, sequence, topic, partition, offset = parts_of(after, 5)
+        mark = moment_in(at), number_in(sequence), topic, number_in(partition), number_in(offset)
+    async with front.door.database() as connection:
+        page = await conversations.events_of(
+            connection,
+            UUID(session_id),
+            (owner.tenant, owner.user),
+            types=types,
+            # A message stands on the topic of entrance too.
+            topics=["session.inputs", "session.outputs"] if types else None,
+            after=mark,
+            limit=limit,
+        )
+    if len(page) < limit:
+        return page, None
+    last = page[-1]
+    numbers = map(str, (last.partition, last.offset))
+    return page, mark_of(last.occurred_at.isoformat(), str(last.sequence), last.topic, *numbers)
+
+
+def _message(event: LoggedEvent) -> Message:
+    answered = event.type == "AnswerGiven"
+    return Message(
+        id=event.event_id,
+        role="assistant" if answered else "user",
+        content=str(event.body.get("text", "")),
+        created_at=event.occurred_at,
+        complete=bool(event.body.get("complete")) if answered else None,
+        reply_to=UUID(str(event.body["input_id"])) if answered else None,
+    )
+
+
+def _status(front: Front, session_id: str, standing: SessionStanding | None) -> SessionStatus:
+    follows = front.feed.follows(session_id)
+    if standing is None:
+        return SessionStatus(
+            session_id=UUID(session_id), status="queued", last_activity=None, has_web_socket=follows
+        )
+    nanodollars = standing.budget_nanodollars
+    return SessionStatus(
+        session_id=standing.id,
+        status=standing.status,
+        last_activity=standing.last_activity,
+        has_web_socket=follows,
+        title=standing.title,
+        messages=standing.messages,
+        turns=standing.turns,
+        tokens_used=standing.tokens_used,
+        dollars_used=standing.nanodollars_used / NANODOLLARS,
+        budget_tokens=standing.budget_tokens,
+        budget_dollars=None if nanodollars is None else nanodollars / NANODOLLARS,
+        opened_at=standing.opened_at,
+        ended_at=standing.ended_at,
+        user_id=standing.user_id,
+    )

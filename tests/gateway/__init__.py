@@ -1,0 +1,1 @@
+"""The front door by itself: tokens, frames, what requests may say."""
