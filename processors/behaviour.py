@@ -11,6 +11,8 @@ checks what this behaviour decided, and says of the rest which one did.
     3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
     4   What others than a session's owner say is refused; whoever asks something of no session is told by
         their own name.
+    5   Tasks get budgets from their estimates, which count what tools bring; each attempt is started by name;
+        the deadline rests while a person is asked; snapshots show the plan; each phase is told.
 """
 
 from typing import Final
@@ -19,7 +21,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 4
+BEHAVIOUR: Final = 5
 
 
 def stamped(configuration: Configuration) -> Configuration:

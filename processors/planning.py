@@ -1,6 +1,6 @@
 """The planning decider: a plan is asked for, checked, repaired, criticised and revised, then accepted."""
 
-from processors import execution, snapshots
+from processors import execution, progress, snapshots
 from processors.answers import answer_without_model, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
 from processors.plans import PlanFault, parse_critique, parse_plan, prerequisites_of, with_estimates
@@ -41,6 +41,11 @@ def ask_for_plan(transition: Transition) -> None:
         )
         return
     transition.turn = replace(transition.turn, phase=Phase.PLAN, model_call_id=call_id)
+    draft = transition.turn.draft
+    if draft.repairs:
+        progress.report(transition, "the plan was not right, and is mended")
+    else:
+        progress.report(transition, "the plan is improved" if draft.revision else "the work is planned")
 
 
 def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
@@ -153,6 +158,7 @@ def _ask_for_critique(transition: Transition) -> None:
         _accept(transition, AcceptReason.CRITIQUE_UNAFFORDABLE)
         return
     transition.turn = replace(transition.turn, phase=Phase.CRITIQUE, model_call_id=call_id)
+    progress.report(transition, "the plan is checked")
 
 
 def _reject(transition: Transition, fault: PlanFault, said: PromptMessage) -> None:
