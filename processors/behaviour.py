@@ -10,7 +10,8 @@ checks what this behaviour decided, and says of the rest which one did.
         allowed count for the rules that look at their number.
     3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
     4   What others than a session's owner say is refused; whoever asks something of no session is told by
-        their own name.
+        their own name. An outcome is checked before anything of it is applied; what a call uses beyond its
+        reservation is told, and charged too where nothing was reserved.
 """
 
 from typing import Final

@@ -9,7 +9,7 @@ from typing import Final
 
 from processors.decisions import tell_decision
 from processors.policies import Verdict
-from processors.state import Budget, Reservation
+from processors.state import TOOL_PREFIX, Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
 from schemas.events.budgets import (
@@ -20,6 +20,7 @@ from schemas.events.budgets import (
     BudgetWarned,
     ChargeBasis,
     DownshiftCause,
+    ReservationExceeded,
 )
 from schemas.events.models import CallPurpose, ModelCallCompleted, ModelCallFailed
 from schemas.events.policies import Decision
@@ -267,13 +268,15 @@ Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFai
 def settle(transition: Transition, outcome: Outcome) -> Reservation | None:
     """Charge a call's outcome and release the rest of its reservation.
 
-    Returns the reservation, or None when there is none: the outcome was settled before, or is of no call
-    of this session. An outcome that may be billed beyond what is known is charged in full.
+    Returns the reservation, or None when there is none: the outcome was settled before, or is of a call that
+    uses nothing. An outcome that may be billed beyond what is known is charged in full.
     """
+    tokens, nanodollars = _used(outcome)
     reservation = transition.budget.reservations.get(outcome.call_id)
+    if reservation is None and (tokens or nanodollars):
+        reservation = _nothing_reserved(transition, outcome)
     if reservation is None:
         return None
-    tokens, nanodollars = _used(outcome)
     basis = ChargeBasis.USAGE
     if _maybe_billed(outcome):
         tokens = max(tokens, reservation.tokens)
@@ -302,7 +305,28 @@ def settle(transition: Transition, outcome: Outcome) -> Reservation | None:
             task_tokens_left=task_tokens_left(transition, reservation.task_id),
         )
     )
+    if tokens > reservation.tokens or nanodollars > reservation.nanodollars:
+        transition.emit(
+            ReservationExceeded(
+                reservation_id=outcome.call_id,
+                task_id=reservation.task_id,
+                model=reservation.model,
+                tokens_reserved=reservation.tokens,
+                tokens_used=tokens,
+                nanodollars_reserved=reservation.nanodollars,
+                nanodollars_used=nanodollars,
+            )
+        )
     return reservation
+
+
+def _nothing_reserved(transition: Transition, outcome: Outcome) -> Reservation | None:
+    """Return the empty reservation of a tool that should have used nothing, while its task waits for it."""
+    requested = transition.turn.requested(outcome.call_id) if transition.state.turn else None
+    if requested is None:
+        return None
+    task, call = requested
+    return Reservation(task_id=task.task_id, model=TOOL_PREFIX + call.proposed.name, tokens=0, nanodollars=0)
 
 
 def task_tokens_left(transition: Transition, task_id: str) -> int:

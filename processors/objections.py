@@ -1,29 +1,51 @@
-"""What a session refuses to be told: inputs of others than its owner.
+"""What a session refuses to be told: inputs of others than its owner, and outcomes that no call waits for.
 
 A refused input is put aside with its reason under the sender's name. It changes nothing of the session and
 causes no event in it, so that its owner never hears of it.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from processors.decider import Refused
 from processors.state import SessionState, SessionStatus
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import InputFact, OperatorFact
+from schemas.events.models import ModelCallCompleted, ModelCallFailed, ModelResultFact
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolResultFact
+from schemas.ids import outcome_id
 
 EVERY_TENANT: Final = "*"
 """As tenant of an operator's act: the operator may act in every session."""
+AMOUNT_MAX: Final = 2**53 - 1
+"""No call uses more tokens or nanodollars than this, and the sums of many still fit 64 bits."""
+
+Outcome = ModelResultFact | ToolResultFact
+
+
+class _Call(NamedTuple):
+    """A call whose outcome is not known yet."""
+
+    is_model: bool
+    task_id: str
 
 
 def objection(state: SessionState, event: Envelope) -> Refused | None:
-    """Tell why an input is not to be applied; None: it is.
+    """Tell why an input is not to be applied; None: it is."""
+    body = event.body
+    if isinstance(body, InputFact):
+        return _of_stranger(state, event) if state.status is not SessionStatus.NEW else None
+    if isinstance(body, Outcome):
+        return _of_outcome(state, event, body)
+    return None
+
+
+def _of_stranger(state: SessionState, event: Envelope) -> Refused | None:
+    """Refuse what is not the owner's.
 
     A session belongs to the tenant and the user who opened it: nobody else speaks in it, cancels it or closes
     it. Operators act in the sessions of their tenant, whoever the user is.
     """
-    if not isinstance(event.body, InputFact) or state.status is SessionStatus.NEW:
-        return None
     if isinstance(event.body, OperatorFact):
         if event.tenant_id in (EVERY_TENANT, state.tenant_id):
             return None
@@ -35,3 +57,59 @@ def objection(state: SessionState, event: Envelope) -> Refused | None:
         f"the session is not one of the user {event.user_id} of the tenant {event.tenant_id}: "
         "only who opened it may speak in it, cancel it or close it",
     )
+
+
+def _of_outcome(state: SessionState, event: Envelope, body: Outcome) -> Refused | None:
+    """Refuse what cannot be the outcome of a call of this session, before anything of it is applied.
+
+    An outcome has one event id, which follows from its call, so that whoever tells it again tells the same
+    event. One that was taken before is no fault: it is known by its call, for which nobody waits any more.
+    """
+    for name, amount in _amounts(body):
+        if not 0 <= amount <= AMOUNT_MAX:
+            return Refused(RejectionCode.INVALID_INPUT, f"{name} is {amount}: no call can have used that")
+    if event.event_id != outcome_id(body.call_id):
+        return _unexpected(f"the event's id is not that of the outcome of the call {body.call_id}")
+    if state.status is SessionStatus.NEW:
+        return _unexpected("there is no such session")
+    call = _call_of(state, body.call_id)
+    if call is None:
+        return None
+    if call.is_model is not isinstance(body, ModelCallCompleted | ModelCallFailed):
+        kind = "model" if call.is_model else "tool"
+        return _unexpected(f"{type(body).__name__} is no outcome of a {kind} call")
+    if call.task_id != body.task_id:
+        return _unexpected(f"the call {body.call_id} is not one of the task {body.task_id}")
+    return None
+
+
+def _amounts(body: Outcome) -> tuple[tuple[str, int], ...]:
+    match body:
+        case ModelCallCompleted() | ModelCallFailed():
+            return (
+                ("input_tokens", body.input_tokens),
+                ("output_tokens", body.output_tokens),
+                ("cost_nanodollars", body.cost_nanodollars),
+            )
+        case ToolCallCompleted():
+            return (
+                ("result_tokens", body.result_tokens),
+                ("used_tokens", body.used_tokens),
+                ("cost_nanodollars", body.cost_nanodollars),
+            )
+        case ToolCallFailed():
+            return (("used_tokens", body.used_tokens), ("cost_nanodollars", body.cost_nanodollars))
+
+
+def _call_of(state: SessionState, call_id: str) -> _Call | None:
+    """Find a call that waits: by its reservation, which outlives its turn, or in its task."""
+    held = state.budget.reservations.get(call_id)
+    if held is not None:
+        return _Call(not held.is_of_tool, held.task_id)
+    # Calls of tools that call no models have no reservation.
+    requested = state.turn.requested(call_id) if state.turn is not None else None
+    return None if requested is None else _Call(False, requested[0].task_id)
+
+
+def _unexpected(reason: str) -> Refused:
+    return Refused(RejectionCode.UNEXPECTED_OUTCOME, reason)

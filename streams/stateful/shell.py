@@ -372,8 +372,9 @@ class StatefulShell(Generic[State]):
         await self._out.publish(records)
         self._metrics.outbox_records.set(0)
         self._check(generation)
-        for topic, count in Counter(record.topic.name for record in records).items():
-            self._metrics.output(topic, count)
+        published = Counter((record.topic.name, type(record.event.body)) for record in records)
+        for (topic, fact), count in published.items():
+            self._metrics.output(topic, count, fact=fact)
 
     def _observe(self, batch: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()

@@ -36,7 +36,7 @@ from schemas.events.models import (
 )
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested, ToolFailureKind
-from schemas.ids import derived_id
+from schemas.ids import derived_id, outcome_id
 from schemas.references import RecordReference
 from topics.catalog import topic_of
 
@@ -375,7 +375,7 @@ class World:
                 raise AssertionError
         self.post(
             outcome,
-            input_id=derived_id(call.event_id, "result"),
+            input_id=outcome_id(call.body.call_id),
             causation_id=call.event_id,
             correlation_id=call.correlation_id,
         )
