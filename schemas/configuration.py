@@ -10,6 +10,38 @@ from schemas.envelope import Versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestParameters:
+    """How a chat model wants to be asked: what providers of one API settle in many ways."""
+
+    tokens_max_field: str = "max_tokens"
+    """How the request names the limit of the answer; the limit itself is always sent."""
+    temperature: bool = True
+    """False: the model takes its own alone, so that none is sent."""
+    stream: bool = True
+    """False: the answer is asked for whole."""
+    stream_usage: bool = True
+    """True: `stream_options` asks for usage at the stream's end."""
+    response_format: str = "json_object"
+    """How JSON is asked for: json_object, json_schema (with the schema of what is wanted) or none."""
+    tool_choice: str = ""
+    """auto or required, sent where tools are offered; empty: not sent."""
+    parallel_tool_calls: bool | None = None
+    """Sent where tools are offered; None: not sent."""
+    system_role: str = "system"
+    """Under which role the rules go: system, developer, or user for a model that knows neither."""
+    alternate_roles: bool = False
+    """True: neighbouring messages of one role are sent as one, as some chat templates demand."""
+    state_fields: tuple[str, ...] = ("reasoning_content", "reasoning_details", "extra_content")
+    """Fields of an answer with tool calls that go back unchanged with it in the next request."""
+    key_header: str = "Authorization"
+    """Where the key goes: as `Bearer` in Authorization, or alone in a header of this name."""
+    extra_body_json: str = "{}"
+    """A JSON object whose fields every request gets; it overrides what stands in this record."""
+    extra_headers: tuple[tuple[str, str], ...] = ()
+    """Names and values. They are published with the configuration, so no secret may stand here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatModel:
     """A chat model with its price."""
 
@@ -24,6 +56,9 @@ class ChatModel:
     """Prompt and answer together."""
     encoding: str
     """Name of tiktoken's encoding."""
+    profile: str = "openai"
+    """The family whose parameters are the defaults."""
+    parameters: RequestParameters = RequestParameters()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,13 +117,17 @@ def _message_tokens(message: ChatMessage, encoding: str) -> int:
         TOKENS_PER_MESSAGE
         + count_tokens(message.role, encoding)
         + count_tokens(message.text, encoding)
+        + count_tokens(message.provider_state_json or "", encoding)
         + sum(_tool_call_tokens(call, encoding) for call in message.tool_calls)
     )
 
 
 def _tool_call_tokens(call: ToolCallProposed, encoding: str) -> int:
     return (
-        TOKENS_PER_TOOL_CALL + count_tokens(call.name, encoding) + count_tokens(call.arguments_json, encoding)
+        TOKENS_PER_TOOL_CALL
+        + count_tokens(call.name, encoding)
+        + count_tokens(call.arguments_json, encoding)
+        + count_tokens(call.provider_state_json or "", encoding)
     )
 
 

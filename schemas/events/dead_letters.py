@@ -12,7 +12,7 @@ class RejectionCode(Word):
     NO_VALUE = "no_value"
     """The record has no value."""
     NOT_AVRO = "not_avro"
-    """The value is not an event in Confluent's wire format."""
+    """The value is no event in Confluent's wire format, or a field is not of the type that is promised."""
     UNKNOWN_SCHEMA = "unknown_schema"
     """The registry has no schema of the id in the value."""
     WRONG_TOPIC = "wrong_topic"

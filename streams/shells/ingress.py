@@ -8,6 +8,8 @@ owners.
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from processors.inputs import InputInvalid, Tokenizer, checked_input
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
@@ -22,6 +24,8 @@ from streams.records.delivery import Delivery, Log, Outgoing, OwnershipLost, out
 from streams.records.intake import Intake, RecordRefused
 from topics.catalog import RECORD_BYTES_MAX, SESSION_INPUTS, read_by
 from topics.shells import INGRESS
+
+_log = structlog.get_logger()
 
 
 class IngressShell:
@@ -117,6 +121,12 @@ class IngressShell:
             refused = RecordRefused("invalid_input", str(invalid), event)
         except RecordRefused as error:
             refused = error
+        except OwnershipLost:
+            raise
+        except Exception as error:
+            # The rules are pure: what raises on this input raises for ever.
+            _log.exception("input_rules_raised", place=delivery.coordinates)
+            refused = RecordRefused("invalid_input", f"the input cannot be checked: {error!r}", event)
         else:
             self._metrics.input(delivery.topic, "applied")
             return record

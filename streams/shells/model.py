@@ -152,7 +152,12 @@ class ModelExecutor:
             return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
         source = (await self._reader.event(message.source)).body
         if isinstance(source, ModelCallCompleted):
-            return ChatMessage(role=message.role, text=text + source.text, tool_calls=source.tool_calls)
+            return ChatMessage(
+                role=message.role,
+                text=text + source.text,
+                tool_calls=source.tool_calls,
+                provider_state_json=source.provider_state_json,
+            )
         if isinstance(source, MessageReceived):
             text += source.text
         elif isinstance(source, SessionForked):

@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 from schemas.envelope import Envelope
 from schemas.events.inputs import OperatorFact
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, Outgoing
-from streams.stateful.stored_record import NEVER, StoredRecord
+from streams.stateful.stored_record import NEVER, TEXT_CHARACTERS_MAX, StoredRecord
 from topics.catalog import RECORD_BYTES_MAX
 
 State = TypeVar("State")
@@ -106,6 +106,8 @@ def too_large(candidate: StoredRecord, outbox_bytes: int, caused: Sequence[Outgo
     size_bytes = candidate.size_bytes + outbox_bytes
     if size_bytes > STORED_BYTES_MAX:
         return f"the key's record would have {size_bytes:,} bytes; the most is {STORED_BYTES_MAX:,}"
+    if max(len(candidate.tenant_id), len(candidate.user_id)) > TEXT_CHARACTERS_MAX:
+        return f"a tenant's or user's name has more than {TEXT_CHARACTERS_MAX:,} characters"
     for record in caused:
         if record.size_bytes > RECORD_BYTES_MAX:
             name = type(record.event.body).__name__

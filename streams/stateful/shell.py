@@ -47,7 +47,7 @@ from streams.stateful.loaded import Loaded, outbox_bytes_of, redriven_place, too
 from streams.stateful.loaded_keys import LoadedKeys
 from streams.stateful.positions import survey_of
 from streams.stateful.retirement import Retirement
-from streams.stateful.stored_record import NEVER, StoredRecord
+from streams.stateful.stored_record import DUE_AT_MS_MAX, NEVER, StoredRecord
 from streams.stateful.ticker import Ticker
 from topics.routing import partition_of
 
@@ -318,7 +318,9 @@ class StatefulShell(Generic[State]):
 
     def _due_at_ms(self, state: State) -> int:
         timers = self.decider.timers(state)
-        return min(timer.due_at_ms for timer in timers) if timers else self._retirement.due_at_ms(state)
+        if not timers:
+            return self._retirement.due_at_ms(state)
+        return min(max(min(timer.due_at_ms for timer in timers), 0), DUE_AT_MS_MAX)
 
     def _park(
         self,

@@ -17,6 +17,9 @@ _U32: Final = struct.Struct(">I")
 _I64: Final = struct.Struct(">q")
 _VERSION: Final = 2
 NEVER: Final = -1
+DUE_AT_MS_MAX: Final = 2**62
+TEXT_CHARACTERS_MAX: Final = 16_000
+"""Of a tenant's or user's name; its length takes 2 bytes."""
 
 
 @dataclass(slots=True, kw_only=True)

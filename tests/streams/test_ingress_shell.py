@@ -341,3 +341,26 @@ async def test_a_revocation_while_publishing_leaves_the_batch_to_the_next_owner(
         await shell.process(kafka.waiting())
 
     assert kafka.waiting() != []
+
+
+async def test_rules_that_raise_put_the_input_aside_and_its_neighbours_go_on() -> None:
+    kafka = Kafka()
+    shell = IngressShell(
+        codec=CODEC,
+        log=TwinLog(kafka),
+        tokenizer=lambda text: 1 // (text != "zero"),
+        limits=Limits(text_bytes_max=1_000),
+        topic_prefix="p.",
+        metrics=metrics("ingress"),
+        now_ms=lambda: NOW_MS,
+    )
+    for text in ("zero", "one"):
+        kafka.send(Envelope(body=MessageReceived(text=text)), USER_INPUTS)
+    await shell.own({})
+
+    await shell.process(kafka.waiting())
+
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    assert "ZeroDivisionError" in letter.body.reason
+    assert len(kafka.events(SESSION_INPUTS)) == 1

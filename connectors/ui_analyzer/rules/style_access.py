@@ -186,7 +186,10 @@ def _target_size(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
         if rule.in_keyframes():
             continue
-        if not any(_INTERACTIVE_SUBJECT.search(subject(s)) and "::" not in s for s in rule.selectors()):
+        if not any(
+            _INTERACTIVE_SUBJECT.search(subject(s)) and not re.search(r"::|:before|:after", s)
+            for s in rule.selectors()
+        ):
             continue
         width = _size(rule, "width", "min-width", "inline-size")
         height = _size(rule, "height", "min-height", "block-size")
