@@ -10,8 +10,9 @@ checks what this behaviour decided, and says of the rest which one did.
         allowed count for the rules that look at their number.
     3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
     4   What others than a session's owner say is refused; whoever asks something of no session is told by
-        their own name. An outcome is checked before anything of it is applied; what a call uses beyond its
-        reservation is told, and charged too where nothing was reserved.
+        their own name.
+    5   An outcome is checked before anything of it is applied; what a call uses beyond its reservation is
+        told, and charged too where nothing was reserved.
 """
 
 from typing import Final
@@ -20,7 +21,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 4
+BEHAVIOUR: Final = 5
 
 
 def stamped(configuration: Configuration) -> Configuration:

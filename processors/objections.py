@@ -7,12 +7,12 @@ causes no event in it, so that its owner never hears of it.
 from typing import Final, NamedTuple
 
 from processors.decider import Refused
-from processors.state import SessionState, SessionStatus
+from processors.outcomes import Outcome, amounts
+from processors.state import SessionState, SessionStatus, ToolCallStatus
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import InputFact, OperatorFact
-from schemas.events.models import ModelCallCompleted, ModelCallFailed, ModelResultFact
-from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolResultFact
+from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.ids import outcome_id
 
 EVERY_TENANT: Final = "*"
@@ -20,14 +20,14 @@ EVERY_TENANT: Final = "*"
 AMOUNT_MAX: Final = 2**53 - 1
 """No call uses more tokens or nanodollars than this, and the sums of many still fit 64 bits."""
 
-Outcome = ModelResultFact | ToolResultFact
-
 
 class _Call(NamedTuple):
-    """A call whose outcome is not known yet."""
+    """What a session knows of a call."""
 
     is_model: bool
     task_id: str
+    is_made: bool
+    """Somebody was asked to make it; otherwise it waits for budget, time or a person."""
 
 
 def objection(state: SessionState, event: Envelope) -> Refused | None:
@@ -65,7 +65,7 @@ def _of_outcome(state: SessionState, event: Envelope, body: Outcome) -> Refused 
     An outcome has one event id, which follows from its call, so that whoever tells it again tells the same
     event. One that was taken before is no fault: it is known by its call, for which nobody waits any more.
     """
-    for name, amount in _amounts(body):
+    for name, amount in amounts(body).items():
         if not 0 <= amount <= AMOUNT_MAX:
             return Refused(RejectionCode.INVALID_INPUT, f"{name} is {amount}: no call can have used that")
     if event.event_id != outcome_id(body.call_id):
@@ -78,37 +78,25 @@ def _of_outcome(state: SessionState, event: Envelope, body: Outcome) -> Refused 
     if call.is_model is not isinstance(body, ModelCallCompleted | ModelCallFailed):
         kind = "model" if call.is_model else "tool"
         return _unexpected(f"{type(body).__name__} is no outcome of a {kind} call")
+    if not call.is_made:
+        return _unexpected(f"the call {body.call_id} has not been made")
     if call.task_id != body.task_id:
         return _unexpected(f"the call {body.call_id} is not one of the task {body.task_id}")
     return None
 
 
-def _amounts(body: Outcome) -> tuple[tuple[str, int], ...]:
-    match body:
-        case ModelCallCompleted() | ModelCallFailed():
-            return (
-                ("input_tokens", body.input_tokens),
-                ("output_tokens", body.output_tokens),
-                ("cost_nanodollars", body.cost_nanodollars),
-            )
-        case ToolCallCompleted():
-            return (
-                ("result_tokens", body.result_tokens),
-                ("used_tokens", body.used_tokens),
-                ("cost_nanodollars", body.cost_nanodollars),
-            )
-        case ToolCallFailed():
-            return (("used_tokens", body.used_tokens), ("cost_nanodollars", body.cost_nanodollars))
-
-
 def _call_of(state: SessionState, call_id: str) -> _Call | None:
-    """Find a call that waits: by its reservation, which outlives its turn, or in its task."""
+    """Find a call: by its reservation, which outlives its turn, or in its task. None: nobody knows it any more."""
     held = state.budget.reservations.get(call_id)
     if held is not None:
-        return _Call(not held.is_of_tool, held.task_id)
+        return _Call(not held.is_of_tool, held.task_id, is_made=True)
     # Calls of tools that call no models have no reservation.
-    requested = state.turn.requested(call_id) if state.turn is not None else None
-    return None if requested is None else _Call(False, requested[0].task_id)
+    found = state.turn.tool_call(call_id) if state.turn is not None else None
+    if found is None:
+        return None
+    task, call = found
+    is_made = call.status in (ToolCallStatus.REQUESTED, ToolCallStatus.SETTLED)
+    return _Call(False, task.task_id, is_made=is_made)
 
 
 def _unexpected(reason: str) -> Refused:

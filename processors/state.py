@@ -261,11 +261,11 @@ class Turn:
     degraded: AnswerReason | None = None
     """Why the answer cannot be complete; the first reason counts. None while it can."""
 
-    def requested(self, call_id: str) -> tuple[Task, ToolCallPending] | None:
-        """Return the tool call that waits for its outcome under this id, and its task; None: there is none."""
+    def tool_call(self, call_id: str) -> tuple[Task, ToolCallPending] | None:
+        """Return the tool call with this id and its task, while the task is in its step; None: there is none."""
         for task in self.tasks.values():
             for call in task.tool_calls:
-                if call.call_id == call_id and call.status is ToolCallStatus.REQUESTED:
+                if call.call_id == call_id:
                     return task, call
         return None
 

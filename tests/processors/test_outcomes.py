@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 
 from processors.decider import Step
-from processors.objections import AMOUNT_MAX, Outcome
+from processors.objections import AMOUNT_MAX
+from processors.outcomes import Outcome
 from processors.state import SessionState
 from schemas.envelope import Envelope, Fact
 from schemas.events.budgets import BudgetCharged, ChargeBasis, ReservationExceeded
 from schemas.events.dead_letters import RejectionCode
+from schemas.events.inputs import ApprovalReceived
 from schemas.events.models import ModelCallRequested
-from schemas.events.outputs import AnswerGiven
+from schemas.events.outputs import AnswerGiven, ApprovalRequested
 from schemas.events.tools import ToolCallRequested
 from schemas.ids import derived_id, outcome_id
 from schemas.references import RecordReference
@@ -203,3 +205,23 @@ def test_what_stays_within_its_reservation_is_not_told() -> None:
 
     assert world.facts(BudgetCharged)
     assert not world.facts(ReservationExceeded)
+
+
+@pytest.mark.parametrize("used", [0, 70])
+def test_an_outcome_of_a_call_that_waits_for_a_person_is_put_aside_and_the_person_is_still_asked(
+    used: int,
+) -> None:
+    _, template = calling("look")
+    world = World(obliging(PLAN, tools=["guarded"]))
+    world.say()
+    while not world.facts(ApprovalRequested):
+        world.reply(world.open_calls.pop())
+    (asked,) = world.facts(ApprovalRequested)
+    forged = tool_completed(replace(template, call_id=asked.call_id, task_id=asked.task_id))
+
+    code, reason = refused(world, replace(forged, used_tokens=used))
+
+    assert code is RejectionCode.UNEXPECTED_OUTCOME
+    assert "has not been made" in reason
+    world.post(ApprovalReceived(approval_id=asked.approval_id, approved=True))
+    assert [one.call_id for one in world.facts(ToolCallRequested)] == [asked.call_id]
