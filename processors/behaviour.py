@@ -11,7 +11,9 @@ checks what this behaviour decided, and says of the rest which one did.
     3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
     4   What others than a session's owner say is refused; whoever asks something of no session is told by
         their own name.
-    5   An outcome is checked before anything of it is applied; what a call uses beyond its reservation is
+    5   Plans and critiques are found in what a model writes around them; where no plan can be had, one task
+        of the default agent answers, and what was cut off or held back is not asked for again.
+    7   An outcome is checked before anything of it is applied; what a call uses beyond its reservation is
         told, and charged too where nothing was reserved.
 """
 
@@ -21,7 +23,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 5
+BEHAVIOUR: Final = 7
 
 
 def stamped(configuration: Configuration) -> Configuration:

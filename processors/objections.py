@@ -86,7 +86,7 @@ def _of_outcome(state: SessionState, event: Envelope, body: Outcome) -> Refused 
 
 
 def _call_of(state: SessionState, call_id: str) -> _Call | None:
-    """Find a call: by its reservation, which outlives its turn, or in its task. None: nobody knows it any more."""
+    """Find a call by its reservation, which outlives its turn, or in its task; None: it is unknown."""
     held = state.budget.reservations.get(call_id)
     if held is not None:
         return _Call(not held.is_of_tool, held.task_id, is_made=True)

@@ -228,6 +228,8 @@ class Draft:
     conversation: tuple[PromptMessage, ...] = ()
     """The planner's outputs and what it was told of them."""
     proposed_event_id: str | None = None
+    is_default: bool = False
+    """True: no plan could be had, and one task of the default agent takes its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +264,7 @@ class Turn:
     """Why the answer cannot be complete; the first reason counts. None while it can."""
 
     def tool_call(self, call_id: str) -> tuple[Task, ToolCallPending] | None:
-        """Return the tool call with this id and its task, while the task is in its step; None: there is none."""
+        """Return a task and its tool call with this id, while it is in its step; None: there is none."""
         for task in self.tasks.values():
             for call in task.tool_calls:
                 if call.call_id == call_id:

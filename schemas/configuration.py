@@ -196,6 +196,8 @@ class Limits:
     repairs_max: int = 2
     revisions_max: int = 2
     critique_score_min: float = 0.7
+    default_agent: str = "writer"
+    """Who answers a request for which no plan can be had; where there is no such agent, one without tools."""
     tasks_max: int = 24
     """Tasks of one plan."""
     depth_max: int = 8

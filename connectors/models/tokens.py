@@ -34,6 +34,8 @@ ENCODING_DEFAULT: Final = "o200k_base"
 
 CACHED_CHARACTERS_MAX: Final = 16_384
 """Longer texts are counted anew each time, so that the cache stays small."""
+EXACT_CHARACTERS_MAX: Final = 65_536
+PIECE_CHARACTERS: Final = 4_096
 
 
 class VocabularyMissing(Exception):
@@ -91,6 +93,19 @@ def count_tokens(text: str, encoding: str) -> int:
     if len(text) <= CACHED_CHARACTERS_MAX:
         return _count_cached(text, encoding)
     return len(_vocabulary(encoding).encode_ordinary(text))
+
+
+def count_tokens_in_pieces(text: str, encoding: str) -> int:
+    """Count the tokens of `text` like `count_tokens`, but of a long one piece by piece.
+
+    A word of 700,000 characters, which a tool may give, takes a quarter of a second as a whole. Pieces take a
+    third of that, and give some tokens more where a cut falls into one.
+    """
+    if len(text) <= EXACT_CHARACTERS_MAX:
+        return count_tokens(text, encoding)
+    vocabulary = _vocabulary(encoding)
+    pieces = (text[start : start + PIECE_CHARACTERS] for start in range(0, len(text), PIECE_CHARACTERS))
+    return sum(len(vocabulary.encode_ordinary(piece)) for piece in pieces)
 
 
 def prepare_vocabularies(cache_directory: Path, *, download: bool = False) -> None:

@@ -132,7 +132,7 @@ def test_what_a_task_can_fail_of_includes_every_failure_of_a_model_call_and_end_
     known = {kind.value for kind in TaskErrorKind}
 
     assert {kind.value for kind in ModelFailureKind} <= known
-    assert {reason.value for reason in AnswerReason} - {"answered"} <= known
+    assert {reason.value for reason in AnswerReason} - {"answered", "unplanned"} <= known
 
 
 def test_the_stages_that_a_user_sees_are_the_phases_of_a_turn() -> None:
