@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import typer
 
-from streams.cli import asking, laying, reading, rebuilding, replaying, running
-from streams.cli.analyzing import analyze_ui
+from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
+from streams.cli.analyze_ui import analyze_ui
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
-from streams.cli.forking import fork
-from streams.cli.ingesting import ingest
-from streams.cli.working import sink, worker
+from streams.cli.fork import fork
+from streams.cli.ingest import ingest
+from streams.cli.processes import sink, worker
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
 
@@ -31,27 +31,27 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "This machine": (running.up, running.down, running.status, demo),
-    "Conversations": (asking.send, asking.cancel, asking.close, asking.approve, ingest),
+    "This machine": (deployment.up, deployment.down, deployment.status, demo),
+    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, ingest),
     "What happened": (
-        reading.tail,
-        reading.sessions,
-        reading.trace,
-        replaying.replay,
-        replaying.record,
+        tail.tail,
+        sessions.sessions,
+        trace.trace,
+        replay.replay,
+        replay.record,
         fork,
     ),
     "Tools": (analyze_ui,),
     "Processes": (worker, sink),
-    "Ground": (laying.migrate, rebuilding.rebuild, rebuilding.snapshot),
+    "Ground": (migrate.migrate, rebuild.rebuild, rebuild.snapshot),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
-app.add_typer(laying.topics, name="topics", rich_help_panel="Ground")
-app.add_typer(laying.schemas, name="schemas", rich_help_panel="Ground")
+app.add_typer(topics.topics, name="topics", rich_help_panel="Ground")
+app.add_typer(schemas.schemas, name="schemas", rich_help_panel="Ground")
 
 
 def main() -> None:

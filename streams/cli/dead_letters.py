@@ -9,8 +9,8 @@ from rich.table import Table
 from sinks import queries
 from sinks.queries import DeadLetterDetail
 from streams.cli import output
+from streams.cli.command import Code, command, fail, given_uuid
 from streams.cli.context import database, settings
-from streams.cli.ending import Code, command, fail, given_uuid
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.records.delivery import REDRIVEN_HEADER

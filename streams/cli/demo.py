@@ -20,13 +20,14 @@ from schemas.events.outputs import AnswerGiven, ProgressReported
 from sinks import queries
 from sinks.trace import trace
 from streams.cli import output
-from streams.cli.asking import PRODUCER, show_fact
+from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment
 from streams.cli.context import settings as given_settings
-from streams.cli.ending import Code, command, fail
-from streams.cli.ingesting import run_ingest, tell
-from streams.cli.reading import show_session, trace_tree
-from streams.cli.running import TerminalProgress, bring_up
+from streams.cli.deployment import TerminalProgress, bring_up
+from streams.cli.ingest import run_ingest, tell
+from streams.cli.messages import PRODUCER, show_fact
+from streams.cli.sessions import show_session
+from streams.cli.trace import trace_tree
 from streams.client.client import Client
 from streams.client.conversation import Told, ask
 from streams.process.settings import Settings

@@ -21,8 +21,8 @@ from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import pending
 from streams.cli import output
+from streams.cli.command import Code, command
 from streams.cli.context import home, settings
-from streams.cli.ending import Code, command
 from streams.cli.output import AsJson
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid

@@ -11,8 +11,8 @@ from connectors.retrieval.ingest import IngestReport
 from connectors.retrieval.ingest import ingest as ingest_folder
 from schemas.ports.chat import ConnectorError
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.process.settings import Settings
 

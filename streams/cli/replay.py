@@ -8,8 +8,8 @@ import typer
 from rich.markup import escape
 
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.cli.recordings import recording_of
 from streams.client.client import Client

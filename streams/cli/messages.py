@@ -33,8 +33,8 @@ from schemas.events.outputs import (
 )
 from schemas.ids import is_uuid
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.client.conversation import Told, ask

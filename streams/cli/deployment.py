@@ -14,8 +14,8 @@ from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import migrate
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus

@@ -1,29 +1,17 @@
-"""`topics`, `schemas`, `migrate`: laying the ground that workers and sinks stand on."""
+"""`topics`: the catalogue of topics, and Kafka held to it."""
 
-from hashlib import sha256
-from pathlib import Path
-from typing import Annotated
-
-import psycopg
 import typer
 from rich.table import Table
 
-import schemas as schemas_package
-from schemas.wire.avro_schema import derived_schema, rendered, schema_text
-from schemas.wire.codec import Codec
-from schemas.wire.registry import SchemaRegistry
-from sinks import migrator
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from topics import admin
-from topics.catalog import BY_NAME, TOPICS
-from topics.documentation import events_markdown
+from topics.catalog import TOPICS
 from topics.watermark import watermark
 
 topics = typer.Typer(help="The catalogue of topics: list, apply, verify.", no_args_is_help=True)
-schemas = typer.Typer(help="The Avro contracts: list, show, register, write, document.", no_args_is_help=True)
 
 
 @topics.command("list")
@@ -122,68 +110,3 @@ async def _report_topics(*, create: bool, as_json: bool) -> None:
         output.say(f"{report.verified} topics are as the catalogue has them")
     if not report.ok:
         raise typer.Exit(Code.FAILED)
-
-
-@schemas.command("list")
-@command
-async def list_schemas(as_json: AsJson = False) -> None:
-    """List the contracts with the SHA-256 of their texts."""
-    rows = [(topic.name, sha256(schema_text(topic).encode()).hexdigest()) for topic in TOPICS]
-    if as_json:
-        output.emit_json([{"topic": name, "sha256": mark} for name, mark in rows])
-        return
-    for name, mark in rows:
-        output.say(f"{mark[:16]}  {name}.avsc")
-
-
-@schemas.command("show")
-@command
-async def show_schema(topic: Annotated[str, typer.Argument(help="Name of the topic.")]) -> None:
-    """Print the Avro schema of a topic."""
-    if topic not in BY_NAME:
-        fail(Code.NOT_FOUND, f"there is no topic {topic}", f"The topics are {', '.join(BY_NAME)}.")
-    output.console.print(schema_text(BY_NAME[topic]), markup=False, end="")
-
-
-@schemas.command("register")
-@command
-async def register_schemas() -> None:
-    """Register all contracts; the registry refuses one whose readers could not read earlier records."""
-    given = settings()
-    registry = SchemaRegistry(given.registry_url)
-    try:
-        await Codec.connect(TOPICS, registry, given.topic_prefix)
-    finally:
-        await registry.close()
-    output.say(f"{len(TOPICS)} schemas are registered at {given.registry_url}")
-
-
-@schemas.command("write")
-@command
-async def write_schemas() -> None:
-    """Write the contracts anew from the typed events; for whoever changes the events."""
-    folder = Path(schemas_package.__file__ or "").parent / "avro"
-    for topic in TOPICS:
-        (folder / f"{topic.name}.avsc").write_text(rendered(derived_schema(topic)), encoding="utf-8")
-    output.say(f"wrote {len(TOPICS)} schemas to {folder}")
-
-
-@schemas.command("document")
-@command
-async def document_schemas(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("docs/events.md"),
-) -> None:
-    """Write the events catalogue anew from the contracts."""
-    path.write_text(events_markdown(), encoding="utf-8")
-    output.say(f"wrote {path}")
-
-
-@command
-async def migrate() -> None:
-    """Create the tables, or add what this version adds; safe to repeat."""
-    connection = await psycopg.AsyncConnection.connect(settings().postgres_dsn, autocommit=True)
-    async with connection:
-        applied = await migrator.migrate(connection)
-    for step in applied:
-        output.say(f"[green]applied[/] {step.version} {step.name}")
-    output.say("the tables are up to date" if not applied else f"{len(applied)} migrations applied")

@@ -10,9 +10,9 @@ import typer
 from schemas.envelope import Envelope
 from schemas.plain import to_plain
 from streams.cli import output
-from streams.cli.asking import PRODUCER, nanodollars_of, post_or_follow
+from streams.cli.command import Code, command, fail, given_place, given_uuid
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail, given_place, given_uuid
+from streams.cli.messages import PRODUCER, nanodollars_of, post_or_follow
 from streams.cli.output import AsJson
 from streams.cli.recordings import recording_of
 from streams.client.client import Client

@@ -16,8 +16,8 @@ from sinks.errors import SinkStopped
 from sinks.rebuild import Compared, Loaded, Rebuild, RebuildBusy, RebuildSettings, discard, rebuilding
 from sinks.snapshot import SnapshotInvalid
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.client.client import Client
 

@@ -1,0 +1,19 @@
+"""`migrate`: the tables in Postgres."""
+
+import psycopg
+
+from sinks import migrator
+from streams.cli import output
+from streams.cli.command import command
+from streams.cli.context import settings
+
+
+@command
+async def migrate() -> None:
+    """Create the tables, or add what this version adds; safe to repeat."""
+    connection = await psycopg.AsyncConnection.connect(settings().postgres_dsn, autocommit=True)
+    async with connection:
+        applied = await migrator.migrate(connection)
+    for step in applied:
+        output.say(f"[green]applied[/] {step.version} {step.name}")
+    output.say("the tables are up to date" if not applied else f"{len(applied)} migrations applied")
