@@ -7,7 +7,7 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from connectors.retrieval.ingest import vector_text
+from connectors.retrieval.store import vector_text
 
 DOCUMENT_CHARACTERS_MAX: Final = 2_000_000
 

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import psycopg
 import typer
-from rich.markup import escape
 from rich.panel import Panel
 
 from schemas.envelope import Envelope
@@ -114,7 +113,7 @@ async def demo(
     try:
         await bring_up(here, 1, TerminalProgress())
         settings = given_settings()
-        output.say(Panel.fit("[bold]Ingesting this repository's documentation[/]"))
+        output.show(Panel.fit(output.styled("[bold]Ingesting this repository's documentation[/]")))
         tell(await run_ingest(settings, docs, "default", None, quiet=False))
         failures = await _play(here, settings, scenes(docs))
     except DeploymentError as error:
@@ -135,7 +134,10 @@ async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...])
         await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection,
     ):
         for number, scene in enumerate(played, start=1):
-            output.say(Panel.fit(f"[bold]{number}. {escape(scene.title)}[/]\n{escape(scene.text)}"))
+            title = output.styled(
+                "[bold]{number}. {title}[/]\n{text}", number=number, title=scene.title, text=scene.text
+            )
+            output.show(Panel.fit(title))
             try:
                 async with asyncio.timeout(ANSWER_S):
                     told = await _ask(here, client, scene)
@@ -148,10 +150,10 @@ async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...])
             last = told
             await _show_plan(connection, told)
         if last is not None:
-            output.say(Panel.fit("[bold]Why this answer? Its causes, from one SQL query[/]"))
+            output.show(Panel.fit(output.styled("[bold]Why this answer? Its causes, from one SQL query[/]")))
             found = await trace(connection, UUID(last.event.event_id))
             if found is not None:
-                output.console.print(trace_tree(found.root))
+                output.show(trace_tree(found.root))
     return failures
 
 
@@ -162,7 +164,7 @@ async def _ask(here: Deployment, client: Client, scene: Scene) -> Told:
         attachments = (Attachment(name=scene.attachment.name, text=text),)
     body = MessageReceived(text=scene.text, attachments=attachments, budget_tokens=scene.budget_tokens)
     message = Envelope(event_id=str(uuid.uuid4()), session_id=str(uuid.uuid4()), producer=PRODUCER, body=body)
-    output.errors.print(f"[dim]session {message.session_id}[/]")
+    output.note("[dim]session {session}[/]", session=message.session_id)
     last: Told | None = None
     kill = _killer(here) if scene.kill_worker else None
     async with aclosing(ask(client, message)) as updates:

@@ -87,10 +87,8 @@ async def fork(
             body=body,
         )
         if not as_json:
-            output.errors.print(
-                f"[dim]forked from session {origin} after {body.origin_sequence} events "
-                f"({point.event.type} {point.event.event_id})[/]"
-            )
+            told = f"{body.origin_sequence} events ({point.event.type} {point.event.event_id})"
+            output.note("[dim]forked from session {origin} after {told}[/]", origin=origin, told=told)
         await post_or_follow(client, forked, follow=follow, timeout_s=timeout_s, as_json=as_json)
 
 

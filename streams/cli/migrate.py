@@ -15,5 +15,8 @@ async def migrate() -> None:
     async with connection:
         applied = await migrator.migrate(connection)
     for step in applied:
-        output.say(f"[green]applied[/] {step.version} {step.name}")
-    output.say("the tables are up to date" if not applied else f"{len(applied)} migrations applied")
+        output.say("[green]applied[/] {version} {name}", version=step.version, name=step.name)
+    if applied:
+        output.say("{count} migrations applied", count=len(applied))
+    else:
+        output.say("the tables are up to date")

@@ -29,7 +29,7 @@ async def list_schemas(as_json: AsJson = False) -> None:
         output.emit_json([{"topic": name, "sha256": mark} for name, mark in rows])
         return
     for name, mark in rows:
-        output.say(f"{mark[:16]}  {name}.avsc")
+        output.say("{mark}  {name}.avsc", mark=mark[:16], name=name)
 
 
 @schemas.command("show")
@@ -38,7 +38,7 @@ async def show_schema(topic: Annotated[str, typer.Argument(help="Name of the top
     """Print the Avro schema of a topic."""
     if topic not in BY_NAME:
         fail(Code.NOT_FOUND, f"there is no topic {topic}", f"The topics are {', '.join(BY_NAME)}.")
-    output.console.print(schema_text(BY_NAME[topic]), markup=False, end="")
+    output.say("{text}", text=schema_text(BY_NAME[topic]).rstrip("\n"))
 
 
 @schemas.command("register")
@@ -51,7 +51,7 @@ async def register_schemas() -> None:
         await Codec.connect(TOPICS, registry, given.topic_prefix)
     finally:
         await registry.close()
-    output.say(f"{len(TOPICS)} schemas are registered at {given.registry_url}")
+    output.say("{count} schemas are registered at {url}", count=len(TOPICS), url=given.registry_url)
 
 
 @schemas.command("write")
@@ -61,7 +61,7 @@ async def write_schemas() -> None:
     folder = Path(schemas_package.__file__ or "").parent / "avro"
     for topic in TOPICS:
         (folder / f"{topic.name}.avsc").write_text(rendered(derived_schema(topic)), encoding="utf-8")
-    output.say(f"wrote {len(TOPICS)} schemas to {folder}")
+    output.say("wrote {count} schemas to {folder}", count=len(TOPICS), folder=str(folder))
 
 
 @schemas.command("document")
@@ -71,4 +71,4 @@ async def document_schemas(
 ) -> None:
     """Write the events catalogue anew from the contracts."""
     path.write_text(events_markdown(), encoding="utf-8")
-    output.say(f"wrote {path}")
+    output.say("wrote {path}", path=str(path))

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from sinks import queries
-from sinks.queries import SessionDetail, SessionRow, TaskNode
+from sinks.queries import SessionDetail, SessionRow, StepRow, TaskNode
 from streams.cli import output
 from streams.cli.command import Code, command, fail, given_uuid
 from streams.cli.context import database
@@ -38,7 +38,7 @@ async def sessions(
             if as_json:
                 output.emit_json(rows)
             else:
-                output.console.print(_sessions_table(rows))
+                output.show(_sessions_table(rows))
             return
         detail = await queries.session_detail(connection, given_uuid(session))
     if detail is None:
@@ -56,10 +56,10 @@ def show_session(detail: SessionDetail) -> None:
     granted = f" of {session.budget_tokens:,}" if session.budget_tokens else ""
     origin = f", forked from {session.forked_from}" if session.forked_from else ""
     told = f"{session.status}, {session.turns} turns, {spent}{granted}{origin}"
-    root = Tree(f"[bold]session {session.id}[/] {told}")
+    root = Tree(output.styled("[bold]session {session}[/] {told}", session=session.id, told=told))
     for node in detail.tasks:
         _add_task(root, node)
-    output.console.print(root)
+    output.show(root)
 
 
 def _add_task(tree: Tree, node: TaskNode) -> None:
@@ -67,22 +67,47 @@ def _add_task(tree: Tree, node: TaskNode) -> None:
     colour = STATUS_COLOURS.get(task.status, "white")
     cost = f"{task.actual_cost_tokens or 0:,} of {task.cost_budget_tokens or 0:,} tokens"
     estimated = f" (estimated {task.estimated_cost_tokens:,})" if task.estimated_cost_tokens else ""
+    label = Text(task.status, style=colour)
     branch = tree.add(
-        f"[{colour}]{task.status}[/] [bold]{task.agent or '-'}[/]: {escape(task.intent)} "
-        f"[dim]{cost}{estimated}[/]"
+        label.append_text(
+            output.styled(
+                " [bold]{agent}[/]: {intent} [dim]{cost}{estimated}[/]",
+                agent=task.agent or "-",
+                intent=task.intent,
+                cost=cost,
+                estimated=estimated,
+            )
+        )
     )
     if task.error_message:
-        branch.add(f"[yellow]{escape(task.error_message)}[/]")
+        branch.add(output.styled("[yellow]{message}[/]", message=task.error_message))
     for step in node.steps:
-        outcome = "" if step.succeeded else "[red]failed[/] "
-        local = " [black on yellow] local [/]" if step.local else ""
-        branch.add(
-            f"{outcome}[dim]{step.purpose}: {step.model} ({step.tier or 'unknown tier'}){local}, "
-            f"{step.input_tokens:,} in, {step.output_tokens:,} out, {output.money(step.cost_nanodollars)}, "
-            f"{step.latency_ms:,} ms[/]"
-        )
+        branch.add(_step(step))
     for child in node.children:
         _add_task(branch, child)
+
+
+def _step(step: StepRow) -> Text:
+    line = output.styled("" if step.succeeded else "[red]failed[/] ")
+    line.append_text(
+        output.styled(
+            "[dim]{purpose}: {model} ({tier})[/]",
+            purpose=step.purpose,
+            model=step.model,
+            tier=step.tier or "unknown tier",
+        )
+    )
+    if step.local:
+        line.append_text(output.styled(" [black on yellow] local [/]"))
+    return line.append_text(
+        output.styled(
+            "[dim], {input:,} in, {output:,} out, {cost}, {latency_ms:,} ms[/]",
+            input=step.input_tokens,
+            output=step.output_tokens,
+            cost=output.money(step.cost_nanodollars),
+            latency_ms=step.latency_ms,
+        )
+    )
 
 
 def _sessions_table(rows: list[SessionRow]) -> Table:
@@ -96,6 +121,6 @@ def _sessions_table(rows: list[SessionRow]) -> Table:
             f"{row.tokens_used:,}",
             output.money(row.nanodollars_used),
             row.opened_at.strftime("%Y-%m-%d %H:%M:%S") if row.opened_at else "-",
-            escape(answer[:60]),
+            answer[:60],
         )
     return table

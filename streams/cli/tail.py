@@ -4,7 +4,6 @@ from contextlib import aclosing
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from streams.cli import output
 from streams.cli.command import Code, command, fail
@@ -60,11 +59,15 @@ def _show_record(received: Received, *, as_json: bool) -> None:
         output.emit_json({"place": place, "key": received.key, "event": event, "fault": received.fault})
         return
     if received.event is None:
-        output.say(f"[dim]{place}[/] [red]{escape(received.fault)}[/]")
+        output.say("[dim]{place}[/] [red]{fault}[/]", place=place, fault=received.fault)
         return
     event = received.event
     body = output.plain(event.body)
     output.say(
-        f"[dim]{place}[/] [bold]{event.type}[/] [dim]{event.session_id} #{event.sequence}[/] "
-        f"{escape(str(body)[:300])}"
+        "[dim]{place}[/] [bold]{kind}[/] [dim]{session} #{sequence}[/] {body}",
+        place=place,
+        kind=event.type,
+        session=event.session_id,
+        sequence=event.sequence,
+        body=str(body)[:300],
     )

@@ -39,7 +39,7 @@ async def list_topics(as_json: AsJson = False) -> None:
         hours = topic.retention_ms // 3_600_000
         kept = topic.cleanup if topic.cleanup == "compact" else "for ever" if topic.is_truth else f"{hours} h"
         table.add_row(topic.name, topic.keying, kept, ", ".join(fact.__name__ for fact in topic.facts))
-    output.console.print(table)
+    output.show(table)
 
 
 @topics.command("apply")
@@ -69,16 +69,20 @@ async def show_watermark(as_json: AsJson = False) -> None:
         output.emit_json({"complete_since_ms": found.complete_since_ms, "partitions": found.extents})
         return
     if not found.cut:
-        output.say(f"the log is whole: {len(found.extents)} partitions begin at their first record")
+        output.say(
+            "the log is whole: {count} partitions begin at their first record", count=len(found.extents)
+        )
         return
     table = Table("topic", "partition", "begins at offset", "written", box=None, header_style="dim")
     for one in found.cut:
         begins = "nothing is left" if one.begins_at_ms is None else output.time(one.begins_at_ms)
         table.add_row(one.topic, str(one.partition), f"{one.first_offset:,}", begins)
-    output.console.print(table)
+    output.show(table)
     output.say(
-        f"[yellow]{len(found.cut)} of {len(found.extents)} partitions[/] have lost records: sessions that "
-        "began before cannot be replayed, and a rebuild needs a snapshot from before"
+        "[yellow]{cut} of {count} partitions[/] have lost records: sessions that began before cannot be "
+        "replayed, and a rebuild needs a snapshot from before",
+        cut=len(found.cut),
+        count=len(found.extents),
     )
 
 
@@ -99,14 +103,18 @@ async def _report_topics(*, create: bool, as_json: bool) -> None:
         output.emit_json(report)
     else:
         for name in report.created:
-            output.say(f"[green]created[/] {name}")
+            output.say("[green]created[/] {name}", name=name)
         for name in report.missing:
-            output.say(f"[red]missing[/] {name}")
+            output.say("[red]missing[/] {name}", name=name)
         for difference in report.differences:
             output.say(
-                f"[yellow]differs[/] {difference.topic} {difference.setting}: {difference.actual}, "
-                f"expected {difference.expected}\n  {difference.repair}"
+                "[yellow]differs[/] {topic} {setting}: {actual}, expected {expected}\n  {repair}",
+                topic=difference.topic,
+                setting=difference.setting,
+                actual=difference.actual,
+                expected=difference.expected,
+                repair=difference.repair,
             )
-        output.say(f"{report.verified} topics are as the catalogue has them")
+        output.say("{count} topics are as the catalogue has them", count=report.verified)
     if not report.ok:
         raise typer.Exit(Code.FAILED)

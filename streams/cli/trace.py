@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
 from sinks import queries
@@ -36,9 +36,9 @@ async def trace(
     if as_json:
         output.emit_json(found)
         return
-    output.console.print(trace_tree(found.root))
+    output.show(trace_tree(found.root))
     more = "; there are more than are shown" if found.truncated else ""
-    output.say(f"[dim]{found.events} events{more}[/]")
+    output.say("[dim]{count} events{more}[/]", count=found.events, more=more)
 
 
 def trace_tree(node: Node) -> Tree:
@@ -52,11 +52,15 @@ def _add_causes(tree: Tree, node: Node) -> None:
     for child in node.children:
         _add_causes(tree.add(_trace_line(child)), child)
     for event_id in node.missing:
-        tree.add(f"[red]not in the event log: {event_id}[/]")
+        tree.add(output.styled("[red]not in the event log: {event}[/]", event=event_id))
 
 
-def _trace_line(node: Node) -> str:
+def _trace_line(node: Node) -> Text:
     event = node.event
-    link = "" if node.link == "start" else f"[dim]{node.link}:[/] "
-    label = f" [dim]{escape(event.label)}[/]" if event.label else ""
-    return f"{link}[bold]{event.type}[/] {event.topic}/{event.partition}/{event.offset}{label}"
+    return output.styled(
+        "[dim]{link}[/][bold]{kind}[/] {place}[dim]{label}[/]",
+        link="" if node.link == "start" else f"{node.link}: ",
+        kind=event.type,
+        place=f"{event.topic}/{event.partition}/{event.offset}",
+        label=f" {event.label}" if event.label else "",
+    )
