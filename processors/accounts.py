@@ -6,6 +6,7 @@ from typing import Final
 
 import orjson
 
+from processors.behaviour import stamped
 from processors.decider import Step, Timer
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
@@ -19,7 +20,7 @@ from schemas.events.accounts import (
 )
 from schemas.frozen import replace
 from schemas.ids import event_id_of
-from schemas.plain import from_plain
+from schemas.plain import encoded, from_plain
 from schemas.references import RecordReference
 
 PRODUCER: Final = "account-shell"
@@ -55,7 +56,7 @@ class AccountDecider:
 
     def __init__(self, configuration: Configuration) -> None:
         """Take the configuration; it does not change."""
-        self.configuration = configuration
+        self.configuration = stamped(configuration)
 
     def initial(self, key: str) -> AccountState:
         """Return an account that has lent nothing."""
@@ -97,7 +98,7 @@ class AccountDecider:
 
     def encode(self, state: AccountState) -> bytes:
         """Write a state as JSON."""
-        return orjson.dumps(state)
+        return encoded(state)
 
     def decode(self, data: bytes) -> AccountState:
         """Read a state."""

@@ -7,14 +7,24 @@ from processors import snapshots
 from processors.retries import retry_delay_ms
 from processors.state import Exchange, Task, TaskStatus
 from processors.transition import Transition
-from schemas.events.models import ModelCallCompleted, ModelCallFailed
-from schemas.events.outputs import AnswerGiven, Citation
-from schemas.events.tasks import TaskCompleted, TaskFailed, TaskPruned
+from schemas.events.models import ModelCallCompleted, ModelCallFailed, ModelFailureKind
+from schemas.events.outputs import AnswerGiven, AnswerReason, Citation
+from schemas.events.snapshots import Node
+from schemas.events.tasks import (
+    CallGivenUp,
+    CallRetried,
+    PruneReason,
+    TaskCompleted,
+    TaskErrorKind,
+    TaskFailed,
+    TaskPruned,
+)
 from schemas.frozen import replace
 
 HISTORY_MAX: Final = 6
 """Earlier turns that a session remembers by reference."""
 EXCERPT_CHARACTERS_MAX: Final = 1_000
+ERROR_CHARACTERS_MAX: Final = 1_000
 
 
 def complete_tasks(transition: Transition) -> list[Task]:
@@ -28,13 +38,13 @@ def answer(transition: Transition, outcome: ModelCallCompleted) -> None:
     _give(
         transition,
         text=outcome.text,
-        reason=turn.degraded or "answered",
+        reason=turn.degraded or AnswerReason.ANSWERED,
         model=outcome.model,
         local=outcome.local,
     )
 
 
-def answer_without_model(transition: Transition, reason: str, why: str) -> None:
+def answer_without_model(transition: Transition, reason: AnswerReason, why: str) -> None:
     """End the turn with what the finished tasks found, and why there is no more."""
     found = [
         f"[{number}] {task.intent}: {task.excerpt}"
@@ -56,23 +66,61 @@ def turn_call_failed(
     """Handle the failure of one of the turn's own calls: try it again, now or later, or give up."""
     turn = transition.turn
     limits = transition.configuration.limits
-    if outcome.kind == "prompt_too_long" and outcome.prompt_tokens_counted > turn.prompt_tokens_min:
+    if (
+        outcome.kind is ModelFailureKind.PROMPT_TOO_LONG
+        and outcome.prompt_tokens_counted > turn.prompt_tokens_min
+    ):
+        tell_retried(transition, outcome, turn.attempt, prompt_tokens_min=outcome.prompt_tokens_counted)
         transition.turn = replace(turn, prompt_tokens_min=outcome.prompt_tokens_counted)
         retry(transition)
     elif outcome.retryable and turn.attempt < limits.attempts_max:
-        delay = retry_delay_ms(turn.attempt, outcome.call_id, limits)
+        delay_ms = max(retry_delay_ms(turn.attempt, outcome.call_id, limits), outcome.retry_after_ms or 0)
+        tell_retried(transition, outcome, turn.attempt, delay_ms=delay_ms)
         transition.turn = replace(
             turn,
             attempt=turn.attempt + 1,
             retries=turn.retries + 1,
-            retry_at_ms=transition.now_ms + max(delay, outcome.retry_after_ms or 0),
+            retry_at_ms=transition.now_ms + delay_ms,
         )
     else:
+        transition.emit(
+            CallGivenUp(
+                call_id=outcome.call_id,
+                task_id=turn.root_task_id,
+                purpose=outcome.purpose,
+                attempt=turn.attempt,
+                error_kind=outcome.kind,
+                error=outcome.message[:ERROR_CHARACTERS_MAX],
+            )
+        )
         give_up(transition, outcome)
 
 
+def tell_retried(
+    transition: Transition,
+    outcome: ModelCallFailed,
+    attempt: int,
+    *,
+    delay_ms: int = 0,
+    prompt_tokens_min: int = 0,
+) -> None:
+    """Tell that a failed model call is made again."""
+    transition.emit(
+        CallRetried(
+            call_id=outcome.call_id,
+            task_id=outcome.task_id,
+            purpose=outcome.purpose,
+            attempt=attempt,
+            delay_ms=delay_ms,
+            error_kind=outcome.kind,
+            error=outcome.message[:ERROR_CHARACTERS_MAX],
+            prompt_tokens_min=prompt_tokens_min,
+        )
+    )
+
+
 def prune(
-    transition: Transition, task: Task, reason: str, detail: str, evidence: tuple[str, ...] = ()
+    transition: Transition, task: Task, reason: PruneReason, detail: str, evidence: tuple[str, ...] = ()
 ) -> None:
     """Drop a task that has not ended."""
     ended = transition.emit(
@@ -107,11 +155,11 @@ def ended_task(task: Task, status: TaskStatus, ended_event_id: str, error: str, 
     )
 
 
-def _give(transition: Transition, *, text: str, reason: str, model: str, local: bool) -> None:
+def _give(transition: Transition, *, text: str, reason: AnswerReason, model: str, local: bool) -> None:
     turn = transition.turn
     for task in turn.tasks.values():
         if not task.status.is_end:
-            prune(transition, task, reason, "the turn ended before the task")
+            prune(transition, task, PruneReason(reason), "the turn ended before the task")
     turn = transition.turn
     found = complete_tasks(transition)
     rests_on = tuple(task.ended_event_id for task in found if task.ended_event_id)
@@ -145,7 +193,7 @@ def _give(transition: Transition, *, text: str, reason: str, model: str, local: 
 
 
 def _end_root(
-    transition: Transition, text: str, reason: str, evidence: tuple[str, ...], *, answered: bool
+    transition: Transition, text: str, reason: AnswerReason, evidence: tuple[str, ...], *, answered: bool
 ) -> None:
     turn = transition.turn
     if answered:
@@ -164,7 +212,7 @@ def _end_root(
             TaskFailed(
                 task_id=turn.root_task_id,
                 attempt=1,
-                error_kind=reason,
+                error_kind=TaskErrorKind(reason),
                 error=text,
                 actual_tokens=turn.tokens_used,
                 cost_nanodollars=turn.nanodollars_used,
@@ -172,10 +220,10 @@ def _end_root(
         )
 
 
-def _node(transition: Transition, reason: str) -> str:
-    if reason == "budget_exhausted":
-        return "exhausted"
-    return "answer" if reason == "answered" or complete_tasks(transition) else "failed"
+def _node(transition: Transition, reason: AnswerReason) -> Node:
+    if reason is AnswerReason.BUDGET_EXHAUSTED:
+        return Node.EXHAUSTED
+    return Node.ANSWER if reason is AnswerReason.ANSWERED or complete_tasks(transition) else Node.FAILED
 
 
 def _output_tokens(transition: Transition) -> int:

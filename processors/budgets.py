@@ -13,9 +13,11 @@ from schemas.events.budgets import (
     BudgetCharged,
     BudgetDownshifted,
     BudgetExhausted,
+    BudgetScope,
     BudgetWarned,
+    ChargeBasis,
 )
-from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.models import CallPurpose, ModelCallCompleted, ModelCallFailed
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
 
@@ -25,7 +27,7 @@ class Wish:
     """A model call that somebody would like to make."""
 
     task_id: str
-    purpose: str
+    purpose: CallPurpose
     tier: str
     input_tokens: int
     """The most that its prompt can have."""
@@ -62,8 +64,7 @@ class Admission:
 class Refusal:
     """A model call that cannot be afforded, in the least that it would take."""
 
-    scope: str
-    """session or task."""
+    scope: BudgetScope
     needed_tokens: int
     needed_nanodollars: int
 
@@ -82,9 +83,9 @@ def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Lim
     """
     preferred = next((model for model in models if model.tier == wish.tier), models[0])
     tokens_left = wish.tokens_left
-    scope = "session"
+    scope = BudgetScope.SESSION
     if wish.task_tokens_left is not None and wish.task_tokens_left < tokens_left:
-        tokens_left, scope = wish.task_tokens_left, "task"
+        tokens_left, scope = wish.task_tokens_left, BudgetScope.TASK
     output = min(wish.output_tokens, tokens_left - wish.input_tokens)
     output_min = min(limits.output_tokens_min, wish.output_tokens)
     cheapest = min(models, key=lambda model: price(model, wish.input_tokens, output_min))
@@ -119,14 +120,16 @@ def _cheapest(
     """Take the cheapest model, and shorten its answer as far as money asks for it."""
     fitting = [model for model in models if model.context_tokens >= wish.input_tokens + output_min]
     if not fitting:
-        return Refusal(scope="session", needed_tokens=wish.input_tokens + output_min, needed_nanodollars=0)
+        return Refusal(
+            scope=BudgetScope.SESSION, needed_tokens=wish.input_tokens + output_min, needed_nanodollars=0
+        )
     cheapest = min(fitting, key=lambda model: price(model, wish.input_tokens, output))
     spare = wish.nanodollars_left - price(cheapest, wish.input_tokens, 0)
     by_money = spare // cheapest.output_nanodollars if cheapest.output_nanodollars else output
     output = min(output, by_money, cheapest.context_tokens - wish.input_tokens)
     if output < output_min:
         return Refusal(
-            scope="session",
+            scope=BudgetScope.SESSION,
             needed_tokens=wish.input_tokens + output_min,
             needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
         )
@@ -221,11 +224,11 @@ def settle(transition: Transition, outcome: Outcome) -> Reservation | None:
     if reservation is None:
         return None
     tokens, nanodollars = _used(outcome)
-    basis = "usage"
+    basis = ChargeBasis.USAGE
     if _maybe_billed(outcome):
         tokens = max(tokens, reservation.tokens)
         nanodollars = max(nanodollars, reservation.nanodollars)
-        basis = "reservation"
+        basis = ChargeBasis.RESERVATION
     others = {key: held for key, held in transition.budget.reservations.items() if key != outcome.call_id}
     transition.budget = replace(
         transition.budget,
@@ -264,7 +267,7 @@ def task_tokens_left(transition: Transition, task_id: str) -> int:
 
 def exhausted(transition: Transition, wish: Wish, refusal: Refusal, scope_id: str) -> str:
     """Tell that a call cannot be afforded; returns the event's id."""
-    tokens_left = wish.tokens_left if refusal.scope == "session" else wish.task_tokens_left or 0
+    tokens_left = wish.tokens_left if refusal.scope is BudgetScope.SESSION else wish.task_tokens_left or 0
     return transition.emit(
         BudgetExhausted(
             scope=refusal.scope,

@@ -15,7 +15,8 @@ from processors.budgets import (
 from processors.prompts import evidence_of, prompt_tokens
 from processors.state import Task, ToolCallStatus
 from processors.transition import Transition
-from schemas.events.models import ModelCallCancelled, ModelCallRequested, PromptMessage
+from schemas.events.budgets import BudgetScope
+from schemas.events.models import CallPurpose, ModelCallCancelled, ModelCallRequested, PromptMessage
 from schemas.events.tools import ToolCallCancelled
 from schemas.frozen import replace
 
@@ -24,7 +25,7 @@ from schemas.frozen import replace
 class Prompt:
     """A model call as a decider wants it."""
 
-    purpose: str
+    purpose: CallPurpose
     agent: str
     tier: str
     messages: tuple[PromptMessage, ...]
@@ -48,17 +49,24 @@ class Unaffordable:
     refusal: Refusal
 
 
+def admission(transition: Transition, prompt: Prompt) -> Admission | Unaffordable:
+    """Tell on what terms a model call can be afforded now; changes nothing."""
+    wish = _wish(transition, prompt)
+    models, limits = transition.configuration.models.chat, transition.configuration.limits
+    admitted = admit(wish, transition.budget, models, limits)
+    return Unaffordable(wish=wish, refusal=admitted) if isinstance(admitted, Refusal) else admitted
+
+
 def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
     """Request a model call if it can be afforded; returns its id."""
+    admitted = admission(transition, prompt)
+    if isinstance(admitted, Unaffordable):
+        return admitted
     turn = transition.turn
-    limits = transition.configuration.limits
-    wish = _wish(transition, prompt)
-    admission = admit(wish, transition.budget, transition.configuration.models.chat, limits)
-    if isinstance(admission, Refusal):
-        return Unaffordable(wish=wish, refusal=admission)
+    task_id = _task_id(transition, prompt)
     call_id = transition.new_id("model-call")
-    left = reserve_model_call(transition, call_id, wish.task_id, admission)
-    requested = _requested(transition, prompt, admission, call_id, wish.task_id, left)
+    left = reserve_model_call(transition, call_id, task_id, admitted)
+    requested = _requested(transition, prompt, admitted, call_id, task_id, left)
     begun = (prompt.task.started_event_id,) if prompt.task else ()
     transition.emit(requested, (*begun, *evidence_of(prompt.messages)))
     transition.turn = replace(transition.turn, calls=turn.calls + 1)
@@ -68,7 +76,9 @@ def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
 def tell_unaffordable(transition: Transition, unaffordable: Unaffordable) -> str:
     """Tell that a call could not be admitted; returns the event's id."""
     scope_id = (
-        transition.state.session_id if unaffordable.refusal.scope == "session" else unaffordable.wish.task_id
+        transition.state.session_id
+        if unaffordable.refusal.scope is BudgetScope.SESSION
+        else unaffordable.wish.task_id
     )
     return exhausted(transition, unaffordable.wish, unaffordable.refusal, scope_id)
 
@@ -95,6 +105,10 @@ def cancel_task_calls(transition: Transition, task: Task, reason: str) -> None:
             transition.emit(ToolCallCancelled(call_id=call.call_id, reason=reason))
 
 
+def _task_id(transition: Transition, prompt: Prompt) -> str:
+    return prompt.task.task_id if prompt.task else transition.turn.root_task_id
+
+
 def _wish(transition: Transition, prompt: Prompt) -> Wish:
     turn = transition.turn
     budget = transition.budget
@@ -103,7 +117,7 @@ def _wish(transition: Transition, prompt: Prompt) -> Wish:
     estimate = prompt_tokens(prompt.messages, transition.configuration, prompt.tools)
     task = prompt.task
     return Wish(
-        task_id=task.task_id if task else turn.root_task_id,
+        task_id=_task_id(transition, prompt),
         purpose=prompt.purpose,
         tier=prompt.tier,
         input_tokens=max(estimate, prompt.prompt_tokens_min),
@@ -115,7 +129,7 @@ def _wish(transition: Transition, prompt: Prompt) -> Wish:
 
 
 def _requested(
-    transition: Transition, prompt: Prompt, admission: Admission, call_id: str, task_id: str, left: Left
+    transition: Transition, prompt: Prompt, admitted: Admission, call_id: str, task_id: str, left: Left
 ) -> ModelCallRequested:
     limits = transition.configuration.limits
     return ModelCallRequested(
@@ -124,15 +138,15 @@ def _requested(
         turn=transition.turn.number,
         purpose=prompt.purpose,
         agent=prompt.agent,
-        model=admission.model.name,
+        model=admitted.model.name,
         messages=prompt.messages,
         tools=prompt.tools,
         json_mode=prompt.json_mode,
         temperature=prompt.temperature,
-        input_tokens_max=admission.input_tokens,
-        output_tokens_max=admission.output_tokens,
-        reserved_tokens=admission.tokens,
-        reserved_nanodollars=admission.nanodollars,
+        input_tokens_max=admitted.input_tokens,
+        output_tokens_max=admitted.output_tokens,
+        reserved_tokens=admitted.tokens,
+        reserved_nanodollars=admitted.nanodollars,
         session_tokens_left=left.session_tokens,
         session_nanodollars_left=left.session_nanodollars,
         task_tokens_left=left.task_tokens,

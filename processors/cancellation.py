@@ -8,8 +8,9 @@ from processors.timers import idle_ends_at_ms
 from processors.transition import Transition
 from schemas.events.accounts import LeaseReturned
 from schemas.events.inputs import SessionCancelled
-from schemas.events.outputs import SessionEnded
-from schemas.events.tasks import TaskAborted
+from schemas.events.outputs import AnswerReason, EndReason, ErrorCode, SessionEnded
+from schemas.events.snapshots import Node
+from schemas.events.tasks import PruneReason, TaskAborted
 from schemas.frozen import replace
 
 
@@ -17,21 +18,21 @@ def cancel(transition: Transition, body: SessionCancelled) -> None:
     """Stop the session: its tasks and calls in flight are aborted, and it takes no more input."""
     state = transition.state
     if state.status is SessionStatus.NEW:
-        transition.refuse("unknown_session", "there is no such session")
+        transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
         return
     if state.turn is not None:
         _abort(transition, body.reason or "the session was cancelled")
-    _end(transition, "cancelled")
+    _end(transition, EndReason.CANCELLED)
 
 
 def close(transition: Transition) -> None:
     """End the session when the messages that it has taken are answered."""
     state = transition.state
     if state.status is SessionStatus.NEW:
-        transition.refuse("unknown_session", "there is no such session")
+        transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
         return
     if state.status is SessionStatus.LEASING:
-        _end(transition, "closed")
+        _end(transition, EndReason.CLOSED)
         return
     transition.state = replace(state, status=SessionStatus.CLOSING)
 
@@ -40,7 +41,7 @@ def end_if_closing(transition: Transition) -> None:
     """End a closing session that has nothing left to answer."""
     state = transition.state
     if state.status is SessionStatus.CLOSING and state.turn is None and not state.queue:
-        _end(transition, "closed")
+        _end(transition, EndReason.CLOSED)
 
 
 def note_rest(transition: Transition) -> None:
@@ -57,24 +58,24 @@ def end_if_idle(transition: Transition) -> None:
     """End a session that nobody has spoken in for too long; so its lease returns and its state can leave."""
     ends_at_ms = idle_ends_at_ms(transition.state, transition.configuration.limits)
     if ends_at_ms is not None and ends_at_ms <= transition.now_ms:
-        _end(transition, "idle")
+        _end(transition, EndReason.IDLE)
 
 
 def deadline(transition: Transition) -> None:
     """End a turn whose time is up with what its tasks have found."""
-    give_up(transition, "deadline", "the turn's time is up")
+    give_up(transition, AnswerReason.DEADLINE, "the turn's time is up")
 
 
-def give_up(transition: Transition, reason: str, why: str) -> None:
+def give_up(transition: Transition, reason: AnswerReason, why: str) -> None:
     """Stop a turn's work, and answer from what is complete."""
     cancel_calls(transition, reason)
     transition.turn = replace(transition.turn, retry_at_ms=None)
     was_synthesizing = transition.turn.phase is Phase.SYNTHESIZE
     for task in transition.turn.tasks.values():
         if not task.status.is_end:
-            prune(transition, task, reason, why)
+            prune(transition, task, PruneReason(reason), why)
     transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
-    if complete_tasks(transition) and not was_synthesizing and reason != "deadline":
+    if complete_tasks(transition) and not was_synthesizing and reason is not AnswerReason.DEADLINE:
         synthesis.ask_for_answer(transition)
     else:
         answer_without_model(transition, reason, why)
@@ -124,11 +125,11 @@ def _abort(transition: Transition, reason: str) -> None:
             cost_nanodollars=turn.nanodollars_used,
         )
     )
-    snapshots.take(transition, "cancelled")
+    snapshots.take(transition, Node.CANCELLED)
     transition.state = replace(transition.state, turn=None)
 
 
-def _end(transition: Transition, reason: str) -> None:
+def _end(transition: Transition, reason: EndReason) -> None:
     state = transition.state
     transition.emit(
         SessionEnded(

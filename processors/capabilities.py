@@ -9,18 +9,20 @@ from typing import Final
 
 import orjson
 
+from processors.behaviour import BEHAVIOUR
 from processors.decider import Step, Timer
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, Versions
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.tools import ToolOutcomeObserved
 from schemas.frozen import replace
 from schemas.ids import event_id_of
-from schemas.plain import from_plain
+from schemas.plain import encoded, from_plain
 from schemas.references import RecordReference
 
 DAY_MS: Final = 86_400_000
 WINDOW_DAYS: Final = 30
 PRODUCER: Final = "capability-shell"
+_VERSIONS: Final = Versions(behaviour=BEHAVIOUR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class CapabilityDecider:
             correlation_id=event.correlation_id,
             occurred_at_ms=event.occurred_at_ms,
             producer=PRODUCER,
+            versions=_VERSIONS,
             source=f"{source.topic}/{source.partition}/{source.offset}",
             body=fact,
         )
@@ -85,7 +88,7 @@ class CapabilityDecider:
 
     def encode(self, state: CapabilityState) -> bytes:
         """Write a state as JSON."""
-        return orjson.dumps(state)
+        return encoded(state)
 
     def decode(self, data: bytes) -> CapabilityState:
         """Read a state."""

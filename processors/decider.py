@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from schemas.envelope import Envelope
+from schemas.events.timers import TimerKind
 from schemas.references import RecordReference
 
 State = TypeVar("State")
@@ -25,7 +26,7 @@ class Timer:
 
     timer_id: str
     """UUID; the same timer has the same id when it is decided again."""
-    kind: str
+    kind: TimerKind
     due_at_ms: int
 
 

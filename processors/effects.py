@@ -12,12 +12,16 @@ from typing import Final
 from schemas.configuration import ChatModel, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
+    FinishReason,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallRequested,
     ModelResultFact,
+    UsageSource,
 )
 from schemas.events.tools import (
+    ResourceIntensity,
+    SafetyLevel,
     ToolCallCompleted,
     ToolCallFailed,
     ToolCallRequested,
@@ -74,10 +78,10 @@ class ModelOutcomes:
             model=answer.model,
             text=answer.text,
             tool_calls=answer.tool_calls,
-            finish_reason=answer.finish_reason,
+            finish_reason=FinishReason(answer.finish_reason),
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
-            usage_source=answer.usage_source,
+            usage_source=UsageSource(answer.usage_source),
             cost_nanodollars=self._cost(body.model, answer.input_tokens, answer.output_tokens),
             attempts=answer.attempts,
             latency_ms=ending.latency_ms,
@@ -250,9 +254,9 @@ class ToolOutcomes:
             tool=body.tool,
             tool_version=body.tool_version,
             category=spec.category,
-            safety_level=spec.safety_level,
+            safety_level=SafetyLevel(spec.safety_level),
             complexity_score=spec.complexity_score,
-            resource_intensity=spec.resource_intensity,
+            resource_intensity=ResourceIntensity(spec.resource_intensity),
             succeeded=succeeded,
             latency_ms=ending.latency_ms,
             used_tokens=used_tokens,

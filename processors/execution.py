@@ -1,32 +1,38 @@
 """The scheduling decider: tasks are created, started in parallel by priority, and followed to their ends."""
 
+from collections.abc import Mapping
+
 from processors import snapshots, steps, synthesis
 from processors.answers import prune
-from processors.calls import Unaffordable, tell_unaffordable
+from processors.calls import tell_unaffordable
 from processors.plans import prerequisites
-from processors.state import Phase, Task, TaskStatus, Turn
+from processors.state import Phase, Prerequisite, Task, TaskStatus, ToolCallStatus, Turn
 from processors.transition import Transition
-from schemas.events.outputs import ProgressReported
+from schemas.events.outputs import AnswerReason, ProgressReported, Stage
 from schemas.events.plans import PlannedTask
-from schemas.events.tasks import TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
+from schemas.events.snapshots import Node
+from schemas.events.tasks import PruneReason, TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
 from schemas.frozen import replace
 from schemas.ids import derived_id
 
 
 def begin(transition: Transition, accepted_event_id: str) -> None:
     """Create the plan's tasks and start what can be started."""
-    create_tasks(transition, (accepted_event_id,))
+    create_tasks(transition, (accepted_event_id,), start=True)
     transition.turn = replace(
         transition.turn, phase=Phase.EXECUTE, model_call_id=None, attempt=1, prompt_tokens_min=0
     )
     report(transition, f"{len(transition.turn.tasks)} tasks planned")
     schedule(transition, announce=True)
     if transition.state.turn is not None and transition.turn.phase is Phase.EXECUTE:
-        snapshots.take(transition, "execute")
+        snapshots.take(transition, Node.EXECUTE)
 
 
-def create_tasks(transition: Transition, evidence: tuple[str, ...]) -> None:
-    """Create the tasks of the turn's plan; all are pending."""
+def create_tasks(transition: Transition, evidence: tuple[str, ...], *, start: bool = False) -> None:
+    """Create the tasks of the turn's plan; all are pending.
+
+    With `start`, those that `schedule` starts first are told to run from their creation on.
+    """
     turn = transition.turn
     planned = turn.draft.tasks
     ids = {
@@ -35,6 +41,7 @@ def create_tasks(transition: Transition, evidence: tuple[str, ...]) -> None:
     }
     before = prerequisites(planned, ids)
     bound = transition.configuration.limits.task_budget_tokens
+    started = _first(planned, before, transition.configuration.limits.running_max) if start else set()
     created: set[str] = set()
     for task in planned:
         created.add(task.key)
@@ -53,6 +60,7 @@ def create_tasks(transition: Transition, evidence: tuple[str, ...]) -> None:
                 estimated_tokens=task.estimated_tokens,
                 spec_json=_spec_json(task),
                 edges=_edges(planned, task, ids, created),
+                started=task.key in started,
             ),
             evidence,
         )
@@ -68,6 +76,7 @@ def create_tasks(transition: Transition, evidence: tuple[str, ...]) -> None:
                 prerequisites=before[task.key],
                 relations=tuple(f"{edge.relation}:{edge.other_key}" for edge in task.edges),
                 created_event_id=created_event_id,
+                started_event_id=created_event_id if task.key in started else "",
                 progress_at_ms=transition.now_ms,
             )
         )
@@ -121,7 +130,7 @@ def report(transition: Transition, detail: str) -> None:
     transition.emit(
         ProgressReported(
             turn=turn.number,
-            stage=turn.phase.value,
+            stage=Stage(turn.phase),
             detail=detail,
             tasks_done=sum(task.status.is_end for task in turn.tasks.values()),
             tasks_total=len(turn.tasks),
@@ -142,7 +151,7 @@ def _prune_orphans(transition: Transition) -> bool:
                 prune(
                     transition,
                     task,
-                    "dependency_failed",
+                    PruneReason.DEPENDENCY_FAILED,
                     f"task {earlier.key} was {earlier.status}",
                     evidence,
                 )
@@ -168,8 +177,8 @@ def _start_one(transition: Transition) -> bool:
         for prerequisite in task.prerequisites
         if (ended := tasks[prerequisite.task_id].ended_event_id) is not None
     )
-    started_event_id = task.created_event_id
-    if not transition.start(task.created_event_id):
+    started_event_id = task.started_event_id
+    if not started_event_id:
         started = TaskStarted(task_id=task.task_id, attempt=1)
         started_event_id = transition.emit(started, (task.created_event_id, *evidence))
     task = replace(
@@ -191,11 +200,15 @@ def _prune_unaffordable(transition: Transition) -> bool:
     if not waiting or transition.budget.reservations:
         return False
     task = _by_priority(waiting)[-1]
-    unaffordable = steps.next_step(transition, task)
-    assert isinstance(unaffordable, Unaffordable)
+    unaffordable = steps.unaffordable(transition, task)
+    if unaffordable is None:
+        steps.take_step(transition, task)
+        return True
     told = tell_unaffordable(transition, unaffordable)
-    transition.turn = replace(transition.turn, degraded=transition.turn.degraded or "budget_exhausted")
-    prune(transition, task, "budget_exhausted", "the session's budget has too little left", (told,))
+    transition.turn = replace(
+        transition.turn, degraded=transition.turn.degraded or AnswerReason.BUDGET_EXHAUSTED
+    )
+    prune(transition, task, PruneReason.BUDGET_EXHAUSTED, "the session's budget has too little left", (told,))
     return True
 
 
@@ -239,12 +252,20 @@ def _is_complete(task: Task) -> bool:
 
 
 def _has_waiting_call(task: Task) -> bool:
-    return any(call.status == "waiting" for call in task.tool_calls)
+    return any(call.status is ToolCallStatus.WAITING for call in task.tool_calls)
 
 
 def _by_priority(tasks: list[Task]) -> list[Task]:
     """Most urgent first; the plan's order among equals."""
     return sorted(tasks, key=lambda task: -task.priority)
+
+
+def _first(
+    planned: tuple[PlannedTask, ...], before: Mapping[str, tuple[Prerequisite, ...]], running_max: int
+) -> set[str]:
+    """Return the keys of the tasks that `_start_one` starts before any other, whatever becomes of them."""
+    free = sorted((task for task in planned if not before[task.key]), key=lambda task: -task.priority)
+    return {task.key for task in free[:running_max]}
 
 
 def _edges(

@@ -27,8 +27,17 @@ from processors.state import (
 from processors.transition import Transition, digest
 from schemas.configuration import Configuration, Policy
 from schemas.events.inputs import SessionForked
-from schemas.events.models import PromptMessage
-from schemas.events.tasks import TaskAborted, TaskCompleted, TaskFailed, TaskStarted
+from schemas.events.models import ChatRole, PromptMessage
+from schemas.events.outputs import ErrorCode
+from schemas.events.snapshots import Node
+from schemas.events.tasks import (
+    PruneReason,
+    TaskAborted,
+    TaskCompleted,
+    TaskErrorKind,
+    TaskFailed,
+    TaskStarted,
+)
 from schemas.frozen import replace
 from schemas.ids import derived_id
 from schemas.plain import from_plain
@@ -76,14 +85,14 @@ def open_calls(turn: Turn | None) -> dict[str, tuple[Task, ToolCallPending]]:
 def session_forked(transition: Transition, body: SessionForked) -> None:
     """Open the session with the origin's past; what is in progress there goes on once there is a budget."""
     if transition.state.status is not SessionStatus.NEW:
-        transition.refuse("session_exists", "a fork begins a new session, and this one exists")
+        transition.refuse(ErrorCode.SESSION_EXISTS, "a fork begins a new session, and this one exists")
         return
     try:
         origin = origin_state(body)
         overrides = overrides_of(body)
         turn = _turn_taken(transition, origin, body)
     except ForkInvalid as error:
-        transition.refuse("fork_invalid", str(error))
+        transition.refuse(ErrorCode.FORK_INVALID, str(error))
         return
     queue: tuple[MessageTaken, ...] = ()
     if body.text is not None and body.call_id is None:
@@ -120,7 +129,7 @@ def resume(transition: Transition) -> None:
     )
     if origin.phase in (Phase.PLAN, Phase.CRITIQUE):
         execution.report(transition, "forked while it was planned")
-        snapshots.take(transition, "fork")
+        snapshots.take(transition, Node.FORK)
         planning.retry(transition)
         return
     execution.create_tasks(transition, (origin.message.input_id,))
@@ -129,7 +138,7 @@ def resume(transition: Transition) -> None:
         _restore(transition, task, taken[task.key])
     ended = sum(task.status.is_end for task in transition.turn.tasks.values())
     execution.report(transition, f"forked with {ended} of {len(taken)} tasks ended")
-    snapshots.take(transition, "fork")
+    snapshots.take(transition, Node.FORK)
     if origin.phase is Phase.SYNTHESIZE:
         synthesis.ask_for_answer(transition)
         return
@@ -178,7 +187,7 @@ def _answered(transition: Transition, turn: Turn, body: SessionForked) -> Turn:
         raise ForkInvalid(f"no tool call {body.call_id} was open at that point")
     task, open_call = found
     answer = PromptMessage(
-        role="tool",
+        role=ChatRole.TOOL,
         source=transition.reference(body.tokens),
         tool_call_id=open_call.proposed.tool_call_id,
     )
@@ -226,7 +235,12 @@ def _restore_running(transition: Transition, task: Task, origin: Task) -> None:
             conversation=origin.conversation,
             prompt_tokens_min=origin.prompt_tokens_min,
             needs_step=not origin.tool_calls,
-            tool_calls=origin.tool_calls,
+            tool_calls=tuple(
+                call
+                if call.status is ToolCallStatus.SETTLED
+                else replace(call, status=ToolCallStatus.WAITING, due_at_ms=0)
+                for call in origin.tool_calls
+            ),
             tools_called=calls_before,
         )
     )
@@ -249,7 +263,7 @@ def _restore_end(transition: Transition, task: Task, origin: Task) -> None:
                 evidence,
             )
         case TaskStatus.PRUNED:
-            prune(transition, task, kind or "pruned", detail, evidence)
+            prune(transition, task, PruneReason(kind or PruneReason.PRUNED), detail, evidence)
             return
         case TaskStatus.ABORTED:
             reason = origin.error or "aborted"
@@ -262,7 +276,7 @@ def _restore_end(transition: Transition, task: Task, origin: Task) -> None:
                 TaskFailed(
                     task_id=task.task_id,
                     attempt=task.attempt,
-                    error_kind=kind or "failed",
+                    error_kind=TaskErrorKind(kind or TaskErrorKind.FAILED),
                     error=detail,
                     actual_tokens=0,
                     cost_nanodollars=0,

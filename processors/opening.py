@@ -13,9 +13,10 @@ from processors.state import (
 )
 from processors.transition import Transition
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
-from schemas.events.budgets import BudgetGranted
+from schemas.events.budgets import BudgetGranted, BudgetScope
 from schemas.events.inputs import MessageReceived, SessionOpened
-from schemas.events.outputs import SessionEnded, TurnStarted
+from schemas.events.outputs import EndReason, ErrorCode, SessionEnded, TurnStarted
+from schemas.events.snapshots import Node
 from schemas.events.tasks import TaskCreated
 from schemas.frozen import replace
 from schemas.ids import derived_id
@@ -37,10 +38,10 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
     state = transition.state
     limits = transition.configuration.limits
     if state.status is SessionStatus.CLOSING:
-        transition.refuse("session_closed", "the session is closing and takes no more messages")
+        transition.refuse(ErrorCode.SESSION_CLOSED, "the session is closing and takes no more messages")
         return
     if len(state.queue) >= limits.queue_max:
-        transition.refuse("queue_full", f"{limits.queue_max} messages wait already")
+        transition.refuse(ErrorCode.QUEUE_FULL, f"{limits.queue_max} messages wait already")
         return
     taken = MessageTaken(
         reference=transition.reference(body.tokens),
@@ -61,17 +62,18 @@ def open_session(transition: Transition, budget_tokens: int | None, budget_nanod
     nanodollars = max(
         1, limits.session_budget_nanodollars if budget_nanodollars is None else budget_nanodollars
     )
+    leases = limits.account_tokens > 0
+    lease_id = derived_id(transition.state.session_id, "lease")
     transition.state = replace(
         transition.state,
-        status=SessionStatus.OPEN,
+        status=SessionStatus.LEASING if leases else SessionStatus.OPEN,
         tenant_id=event.tenant_id,
         user_id=event.user_id,
+        lease_id=lease_id if leases else None,
     )
-    if limits.account_tokens <= 0:
+    if not leases:
         _grant(transition, tokens, nanodollars)
         return
-    lease_id = derived_id(transition.state.session_id, "lease")
-    transition.state = replace(transition.state, status=SessionStatus.LEASING, lease_id=lease_id)
     transition.emit(
         LeaseRequested(
             lease_id=lease_id,
@@ -95,8 +97,8 @@ def lease_refused(transition: Transition, body: LeaseRefused) -> None:
     state = transition.state
     if state.status is not SessionStatus.LEASING or state.lease_id != body.lease_id:
         return
-    transition.refuse("lease_refused", body.reason)
-    transition.emit(SessionEnded(reason="lease_refused", turns=0, tokens=0, cost_nanodollars=0))
+    transition.refuse(ErrorCode.LEASE_REFUSED, body.reason)
+    transition.emit(SessionEnded(reason=EndReason.LEASE_REFUSED, turns=0, tokens=0, cost_nanodollars=0))
     transition.state = replace(
         transition.state,
         status=SessionStatus.ENDED,
@@ -164,7 +166,7 @@ def _grant(transition: Transition, tokens: int, nanodollars: int) -> None:
     transition.budget = replace(transition.budget, tokens_granted=tokens, nanodollars_granted=nanodollars)
     transition.emit(
         BudgetGranted(
-            scope="session",
+            scope=BudgetScope.SESSION,
             scope_id=transition.state.session_id,
             tokens=tokens,
             nanodollars=nanodollars,
@@ -178,5 +180,5 @@ def _start_turn(transition: Transition, message: MessageTaken) -> None:
     transition.state = replace(state, turns=number)
     draft = Draft(plan_id=derived_id(state.session_id, "plan", str(number)))
     begin_turn(transition, number, message, Phase.PLAN, draft)
-    snapshots.take(transition, "intake")
+    snapshots.take(transition, Node.INTAKE)
     planning.ask_for_plan(transition)

@@ -7,8 +7,10 @@ from processors.plans import PlanFault, parse_critique, parse_plan, prerequisite
 from processors.prompts import critique_messages, estimated_tokens, plan_messages
 from processors.state import Phase
 from processors.transition import Transition
-from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
-from schemas.events.plans import PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
+from schemas.events.models import CallPurpose, ChatRole, ModelCallCompleted, ModelCallFailed, PromptMessage
+from schemas.events.outputs import AnswerReason
+from schemas.events.plans import AcceptReason, PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
+from schemas.events.snapshots import Node
 from schemas.frozen import replace
 
 FAIR_SCORE = 0.5
@@ -19,7 +21,7 @@ def ask_for_plan(transition: Transition) -> None:
     """Ask the planner, or end the turn if that is unaffordable."""
     limits = transition.configuration.limits
     prompt = Prompt(
-        purpose="plan",
+        purpose=CallPurpose.PLAN,
         agent="planner",
         tier="premium",
         messages=plan_messages(transition),
@@ -32,9 +34,11 @@ def ask_for_plan(transition: Transition) -> None:
         tell_unaffordable(transition, call_id)
         if transition.turn.draft.tasks:
             # A revision is a luxury: the plan that stands is carried out.
-            _accept(transition, "revision_unaffordable")
+            _accept(transition, AcceptReason.REVISION_UNAFFORDABLE)
             return
-        answer_without_model(transition, "budget_exhausted", "the budget is too small to plan the work")
+        answer_without_model(
+            transition, AnswerReason.BUDGET_EXHAUSTED, "the budget is too small to plan the work"
+        )
         return
     transition.turn = replace(transition.turn, phase=Phase.PLAN, model_call_id=call_id)
 
@@ -44,7 +48,7 @@ def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
     turn = transition.turn
     limits = transition.configuration.limits
     checked = parse_plan(outcome.text, transition.configuration.agents, limits)
-    said = PromptMessage(role="assistant", source=transition.reference(outcome.output_tokens))
+    said = PromptMessage(role=ChatRole.ASSISTANT, source=transition.reference(outcome.output_tokens))
     if isinstance(checked, PlanFault):
         _reject(transition, checked, said)
         return
@@ -68,7 +72,7 @@ def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
         repairs=0,
     )
     transition.turn = replace(turn, draft=draft, prompt_tokens_min=0, attempt=1)
-    snapshots.take(transition, "plan")
+    snapshots.take(transition, Node.PLAN)
     _ask_for_critique(transition)
 
 
@@ -90,13 +94,13 @@ def critique_completed(transition: Transition, outcome: ModelCallCompleted) -> N
         ),
         _proposal(transition),
     )
-    snapshots.take(transition, "critique")
+    snapshots.take(transition, Node.CRITIQUE)
     if score >= limits.critique_score_min:
-        _accept(transition, "score_reached")
+        _accept(transition, AcceptReason.SCORE_REACHED)
     elif isinstance(critique, str):
-        _accept(transition, "critic_failed")
+        _accept(transition, AcceptReason.CRITIC_FAILED)
     elif turn.draft.revision >= limits.revisions_max:
-        _accept(transition, "revisions_used_up")
+        _accept(transition, AcceptReason.REVISIONS_USED_UP)
     else:
         _revise(transition, score, remarks)
 
@@ -121,20 +125,22 @@ def retry(transition: Transition) -> None:
 
 def _no_planner(transition: Transition, outcome: ModelCallFailed) -> None:
     if transition.turn.draft.tasks:
-        _accept(transition, "planner_failed")
+        _accept(transition, AcceptReason.PLANNER_FAILED)
         return
     answer_without_model(
-        transition, "model_failed", f"the planner's model failed: {outcome.kind}: {outcome.message}"
+        transition,
+        AnswerReason.MODEL_FAILED,
+        f"the planner's model failed: {outcome.kind}: {outcome.message}",
     )
 
 
 def _no_critic(transition: Transition, _outcome: ModelCallFailed) -> None:
-    _accept(transition, "critic_failed")
+    _accept(transition, AcceptReason.CRITIC_FAILED)
 
 
 def _ask_for_critique(transition: Transition) -> None:
     prompt = Prompt(
-        purpose="critique",
+        purpose=CallPurpose.CRITIQUE,
         agent="critic",
         tier="standard",
         messages=critique_messages(transition),
@@ -144,7 +150,7 @@ def _ask_for_critique(transition: Transition) -> None:
     )
     call_id = request(transition, prompt)
     if isinstance(call_id, Unaffordable):
-        _accept(transition, "critique_unaffordable")
+        _accept(transition, AcceptReason.CRITIQUE_UNAFFORDABLE)
         return
     transition.turn = replace(transition.turn, phase=Phase.CRITIQUE, model_call_id=call_id)
 
@@ -164,15 +170,15 @@ def _reject(transition: Transition, fault: PlanFault, said: PromptMessage) -> No
         )
     )
     if final and turn.draft.tasks:
-        _accept(transition, "revision_rejected")
+        _accept(transition, AcceptReason.REVISION_REJECTED)
         return
     if final:
         answer_without_model(
-            transition, "plan_rejected", f"the plan was rejected: {fault.reason}: {fault.detail}"
+            transition, AnswerReason.PLAN_REJECTED, f"the plan was rejected: {fault.reason}: {fault.detail}"
         )
         return
     told = PromptMessage(
-        role="user",
+        role=ChatRole.USER,
         text=f"Your plan was rejected: {fault.reason}: {fault.detail}. Answer with the corrected JSON alone.",
     )
     _ask_again(transition, said, told, repairs=turn.draft.repairs + 1, revision=turn.draft.revision)
@@ -180,7 +186,7 @@ def _reject(transition: Transition, fault: PlanFault, said: PromptMessage) -> No
 
 def _revise(transition: Transition, score: float, remarks: str) -> None:
     told = PromptMessage(
-        role="user",
+        role=ChatRole.USER,
         text=f"A critic scored your plan {score:.2f}: {remarks} Answer with the improved plan as JSON alone.",
     )
     _ask_again(transition, None, told, repairs=0, revision=transition.turn.draft.revision + 1)
@@ -196,7 +202,7 @@ def _ask_again(
     ask_for_plan(transition)
 
 
-def _accept(transition: Transition, reason: str) -> None:
+def _accept(transition: Transition, reason: AcceptReason) -> None:
     turn = transition.turn
     accepted = transition.emit(
         PlanAccepted(

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from processors.state import Prerequisite
 from schemas.configuration import Agent, Limits
-from schemas.events.plans import PlannedEdge, PlannedTask
+from schemas.events.plans import PlannedEdge, PlannedTask, RejectReason, Relation
 from schemas.frozen import replace
-
-Relation = Literal["depends_on", "blocks", "enables", "refines"]
+from schemas.words import listed
 
 DETAIL_CHARACTERS_MAX: Final = 1_000
+FAULTS_TOLD_MAX: Final = 5
 
 
 class EdgeOutput(BaseModel):
@@ -21,7 +21,7 @@ class EdgeOutput(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    relation: Relation
+    relation: Literal["depends_on", "blocks", "enables", "refines"]
     task: Annotated[str, Field(min_length=1, max_length=60)]
     weight: Annotated[float, Field(ge=0, le=1)] = 1.0
 
@@ -60,8 +60,7 @@ class CritiqueOutput(BaseModel):
 class PlanFault:
     """Why a plan is rejected."""
 
-    reason: str
-    """As in PlanRejected."""
+    reason: RejectReason
     detail: str
 
 
@@ -74,7 +73,7 @@ def parse_plan(text: str, agents: Mapping[str, Agent], limits: Limits) -> tuple[
         output = PlanOutput.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        reason = "parse_error" if first["type"] == "json_invalid" else "schema_error"
+        reason = RejectReason.PARSE_ERROR if first["type"] == "json_invalid" else RejectReason.SCHEMA_ERROR
         return PlanFault(reason=reason, detail=_described(error))
     tasks = tuple(
         PlannedTask(
@@ -84,7 +83,7 @@ def parse_plan(text: str, agents: Mapping[str, Agent], limits: Limits) -> tuple[
             agent=task.agent,
             priority=task.priority,
             edges=tuple(
-                PlannedEdge(relation=edge.relation, other_key=edge.task, weight=edge.weight)
+                PlannedEdge(relation=Relation(edge.relation), other_key=edge.task, weight=edge.weight)
                 for edge in task.edges
             ),
         )
@@ -125,9 +124,9 @@ def prerequisites_of(tasks: Iterable[PlannedTask]) -> dict[str, dict[str, bool]]
             add(task.parent_key, task.key, must_complete=False)
         for edge in task.edges:
             match edge.relation:
-                case "depends_on" | "refines":
+                case Relation.DEPENDS_ON | Relation.REFINES:
                     add(task.key, edge.other_key, must_complete=True)
-                case "enables":
+                case Relation.ENABLES:
                     add(edge.other_key, task.key, must_complete=True)
                 case _:
                     add(edge.other_key, task.key, must_complete=False)
@@ -152,40 +151,42 @@ def _names_fault(
 ) -> PlanFault | None:
     keys = [task.key for task in tasks]
     if not tasks:
-        return PlanFault(reason="empty", detail="the plan has no task")
+        return PlanFault(reason=RejectReason.EMPTY, detail="the plan has no task")
     if len(tasks) > limits.tasks_max:
         return PlanFault(
-            reason="too_wide",
+            reason=RejectReason.TOO_WIDE,
             detail=f"the plan has {len(tasks)} tasks; at most {limits.tasks_max} are allowed",
         )
     if len(set(keys)) < len(keys):
         twice = sorted({key for key in keys if keys.count(key) > 1})
-        return PlanFault(reason="schema_error", detail=f"these keys stand twice: {', '.join(twice)}")
+        return PlanFault(
+            reason=RejectReason.SCHEMA_ERROR, detail=f"these keys appear more than once: {', '.join(twice)}"
+        )
     for task in tasks:
         if task.agent not in agents:
             known = ", ".join(sorted(agents))
             return PlanFault(
-                reason="unknown_agent",
+                reason=RejectReason.UNKNOWN_AGENT,
                 detail=f"task {task.key} names the agent {task.agent!r}; the agents are {known}",
             )
         others = [edge.other_key for edge in task.edges] + ([task.parent_key] if task.parent_key else [])
         unknown = sorted(set(others) - set(keys))
         if unknown:
             return PlanFault(
-                reason="unknown_task",
+                reason=RejectReason.UNKNOWN_TASK,
                 detail=f"task {task.key} refers to {', '.join(unknown)}, not in the plan",
             )
         if len(task.intent) > limits.intent_characters_max:
             return PlanFault(
-                reason="schema_error",
+                reason=RejectReason.SCHEMA_ERROR,
                 detail=f"the intent of task {task.key} has {len(task.intent):,} characters; "
                 f"at most {limits.intent_characters_max:,} are allowed",
             )
         if task.key in others:
-            return PlanFault(reason="cycle", detail=f"task {task.key} refers to itself")
+            return PlanFault(reason=RejectReason.CYCLE, detail=f"task {task.key} refers to itself")
         if len(others) > limits.width_max:
             return PlanFault(
-                reason="too_wide",
+                reason=RejectReason.TOO_WIDE,
                 detail=f"task {task.key} has {len(others)} relations; at most {limits.width_max} are allowed",
             )
     return None
@@ -201,7 +202,7 @@ def _ordered(tasks: tuple[PlannedTask, ...], limits: Limits) -> tuple[PlannedTas
         free = [task for task in waiting if all(key in depth for key in before[task.key])]
         if not free:
             return PlanFault(
-                reason="cycle", detail=f"these tasks wait for each other: {_cycle(before, depth)}"
+                reason=RejectReason.CYCLE, detail=f"these tasks wait for each other: {_cycle(before, depth)}"
             )
         for task in free:
             depth[task.key] = 1 + max((depth[key] for key in before[task.key]), default=0)
@@ -210,7 +211,7 @@ def _ordered(tasks: tuple[PlannedTask, ...], limits: Limits) -> tuple[PlannedTas
     deepest = max(depth.values())
     if deepest > limits.depth_max:
         return PlanFault(
-            reason="too_deep",
+            reason=RejectReason.TOO_DEEP,
             detail=f"the longest chain has {deepest} tasks; at most {limits.depth_max} are allowed",
         )
     return tuple(ordered)
@@ -228,11 +229,44 @@ def _cycle(before: Mapping[str, Mapping[str, bool]], done: Mapping[str, int]) ->
 
 
 def _described(error: ValidationError) -> str:
+    """Say what is wrong in sentences of our own: they enter states, which a library's wording must not."""
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the answer'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_input=False)[:5]
+        f"{'.'.join(str(part) for part in fault['loc']) or 'the answer'}: "
+        f"{_sentence(fault['type'], fault.get('ctx', {}))}"
+        for fault in error.errors(include_url=False, include_input=False)[:FAULTS_TOLD_MAX]
     ]
     return "; ".join(faults)[:DETAIL_CHARACTERS_MAX]
+
+
+def _sentence(kind: str, context: Mapping[str, object]) -> str:
+    """Say what is wrong with a value; `kind` and the bounds in `context` are pydantic's, the words ours."""
+    match kind:
+        case "json_invalid":
+            return "this is not JSON"
+        case "missing":
+            return "this is missing"
+        case "string_type":
+            return "this must be a text"
+        case "string_too_short":
+            return "this must not be empty"
+        case "string_too_long":
+            return f"this may have at most {context.get('max_length')} characters"
+        case "greater_than_equal":
+            return f"this must be at least {context.get('ge')}"
+        case "less_than_equal":
+            return f"this must be at most {context.get('le')}"
+        case "literal_error":
+            return f"this must be {listed(Relation)}"
+        case "list_type":
+            return "this must be a list"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "this must be an object"
+        case "int_type" | "int_parsing" | "int_parsing_size" | "int_from_float":
+            return "this must be a whole number"
+        case "float_type" | "float_parsing" | "finite_number":
+            return "this must be a number"
+        case _:
+            return "this has a form that is not understood"
 
 
 def with_estimates(tasks: tuple[PlannedTask, ...], estimate: Mapping[str, int]) -> tuple[PlannedTask, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from schemas.configuration import Agent, Policy, PolicyRule, ToolSpec
+from schemas.events.policies import Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +24,15 @@ class PolicyRequest:
 class Verdict:
     """What policy says."""
 
-    decision: str
+    decision: Decision
     rule: str
     reason: str
 
 
-UNKNOWN_TOOL = Verdict(decision="deny", rule="unknown_tool", reason="no tool of that name is registered")
-NO_RULE = Verdict(decision="deny", rule="default_deny", reason="no rule allows this call")
+UNKNOWN_TOOL = Verdict(
+    decision=Decision.DENY, rule="unknown_tool", reason="no tool of that name is registered"
+)
+NO_RULE = Verdict(decision=Decision.DENY, rule="default_deny", reason="no rule allows this call")
 
 
 def decide(request: PolicyRequest, policy: Policy) -> Verdict:
@@ -38,7 +41,7 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
         return UNKNOWN_TOOL
     for rule in policy.rules:
         if _matches(rule, request, request.spec):
-            return Verdict(decision=rule.decision, rule=rule.name, reason=rule.reason)
+            return Verdict(decision=Decision(rule.decision), rule=rule.name, reason=rule.reason)
     return NO_RULE
 
 

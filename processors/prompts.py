@@ -7,7 +7,7 @@ from typing import Final
 from processors.state import Task, TaskStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Agent, Configuration
-from schemas.events.models import PromptMessage
+from schemas.events.models import ChatRole, PromptMessage
 from schemas.events.plans import PlannedTask
 
 MESSAGE_TOKENS: Final = 4
@@ -51,9 +51,9 @@ def plan_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     agents = "\n".join(_agent_line(agent) for _, agent in sorted(configuration.agents.items()))
     request = f"Agents:\n{agents}\n\n{_attachments(turn)}Request:\n"
     return (
-        PromptMessage(role="system", text=configuration.prompts["planner"]),
+        PromptMessage(role=ChatRole.SYSTEM, text=configuration.prompts["planner"]),
         *history_messages(transition),
-        PromptMessage(role="user", text=request, source=turn.message.reference),
+        PromptMessage(role=ChatRole.USER, text=request, source=turn.message.reference),
         *turn.draft.conversation,
     )
 
@@ -62,9 +62,9 @@ def critique_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     """What the critic reads: the rules, the request and the plan."""
     turn = transition.turn
     return (
-        PromptMessage(role="system", text=transition.configuration.prompts["critic"]),
-        PromptMessage(role="user", text="Request:\n", source=turn.message.reference),
-        PromptMessage(role="user", text=f"Plan:\n{plan_json(turn.draft.tasks)}"),
+        PromptMessage(role=ChatRole.SYSTEM, text=transition.configuration.prompts["critic"]),
+        PromptMessage(role=ChatRole.USER, text="Request:\n", source=turn.message.reference),
+        PromptMessage(role=ChatRole.USER, text=f"Plan:\n{plan_json(turn.draft.tasks)}"),
     )
 
 
@@ -74,15 +74,19 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     agent = transition.configuration.agents[task.agent]
     results = tuple(
         PromptMessage(
-            role="user", text=f"Result of task {earlier.key} ({earlier.intent}):\n", source=earlier.result
+            role=ChatRole.USER,
+            text=f"Result of task {earlier.key} ({earlier.intent}):\n",
+            source=earlier.result,
         )
         for earlier in _complete_prerequisites(turn, task)
     )
     return (
-        PromptMessage(role="system", text=agent.prompt),
-        PromptMessage(role="user", text=f"{_attachments(turn)}Request:\n", source=turn.message.reference),
+        PromptMessage(role=ChatRole.SYSTEM, text=agent.prompt),
+        PromptMessage(
+            role=ChatRole.USER, text=f"{_attachments(turn)}Request:\n", source=turn.message.reference
+        ),
         *results,
-        PromptMessage(role="user", text=f"Task {task.key}: {task.intent}"),
+        PromptMessage(role=ChatRole.USER, text=f"Task {task.key}: {task.intent}"),
         *task.conversation,
     )
 
@@ -96,16 +100,18 @@ def synthesis_messages(transition: Transition, complete: Iterable[Task]) -> tupl
         if task.status is not TaskStatus.COMPLETE
     ]
     results = tuple(
-        PromptMessage(role="user", text=f"[{number}] {task.intent}\n", source=task.result)
+        PromptMessage(role=ChatRole.USER, text=f"[{number}] {task.intent}\n", source=task.result)
         for number, task in enumerate(complete, start=1)
     )
     gaps = (
-        (PromptMessage(role="user", text="Tasks without a result: " + "; ".join(missing)),) if missing else ()
+        (PromptMessage(role=ChatRole.USER, text="Tasks without a result: " + "; ".join(missing)),)
+        if missing
+        else ()
     )
     return (
-        PromptMessage(role="system", text=transition.configuration.prompts["synthesizer"]),
+        PromptMessage(role=ChatRole.SYSTEM, text=transition.configuration.prompts["synthesizer"]),
         *history_messages(transition),
-        PromptMessage(role="user", text="Request:\n", source=turn.message.reference),
+        PromptMessage(role=ChatRole.USER, text="Request:\n", source=turn.message.reference),
         *results,
         *gaps,
     )
@@ -120,8 +126,8 @@ def history_messages(transition: Transition) -> tuple[PromptMessage, ...]:
         if tokens > HISTORY_TOKENS_MAX:
             break
         told = [
-            PromptMessage(role="user", source=exchange.message),
-            PromptMessage(role="assistant", source=exchange.answer),
+            PromptMessage(role=ChatRole.USER, source=exchange.message),
+            PromptMessage(role=ChatRole.ASSISTANT, source=exchange.answer),
             *told,
         ]
     return tuple(told)

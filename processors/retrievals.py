@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from processors.snapshots import json_text
-from processors.state import RetrievalPending, Task
+from processors.state import RetrievalPending, Task, TaskStatus
 from processors.transition import Transition
 from schemas.events.retrieval import RetrievalMeasured
 from schemas.events.tools import ToolCallCompleted
@@ -24,7 +24,7 @@ def pending(outcome: ToolCallCompleted, event_id: str) -> RetrievalPending | Non
     )
 
 
-def measure(transition: Transition, task: Task, answer: str, status: str) -> None:
+def measure(transition: Transition, task: Task, answer: str, status: TaskStatus) -> None:
     """Tell of each search of a task how much of what it found the task's answer cites."""
     cited = set(_CITATION.findall(answer))
     for search in task.retrievals:

@@ -10,6 +10,7 @@ from typing import assert_never
 import orjson
 
 from processors import cancellation, execution, forking, opening, planning, steps, synthesis, tool_calls
+from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
 from processors.repeats import has_seen, mark_of, with_mark
@@ -29,6 +30,7 @@ from schemas.events.inputs import (
     SessionOpened,
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.outputs import AnswerReason, ErrorCode
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
@@ -43,7 +45,7 @@ class SessionDecider:
 
     def __init__(self, configuration: Configuration) -> None:
         """Take the configuration; it does not change."""
-        self.configuration = configuration
+        self.configuration = stamped(configuration)
 
     def initial(self, key: str) -> SessionState:
         """Return a session that nobody has spoken in."""
@@ -107,7 +109,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
         return
     transition.state = state = replace(state, seen=with_mark(state.seen, mark), idle_since_ms=None)
     if state.status is SessionStatus.ENDED:
-        transition.refuse("session_closed", "the session has ended and takes no more input")
+        transition.refuse(ErrorCode.SESSION_CLOSED, "the session has ended and takes no more input")
         return
     match body:
         case SessionOpened():
@@ -128,7 +130,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
 
 def _approval(transition: Transition, body: ApprovalReceived) -> None:
     if transition.state.status is SessionStatus.NEW:
-        transition.refuse("unknown_session", "there is no such session")
+        transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
         return
     tasks = transition.turn.tasks.values() if transition.state.turn else ()
     for task in tasks:
@@ -138,7 +140,7 @@ def _approval(transition: Transition, body: ApprovalReceived) -> None:
             )
             execution.schedule(transition)
             return
-    transition.refuse("unknown_approval", "no call waits for this approval")
+    transition.refuse(ErrorCode.UNKNOWN_APPROVAL, "no call waits for this approval")
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:
@@ -215,7 +217,7 @@ def _apply_failure_policy(transition: Transition) -> None:
         return
     if any(task.status is TaskStatus.FAILED for task in transition.turn.tasks.values()):
         cancellation.give_up(
-            transition, "tasks_failed", "a task failed, and the configuration ends the turn then"
+            transition, AnswerReason.TASKS_FAILED, "a task failed, and the configuration ends the turn then"
         )
 
 

@@ -4,10 +4,10 @@ import json
 
 from processors.state import Turn
 from processors.transition import Transition
-from schemas.events.snapshots import GraphSnapshotTaken
+from schemas.events.snapshots import GraphSnapshotTaken, Node
 
 
-def take(transition: Transition, node: str) -> None:
+def take(transition: Transition, node: Node) -> None:
     """Record the session's state at `node`."""
     turn = transition.turn
     transition.emit(

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
+from schemas.events.outputs import AnswerReason
 from schemas.events.plans import PlannedTask
 from schemas.events.tools import Retrieval
 from schemas.references import RecordReference
@@ -248,8 +249,8 @@ class Turn:
     retries: int = 0
     tokens_used: int = 0
     nanodollars_used: int = 0
-    degraded: str = ""
-    """Why the answer cannot be complete; the first reason counts. Empty while it can."""
+    degraded: AnswerReason | None = None
+    """Why the answer cannot be complete; the first reason counts. None while it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

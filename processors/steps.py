@@ -1,38 +1,51 @@
 """The agent step decider: a task goes from model to tools and back until its agent has an answer."""
 
-from typing import Final
-
 from processors import retrievals, tool_calls
-from processors.answers import EXCERPT_CHARACTERS_MAX, ended_task, prune
-from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
+from processors.answers import ERROR_CHARACTERS_MAX, EXCERPT_CHARACTERS_MAX, ended_task, prune, tell_retried
+from processors.calls import Prompt, Unaffordable, admission, request, tell_unaffordable
 from processors.prompts import task_messages
 from processors.retries import retry_delay_ms
 from processors.state import Task, TaskStatus, ToolCallStatus
 from processors.transition import Transition
-from schemas.events.models import ModelCallCompleted, ModelCallFailed, PromptMessage
-from schemas.events.tasks import TaskCompleted, TaskFailed, TaskRetried
+from schemas.events.budgets import BudgetScope
+from schemas.events.models import (
+    CallPurpose,
+    ChatRole,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelFailureKind,
+    PromptMessage,
+)
+from schemas.events.outputs import AnswerReason
+from schemas.events.tasks import PruneReason, TaskCompleted, TaskErrorKind, TaskFailed, TaskRetried
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
-
-ERROR_CHARACTERS_MAX: Final = 1_000
 
 
 def take_step(transition: Transition, task: Task) -> None:
     """Request the task's next model call; wait for budget, or drop the task, where it is unaffordable."""
     limits = transition.configuration.limits
     if task.steps >= limits.steps_max:
-        fail(transition, task, "step_limit", f"no answer after {task.steps} steps", retryable=False)
+        fail(
+            transition, task, TaskErrorKind.STEP_LIMIT, f"no answer after {task.steps} steps", retryable=False
+        )
         return
     outcome = request(transition, _prompt(transition, task))
     task = transition.turn.tasks[task.task_id]
     if isinstance(outcome, Unaffordable):
-        if outcome.refusal.scope == "session":
+        if outcome.refusal.scope is BudgetScope.SESSION:
             # Calls in flight may release what this one needs; the scheduler asks again after each outcome.
             transition.put(replace(task, needs_step=True))
             return
         told = tell_unaffordable(transition, outcome)
-        prune(transition, task, "budget_exhausted", "the task's own budget has too little left", (told,))
-        degrade(transition, "budget_exhausted")
+        prune(
+            transition,
+            task,
+            PruneReason.BUDGET_EXHAUSTED,
+            "the task's own budget has too little left",
+            (told,),
+        )
+        degrade(transition, AnswerReason.BUDGET_EXHAUSTED)
         return
     transition.put(
         replace(
@@ -53,9 +66,10 @@ def resume(transition: Transition, task: Task) -> None:
     _go_on(transition, task.task_id)
 
 
-def next_step(transition: Transition, task: Task) -> str | Unaffordable:
-    """Ask once more for a step that waits for budget."""
-    return request(transition, _prompt(transition, task))
+def unaffordable(transition: Transition, task: Task) -> Unaffordable | None:
+    """Tell why a task's next step cannot be afforded now, or None where it can; changes nothing."""
+    admitted = admission(transition, _prompt(transition, task))
+    return admitted if isinstance(admitted, Unaffordable) else None
 
 
 def take_waiting(transition: Transition, task: Task) -> bool:
@@ -69,7 +83,7 @@ def take_waiting(transition: Transition, task: Task) -> bool:
 def step_completed(transition: Transition, task: Task, outcome: ModelCallCompleted) -> None:
     """Act on a model's answer: call the tools that it asks for, or end the task with its text."""
     task = replace(task, model_call_id=None, progress_at_ms=transition.now_ms, prompt_tokens_min=0)
-    said = PromptMessage(role="assistant", source=transition.reference(outcome.output_tokens))
+    said = PromptMessage(role=ChatRole.ASSISTANT, source=transition.reference(outcome.output_tokens))
     if outcome.tool_calls:
         transition.put(replace(task, conversation=(*task.conversation, said)))
         tool_calls.begin(transition, task.task_id, outcome.tool_calls)
@@ -77,13 +91,17 @@ def step_completed(transition: Transition, task: Task, outcome: ModelCallComplet
     elif outcome.text.strip():
         _complete(transition, task, outcome.text, outcome.output_tokens)
     else:
-        fail(transition, task, "empty_answer", "the model wrote nothing", retryable=True)
+        fail(transition, task, TaskErrorKind.EMPTY_ANSWER, "the model wrote nothing", retryable=True)
 
 
 def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) -> None:
     """Handle the failure of a task's model call: reserve anew, try again later, or fail the task."""
     task = replace(task, model_call_id=None)
-    if outcome.kind == "prompt_too_long" and outcome.prompt_tokens_counted > task.prompt_tokens_min:
+    if (
+        outcome.kind is ModelFailureKind.PROMPT_TOO_LONG
+        and outcome.prompt_tokens_counted > task.prompt_tokens_min
+    ):
+        tell_retried(transition, outcome, task.attempt, prompt_tokens_min=outcome.prompt_tokens_counted)
         task = replace(task, prompt_tokens_min=outcome.prompt_tokens_counted, steps=task.steps - 1)
         transition.put(task)
         take_step(transition, task)
@@ -91,7 +109,7 @@ def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) ->
     fail(
         transition,
         task,
-        outcome.kind,
+        TaskErrorKind(outcome.kind),
         outcome.message,
         retryable=outcome.retryable,
         retry_after_ms=outcome.retry_after_ms or 0,
@@ -101,7 +119,7 @@ def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) ->
 def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> None:
     """Take a tool's outcome; the next step follows when all calls of this one are settled."""
     if isinstance(outcome, ToolCallFailed) and outcome.maybe_effected:
-        fail(transition, task, f"tool_{outcome.kind}", outcome.message, retryable=False)
+        fail(transition, task, TaskErrorKind(f"tool_{outcome.kind}"), outcome.message, retryable=False)
         return
     tool_calls.settle(transition, task, outcome)
     agent = transition.configuration.agents[task.agent]
@@ -127,7 +145,13 @@ def approval_received(
 
 
 def fail(
-    transition: Transition, task: Task, kind: str, message: str, *, retryable: bool, retry_after_ms: int = 0
+    transition: Transition,
+    task: Task,
+    kind: TaskErrorKind,
+    message: str,
+    *,
+    retryable: bool,
+    retry_after_ms: int = 0,
 ) -> None:
     """End an attempt of a task, and the task with it unless it may be tried again."""
     limits = transition.configuration.limits
@@ -157,14 +181,14 @@ def fail(
             cost_nanodollars=task.nanodollars_used,
         )
     )
-    retrievals.measure(transition, task, "", "failed")
+    retrievals.measure(transition, task, "", TaskStatus.FAILED)
     transition.put(
         ended_task(task, TaskStatus.FAILED, failed, f"{kind}: {message}", now_ms=transition.now_ms)
     )
-    degrade(transition, "tasks_failed")
+    degrade(transition, AnswerReason.TASKS_FAILED)
 
 
-def degrade(transition: Transition, reason: str) -> None:
+def degrade(transition: Transition, reason: AnswerReason) -> None:
     """Note why the turn's answer cannot be complete; the first reason counts."""
     transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
 
@@ -181,7 +205,7 @@ def _complete(transition: Transition, task: Task, text: str, tokens: int) -> Non
             excerpt=excerpt,
         )
     )
-    retrievals.measure(transition, task, text, "complete")
+    retrievals.measure(transition, task, text, TaskStatus.COMPLETE)
     ended = ended_task(task, TaskStatus.COMPLETE, completed, "", now_ms=transition.now_ms)
     transition.put(replace(ended, result=transition.reference(tokens), excerpt=excerpt))
 
@@ -207,7 +231,7 @@ def _prompt(transition: Transition, task: Task) -> Prompt:
     is_last = task.steps + 1 >= configuration.limits.steps_max
     tools = () if is_last else tuple(name for name in agent.tools if name in configuration.tools)
     return Prompt(
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent=agent.name,
         tier=agent.tier,
         messages=task_messages(transition, task),

@@ -6,7 +6,9 @@ from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
 from processors.prompts import synthesis_messages
 from processors.state import Phase
 from processors.transition import Transition
-from schemas.events.models import ModelCallCompleted, ModelCallFailed
+from schemas.events.models import CallPurpose, ModelCallCompleted, ModelCallFailed
+from schemas.events.outputs import AnswerReason
+from schemas.events.snapshots import Node
 from schemas.frozen import replace
 
 
@@ -15,13 +17,15 @@ def ask_for_answer(transition: Transition) -> None:
     complete = complete_tasks(transition)
     turn = transition.turn
     if len(complete) < len(turn.tasks):
-        transition.turn = turn = replace(turn, degraded=turn.degraded or "tasks_failed")
+        transition.turn = turn = replace(turn, degraded=turn.degraded or AnswerReason.TASKS_FAILED)
     if not complete:
         errors = "; ".join(f"{task.key}: {task.error}" for task in turn.tasks.values())
-        answer_without_model(transition, turn.degraded or "tasks_failed", f"no task ended well ({errors})")
+        answer_without_model(
+            transition, turn.degraded or AnswerReason.TASKS_FAILED, f"no task ended well ({errors})"
+        )
         return
     prompt = Prompt(
-        purpose="synthesize",
+        purpose=CallPurpose.SYNTHESIZE,
         agent="synthesizer",
         tier="premium",
         messages=synthesis_messages(transition, complete),
@@ -33,12 +37,12 @@ def ask_for_answer(transition: Transition) -> None:
     if isinstance(call_id, Unaffordable):
         tell_unaffordable(transition, call_id)
         answer_without_model(
-            transition, "budget_exhausted", "the budget is too small to write the answer out"
+            transition, AnswerReason.BUDGET_EXHAUSTED, "the budget is too small to write the answer out"
         )
         return
     transition.turn = replace(transition.turn, phase=Phase.SYNTHESIZE, model_call_id=call_id)
     if turn.phase is not Phase.SYNTHESIZE:
-        snapshots.take(transition, "synthesize")
+        snapshots.take(transition, Node.SYNTHESIZE)
 
 
 def synthesis_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
@@ -46,7 +50,7 @@ def synthesis_completed(transition: Transition, outcome: ModelCallCompleted) -> 
     if outcome.text.strip():
         answer(transition, outcome)
     else:
-        answer_without_model(transition, "model_failed", "the model wrote nothing")
+        answer_without_model(transition, AnswerReason.MODEL_FAILED, "the model wrote nothing")
 
 
 def synthesis_failed(transition: Transition, outcome: ModelCallFailed) -> None:
@@ -55,4 +59,6 @@ def synthesis_failed(transition: Transition, outcome: ModelCallFailed) -> None:
 
 
 def _without(transition: Transition, outcome: ModelCallFailed) -> None:
-    answer_without_model(transition, "model_failed", f"the model failed: {outcome.kind}: {outcome.message}")
+    answer_without_model(
+        transition, AnswerReason.MODEL_FAILED, f"the model failed: {outcome.kind}: {outcome.message}"
+    )

@@ -3,6 +3,7 @@
 from processors.decider import Timer
 from processors.state import SessionState, Task, ToolCallStatus, Turn
 from schemas.configuration import Limits
+from schemas.events.timers import TimerKind
 from schemas.ids import derived_id
 
 
@@ -15,7 +16,7 @@ def timers_of(state: SessionState, limits: Limits) -> tuple[Timer, ...]:
             waits += _task_waits(task)
     ends_at_ms = idle_ends_at_ms(state, limits)
     if ends_at_ms is not None:
-        waits.append(("idle", str(state.turns), ends_at_ms))
+        waits.append((TimerKind.IDLE, str(state.turns), ends_at_ms))
     return tuple(
         Timer(
             timer_id=derived_id(state.session_id, "timer", kind, subject, str(due_at_ms)),
@@ -33,24 +34,24 @@ def idle_ends_at_ms(state: SessionState, limits: Limits) -> int | None:
     return state.idle_since_ms + limits.session_idle_ms
 
 
-def _turn_waits(turn: Turn) -> list[tuple[str, str, int]]:
+def _turn_waits(turn: Turn) -> list[tuple[TimerKind, str, int]]:
     subject = str(turn.number)
     waits = [
-        ("turn_deadline", subject, turn.deadline_at_ms),
-        ("stall", subject, turn.stall_check_at_ms),
+        (TimerKind.TURN_DEADLINE, subject, turn.deadline_at_ms),
+        (TimerKind.STALL, subject, turn.stall_check_at_ms),
     ]
     if turn.retry_at_ms is not None:
-        waits.append(("retry", subject, turn.retry_at_ms))
+        waits.append((TimerKind.RETRY, subject, turn.retry_at_ms))
     return waits
 
 
-def _task_waits(task: Task) -> list[tuple[str, str, int]]:
+def _task_waits(task: Task) -> list[tuple[TimerKind, str, int]]:
     waits = []
     if task.retry_at_ms is not None:
-        waits.append(("retry", task.task_id, task.retry_at_ms))
+        waits.append((TimerKind.RETRY, task.task_id, task.retry_at_ms))
     for call in task.tool_calls:
         if call.status is ToolCallStatus.THROTTLED:
-            waits.append(("throttle", call.call_id, call.due_at_ms))
+            waits.append((TimerKind.THROTTLE, call.call_id, call.due_at_ms))
         elif call.status is ToolCallStatus.ESCALATED:
-            waits.append(("approval", call.call_id, call.due_at_ms))
+            waits.append((TimerKind.APPROVAL, call.call_id, call.due_at_ms))
     return waits

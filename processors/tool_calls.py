@@ -5,15 +5,16 @@ from hashlib import sha256
 
 from processors import retrievals, snapshots
 from processors.budgets import reserve, share_left, task_tokens_left, what_is_left
+from processors.lifecycles import APPROVAL, BEGINS
 from processors.policies import PolicyRequest, Verdict, decide
 from processors.prompts import text_tokens
 from processors.state import Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.configuration import ToolSpec
-from schemas.events.budgets import BudgetExhausted
-from schemas.events.models import PromptMessage, ToolCallProposed
+from schemas.events.budgets import BudgetExhausted, BudgetScope
+from schemas.events.models import ChatRole, PromptMessage, ToolCallProposed
 from schemas.events.outputs import ApprovalRequested
-from schemas.events.policies import PolicyDecided
+from schemas.events.policies import Decision, PolicyDecided
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
 from schemas.frozen import replace
 
@@ -73,7 +74,7 @@ def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | Tool
     else:
         tokens = text_tokens(outcome.message) + text_tokens(outcome.kind)
     answer = PromptMessage(
-        role="tool", source=transition.reference(tokens), tool_call_id=call.proposed.tool_call_id
+        role=ChatRole.TOOL, source=transition.reference(tokens), tool_call_id=call.proposed.tool_call_id
     )
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
     _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=answer))
@@ -87,6 +88,7 @@ def due(transition: Transition, task: Task) -> None:
         if call.status is ToolCallStatus.THROTTLED:
             _make(transition, transition.turn.tasks[task.task_id], call)
         elif call.status is ToolCallStatus.ESCALATED:
+            APPROVAL.move("asked", "expired")
             current = transition.turn.tasks[task.task_id]
             _answer(transition, current, call, "not made: nobody approved it in time")
 
@@ -96,6 +98,7 @@ def approval_received(
 ) -> None:
     """Make or refuse a call that waited for a person."""
     call = _find(task, call_id)
+    APPROVAL.move("asked", "approved" if approved else "refused")
     if approved:
         _make(transition, task, call)
     else:
@@ -122,18 +125,19 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
     )
     verdict = decide(request, configuration.policy)
     planned = 0
-    if spec is not None and verdict.decision in ("allow", "audit"):
+    if spec is not None and verdict.decision in (Decision.ALLOW, Decision.AUDIT):
         planned = _reservation_tokens(transition, task, spec)
     call = replace(call, decided_event_id=_tell(transition, task, call, verdict, planned))
     task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
+    transition.put(task)
     match verdict.decision:
-        case "allow" | "audit":
+        case Decision.ALLOW | Decision.AUDIT:
             _make(transition, task, call)
-        case "throttle":
+        case Decision.THROTTLE:
             delay_ms = configuration.limits.retry_delay_ms
             waiting = replace(call, status=ToolCallStatus.THROTTLED, due_at_ms=transition.now_ms + delay_ms)
             _store(transition, task, waiting)
-        case "escalate":
+        case Decision.ESCALATE:
             _escalate(transition, task, call, verdict)
         case _:
             _answer(transition, task, call, f"denied by policy ({verdict.rule}): {verdict.reason}")
@@ -243,6 +247,7 @@ def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Ve
 
 
 def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict) -> None:
+    APPROVAL.move(BEGINS, "asked")
     expires_at_ms = transition.now_ms + transition.configuration.limits.approval_ms
     transition.emit(
         ApprovalRequested(
@@ -263,7 +268,7 @@ def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict
 def _tell_exhausted(transition: Transition, task: Task, spec: ToolSpec) -> None:
     transition.emit(
         BudgetExhausted(
-            scope="task",
+            scope=BudgetScope.TASK,
             scope_id=task.task_id,
             purpose=f"tool:{spec.name}",
             needed_tokens=spec.tokens_min,
@@ -277,7 +282,7 @@ def _tell_exhausted(transition: Transition, task: Task, spec: ToolSpec) -> None:
 def _answer(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
     """Answer the model in place of a tool."""
     told = PromptMessage(
-        role="tool",
+        role=ChatRole.TOOL,
         text=json.dumps({"error": text}, ensure_ascii=False),
         tool_call_id=call.proposed.tool_call_id,
     )

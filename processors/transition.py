@@ -3,16 +3,15 @@
 from hashlib import blake2b
 from typing import Final
 
-import orjson
-
 from processors.decider import Step
+from processors.lifecycles import BEGINS, ENDS, SESSION, TASK, TOOL_CALL, TURN
 from processors.state import Budget, Overrides, SessionState, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
-from schemas.events.outputs import ErrorReported
-from schemas.events.tasks import TaskCreated
+from schemas.events.outputs import ErrorCode, ErrorReported
 from schemas.frozen import replace
-from schemas.ids import derived_id, event_id_of
+from schemas.ids import EventId, derived_id, event_id_of
+from schemas.plain import encoded
 from schemas.references import RecordReference
 
 PRODUCER: Final = "session-shell"
@@ -33,13 +32,12 @@ class Transition:
         self.source = source
         self._configured = configuration
         self.configuration = overridden(configuration, state.overrides)
-        self.state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
+        self._state = replace(state, now_ms=max(state.now_ms, event.occurred_at_ms))
         # Message ids are the producers': two sessions may have been given the same one. And one event may
         # stand on the log twice: a timer that is told again finds other things due than it did before.
         place = f"{source.topic}/{source.partition}/{source.offset}"
         self._cause = derived_id(state.session_id, event.event_id, place)
-        self._facts: list[tuple[Fact, tuple[str, ...]]] = []
-        self._places: dict[str, int] = {}
+        self._facts: list[tuple[EventId, Fact, tuple[str, ...]]] = []
         self._ids = 0
         self._correlation_id = state.turn.message.input_id if state.turn else None
 
@@ -47,6 +45,19 @@ class Transition:
     def now_ms(self) -> int:
         """The time of the input; it never goes back within a session."""
         return self.state.now_ms
+
+    @property
+    def state(self) -> SessionState:
+        """The state so far; setting it demands that statuses move as `processors/lifecycles.py` allows."""
+        return self._state
+
+    @state.setter
+    def state(self, state: SessionState) -> None:
+        if state.status is not self._state.status:
+            SESSION.move(self._state.status, state.status)
+        if state.turn is not self._state.turn:
+            _move_turn(self._state.turn, state.turn)
+        self._state = state
 
     @property
     def turn(self) -> Turn:
@@ -78,6 +89,7 @@ class Transition:
 
     def put(self, task: Task) -> None:
         """Store a task of the turn in progress."""
+        _move_task(self.turn.tasks.get(task.task_id), task)
         self.turn = replace(self.turn, tasks={**self.turn.tasks, task.task_id: task})
 
     def correlate(self, input_id: str) -> None:
@@ -92,21 +104,10 @@ class Transition:
     def emit(self, fact: Fact, evidence: tuple[str, ...] = ()) -> str:
         """Cause a fact, resting on the events `evidence` beside the input; returns its event id."""
         event_id = event_id_of(self._cause, len(self._facts))
-        self._places[event_id] = len(self._facts)
-        self._facts.append((fact, tuple(dict.fromkeys(evidence))))
+        self._facts.append((event_id, fact, tuple(dict.fromkeys(evidence))))
         return event_id
 
-    def start(self, created_event_id: str) -> bool:
-        """Say in a TaskCreated of this input that the task runs; false when an earlier input created it."""
-        place = self._places.get(created_event_id)
-        if place is None:
-            return False
-        fact, evidence = self._facts[place]
-        assert isinstance(fact, TaskCreated)
-        self._facts[place] = (replace(fact, started=True), evidence)
-        return True
-
-    def refuse(self, code: str, message: str) -> None:
+    def refuse(self, code: ErrorCode, message: str) -> None:
         """Tell the user that the input could not be acted on."""
         self.emit(ErrorReported(code=code, message=message, input_id=self.event.event_id))
 
@@ -133,13 +134,34 @@ class Transition:
                 traceparent=traceparent,
                 body=fact,
             )
-            for (event_id, index), (fact, evidence) in zip(self._places.items(), self._facts, strict=True)
+            for index, (event_id, fact, evidence) in enumerate(self._facts)
         ]
-        encoded = encode_state(state)
+        written = encode_state(state)
         if events:
             place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
-            events[-1] = replace(events[-1], source=place, state_digest=digest(encoded))
-        return Step(state=state, events=tuple(events), encoded=encoded)
+            events[-1] = replace(events[-1], source=place, state_digest=digest(written))
+        return Step(state=state, events=tuple(events), encoded=written)
+
+
+def _move_turn(before: Turn | None, after: Turn | None) -> None:
+    begun = BEGINS if before is None else before.phase
+    reached = ENDS if after is None else after.phase
+    if begun != reached:
+        TURN.move(begun, reached)
+
+
+def _move_task(before: Task | None, after: Task) -> None:
+    if before is None or before.status is not after.status:
+        TASK.move(BEGINS if before is None else before.status, after.status)
+    if before is not None and before.tool_calls is after.tool_calls:
+        return
+    earlier = {} if before is None else {call.call_id: call.status for call in before.tool_calls}
+    for call in after.tool_calls:
+        begun = earlier.pop(call.call_id, BEGINS)
+        if begun != call.status:
+            TOOL_CALL.move(begun, call.status)
+    for status in earlier.values():
+        TOOL_CALL.move(status, ENDS)
 
 
 def overridden(configuration: Configuration, overrides: Overrides) -> Configuration:
@@ -158,10 +180,10 @@ def overridden(configuration: Configuration, overrides: Overrides) -> Configurat
 
 
 def encode_state(state: SessionState) -> bytes:
-    """Write a state as JSON."""
-    return orjson.dumps(state)
+    """Write a state as JSON, without what is as it is by default."""
+    return encoded(state)
 
 
-def digest(encoded: bytes) -> str:
+def digest(state: bytes) -> str:
     """Return 16 hexadecimal digits that tell encoded states apart."""
-    return blake2b(encoded, digest_size=8).hexdigest()
+    return blake2b(state, digest_size=8).hexdigest()

@@ -16,16 +16,18 @@ from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
-from schemas.events.tasks import TaskFact
+from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
 from schemas.frozen import hastened
+from schemas.privacy import Impersonal, Personal
 
 Fact: TypeAlias = (
     InputFact
     | TimerFact
     | PlanFact
     | TaskFact
+    | CallFact
     | ModelCallFact
     | ModelResultFact
     | ToolCallFact
@@ -49,12 +51,14 @@ Fact: TypeAlias = (
 class Versions:
     """Content hashes of the configuration that decided; absent where it had no part."""
 
-    agents: str | None = None
-    prompts: str | None = None
-    policy: str | None = None
-    models: str | None = None
-    limits: str | None = None
-    tools: str | None = None
+    agents: Impersonal | None = None
+    prompts: Impersonal | None = None
+    policy: Impersonal | None = None
+    models: Impersonal | None = None
+    limits: Impersonal | None = None
+    tools: Impersonal | None = None
+    behaviour: int | None = None
+    """Number of the behaviour that decided (`processors/behaviour.py`); absent: 1, or nothing was decided."""
 
 
 @hastened
@@ -65,33 +69,33 @@ class Envelope:
     A producer of `user.inputs` needs to give only `session_id` and `body`; all else has defaults.
     """
 
-    event_id: str = ""
+    event_id: Impersonal = ""
     """UUID. Made from the cause, so that deciding again gives the same; a user input's is its message id,
     and a repeated one is dropped. Empty in a user input: made from the record's place."""
-    type: str = ""
+    type: Impersonal = ""
     """Name of the body's fact, for SQL and filters."""
-    session_id: str = ""
+    session_id: Impersonal = ""
     """UUID of the session; empty for facts that are about none."""
-    tenant_id: str = "default"
-    user_id: str = "anonymous"
+    tenant_id: Personal = "default"
+    user_id: Personal = "anonymous"
     sequence: int = 0
     """1, 2, 3 … without a gap within a session, given by the session shell alone; 0 for all others."""
-    causation_id: str | None = None
+    causation_id: Impersonal | None = None
     """Event id of the direct cause."""
-    correlation_id: str | None = None
+    correlation_id: Impersonal | None = None
     """Event id of the user input that began the turn."""
-    evidence_ids: tuple[str, ...] = ()
+    evidence_ids: tuple[Impersonal, ...] = ()
     """Event ids of what else the decision rests on: texts in a prompt, tasks in an answer."""
     occurred_at_ms: int = 0
     """Milliseconds since 1970, UTC. Of a user input it is the time at which Kafka
     took it, whatever its producer says."""
-    producer: str = ""
+    producer: Impersonal = ""
     """Name of the shell, gateway or program that wrote it."""
     versions: Versions = Versions()
-    traceparent: str | None = None
+    traceparent: Impersonal | None = None
     """W3C trace context."""
-    source: str | None = None
+    source: Impersonal | None = None
     """On the last event of a step: topic/partition/offset of the input that was applied."""
-    state_digest: str | None = None
+    state_digest: Impersonal | None = None
     """On the last event of a step: 16 hexadecimal digits of the state that it left."""
     body: Fact

@@ -10,8 +10,11 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+import orjson
+
 from schemas.compiling import bind, compiled
 from schemas.frozen import has_twin, twin_of
+from schemas.words import Word, words_of
 
 Plain = dict[str, object]
 T = TypeVar("T")
@@ -27,6 +30,7 @@ class Dialect(StrEnum):
 
 
 _ENCODERS: Final[dict[tuple[type, Dialect], Callable[[object], Plain]]] = {}
+_SPARSE: Final[dict[type, Callable[[object], Plain]]] = {}
 _DECODERS: Final[dict[type, Callable[[Mapping[str, object]], object]]] = {}
 
 
@@ -59,6 +63,21 @@ def decoder_of(cls: type) -> Callable[[Mapping[str, object]], object]:
     return _DECODERS[cls]
 
 
+def encoded(record: object) -> bytes:
+    """Write a record as JSON without the fields that are as they are by default; `from_plain` reads it.
+
+    So a field that a later version adds changes nothing of what is written until it is used.
+    """
+    return orjson.dumps(sparse_encoder_of(type(record))(record))
+
+
+def sparse_encoder_of(cls: type) -> Callable[[object], Plain]:
+    """Return the compiled function that turns a `cls` into plain values without those that are defaults."""
+    if cls not in _SPARSE:
+        _SPARSE[cls] = _compile_sparse_encoder(cls)
+    return _SPARSE[cls]
+
+
 def optional_of(hint: object) -> object | None:
     """Return X for `X | None`, and None for any other type."""
     if get_origin(hint) in (Union, UnionType):
@@ -85,6 +104,44 @@ def _compile_encoder(cls: type, dialect: Dialect) -> Callable[[object], Plain]:
         f"{f.name!r}: {_encode(hints[f.name], f'o.{f.name}', names, dialect)}" for f in _fields(cls)
     )
     return cast("Callable[[object], Plain]", compiled(f"def encode(o): return {{{items}}}", names))
+
+
+def _compile_sparse_encoder(cls: type) -> Callable[[object], Plain]:
+    names: dict[str, object] = {}
+    hints = get_type_hints(cls)
+    lines = ["def encode(o):", " d = {}"]
+    for field in _fields(cls):
+        value = _encode_sparsely(hints[field.name], "v", names)
+        lines.append(f" v = o.{field.name}")
+        if field.default_factory is not MISSING:
+            lines.append(f" if v != {bind(names, field.default_factory())}: d[{field.name!r}] = {value}")
+        elif field.default is None:
+            lines.append(f" if v is not None: d[{field.name!r}] = {value}")
+        elif field.default is not MISSING:
+            lines.append(f" if v != {bind(names, field.default)}: d[{field.name!r}] = {value}")
+        else:
+            lines.append(f" d[{field.name!r}] = {value}")
+    lines.append(" return d")
+    return cast("Callable[[object], Plain]", compiled("\n".join(lines), names))
+
+
+def _encode_sparsely(hint: object, value: str, names: dict[str, object]) -> str:
+    """Return the expression that makes a value fit for orjson, which writes enumerations by itself."""
+    inner = optional_of(hint)
+    if inner is not None:
+        plain = _encode_sparsely(inner, value, names)
+        return value if plain == value else f"(None if {value} is None else {plain})"
+    if get_origin(hint) is tuple:
+        item = _encode_sparsely(get_args(hint)[0], "x", names)
+        return value if item == "x" else f"[{item} for x in {value}]"
+    if get_origin(hint) in (dict, Mapping):
+        item = _encode_sparsely(get_args(hint)[1], "x", names)
+        return value if item == "x" else f"{{k: {item} for k, x in {value}.items()}}"
+    if isinstance(hint, type) and is_dataclass(hint):
+        return f"{bind(names, sparse_encoder_of(hint))}({value})"
+    if get_origin(hint) in (Union, UnionType):
+        raise TypeError(f"a state holds no union such as {hint}")
+    return value
 
 
 def _compile_decoder(cls: type) -> Callable[[Mapping[str, object]], object]:
@@ -127,7 +184,7 @@ def _encode(hint: object, value: str, names: dict[str, object], dialect: Dialect
     if isinstance(hint, type) and is_dataclass(hint):
         return f"{bind(names, encoder_of(hint, dialect))}({value})"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return f"{value}.value"
+        return f"{bind(names, str)}({value})"
     if get_origin(hint) in (Union, UnionType):
         return f"{bind(names, _union_encoder(hint, dialect))}({value})"
     return value
@@ -146,6 +203,8 @@ def _decode_field(field: Field[object], hint: object, names: dict[str, object]) 
     if field.default is not MISSING:
         default = bind(names, field.default)
         return f"({decoded} if {field.name!r} in d else {default})"
+    if field.default_factory is not MISSING:
+        return f"({decoded} if {field.name!r} in d else {bind(names, field.default_factory)}())"
     return decoded
 
 
@@ -162,6 +221,8 @@ def _decode(hint: object, value: str, names: dict[str, object]) -> str:
         return f"dict({value})" if item == "x" else f"{{k: {item} for k, x in {value}.items()}}"
     if isinstance(hint, type) and is_dataclass(hint):
         return f"{bind(names, decoder_of(hint))}({value})"
+    if isinstance(hint, type) and issubclass(hint, Word):
+        return f"{bind(names, words_of(hint))}[{value}]"
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return f"{bind(names, hint)}({value})"
     if get_origin(hint) in (Union, UnionType):

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaProducer  # type: ignore[import-untyped]  # it ship
 from schemas.wire.codec import Codec
 from sinks.intake import Delivery, Refusal, dead_letter
 from topics.catalog import DEAD_LETTERS
+from topics.clients import producer_of
 from topics.routing import key_of
 
 
@@ -30,9 +31,7 @@ class DeadLetters:
             delivery, refusal, topic_prefix=self._prefix, now_ms=lambda: int(time.time() * 1_000)
         )
         if self._producer is None:
-            producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, max_request_size=2**21
-            )
+            producer = producer_of(self._bootstrap)
             try:
                 await producer.start()
             except BaseException:

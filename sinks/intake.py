@@ -8,28 +8,19 @@ from processors.projections.event_log import log_row, unknown_log_row
 from processors.projections.project import project
 from processors.projections.rows import Place
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordHeader, RecordRejected
+from schemas.events.dead_letters import RecordHeader, RecordRejected, RejectionCode
 from schemas.ids import derived_id
 from schemas.wire.codec import UndecodableError, UnknownFactError
 from sinks.writer import Projected
-from topics.catalog import BY_NAME, RECORD_BYTES_MAX, Keying
+from topics.catalog import BY_NAME, DEAD_LETTERS, RECORD_BYTES_MAX, TOPICS, Keying
 from topics.routing import key_of
 
-# Nobody else reads these, so that a bad record on them is the sink's to put aside. What stands on the others
-# a shell has put aside, or will, and two dead letters for one record would only confuse.
 SINK_ONLY_TOPICS: Final = frozenset(
-    {
-        "plans",
-        "task.events",
-        "budget.events",
-        "policy.decisions",
-        "retrieval.metrics",
-        "graph.snapshots",
-        "session.outputs",
-        "tool.capabilities",
-        "configuration",
-    }
+    topic.name for topic in TOPICS if topic.is_truth and not topic.readers and topic is not DEAD_LETTERS
 )
+"""No shell reads these, so that a bad record on them is the sink's to put aside. What stands on the others
+a shell has put aside, or will, and two dead letters for one record would only confuse; for one that stands
+on dead.letters itself there is no better place."""
 VALUE_BYTES_MAX: Final = RECORD_BYTES_MAX * 9 // 10
 """More of a value than this does not fit into a dead letter with all that goes around it."""
 PRODUCER: Final = "sink"
@@ -128,7 +119,7 @@ def dead_letter(
             key=delivery.key,
             value=value,
             headers=tuple(RecordHeader(name=name, value=text) for name, text in delivery.headers),
-            code=refusal.code,
+            code=RejectionCode(refusal.code),
             reason=reason,
             shell=PRODUCER,
         ),

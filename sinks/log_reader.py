@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition  # type: ignore[import-untyped]  # it ships no types
+from aiokafka import TopicPartition  # type: ignore[import-untyped]  # it ships no types
 from aiokafka.errors import (  # type: ignore[import-untyped]  # as above
     KafkaTimeoutError,
     OffsetOutOfRangeError,
@@ -15,6 +15,7 @@ from sinks.intake import Delivery
 from sinks.reader import FETCH_BYTES_MAX, Located, deliveries
 from sinks.topic_ids import topic_ids
 from sinks.writer import Slot
+from topics.clients import consumer_of, partitions_of
 
 _POLL_MS: Final = 500
 _SILENCE_S: Final = 60.0
@@ -29,13 +30,7 @@ class LogReader:
         self._bootstrap = bootstrap
         self._prefix = topic_prefix
         self._topics = topics
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_bytes=FETCH_BYTES_MAX,
-        )
+        self._consumer = consumer_of(bootstrap, auto_offset_reset="none", fetch_max_bytes=FETCH_BYTES_MAX)
         self._ends: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
@@ -57,18 +52,13 @@ class LogReader:
             aiokafka.errors.KafkaError: no answer.
         """
         names = [self._prefix + topic for topic in self._topics]
-        # A consumer without partitions knows all topics; one with partitions only theirs.
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=None)
+        # Another one than that which reads: it has no partitions, and so knows all topics.
+        consumer = consumer_of(self._bootstrap)
         try:
             await consumer.start()
-            await consumer._client.force_metadata_update()
+            partitions = await partitions_of(consumer, names)
             ids = await topic_ids(consumer._client, names)
-            partitions = [
-                TopicPartition(name, number)
-                for name in names
-                if name in ids
-                for number in sorted(consumer.partitions_for_topic(name) or ())
-            ]
+            partitions = [place for place in partitions if place.topic in ids]
             first = await consumer.beginning_offsets(partitions)
             following = await consumer.end_offsets(partitions)
         finally:

@@ -27,6 +27,7 @@ from sinks.errors import RecordsMissing, TopicRecreated
 from sinks.intake import Delivery
 from sinks.topic_ids import topic_ids
 from sinks.writer import Position, Slot
+from topics.clients import client_of, consumer_of
 
 METADATA_AGE_MS_MAX: Final = 10_000
 """So old may be what is known of topics and partitions; one that is new is read after so long."""
@@ -80,13 +81,10 @@ class Reader:
             aiokafka.errors.KafkaError: the brokers are away; call again.
         """
         await self.stop()
-        self._client = AIOKafkaClient(
-            bootstrap_servers=self._bootstrap, metadata_max_age_ms=METADATA_AGE_MS_MAX
-        )
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=self._group,
-            enable_auto_commit=False,
+        self._client = client_of(self._bootstrap, metadata_max_age_ms=METADATA_AGE_MS_MAX)
+        self._consumer = consumer_of(
+            self._bootstrap,
+            group=self._group,
             # An offset that the log does not have is an error, never a reason to begin elsewhere.
             auto_offset_reset="none",
             # All of a session's topics have one partition count: its partitions then go to one sink.

@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # 
 from aiokafka.errors import KafkaError, for_code  # type: ignore[import-untyped]  # ships no types
 
 from topics.catalog import DEAD_LETTERS, HOUR_MS, RECORD_BYTES_MAX, TOPICS, Topic
+from topics.clients import admin_of
 from topics.tables import CLOCK_PROBE, TABLES, Fence, changelog_of
 
 _REQUEST_TIMEOUT_MS: Final = 30_000
@@ -155,7 +156,7 @@ def _event_config(topic: Topic) -> dict[str, str]:
 
 
 async def _within(bootstrap: str, specs: tuple[TopicSpec, ...], *, create: bool) -> Report:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    client = admin_of(bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         await client.start()
         try:

@@ -19,9 +19,10 @@ from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
-from schemas.events.tasks import TaskFact
+from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
+from topics.shells import ACCOUNT, CAPABILITY, INGRESS, MODEL, SESSION, TOOL
 
 HOUR_MS: Final = 3_600_000
 RECORD_BYTES_MAX: Final = 1_000_000
@@ -49,6 +50,8 @@ class Topic:
     purpose: str
     """One sentence for the documentation."""
     writers: str
+    readers: tuple[str, ...] = ()
+    """Shells that act on its records; sinks read every topic of the truth beside them."""
     cleanup: str = "delete"
     """Kafka's cleanup.policy: delete or compact."""
     retention_ms: int = -1
@@ -81,6 +84,7 @@ USER_INPUTS: Final = Topic(
     keying=Keying.ANY,
     purpose="What people and programs ask for; public, any key, any partitioner.",
     writers="any producer in any language",
+    readers=(INGRESS,),
     # An input that is taken in again after a crash is the same to the byte, its time included.
     stamped_by_kafka=True,
 )
@@ -90,6 +94,7 @@ SESSION_INPUTS: Final = Topic(
     keying=Keying.SESSION,
     purpose="The same, validated, on the session's partition.",
     writers="ingress shell",
+    readers=(SESSION,),
 )
 SESSION_TIMERS: Final = Topic(
     name="session.timers",
@@ -97,6 +102,7 @@ SESSION_TIMERS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Deadlines and retries that came due.",
     writers="session shell's ticker",
+    readers=(SESSION,),
 )
 PLANS: Final = Topic(
     name="plans",
@@ -107,9 +113,9 @@ PLANS: Final = Topic(
 )
 TASK_EVENTS: Final = Topic(
     name="task.events",
-    facts=_facts(TaskFact),
+    facts=_facts(TaskFact | CallFact),
     keying=Keying.SESSION,
-    purpose="What happens to each task of a plan.",
+    purpose="What happens to each task of a plan, and to a turn's own calls.",
     writers="session shell",
 )
 MODEL_CALLS: Final = Topic(
@@ -118,6 +124,7 @@ MODEL_CALLS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Model calls admitted against a reservation.",
     writers="session shell",
+    readers=(MODEL,),
 )
 MODEL_RESULTS: Final = Topic(
     name="model.results",
@@ -125,6 +132,7 @@ MODEL_RESULTS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Their outcomes, with usage, cost, attempts and latency.",
     writers="model shell",
+    readers=(SESSION,),
 )
 TOOL_CALLS: Final = Topic(
     name="tool.calls",
@@ -132,6 +140,7 @@ TOOL_CALLS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Tool calls that policy allowed.",
     writers="session shell",
+    readers=(TOOL,),
 )
 TOOL_RESULTS: Final = Topic(
     name="tool.results",
@@ -139,6 +148,7 @@ TOOL_RESULTS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Their typed outcomes.",
     writers="tool shell",
+    readers=(SESSION,),
 )
 TOOL_OUTCOMES: Final = Topic(
     name="tool.outcomes",
@@ -146,6 +156,7 @@ TOOL_OUTCOMES: Final = Topic(
     keying=Keying.TOOL,
     purpose="Tool outcomes by tool and version, for the capability statistics.",
     writers="tool shell",
+    readers=(CAPABILITY,),
 )
 BUDGET_EVENTS: Final = Topic(
     name="budget.events",
@@ -160,6 +171,7 @@ ACCOUNT_REQUESTS: Final = Topic(
     keying=Keying.ACCOUNT,
     purpose="Budgets that sessions ask of users and tenants.",
     writers="session shell",
+    readers=(ACCOUNT,),
 )
 ACCOUNT_EVENTS: Final = Topic(
     name="account.events",
@@ -167,6 +179,7 @@ ACCOUNT_EVENTS: Final = Topic(
     keying=Keying.SESSION,
     purpose="Leases granted, refused and settled.",
     writers="account shell",
+    readers=(SESSION,),
 )
 POLICY_DECISIONS: Final = Topic(
     name="policy.decisions",
@@ -256,6 +269,11 @@ BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})
 
 # Inputs stand on two topics; everything a decider causes goes to exactly one.
 _BY_FACT: Final = {fact: topic for topic in TOPICS if topic is not USER_INPUTS for fact in topic.facts}
+
+
+def read_by(shell: str) -> tuple[Topic, ...]:
+    """Return the topics on whose records `shell` acts, in the catalogue's order."""
+    return tuple(topic for topic in TOPICS if shell in topic.readers)
 
 
 def topic_of(fact: Fact) -> Topic:

@@ -1,9 +1,12 @@
 """The events catalogue: docs/events.md, written from the contracts."""
 
+import inspect
 from collections.abc import Iterator, Mapping
-from typing import Final, cast
+from dataclasses import is_dataclass
+from typing import Final, cast, get_args, get_type_hints
 
 from schemas.wire.avro_schema import derived_schema
+from schemas.words import Word, meanings_of
 from topics.catalog import HOUR_MS, TOPICS, Topic
 
 _INTRODUCTION: Final = """# Events
@@ -55,11 +58,12 @@ def events_markdown() -> str:
 
 def _topics() -> Iterator[str]:
     yield "## Topics\n"
-    yield "| topic | keyed by | kept | written by |\n|---|---|---|---|"
+    yield "| topic | keyed by | kept | written by | acted on by |\n|---|---|---|---|---|"
     for topic in TOPICS:
         link = f"[{topic.name}](#{_anchor(topic.name)})"
-        yield f"| {link} | {topic.keying} | {_kept(topic)} | {topic.writers} |"
+        yield f"| {link} | {topic.keying} | {_kept(topic)} | {topic.writers} | {_readers(topic)} |"
     yield ""
+    yield from _words()
     told: set[str] = set()
     for topic in TOPICS:
         yield f"## {topic.name}\n\n{topic.purpose}\n"
@@ -71,6 +75,30 @@ def _topics() -> Iterator[str]:
             told.add(name)
             yield f"### {name}\n\n{record['doc']}\n"
             yield _fields_table(cast("list[Mapping[str, object]]", record["fields"]))
+
+
+def _words() -> Iterator[str]:
+    yield (
+        "## Words\n\nFields that can have one of a few values. A newer program may say others: "
+        "read them as text, and keep them.\n"
+    )
+    words = {word for topic in TOPICS for fact in topic.facts for word in _words_in(fact)}
+    for word in sorted(words, key=lambda word: word.__name__):
+        yield f"### {word.__name__}\n\n{' '.join((inspect.getdoc(word) or '').split())}\n"
+        rows = [f"| `{text}` | {meaning} |" for text, meaning in meanings_of(word).items()]
+        yield "\n".join(["| value | meaning |", "|---|---|", *rows]) + "\n"
+
+
+def _words_in(hint: object) -> Iterator[type[Word]]:
+    """Find the words that a type's values hold, at any depth."""
+    if isinstance(hint, type) and issubclass(hint, Word):
+        yield hint
+    elif isinstance(hint, type) and is_dataclass(hint):
+        for inner in get_type_hints(hint).values():
+            yield from _words_in(inner)
+    else:
+        for inner in get_args(hint):
+            yield from _words_in(inner)
 
 
 def _envelope_fields() -> list[Mapping[str, object]]:
@@ -115,6 +143,10 @@ def _kept(topic: Topic) -> str:
     if topic.cleanup == "compact":
         return "newest by key"
     return "for ever" if topic.is_truth else f"{topic.retention_ms // HOUR_MS} hours"
+
+
+def _readers(topic: Topic) -> str:
+    return ", ".join(f"{shell} shell" for shell in topic.readers) or "no shell"
 
 
 def _anchor(name: str) -> str:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships 
 
 from topics.admin import TopicsUnavailable
 from topics.catalog import TOPICS
+from topics.clients import consumer_of, partitions_of
 
 _WAIT_MS: Final = 10_000
 
@@ -64,18 +65,11 @@ async def watermark(bootstrap: str, prefix: str) -> Watermark:
     names = {
         prefix + topic.name: topic.name for topic in TOPICS if topic.is_truth and topic.cleanup == "delete"
     }
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, group_id=None, auto_offset_reset="earliest"
-    )
+    consumer = consumer_of(bootstrap, auto_offset_reset="earliest")
     try:
         await consumer.start()
         try:
-            await consumer._client.force_metadata_update()
-            places = [
-                TopicPartition(name, number)
-                for name in names
-                for number in sorted(consumer.partitions_for_topic(name) or ())
-            ]
+            places = await partitions_of(consumer, names)
             firsts = await consumer.beginning_offsets(places)
             nexts = await consumer.end_offsets(places)
             cut = [place for place in places if 0 < firsts[place] < nexts[place]]

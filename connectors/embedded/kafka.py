@@ -8,7 +8,6 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka import AIOKafkaClient  # type: ignore[import-untyped]  # ships no types
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
 
 from connectors.embedded.errors import ServerError
@@ -16,6 +15,7 @@ from connectors.embedded.files import fresh_directory, write_atomically
 from connectors.embedded.java import java_arguments, java_environment
 from connectors.embedded.ports import LOOPBACK, port_answers
 from connectors.embedded.process import Command, ServerProcess
+from topics.clients import client_of
 
 HEAP_MB_MAX = 512
 MESSAGE_BYTES_MAX = 1_572_864
@@ -253,7 +253,7 @@ class Kafka:
         # Asked first without the client, which logs each refused connection as an error.
         if not port_answers(self._port):
             return False
-        client = AIOKafkaClient(bootstrap_servers=self.address, request_timeout_ms=2_000)
+        client = client_of(self.address, request_timeout_ms=2_000)
         try:
             await client.bootstrap()
             # A broker that is not yet registered answers, but with a cluster of none.

@@ -25,6 +25,7 @@ def parse(words: Sequence[str]) -> AnalyzeUiArguments:
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="paths to leave out")
     parser.add_argument("--include-tests", action="store_true", help="assess tests and stories too")
     parser.add_argument("--workers", type=int, help="processes; by default decided by the number of files")
+    parser.add_argument("--agents", type=Path, help="file with names of agents that the interface must reach")
     parser.add_argument("--chromium", default="", help="the browser to use")
     found = parser.parse_args(words)
     return AnalyzeUiArguments(
@@ -38,6 +39,7 @@ def parse(words: Sequence[str]) -> AnalyzeUiArguments:
         exclude=tuple(found.exclude),
         include_tests=found.include_tests,
         workers=found.workers,
+        agents=found.agents,
         chromium_path=found.chromium,
     )
 

@@ -9,7 +9,8 @@ from connectors.ui_analyzer.catalogue import PROJECT_RULES, RULES
 from connectors.ui_analyzer.crew import inspect_all
 from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, Found, discover, read_source
 from connectors.ui_analyzer.fingerprints import fingerprint
-from connectors.ui_analyzer.inspection import FileReport, Limits, Observed, snippet_of
+from connectors.ui_analyzer.following import Components, Shape
+from connectors.ui_analyzer.inspection import Evidence, FileReport, Limits, Observed, evidence_of
 from connectors.ui_analyzer.live.session import LiveOutcome, inspect_page
 from connectors.ui_analyzer.model import (
     CATEGORY_TITLES,
@@ -30,7 +31,8 @@ from connectors.ui_analyzer.model import (
 )
 from connectors.ui_analyzer.options import Options, Progress
 from connectors.ui_analyzer.planning import recommendations, timeline
-from connectors.ui_analyzer.rule import Failure, Located, Project, Tally
+from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Located, Project, Tally
+from connectors.ui_analyzer.rules.wanted_agents import WANTED
 from connectors.ui_analyzer.score import TARGET, capped, floored, metric_fraction, overall_fraction, status_of
 
 _LEFT_OUT_SHOWN_MAX = 50
@@ -56,7 +58,7 @@ def analyze(path: Path, options: Options | None = None) -> Analysis:
     found = discover(
         path, files_max=chosen.files_max, exclude=chosen.exclude, include_tests=chosen.include_tests
     )
-    limits = Limits(chosen.file_bytes_max, chosen.file_time_ms_max)
+    limits = Limits(chosen.file_bytes_max, chosen.file_time_ms_max, chosen.include_tests, chosen.agents)
 
     def done(count: int) -> None:
         if chosen.progress is not None:
@@ -64,7 +66,12 @@ def analyze(path: Path, options: Options | None = None) -> Analysis:
 
     reports = inspect_all(found.files, limits, chosen.workers, done)
     observed = [(report.path, entry) for report in reports for entry in report.observed]
-    observed.extend(_project_observations(reports, found.files, limits))
+    project = Project(
+        [Located(report.path, fact) for report in reports for fact in report.facts]
+        + [Located(".", Fact(kind=WANTED, name=name)) for name in sorted(set(chosen.agents))]
+    )
+    observed.extend(_settled(reports, project))
+    observed.extend(_project_observations(project, found.files, limits))
     live = inspect_page(chosen.live, chosen.progress)
     left_out = (*found.left_out, *(f"{r.path}: {r.left_out}" for r in reports if r.left_out))
     problems = (*found.problems, *(report.problem for report in reports if report.problem is not None))
@@ -91,7 +98,8 @@ def assemble(
 ) -> Analysis:
     """Put the result together; pure, and independent of the order of `observed` and `reports`."""
     infos = {info.id: info for info in (*RULES, *live.rules)}
-    findings = _findings(observed, infos, live.findings)
+    frameworks = {report.path: report.framework for report in reports}
+    findings = _findings(observed, infos, live.findings, frameworks)
     sure = tuple(finding for finding in findings if finding.confidence is not Confidence.LOW)
     review = tuple(finding for finding in findings if finding.confidence is Confidence.LOW)
     results = _results(observed, infos, sure, review, live)
@@ -101,12 +109,14 @@ def assemble(
     }
     statuses = {category: status_of(floored(fraction)) for category, fraction in fractions.items()}
     advice = recommendations(results, fractions, statuses)
-    overall, caps = capped(overall_fraction(fractions), results, live=live.summary.performed)
+    before_caps = overall_fraction(fractions)
+    overall, caps = capped(before_caps, results, live=live.summary.performed)
     applied = sum(1 for result in results if result.applicable)
     assessed = sum(1 for report in reports if report.assessed)
     return Analysis(
         target=target,
         overall_effectiveness=overall,
+        effectiveness_before_caps=floored(before_caps),
         target_effectiveness=TARGET,
         effectiveness_gap=None if overall is None else round(TARGET - overall, 1),
         status=status_of(overall),
@@ -135,21 +145,48 @@ def assemble(
     )
 
 
+def _settled(reports: Sequence[FileReport], project: Project) -> list[tuple[str, Observed]]:
+    """What the verdicts that waited for other files come to."""
+    components = Components(project, (report.path for report in reports))
+    settled = []
+    for report in reports:
+        for entry in report.observed:
+            passes = 0
+            failures: list[tuple[Failure, Evidence]] = []
+            for dependent, evidence in entry.dependents:
+                if any(project.has(kind, name) for kind, name in dependent.excused_by):
+                    continue
+                shapes = [components.shape(report.path, ref) for ref in dependent.refs]
+                known = [shape for shape in shapes if shape is not None]
+                if any(not _fits(shape, dependent) for shape in known):
+                    passes += 1
+                elif len(known) == len(shapes):
+                    failures.append((dependent.failure, evidence))
+                elif dependent.unknown is not None:
+                    failures.append((dependent.unknown, evidence))
+            if passes or failures:
+                settled.append((report.path, Observed(entry.rule_id, passes, tuple(failures))))
+    return settled
+
+
+def _fits(shape: Shape, dependent: Dependent) -> bool:
+    return shape.kind in dependent.wanted and (shape.falls_through or not dependent.falls_through)
+
+
 def _project_observations(
-    reports: Iterable[FileReport], files: Iterable[Found], limits: Limits
+    project: Project, files: Iterable[Found], limits: Limits
 ) -> list[tuple[str, Observed]]:
-    project = Project([Located(report.path, fact) for report in reports for fact in report.facts])
     absolute = {found.path: found.absolute for found in files}
     lines: dict[str, list[bytes]] = {}
     observed = []
     for rule in PROJECT_RULES:
         tally = Tally("")
         rule.check(project, tally)
-        failures: list[tuple[Failure, str]] = []
+        failures: list[tuple[Failure, Evidence]] = []
         for failure in tally.failures:
             if failure.path not in lines:
                 lines[failure.path] = _lines(absolute.get(failure.path, ""), limits)
-            failures.append((failure, snippet_of(lines[failure.path], failure.line)))
+            failures.append((failure, evidence_of(lines[failure.path], failure.line, failure.column)))
         if tally.passes or failures:
             observed.append(("", Observed(rule.info.id, tally.passes, tuple(failures))))
     return observed
@@ -163,19 +200,23 @@ def _lines(absolute: str, limits: Limits) -> list[bytes]:
 
 
 def _findings(
-    observed: Iterable[tuple[str, Observed]], infos: dict[RuleId, RuleInfo], live: Sequence[Finding]
+    observed: Iterable[tuple[str, Observed]],
+    infos: dict[RuleId, RuleInfo],
+    live: Sequence[Finding],
+    frameworks: dict[str, str],
 ) -> tuple[Finding, ...]:
     raw = [
-        (failure, snippet, infos[entry.rule_id])
+        (failure, evidence, infos[entry.rule_id])
         for _, entry in observed
-        for failure, snippet in entry.failures
+        for failure, evidence in entry.failures
     ]
     raw.sort(key=lambda each: (each[0].path, each[0].line, each[0].column, each[2].id, each[0].message))
     occurrences: Counter[tuple[str, str, str]] = Counter()
     found = []
-    for failure, snippet, info in raw:
-        key = (info.id, failure.path, snippet)
+    for failure, evidence, info in raw:
+        key = (info.id, failure.path, evidence.line_text)
         occurrences[key] += 1
+        reference, url = info.reference_for(frameworks.get(failure.path, ""))
         found.append(
             Finding(
                 rule_id=info.id,
@@ -184,10 +225,12 @@ def _findings(
                 confidence=failure.confidence or info.confidence,
                 path=failure.path,
                 line=failure.line,
-                column=failure.column,
+                column=evidence.column,
                 message=failure.message,
-                snippet=snippet,
+                snippet=evidence.snippet,
                 fingerprint=fingerprint(*key, occurrences[key]),
+                reference=reference,
+                url=url,
             )
         )
     return (*found, *live)
@@ -247,7 +290,9 @@ def _metric(
         rules_known=len(own),
         findings=sum(1 for finding in sure if finding.category is category),
         needs_review=sum(1 for finding in review if finding.category is category),
-        note="" if score is not None else "nothing in this project that these rules apply to",
+        note=""
+        if score is not None
+        else "not assessed: nothing in this project that these rules could prove something by",
     )
 
 
@@ -268,7 +313,7 @@ def _not_assessed(
     sentences.extend(f"{count} × {status.replace('_', ' ')}" for status, count in sorted(by_status.items()))
     missing = [CATEGORY_TITLES[category] for category, fraction in fractions.items() if fraction is None]
     if missing:
-        sentences.append(f"No rule applied to: {', '.join(missing)}. They do not count.")
+        sentences.append(f"Nothing to assess these by: {', '.join(missing)}. They do not count.")
     if not live.performed:
         sentences.append(live.note)
     return tuple(sentences)

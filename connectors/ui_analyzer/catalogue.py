@@ -1,5 +1,6 @@
 """All rules, and the sources of the facts that project rules need."""
 
+from connectors.ui_analyzer.following import component_facts
 from connectors.ui_analyzer.model import RuleInfo
 from connectors.ui_analyzer.rule import FactSource, FileRule, ProjectRule
 from connectors.ui_analyzer.rules import (
@@ -11,10 +12,14 @@ from connectors.ui_analyzer.rules import (
     failures,
     form_labels,
     interaction,
+    landmarks,
     loading,
     media,
     palette_contrast,
     performance,
+    pointing,
+    promises,
+    races,
     raw_html,
     reactivity,
     realtime,
@@ -25,15 +30,19 @@ from connectors.ui_analyzer.rules import (
     style_access,
     theme,
     tokens,
+    wanted_agents,
     websocket,
     websocket_traffic,
 )
+from connectors.ui_analyzer.scoping import page_facts
 
 _MODULES = (
     accessible_names,
     form_labels,
+    pointing,
     interaction,
     structure,
+    landmarks,
     aria_use,
     media,
     style_access,
@@ -47,13 +56,16 @@ _MODULES = (
     raw_html,
     state,
     effects,
+    races,
     reactivity,
     failures,
     request_outcomes,
+    promises,
     realtime,
     websocket,
     websocket_traffic,
     agents,
+    wanted_agents,
 )
 _ALL: tuple[FileRule | ProjectRule, ...] = tuple(rule for module in _MODULES for rule in module.RULES)
 FILE_RULES: tuple[FileRule, ...] = tuple(rule for rule in _ALL if isinstance(rule, FileRule))
@@ -62,7 +74,10 @@ RULES: tuple[RuleInfo, ...] = tuple(rule.info for rule in _ALL)
 """Every rule of the static part, in the order of the documentation."""
 
 FACT_SOURCES: tuple[FactSource, ...] = (
+    component_facts,
+    page_facts,
     structure.landmark_facts,
+    form_labels.hiding_facts,
     style_access.motion_facts,
     palette_contrast.palette_facts,
     theme.theme_facts,

@@ -13,6 +13,8 @@ _LITERAL = re.compile(
 _CHANNELS = re.compile(r"(-?[\d.]+)(?:deg)?[\s,]+([\d.]+)%[\s,]+([\d.]+)%(?:\s*/\s*[\d.]+%?)?$")
 _RGB_CHANNELS = re.compile(r"(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})$")
 _VAR = re.compile(r"var\(\s*(--[\w-]+)\s*(?:,([^()]*(?:\([^()]*\))?[^()]*))?\)")
+_MARK = "\x00"
+"""Stands for a token, so that `hsl(var(--a))` is no colour written out."""
 _NAMES = frozenset(
     [
         "aqua",
@@ -105,20 +107,32 @@ COLOUR_PROPERTIES = frozenset(
 
 def literal_in(value: str) -> str | None:
     """The first colour written out in a CSS value, outside of `var()` fallbacks; None when there is none."""
-    bare = _VAR.sub(" ", value)
-    if "url(" in bare:
-        bare = re.sub(r"url\([^)]*\)", " ", bare)
-    match = _LITERAL.search(bare)
-    if match:
-        return None if "var(" in match.group() or "$" in match.group() else match.group()
+    bare = value
+    while _VAR.search(bare):
+        bare = _VAR.sub(_MARK, bare)
+    bare = re.sub(r"url\([^)]*\)", " ", bare)
+    for match in _LITERAL.finditer(bare):
+        if not any(mark in match.group() for mark in (_MARK, "var(", "$", "@")):
+            return match.group()
+    if _LITERAL.search(bare):
+        return None
     return next(
         (word for word in re.findall(r"(?<![\w$@.#-])[a-z]+(?![\w(-])", bare.lower()) if word in _NAMES), None
     )
 
 
 def neutral(literal: str) -> bool:
-    """Whether a literal is pure black or white, which need no token to be consistent."""
-    return literal.lower() in ("#fff", "#ffffff", "#000", "#000000", "white", "black")
+    """Whether a literal is pure black or white, at whatever opacity: they need no token to be consistent."""
+    bare = re.sub(r"\s+", "", literal.lower())
+    if bare in ("#fff", "#ffffff", "#000", "#000000", "white", "black"):
+        return True
+    return (
+        re.fullmatch(
+            r"#(?:f{3}|0{3})[0-9a-f]|#(?:f{6}|0{6})[0-9a-f]{2}|rgba?\((?:000|0,0,0|255255255|255,255,255)[/,]?[\d.%]*\)",
+            bare,
+        )
+        is not None
+    )
 
 
 @lru_cache(maxsize=4_096)

@@ -4,7 +4,9 @@ Exit codes: 0 done and within the limits; 1 below `fail_under`, or findings that
 arguments or files that cannot be read or written; 3 nothing to assess.
 """
 
+import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,9 @@ from connectors.ui_analyzer.model import Analysis
 from connectors.ui_analyzer.options import LiveOptions, Options, Progress
 from connectors.ui_analyzer.reports.html_report import render_html
 from connectors.ui_analyzer.reports.json_report import render_json
+from connectors.ui_analyzer.reports.notebook import render_notebook
 from connectors.ui_analyzer.reports.sarif import render_sarif
+from connectors.ui_analyzer.reports.surroundings import Surroundings, folder_in_repository
 from connectors.ui_analyzer.reports.text import render_text
 
 EXIT_OK = 0
@@ -24,12 +28,15 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NOTHING = 3
 
-FORMATS: dict[str, Callable[[Analysis], str]] = {
-    "text": render_text,
-    "json": render_json,
+FORMATS: dict[str, Callable[[Analysis, Surroundings], str]] = {
+    "text": lambda analysis, _: render_text(analysis),
+    "json": lambda analysis, _: render_json(analysis),
     "sarif": render_sarif,
-    "html": render_html,
+    "html": lambda analysis, _: render_html(analysis),
+    "notebook": render_notebook,
 }
+_AGENTS_BYTES_MAX = 1_000_000
+_AGENTS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,8 @@ class AnalyzeUiArguments:
     exclude: tuple[str, ...] = ()
     include_tests: bool = False
     workers: int | None = None
+    agents: Path | None = None
+    """File with the names of agents that the interface must reach: one a line, or a JSON list of texts."""
     chromium_path: str = ""
     """From the environment's CHROME_PATH, which the caller reads."""
     search_path: str = ""
@@ -61,13 +70,17 @@ def run(arguments: AnalyzeUiArguments, stdout: TextIO, stderr: TextIO | None = N
         errors.write(f"analyze-ui: {problem}\n")
         return EXIT_USAGE
     try:
-        analysis = analyze(arguments.path, _options(arguments, errors))
+        options = _options(arguments, errors)
+        begun_s = time.monotonic()
+        analysis = analyze(arguments.path, options)
+        where = folder_in_repository(arguments.path)
+        surroundings = Surroundings(where or "", where is not None, time.monotonic() - begun_s)
         if arguments.baseline is not None and arguments.update_baseline:
             arguments.baseline.write_text(write_baseline(analysis), encoding="utf-8")
         if arguments.baseline is not None:
             analysis = against_baseline(analysis, read_baseline(arguments.baseline))
-        _write(FORMATS[arguments.format](analysis), arguments.output, stdout)
-    except (TargetMissing, BaselineInvalid, OSError) as error:
+        _write(FORMATS[arguments.format](analysis, surroundings), arguments.output, stdout)
+    except (TargetMissing, BaselineInvalid, AgentsInvalid, OSError) as error:
         errors.write(f"analyze-ui: {error}\n")
         return EXIT_USAGE
     return _verdict(analysis, arguments, errors)
@@ -97,9 +110,36 @@ def _options(arguments: AnalyzeUiArguments, errors: TextIO) -> Options:
         exclude=arguments.exclude,
         include_tests=arguments.include_tests,
         workers=arguments.workers,
+        agents=() if arguments.agents is None else read_agents(arguments.agents),
         live=live,
         progress=_progress(errors) if errors.isatty() else None,
     )
+
+
+class AgentsInvalid(Exception):
+    """The file of agents is too large, or no list of names (the caller's fault)."""
+
+
+def read_agents(path: Path) -> tuple[str, ...]:
+    """The names in a file of agents: one a line (`#` begins a remark), or a JSON list of texts.
+
+    Raises:
+        AgentsInvalid: too large, or neither of the two.
+        OSError: it cannot be read.
+    """
+    if path.stat().st_size > _AGENTS_BYTES_MAX:
+        raise AgentsInvalid(f"{path}: larger than {_AGENTS_BYTES_MAX} bytes")
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    except (ValueError, RecursionError) as error:
+        raise AgentsInvalid(f"{path}: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise AgentsInvalid(f"{path}: not a list of names")
+    names = tuple(name.strip() for name in found if name.strip() and not name.lstrip().startswith("#"))
+    if len(names) > _AGENTS_MAX:
+        raise AgentsInvalid(f"{path}: more than {_AGENTS_MAX} names")
+    return names
 
 
 def _progress(errors: TextIO) -> Callable[[Progress], None]:

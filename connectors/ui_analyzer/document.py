@@ -51,12 +51,21 @@ _VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
 _TAG = re.compile(rf"</?(?!(?:{_VOID})\b)[A-Za-z][^\s/>]*")
 _BRACKET = re.compile(r"[(){}\[\]]")
 _SERVER_MODULES = re.compile(
-    r"^(?:node:.*|fs|fs/promises|http|https|net|child_process|express|fastify|koa|ws|\$env/static/private|"
-    r"next/server|h3|nitropack|@sveltejs/kit/node|mongodb|pg|better-sqlite3|worker_threads)$"
+    r"^(?:node:.*|bun(?::.*)?|fs|fs/promises|fs-extra|path|os|util|crypto|stream|zlib|http|https|http2|net|tls|dns|child_process|"
+    r"cluster|readline|worker_threads|express|fastify|koa|hono(?:/.*)?|ws|\$env/(?:static|dynamic)/private|next/server|next/headers|"
+    r"h3|nitropack|nitro|@sveltejs/kit/node|@nestjs/.*|@trpc/server|@hono/.*|mongodb|mongoose|pg|mysql2?|better-sqlite3|"
+    r"@prisma/client|drizzle-orm/.*|kysely|ioredis|redis|bullmq|nodemailer|jsonwebtoken|bcryptjs?|dotenv(?:/.*)?|server-only|"
+    r"commander|yargs|chalk|ora|prompts|execa|glob|globby|fast-glob|chokidar|vite|esbuild|rollup|webpack|tsup|electron|"
+    r"pino|winston|@aws-sdk/.*|@google-cloud/.*|firebase-admin.*|puppeteer.*)$"
 )
 _SERVER_PATH = re.compile(
-    r"(?:^|/)(?:server|api)/|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"
-    r"\.server\.[tj]sx?$|(?:^|/)(?:scripts|tools|electron|bin)/|\.config\.[cm]?[jt]s$"
+    r"(?:^|/)(?:pages|app)/api/|(?:^|/)app/.*/route\.[tj]s$|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"
+    r"\.server\.[tj]sx?$|\.config\.[cm]?[jt]s$|(?:^|/)middleware\.[tj]s$"
+)
+"""File names by which frameworks decide what runs on the server; a folder's name alone decides nothing."""
+_SERVER_CODE = re.compile(
+    rb"^[ \t]*['\"]use server['\"]|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
+    re.MULTILINE,
 )
 
 
@@ -164,7 +173,9 @@ class Document:
             return False
         if _SERVER_PATH.search(self.path):
             return True
-        return any(_SERVER_MODULES.match(module) for script in self.scripts for module in script.modules)
+        if any(_SERVER_MODULES.match(module) for script in self.scripts for module in script.modules):
+            return True
+        return _SERVER_CODE.search(self.source) is not None
 
     @cached_property
     def full_page(self) -> Element | None:
@@ -206,7 +217,9 @@ class Document:
             self._parts.notes.append(f"template in {parts.template_lang}")
         elif parts.template.strip():
             masked = (
-                mask_svelte(parts.template) if self.language == "svelte" else mask_mustaches(parts.template)
+                mask_svelte(parts.template)
+                if self.language == "svelte"
+                else mask_mustaches(parts.template, components=self.language == "vue")
             )
             tree = parse("html", masked.text.encode("latin-1"), self.deadline)
             self._parts.elements = html_elements(tree, self.source, self.language, masked)
@@ -223,9 +236,14 @@ class Document:
                 self._parts.notes.append(f"style in {block.lang}")
                 return
             css = text[block.start : block.end].encode("latin-1").decode("utf-8", "replace")
-            offset = text.count("\n", 0, block.start)
             self._parts.sheets.append(
-                parse_stylesheet(css, self.deadline, line_offset=offset, lang=block.lang or "css")
+                parse_stylesheet(
+                    css,
+                    self.deadline,
+                    line_offset=text.count("\n", 0, block.start),
+                    column_offset=block.start - text.rfind("\n", 0, block.start) - 1,
+                    lang=block.lang or "css",
+                )
             )
             return
         kind = re.search(r"""\btype\s*=\s*["']?([^"'\s>]+)""", block.attributes)

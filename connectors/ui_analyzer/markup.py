@@ -58,6 +58,12 @@ class Element:
     """Is the outermost element rendered per item."""
     detached: bool = False
     """Passed in an attribute, so that its place on the page is unknown."""
+    owner: "Element | None" = None
+    """Of a detached element: whose attribute it is passed in."""
+    owner_prop: str = ""
+    """Of a detached element: the name of that attribute, lower case."""
+    spreads: list[str] = field(default_factory=list)
+    """The sources of what is spread into the element; may be empty although `spread` is true."""
     children: list["Element"] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     """Static text directly inside, without pure whitespace."""
@@ -124,6 +130,18 @@ class Element:
         return frozenset(found)
 
 
+_MODULE_CLASS = re.compile(r"\b\w*(?:styles?|css|classes)\w*(?:\.(\w+)|\[\s*['\"`]([\w-]+)['\"`]\s*\])", re.I)
+
+
+def class_names(element: Element) -> frozenset[str]:
+    """The class names of an element, those of style modules (`styles.box`, `css["box"]`) included."""
+    attribute = element.attributes.get("class")
+    if attribute is None or not attribute.dynamic:
+        return element.classes()
+    found = {one or other for one, other in _MODULE_CLASS.findall(attribute.expression)}
+    return element.classes() | found
+
+
 def literals(expression: str) -> Iterator[str]:
     """The string literals in a piece of script."""
     for match in _QUOTED.finditer(expression):
@@ -131,6 +149,8 @@ def literals(expression: str) -> Iterator[str]:
 
 
 def handler_name(event: str) -> str:
-    """The name under which a handler of `event` is kept."""
+    """The name under which a handler of `event` is kept; the same for the capture phase."""
     plain = event.lower()
+    if plain.endswith("capture") and plain not in ("gotpointercapture", "lostpointercapture"):
+        plain = plain.removesuffix("capture")
     return "on:" + _HANDLER_ALIASES.get(plain, plain)

@@ -93,6 +93,7 @@ def _add_attribute(tree: Tree, original: bytes, node: Node, element: Element, fl
             written, known = _slice(original, child)[1:-1], tree.text(child)[1:-1]
     if not raw or DYNAMIC in raw:
         element.spread = True
+        element.spreads.append("")
         return
     point = node.start_point
     value: str | None = html.unescape(known)
@@ -128,11 +129,13 @@ def _vue(raw: str, written: str, value: str | None, element: Element) -> tuple[s
         return handler_name(event.group(1)), None
     if raw in ("v-bind", "v-bind.camel") or raw.startswith("v-bind="):
         element.spread = True
+        element.spreads.append(written)
         return "", None
     bound = _VUE_BOUND.match(raw)
     if bound:
         if bound.group(1).startswith("["):
             element.spread = True
+            element.spreads.append("")
             return "", None
         literal = _LITERAL.fullmatch(written)
         known = (
@@ -152,6 +155,7 @@ def _vue(raw: str, written: str, value: str | None, element: Element) -> tuple[s
         element.dynamic_content = True
     elif plain == "v-on":
         element.spread = True
+        element.spreads.append(written)
     elif plain == "v-model" or plain.startswith("v-model:"):
         return "v-model", None
     return plain, value
@@ -180,6 +184,7 @@ def _add_svelte(elements: list[Element], masked: Masked) -> None:
         element = elements[position]
         if source.startswith(("...", "@")):
             element.spread = True
+            element.spreads.append(source.removeprefix("...").strip() if source.startswith("...") else "")
         elif re.fullmatch(r"[\w$]+", source):
             name = handler_name(source[2:]) if re.fullmatch(r"on[a-z]+", source) else source.lower()
             element.attributes.setdefault(
@@ -193,6 +198,9 @@ def _add_svelte(elements: list[Element], masked: Masked) -> None:
                 break
             if kind in ("if", "await"):
                 element.conditional = True
+            elif kind == "snippet":
+                # Where it is rendered, and how often, is for whoever gets it to decide.
+                element.detached = element.conditional = True
             elif kind == "each":
                 element.loop = True
                 if element.start >= outermost_end:

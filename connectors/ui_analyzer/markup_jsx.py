@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tree_sitter import Node
@@ -23,6 +24,7 @@ class _Surroundings:
     conditional: bool = False
     loop: bool = False
     detached: bool = False
+    attribute: str = ""
 
 
 def jsx_elements(tree: Tree) -> list[Element]:
@@ -52,6 +54,7 @@ def jsx_elements(tree: Tree) -> list[Element]:
             parent.children.append(element)
         elif around.detached:
             element.parent = None
+            element.owner, element.owner_prop = parent, around.attribute
         made[id(item)] = element
         elements.append(element)
     _add_text(tree, made)
@@ -68,6 +71,7 @@ def _surroundings(tree: Tree, item: Syntax, made: dict[int, Element]) -> _Surrou
                 return found
         elif at.kind == "jsx_attribute":
             found.detached = True
+            found.attribute = tree.text(at.node.named_children[0]).lower()
         elif at.kind in ("ternary_expression", "logical", "if_statement", "switch_statement"):
             found.conditional = True
         elif at.kind == "call_expression" and inner.kind in FUNCTION_KINDS:
@@ -83,14 +87,14 @@ def _surroundings(tree: Tree, item: Syntax, made: dict[int, Element]) -> _Surrou
 
 def _element(tree: Tree, item: Syntax, opening: Node, name: str, parent: Element | None) -> Element:
     attributes: dict[str, Attribute] = {}
-    spread = False
+    spreads: list[str] = []
     for child in opening.named_children:
         if child.type == "jsx_attribute":
             attribute = _attribute(tree, child)
             if attribute is not None:
                 attributes[attribute.name] = attribute
         elif child.type == "jsx_expression":
-            spread = True
+            spreads.append(tree.text(child)[1:-1].strip().removeprefix("...").strip())
     native = name[:1].islower() and "." not in name and "-" not in name
     point = item.node.start_point
     return Element(
@@ -102,7 +106,8 @@ def _element(tree: Tree, item: Syntax, opening: Node, name: str, parent: Element
         column=point.column + 1,
         start=item.start,
         end=item.end,
-        spread=spread,
+        spread=bool(spreads),
+        spreads=spreads,
         node=item.node,
     )
 
@@ -169,12 +174,54 @@ def _add_text(tree: Tree, made: dict[int, Element]) -> None:
         inner = [child for child in item.node.named_children if child.type != "comment"]
         if len(inner) != 1 or inner[0].type == "spread_element":
             continue
-        constant = _constant(tree, inner[0])
-        if constant is not None:
-            if constant.strip() and constant not in _ABSENT:
+        for constant in _rendered(tree, inner[0]):
+            if constant is None:
+                owner.dynamic_content = True
+            elif constant.strip() and constant not in _ABSENT:
                 owner.texts.append(constant.strip())
-        elif not any(True for kind in JSX_ELEMENT_KINDS for _ in item.within(kind)):
-            owner.dynamic_content = True
+
+
+def _rendered(tree: Tree, node: Node) -> Iterator[str | None]:
+    """What an expression may add as text: constants, and None for what only the running page knows.
+
+    The branches that are elements add none: they are elements of their own.
+    """
+    if node.type in (
+        "parenthesized_expression",
+        "as_expression",
+        "satisfies_expression",
+        "non_null_expression",
+    ):
+        if node.named_children:
+            yield from _rendered(tree, node.named_children[0])
+    elif node.type == "ternary_expression":
+        for field in ("consequence", "alternative"):
+            branch = node.child_by_field_name(field)
+            if branch is not None:
+                yield from _rendered(tree, branch)
+    elif node.type == "binary_expression" and node.child_by_field_name("operator") is not None:
+        operator, right = node.child_by_field_name("operator"), node.child_by_field_name("right")
+        left = node.child_by_field_name("left")
+        if operator is None or right is None or operator.type not in ("&&", "||", "??"):
+            yield None
+            return
+        if left is not None and operator.type != "&&":
+            yield from _rendered(tree, left)
+        yield from _rendered(tree, right)
+    else:
+        constant = _constant(tree, node)
+        if constant is not None or not _holds_jsx(node):
+            yield constant
+
+
+def _holds_jsx(node: Node) -> bool:
+    stack = [node]
+    while stack:
+        at = stack.pop()
+        if at.type in JSX_ELEMENT_KINDS or at.type == "jsx_fragment":
+            return True
+        stack.extend(at.named_children)
+    return False
 
 
 def _owner(item: Syntax, made: dict[int, Element]) -> Element | None:

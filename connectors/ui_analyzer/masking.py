@@ -10,8 +10,76 @@ _CLOSERS = {"{{": "}}", "<%": "%>", "{%": "%}", "<?": "?>"}
 _BLOCKS_DEPTH_MAX = 200
 _BLOCK_OPEN = re.compile(r"\{\s*#(if|each|await|key|snippet)\b")
 _BLOCK_CLOSE = re.compile(r"\{\s*/(if|each|await|key|snippet)\b")
-_TAG_NAME = re.compile(r"</?[A-Za-z][\w-]*\.[\w.-]*")
-_AMPERSAND = re.compile(r"&(?!#?\w+;)")
+_ENTITY = re.compile(r"&#?\w+;")
+# A comment, a tag with its quoted values, a declaration, or one character that stands for itself.
+_PIECE = re.compile(
+    r"<!--.*?-->|</?(?P<name>[A-Za-z][^\s/>\"'<]*)(?P<rest>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+)>|<![^<>]*>|[&<>]",
+    re.DOTALL,
+)
+# Names that an HTML grammar treats by rules of their own: without content, closed by what follows, or not parsed.
+_RULED_NAMES = frozenset(
+    [
+        "area",
+        "base",
+        "basefont",
+        "bgsound",
+        "br",
+        "col",
+        "command",
+        "embed",
+        "frame",
+        "hr",
+        "image",
+        "img",
+        "input",
+        "isindex",
+        "keygen",
+        "link",
+        "menuitem",
+        "meta",
+        "nextid",
+        "param",
+        "source",
+        "track",
+        "wbr",
+        "li",
+        "dt",
+        "dd",
+        "p",
+        "option",
+        "optgroup",
+        "td",
+        "th",
+        "tr",
+        "tbody",
+        "thead",
+        "tfoot",
+        "colgroup",
+        "caption",
+        "table",
+        "rb",
+        "rt",
+        "rp",
+        "body",
+        "head",
+        "html",
+        "script",
+        "style",
+        "title",
+        "textarea",
+        "select",
+        "noscript",
+        "template",
+        "a",
+        "button",
+        "form",
+        "main",
+        "nav",
+        "section",
+    ]
+)
+_PLAIN_IN_TEXT = re.compile(r"[^{<]+")
+_PLAIN_IN_TAG = re.compile(r"[^{'\">]+")
 _SKIPPED_AHEAD = re.compile(r"[^{}'\"`/]+")
 
 
@@ -29,8 +97,8 @@ class Masked:
     """Svelte `{@html …}`: offset and expression."""
 
 
-def mask_mustaches(text: str) -> Masked:
-    """Mask `{{ … }}` and server-side `<% … %>`, `{% … %}`, `<? … ?>`."""
+def mask_mustaches(text: str, *, components: bool = True) -> Masked:
+    """Mask `{{ … }}` and server-side `<% … %>`, `{% … %}`, `<? … ?>`; `components` where capitals tell names apart."""
     out: list[str] = []
     unclosed: set[str] = set()
     at = 0
@@ -46,7 +114,7 @@ def mask_mustaches(text: str) -> Masked:
         out.append(_filler(text[opener.start() : end + 2]))
         at = end + 2
     out.append(text[at:])
-    return Masked(_tidied("".join(out)))
+    return Masked(_tidied("".join(out), components=components))
 
 
 def mask_svelte(text: str) -> Masked:
@@ -74,6 +142,11 @@ def mask_svelte(text: str) -> Masked:
                 out.append(_in_text(whole, at, masked, open_blocks))
             at = end
             continue
+        plain = (_PLAIN_IN_TAG if in_tag else _PLAIN_IN_TEXT).match(text, at) if not quote else None
+        if plain:
+            out.append(plain.group())
+            at = plain.end()
+            continue
         if in_tag:
             if quote:
                 quote = "" if char == quote else quote
@@ -86,17 +159,35 @@ def mask_svelte(text: str) -> Masked:
         out.append(char)
         at += 1
     masked.blocks.extend((kind, start, len(text)) for kind, start in open_blocks)
-    masked.text = _tidied("".join(out))
+    masked.text = _tidied("".join(out), components=True)
     return masked
 
 
-def _tidied(text: str) -> str:
-    """Write dots in tag names and stray ampersands so that the HTML grammar accepts them."""
-    dotted = _TAG_NAME.sub(lambda match: match.group().replace(".", "-"), text)
-    last = dotted.rfind("-->")
+def _tidied(text: str, *, components: bool) -> str:
+    """Write what is valid in pages and templates so that the HTML grammar accepts it, each byte at its place.
+
+    That is: dots in names, characters of markup that stand for themselves, and components whose names differ from
+    elements of HTML by capitals only (`Link`, `Col`, `P`), which the grammar takes for these elements.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        whole = match.group()
+        if len(whole) == 1:
+            return whole if whole == "&" and _ENTITY.match(text, match.start()) else "+"
+        name = match.group("name")
+        if name is None:
+            return whole
+        tag = name.replace(".", "-")
+        if components and not name.islower() and name.lower() in _RULED_NAMES:
+            tag = "z" + tag[1:]
+        rest = match.group("rest")
+        if "&" in rest:
+            rest = re.sub(r"&(?!#?\w+;)", "+", rest)
+        return f"{whole[: whole.index(name)]}{tag}{rest}>"
+
     # A comment that is never closed costs the grammar quadratic time; browsers take it as the rest of the page.
-    tail = dotted[last + 3 :] if last >= 0 else dotted
-    return _AMPERSAND.sub("+", dotted[: len(dotted) - len(tail)] + tail.replace("<!--", "    "))
+    closed = text.rfind("-->") + 3 if "-->" in text else 0
+    return _PIECE.sub(replaced, text[:closed] + text[closed:].replace("<!--", "    "))
 
 
 def closing_brace(text: str, opening: int) -> int:

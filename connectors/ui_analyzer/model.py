@@ -98,6 +98,17 @@ class RuleInfo:
     """The usual confidence; a single finding may say less."""
     shared: tuple[str, ...] = ()
     """Rules of other tools that look for the same failure: `axe:image-alt`, `jsx-a11y:alt-text`."""
+    negative: bool = False
+    """Whether it only looks for what should not be there, so that finding nothing proves nothing of a metric."""
+    own_references: tuple[tuple[str, str, str], ...] = ()
+    """The documentation of a framework where it differs: framework, reference, URL."""
+
+    def reference_for(self, framework: str) -> tuple[str, str]:
+        """The reference and URL that a reader of code in this framework can use."""
+        for name, reference, url in self.own_references:
+            if name == framework:
+                return reference, url
+        return self.reference, self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,9 +134,12 @@ class Finding:
     column: int
     message: str
     snippet: str
-    """The line of source (or the element's HTML), trimmed to 160 characters."""
+    """The whole tag, or the line of source (or the element's HTML), trimmed to 240 characters."""
     fingerprint: Fingerprint
-    """Stable when lines move: rule, path, snippet and occurrence; the key of the baseline."""
+    """Stable when lines move: rule, path, text of the line and occurrence; the key of the baseline."""
+    reference: str = ""
+    """The success criterion, or the page of the framework that the file is written in."""
+    url: str = ""
     selector: str = ""
     """A CSS selector, for live findings only."""
     screenshot: str = ""
@@ -252,6 +266,8 @@ class Analysis:
 
     target: str
     overall_effectiveness: float | None
+    effectiveness_before_caps: float | None
+    """What the metrics come to; `caps` says why the overall score is lower."""
     target_effectiveness: float
     effectiveness_gap: float | None
     status: Status

@@ -1,26 +1,39 @@
 """Whether an element has an accessible name, as far as source can tell: yes, no, or unknown."""
 
 import re
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.following import ref_of
+from connectors.ui_analyzer.libraries import NAME, NAMING_PROPS
 from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.native import is_icon
+from connectors.ui_analyzer.rule import ComponentRef
+from connectors.ui_analyzer.spreading import may_bring, merged
 
-_ICON_LIBRARIES = re.compile(
-    r"^(?:lucide-(?:react|vue-next|svelte)|@lucide/\w+|react-icons(?:/.*)?|@heroicons/.*|@tabler/icons.*|"
-    r"@radix-ui/react-icons|@mui/icons-material.*|@phosphor-icons/.*|phosphor-.*|react-feather|@ant-design/icons.*|"
-    r"@fortawesome/.*|~icons/.*|\$?~?virtual:icons/.*|@iconify/.*|svelte-feather-icons|heroicons.*|vue-feather)$"
+_ICON_NAME = re.compile(r"(?:Icon|Svg|SVG)$|-icon$|^i-|^Icon$")
+_SCREEN_READER_ONLY = re.compile(r"sr-only|visually-?hidden|screen-?reader", re.I)
+_NAMING_DIRECTIVES = (
+    "use:tooltip",
+    "v-tooltip",
+    "use:tippy",
+    "v-tippy",
+    "v-t",
+    "v-i18n",
+    "i18n",
+    "data-i18n",
+    "data-l10n-id",
 )
-_ICON_NAME = re.compile(r"(?:Icon|Svg|SVG)$|^(?:Icon|Svg)[A-Z]|-icon$|^i-|^Icon$|^FontAwesome")
-_NAMING_PROPS = (
-    "title",
-    "label",
-    "alt",
-    "aria-label",
-    "aria-labelledby",
-    "arialabel",
-    "titleaccess",
-    "name:",
+_FILLED_FROM_SCRIPT = (
+    "v-text",
+    "v-html",
+    "innerhtml",
+    "dangerouslysetinnerhtml",
+    "{@html}",
+    "children",
+    "textcontent",
+    "innertext",
 )
 
 
@@ -30,14 +43,33 @@ class Naming(Enum):
     NAMED = auto()
     NAMELESS = auto()
     ICON_ONLY = auto()
-    """Nameless as far as an icon component does not bring a name."""
+    """Nameless: what is inside draws icons."""
+    DEPENDS = auto()
+    """Nameless if the components inside draw icons only; `Content.refs` says where they come from."""
     UNKNOWN = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the content of an element says of its name."""
+
+    naming: Naming
+    refs: tuple[ComponentRef, ...] = ()
+    named_icons: bool = False
+    """Whether the components that it depends on are called icons."""
+
+
 def labelled_directly(element: Element) -> bool:
-    """Whether an attribute of the element itself gives a name."""
-    return element.filled(
-        "aria-label", "aria-labelledby", "title", "v-bind:aria-label", "use:tooltip", "v-text", "v-html"
+    """Whether an attribute of the element itself gives a name, or one of the component that it becomes."""
+    if element.filled(
+        "aria-label", "aria-labelledby", "title", "v-bind:aria-label", *_NAMING_DIRECTIVES, "v-text", "v-html"
+    ):
+        return True
+    around = element.owner if element.detached else element.parent
+    return (
+        around is not None
+        and merged(element)
+        and around.filled("aria-label", "aria-labelledby", "title", "label", "content")
     )
 
 
@@ -57,59 +89,102 @@ def _hides(element: Element) -> bool:
     return element.get("role") in ("presentation", "none") and element.tag in ("img", "svg")
 
 
-def name_from_content(element: Element, document: Document) -> Naming:
+def name_from_content(element: Element, document: Document) -> Content:
     """Look for a name in the content: text, the alternative of an image, the title of a drawing."""
-    if element.spread:
-        return Naming.UNKNOWN
+    if may_bring(element, NAME, document) or element.has(*_FILLED_FROM_SCRIPT):
+        return Content(Naming.UNKNOWN)
     if element.dynamic_content or element.texts:
-        return Naming.NAMED
-    if element.has("innerhtml", "dangerouslysetinnerhtml", "children", "{@html}"):
-        return Naming.UNKNOWN
+        return Content(Naming.NAMED)
+    if element.detached and not element.children:
+        return Content(Naming.UNKNOWN)  # Whoever gets it may put something inside.
     icons = False
+    refs: list[ComponentRef] = []
+    called_icons = True
     stack = list(element.children)
     while stack:
         inner = stack.pop()
         if _hides(inner):
             continue
+        if not inner.native and not is_icon(inner, document):
+            ref = ref_of(inner, document)
+            if (
+                ref is None
+                or inner.children
+                or inner.texts
+                or inner.dynamic_content
+                or inner.spread
+                or _told(inner)
+            ):
+                return Content(Naming.UNKNOWN)
+            refs.append(ref)
+            called_icons &= _ICON_NAME.search(inner.tag) is not None
+            continue
+        verdict = _inner_name(inner, document)
+        if verdict is not None:
+            return Content(verdict)
         if not inner.native:
-            if not is_icon(inner, document) or inner.children or inner.texts or inner.dynamic_content:
-                return Naming.UNKNOWN
-            if inner.spread or inner.filled(*_NAMING_PROPS):
-                return Naming.NAMED
             icons = True
-            continue
-        if inner.filled("aria-label", "aria-labelledby", "title"):
+        else:
+            stack.extend(inner.children)
+    if refs:
+        return Content(Naming.DEPENDS, tuple(refs), called_icons)
+    return Content(Naming.ICON_ONLY if icons else Naming.NAMELESS)
+
+
+def draws_only(element: Element, document: Document) -> bool:
+    """Whether a component draws an icon: a library's, or one that is called so and gets no words."""
+    if element.children or element.texts or element.dynamic_content:
+        return False
+    return is_icon(element, document) or (_ICON_NAME.search(element.tag) is not None and not _told(element))
+
+
+def _told(component: Element) -> bool:
+    """Whether a component gets any words: a prop that it may show."""
+    return any(
+        name
+        not in (
+            "class",
+            "style",
+            "key",
+            "ref",
+            "size",
+            "width",
+            "height",
+            "color",
+            "fill",
+            "stroke",
+            "aria-hidden",
+            "slot",
+        )
+        and not name.startswith(("on:", "data-", "class:"))
+        and (attribute.dynamic or bool(re.search(r"[A-Za-z]{2}", attribute.value or "")))
+        for name, attribute in component.attributes.items()
+    )
+
+
+def _inner_name(inner: Element, document: Document) -> Naming | None:
+    """What one element inside says: NAMED, UNKNOWN, or None when it adds nothing."""
+    if not inner.native:  # An icon of a library.
+        if inner.spread or inner.filled(*NAMING_PROPS):
             return Naming.NAMED
-        if inner.tag == "img":
-            if inner.spread or inner.filled("alt"):
-                return Naming.NAMED
-            continue
-        if inner.tag == "slot" or (inner.spread and inner.tag != "svg"):
-            return Naming.UNKNOWN
-        if inner.dynamic_content or inner.has("innerhtml", "dangerouslysetinnerhtml", "v-html", "v-text"):
-            return Naming.NAMED
-        # The text of a drawing names it only as its title.
-        if inner.texts and (inner.tag == "title" or not _in_svg(inner)):
-            return Naming.NAMED
-        if inner.tag in ("input", "select", "textarea", "iframe", "video", "object"):
-            return Naming.UNKNOWN
-        stack.extend(inner.children)
-    return Naming.ICON_ONLY if icons else Naming.NAMELESS
-
-
-def is_icon(element: Element, document: Document) -> bool:
-    """Whether a component only draws an icon, by where it is imported from or by its name."""
-    return from_icon_library(element, document) or bool(_ICON_NAME.search(element.tag))
-
-
-def from_icon_library(element: Element, document: Document) -> bool:
-    """Whether a component is imported from a library of icons."""
-    root = element.tag.split(".")[0]
-    for script in document.scripts:
-        entry = script.imported.get(root)
-        if entry is not None:
-            return bool(_ICON_LIBRARIES.match(entry.module))
-    return False
+        return Naming.UNKNOWN if inner.texts or inner.dynamic_content or inner.children else None
+    if inner.filled("aria-label", "aria-labelledby", "title"):
+        return Naming.NAMED
+    if inner.tag == "img":
+        return Naming.NAMED if inner.spread or inner.filled("alt") else None
+    if inner.tag == "slot" or (inner.tag != "svg" and may_bring(inner, NAME, document)):
+        return Naming.UNKNOWN
+    if inner.dynamic_content or inner.has(*_FILLED_FROM_SCRIPT):
+        return Naming.NAMED
+    # The text of a drawing names it only as its title.
+    if inner.texts and (inner.tag in ("title", "text") or not _in_svg(inner)):
+        return Naming.NAMED
+    if inner.tag in ("input", "select", "textarea", "iframe", "video", "object"):
+        return Naming.UNKNOWN
+    # What is meant for screen readers is filled in somehow.
+    if any(_SCREEN_READER_ONLY.search(name) for name in inner.classes()):
+        return Naming.UNKNOWN
+    return None
 
 
 def _in_svg(element: Element) -> bool:

@@ -48,5 +48,7 @@ class Options:
     exclude: tuple[str, ...] = ()
     """Globs on paths relative to the folder, such as `legacy/*`."""
     include_tests: bool = False
+    agents: tuple[str, ...] = ()
+    """Names of agents that the interface must reach; each that nothing names is a finding."""
     live: LiveOptions | None = None
     progress: Callable[[Progress], None] | None = field(default=None, compare=False)

@@ -24,6 +24,37 @@ def is_fetch(call: Call) -> bool:
     return call.callee.endswith("fetch") and call.callee not in ("$fetch", "ofetch")
 
 
+_LOCAL_ADDRESS = re.compile(
+    r"^['\"`](?:data:|blob:)|\.toDataURL\(|createObjectURL\(|\.dataUrl\b|readAsDataURL|new URL\([^)]*import\.meta\.url",
+    re.I,
+)
+
+
+def without_server(script: Script, call: Call) -> bool:
+    """Whether what is fetched is in the page or its bundle (`data:`, `blob:`, an imported file): no server answers."""
+    if not call.arguments:
+        return False
+    address = script.text(call.arguments[0])
+    if _LOCAL_ADDRESS.search(address):
+        return True
+    name = re.fullmatch(r"[A-Za-z_$][\w$]*", address)
+    if name is None:
+        return False
+    entry = script.imported.get(address)
+    if entry is not None:
+        return re.search(r"\?url$|\.\w{2,5}$", entry.module) is not None
+    values = [
+        script.text(item.node.child_by_field_name(field))
+        for kind, target, field in (
+            ("variable_declarator", "name", "value"),
+            ("assignment_expression", "left", "right"),
+        )
+        for item in script.items(kind)
+        if script.text(item.node.child_by_field_name(target)) == address
+    ]
+    return bool(values) and all(_LOCAL_ADDRESS.search(value) for value in values if value)
+
+
 def chain(script: Script, call: Call) -> tuple[list[str], Node]:
     """The methods called on a call's promise (`then`, `catch` …) and the outermost node of the chain."""
     methods: list[str] = []

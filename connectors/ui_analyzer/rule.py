@@ -22,7 +22,7 @@ class Positioned(Protocol):
 
     @property
     def column(self) -> int:
-        """1-based column."""
+        """1-based column, in bytes; reports count in characters."""
         ...
 
 
@@ -38,6 +38,30 @@ class Failure:
     confidence: Confidence | None
 
 
+@dataclass(frozen=True, slots=True)
+class ComponentRef:
+    """A component of another file: the module as it is imported, and the exported name; "" is the same file."""
+
+    module: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """A verdict that depends on what components of other files render."""
+
+    failure: Failure
+    """What holds when each of `refs` has one of the shapes `wanted`."""
+    refs: tuple[ComponentRef, ...]
+    wanted: frozenset[str]
+    falls_through: bool
+    """Whether the component must also hand on attributes and listeners to what it renders."""
+    unknown: Failure | None
+    """What holds when one of them is not in the project, or not understood; None: nothing is said."""
+    excused_by: tuple[tuple[str, str], ...] = ()
+    """Facts, by kind and name, any of which makes the rule not apply."""
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts the instances that a rule applied to in one file, and keeps those that failed."""
@@ -45,6 +69,7 @@ class Tally:
     path: str
     passes: int = 0
     failures: list[Failure] = field(default_factory=list)
+    dependents: list[Dependent] = field(default_factory=list)
     deadline: Deadline | None = None
     """Checked with every verdict, so that no rule can run on for ever."""
 
@@ -66,15 +91,53 @@ class Tally:
         """An instance fails. Severity and confidence are the rule's unless given."""
         if self.deadline is not None:
             self.deadline.check()
-        self.failures.append(
-            Failure(
-                path=path or self.path,
-                line=at.line,
-                column=at.column,
-                message=message,
-                severity=severity,
-                confidence=confidence,
+        self.failures.append(self._failure(at, message, severity, confidence, path))
+
+    def depends(
+        self,
+        at: Positioned,
+        message: str,
+        refs: tuple[ComponentRef, ...],
+        wanted: frozenset[str],
+        *,
+        falls_through: bool = False,
+        unknown: tuple[Severity, Confidence] | None = None,
+        excused_by: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """An instance fails if the components have the shapes `wanted`, and passes if they have others.
+
+        Where their files are not known, it fails with `unknown` as severity and confidence, or is not counted. It
+        is not counted either when the project states one of the facts `excused_by`.
+        """
+        failure = self._failure(at, message, None, None, "")
+        doubtful = None if unknown is None else self._failure(at, message, *unknown, "")
+        self.dependents.append(
+            Dependent(
+                failure=failure,
+                refs=refs,
+                wanted=wanted,
+                falls_through=falls_through,
+                unknown=doubtful,
+                excused_by=excused_by,
             )
+        )
+
+    def _failure(
+        self,
+        at: Positioned,
+        message: str,
+        severity: Severity | None,
+        confidence: Confidence | None,
+        path: str,
+    ) -> Failure:
+        return Failure(
+            path=path or self.path,
+            line=at.line,
+            column=at.column,
+            # A name or value taken from the source may run over several lines.
+            message=" ".join(message.split()),
+            severity=severity,
+            confidence=confidence,
         )
 
     def check(self, ok: bool, at: Positioned, message: str, *, confidence: Confidence | None = None) -> None:
@@ -132,8 +195,17 @@ class Project:
             facts, key=lambda at: (at.path, at.line, at.column, at.fact.kind, at.fact.name, at.fact.value)
         )
         self._by_kind: dict[str, list[Located]] = {}
+        self._names: dict[str, frozenset[str]] = {}
         for located in ordered:
             self._by_kind.setdefault(located.fact.kind, []).append(located)
+
+    def divided(self, group_of: Callable[[str], str]) -> list["Project"]:
+        """The facts by the group that their file belongs to, the groups in order of their names."""
+        groups: dict[str, list[Located]] = {}
+        for facts in self._by_kind.values():
+            for located in facts:
+                groups.setdefault(group_of(located.path), []).append(located)
+        return [Project(groups[name]) for name in sorted(groups)]
 
     def of(self, kind: str) -> list[Located]:
         """The facts of a kind, by path and line."""
@@ -141,7 +213,9 @@ class Project:
 
     def names(self, kind: str) -> frozenset[str]:
         """The names of the facts of a kind."""
-        return frozenset(located.fact.name for located in self.of(kind))
+        if kind not in self._names:
+            self._names[kind] = frozenset(located.fact.name for located in self.of(kind))
+        return self._names[kind]
 
     def has(self, kind: str, *names: str) -> bool:
         """Whether any fact of the kind has one of the names."""
@@ -179,6 +253,8 @@ def describe(
     reference: tuple[str, str],
     confidence: Confidence = Confidence.HIGH,
     shared: tuple[str, ...] = (),
+    negative: bool = False,
+    own_references: tuple[tuple[str, str, str], ...] = (),
 ) -> RuleInfo:
     """Put a rule's description together; `reference` comes from `wcag`, `mdn` or `page`."""
     return RuleInfo(
@@ -192,6 +268,8 @@ def describe(
         url=reference[1],
         confidence=confidence,
         shared=shared,
+        negative=negative,
+        own_references=own_references,
     )
 
 

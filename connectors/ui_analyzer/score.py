@@ -1,8 +1,9 @@
 """Scores, exact until the last step: fractions, so that no order of adding changes a result.
 
-A rule's share is 0 when any critical instance fails, otherwise 1 − failing/applicable. A metric is the mean of the
-shares of the rules that applied, weighted by severity. The whole is the mean of the metrics that could be assessed,
-weighted by WEIGHTS. Everything is within 0 and 100 because it is a mean of what is within 0 and 1.
+A rule's share is 1 − failing/applicable, squared for rules that are critical. A metric is the mean of the shares of
+the rules that applied, weighted by severity. That a rule which only searches for what should not be there finds
+nothing proves nothing, so it counts when it fails, with 0, and not otherwise. The whole is the mean of the metrics that could be assessed, weighted by WEIGHTS. Everything is within 0
+and 100 because it is a mean of what is within 0 and 1.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,21 +25,23 @@ WEIGHTS = {
     Category.WEBSOCKET: Fraction(6, 100),
 }
 TARGET = 100.0
-CAP_CRITICAL = 69
 CAP_STATIC_ONLY = 89
+CAP_CRITICAL_SPAN = 40
+"""By how many points the cap is lowered when all that critical rules of accessibility look at fails."""
 
 
 def rule_share(result: RuleResult) -> Fraction | None:
-    """The share of a rule that holds, 0 to 1; None when it did not apply."""
+    """The share of a rule that holds, 0 to 1; None when it did not apply, or proves nothing."""
     if result.applicable == 0:
         return None
-    if result.critical:
-        return Fraction(0)
-    return 1 - Fraction(result.failing, result.applicable)
+    if result.info.negative:
+        return Fraction(0) if result.failing else None
+    share = 1 - Fraction(result.failing, result.applicable)
+    return share * share if result.info.severity is Severity.CRITICAL else share
 
 
 def metric_fraction(results: Iterable[RuleResult]) -> Fraction | None:
-    """The weighted mean of the shares, 0 to 1; None when no rule applied."""
+    """The weighted mean of the shares, 0 to 1; None when nothing speaks for the metric, only the absence of faults."""
     total, weights = Fraction(0), 0
     for result in results:
         share = rule_share(result)
@@ -71,17 +74,30 @@ def capped(
         return None, ()
     score = share * 100
     reasons = []
-    critical = any(
-        result.info.category is Category.ACCESSIBILITY and result.critical and result.failing
-        for result in results
-    )
     if not live and score > CAP_STATIC_ONLY:
         score = Fraction(CAP_STATIC_ONLY)
         reasons.append(f"at most {CAP_STATIC_ONLY}: the source was read, but no running page was tested")
-    if critical and score > CAP_CRITICAL:
-        score = Fraction(CAP_CRITICAL)
-        reasons.append(f"at most {CAP_CRITICAL}: a critical accessibility failure")
+    failing, applicable = critical_failures(results)
+    if failing:
+        cap = CAP_STATIC_ONLY - CAP_CRITICAL_SPAN * Fraction(failing, applicable)
+        if score > cap:
+            score = cap
+            reasons.append(
+                f"at most {floored(cap / 100)}: {failing} of {applicable} places fail a critical rule of accessibility"
+            )
     return floored(score / 100), tuple(reasons)
+
+
+def critical_failures(results: Iterable[RuleResult]) -> tuple[int, int]:
+    """How many places fail critical rules of accessibility, and how many these looked at; (0, 0) when none surely does."""
+    rules = [
+        result
+        for result in results
+        if result.info.category is Category.ACCESSIBILITY and result.info.severity is Severity.CRITICAL
+    ]
+    if not any(result.critical and result.failing for result in rules):
+        return 0, 0
+    return sum(result.failing for result in rules), sum(result.applicable for result in rules)
 
 
 def status_of(score: float | None) -> Status:
@@ -104,7 +120,11 @@ def points(
     share = rule_share(result)
     if share is None:
         return Fraction(0)
-    own = [other for other in results if other.info.category is result.info.category and other.applicable]
+    own = [
+        other
+        for other in results
+        if other.info.category is result.info.category and rule_share(other) is not None
+    ]
     weights = sum(SEVERITY_WEIGHTS[other.info.severity] for other in own)
     assessed = sum(
         (WEIGHTS[category] for category, value in metrics.items() if value is not None), Fraction(0)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 # The alternatives start with different characters, so that matching stays linear on hostile input.
 _ATTRIBUTES = r"""((?:"[^"]*"|'[^']*'|[^>"'])*)"""
-_OPENING = re.compile(rf"<(script|style)\b{_ATTRIBUTES}>", re.IGNORECASE)
-_TEMPLATE = re.compile(rf"<template\b{_ATTRIBUTES}>", re.IGNORECASE)
+_OPENING = re.compile(rf"<(script|style)(?![\w.-]){_ATTRIBUTES}>")
+_OPENING_OF_PAGES = re.compile(_OPENING.pattern, re.IGNORECASE)
+"""In a page capitals do not matter; in a component `<Script>` is another component."""
+_TEMPLATE = re.compile(rf"<template(?![\w.-]){_ATTRIBUTES}>")
 BLOCKS_MAX = 200
 """Script and style blocks that are read in one file."""
 _LANG = re.compile(r"""\blang\s*=\s*["']?([\w-]+)""")
@@ -40,7 +42,8 @@ def split(text: str, flavour: str) -> Parts:
     blocks: list[Block] = []
     markup = searched
     at = 0
-    while len(blocks) < BLOCKS_MAX and (opening := _OPENING.search(searched, at)):
+    pattern = _OPENING_OF_PAGES if flavour == "html" else _OPENING
+    while len(blocks) < BLOCKS_MAX and (opening := pattern.search(searched, at)):
         kind = opening.group(1).lower()
         attributes = opening.group(2)
         if attributes.rstrip().endswith("/"):

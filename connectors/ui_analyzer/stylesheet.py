@@ -31,7 +31,7 @@ class StylesheetTooDeep(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """`name: value`, the name lower case unless it is a custom property."""
+    """`name: value`, the name lower case unless it is a custom property; the column in bytes, as everywhere here."""
 
     name: str
     value: str
@@ -87,8 +87,10 @@ class Sheet:
     line_offset: int = 0
 
 
-def parse_stylesheet(css: str, deadline: Deadline, *, line_offset: int = 0, lang: str = "css") -> Sheet:
-    """Parse a sheet whose first line is line `line_offset` + 1 of its file.
+def parse_stylesheet(
+    css: str, deadline: Deadline, *, line_offset: int = 0, column_offset: int = 0, lang: str = "css"
+) -> Sheet:
+    """Parse a sheet that begins on line `line_offset` + 1 of its file, after `column_offset` bytes of that line.
 
     Raises:
         StylesheetTooDeep: brackets are nested too deeply.
@@ -96,10 +98,11 @@ def parse_stylesheet(css: str, deadline: Deadline, *, line_offset: int = 0, lang
     """
     if _too_deep(css):
         raise StylesheetTooDeep
+    css = css.replace("\f", " ")  # A form feed ends a line for CSS, but for nobody else.
     if lang in ("scss", "less"):
         css = _LINE_COMMENT.sub(lambda match: match.group(1), css)
         css = _VARIABLE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), css)
-    reader = _Reader(deadline, line_offset)
+    reader = _Reader(deadline, line_offset, column_offset, [] if css.isascii() else css.split("\n"))
     reader.read(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True), "", ())
     return Sheet(tuple(reader.rules), tuple(reader.statements), reader.errors, line_offset)
 
@@ -145,12 +148,15 @@ def declarations_of(style: str, line: int, column: int) -> Iterator[Declaration]
 
 
 class _Reader:
-    def __init__(self, deadline: Deadline, line_offset: int) -> None:
+    def __init__(self, deadline: Deadline, line_offset: int, column_offset: int, lines: list[str]) -> None:
         self.rules: list[StyleRule] = []
         self.statements: list[Statement] = []
         self.errors = 0
         self._deadline = deadline
         self._line_offset = line_offset
+        self._column_offset = column_offset
+        self._lines = lines
+        """The lines of a sheet that is not ASCII: in such, a character is not a byte."""
 
     def read(self, nodes: list[Node], outer: str, context: tuple[str, ...]) -> list[Declaration]:
         """Read a block; its own declarations are returned, the rules inside are kept."""
@@ -203,7 +209,10 @@ class _Reader:
         return found
 
     def _at(self, node: Node) -> tuple[int, int]:
-        return node.source_line + self._line_offset, node.source_column
+        line, column = node.source_line, node.source_column
+        if self._lines:
+            column = len(self._lines[line - 1][: column - 1].encode()) + 1
+        return line + self._line_offset, column + (self._column_offset if line == 1 else 0)
 
 
 def nested(outer: str, inner: str) -> str:

@@ -17,6 +17,8 @@ import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Point, Query, QueryCursor
 from tree_sitter import Tree as ParsedTree
 
+from connectors.ui_analyzer.repairing import repaired, without_ampersands
+
 SCRIPT_KINDS = (
     "import_statement",
     "export_statement",
@@ -64,6 +66,8 @@ MARKUP_KINDS = (
 TREE_DEPTH_MAX = 1_500
 """Deepest syntax tree that is looked at; 400 nested elements of JSX need about 1,200."""
 _DEPTH_SAMPLES = 64
+_REPAIRS_MAX = 3
+_ERRORS_MAX = 1_000
 FUNCTION_KINDS = frozenset(
     {
         "function_declaration",
@@ -139,6 +143,7 @@ class Tree:
     """The interesting nodes of one parse, in source order and by kind."""
 
     source: bytes
+    root: Node
     items: list[Syntax]
     by_kind: dict[str, list[Syntax]]
     error_bytes: int
@@ -163,6 +168,23 @@ def parse(language: str, source: bytes, deadline: Deadline) -> Tree:
         TreeTooDeep: what was parsed is nested too deeply.
     """
     parser, query = _tools(language)
+    tree = _parsed(parser, source, deadline)
+    if tree.root_node.has_error and language != "html":
+        tree = _repaired(parser, tree, source, deadline)
+    if _too_deep(tree):
+        raise TreeTooDeep
+    cursor = QueryCursor(query)
+    # A query over a chain of thousands of nested nodes takes quadratic time, and cannot be interrupted.
+    cursor.set_max_start_depth(TREE_DEPTH_MAX)
+    captures = cursor.captures(tree.root_node)
+    deadline.check()
+    errors = captures.pop("error", []) if tree.root_node.has_error else []
+    deadline.check()
+    items, by_kind = _linked(captures)
+    return Tree(source, tree.root_node, items, by_kind, _covered_bytes(errors))
+
+
+def _parsed(parser: Parser, source: bytes, deadline: Deadline) -> ParsedTree:
     parser.reset()
 
     def read(offset: int, _: Point) -> bytes:
@@ -176,17 +198,40 @@ def parse(language: str, source: bytes, deadline: Deadline) -> Tree:
     except ValueError as error:
         raise ParseTooSlow from error
     deadline.check()
-    if _too_deep(tree):
-        raise TreeTooDeep
-    cursor = QueryCursor(query)
-    # A query over a chain of thousands of nested nodes takes quadratic time, and cannot be interrupted.
-    cursor.set_max_start_depth(TREE_DEPTH_MAX)
-    captures = cursor.captures(tree.root_node)
-    deadline.check()
-    errors = captures.pop("error", []) if tree.root_node.has_error else []
-    deadline.check()
-    items, by_kind = _linked(captures)
-    return Tree(source, items, by_kind, _covered_bytes(errors))
+    return tree
+
+
+def _repaired(parser: Parser, tree: ParsedTree, source: bytes, deadline: Deadline) -> ParsedTree:
+    """The tree of the source in words that the grammar knows; the old one where that does not help."""
+    errors = _errors(tree)
+    best, fewest = tree, _covered_bytes(errors)
+    at, rewritten = source, repaired(source)
+    for _ in range(_REPAIRS_MAX):
+        if rewritten == at:
+            rewritten = without_ampersands(at, [(node.start_byte, node.end_byte) for node in errors])
+            if rewritten == at:
+                break
+        at = rewritten
+        tree = _parsed(parser, at, deadline)
+        errors = _errors(tree)
+        if (unknown := _covered_bytes(errors)) < fewest or not errors:
+            best, fewest = tree, unknown
+        if not errors:
+            break
+    return best
+
+
+def _errors(tree: ParsedTree) -> list[Node]:
+    """The outermost nodes that the parser could not make sense of."""
+    found: list[Node] = []
+    stack = [tree.root_node]
+    while stack and len(found) < _ERRORS_MAX:
+        node = stack.pop()
+        if node.is_error or node.is_missing:
+            found.append(node)
+        elif node.has_error:
+            stack.extend(node.children)
+    return found
 
 
 def _too_deep(tree: ParsedTree) -> bool:

@@ -13,7 +13,7 @@ from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyDecided
 from schemas.events.snapshots import GraphSnapshotTaken
-from schemas.events.tasks import TaskFact
+from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.tools import ToolCallFact, ToolResultFact
 from schemas.ids import derived_id
 from schemas.plain import to_plain
@@ -68,7 +68,7 @@ _SUBJECTS: Final[dict[type, str]] = {
     **dict.fromkeys((*get_args(ModelCallFact), *get_args(ModelResultFact)), "call_id"),
     **dict.fromkeys((*get_args(ToolCallFact), *get_args(ToolResultFact)), "call_id"),
     **dict.fromkeys(get_args(PlanFact), "plan_id"),
-    **dict.fromkeys(get_args(TaskFact), "task_id"),
+    **dict.fromkeys((*get_args(TaskFact), *get_args(CallFact)), "task_id"),
     PolicyDecided: "decision_id",
     GraphSnapshotTaken: "snapshot_id",
 }

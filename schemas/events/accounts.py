@@ -6,13 +6,15 @@ keyed by the session.
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal, Personal
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequested:
     """A session asks its account for a budget."""
 
-    lease_id: str
-    account_id: str
+    lease_id: Impersonal
+    account_id: Personal
     """tenant/user."""
     tokens: int
     nanodollars: int
@@ -22,8 +24,8 @@ class LeaseRequested:
 class LeaseReturned:
     """A session ended and gives back what it did not use."""
 
-    lease_id: str
-    account_id: str
+    lease_id: Impersonal
+    account_id: Personal
     tokens_used: int
     nanodollars_used: int
 
@@ -32,8 +34,8 @@ class LeaseReturned:
 class LeaseGranted:
     """The account set a budget aside for a session."""
 
-    lease_id: str
-    account_id: str
+    lease_id: Impersonal
+    account_id: Personal
     tokens: int
     """At most what was asked; less when the account has less."""
     nanodollars: int
@@ -43,17 +45,17 @@ class LeaseGranted:
 class LeaseRefused:
     """The account has nothing left."""
 
-    lease_id: str
-    account_id: str
-    reason: str
+    lease_id: Impersonal
+    account_id: Personal
+    reason: Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseSettled:
     """A returned lease was booked."""
 
-    lease_id: str
-    account_id: str
+    lease_id: Impersonal
+    account_id: Personal
     tokens_left: int
     """What the account has left to lease."""
     nanodollars_left: int

@@ -6,14 +6,32 @@ is set aside by the event that asks for it. One BudgetCharged with the call's id
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal
+from schemas.words import Word
+
+
+class BudgetScope(Word):
+    """Whose budget it is."""
+
+    SESSION = "session"
+    TASK = "task"
+
+
+class ChargeBasis(Word):
+    """What a charge rests on."""
+
+    USAGE = "usage"
+    """What the call is known to have used."""
+    RESERVATION = "reservation"
+    """The bill is not known, so that the whole reservation counts as used."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetGranted:
     """A session or a task may use so much."""
 
-    scope: str
-    """session or task."""
-    scope_id: str
+    scope: BudgetScope
+    scope_id: Impersonal
     tokens: int
     nanodollars: int
 
@@ -22,18 +40,17 @@ class BudgetGranted:
 class BudgetCharged:
     """A reservation was settled: what was used is charged, and the rest is released."""
 
-    reservation_id: str
+    reservation_id: Impersonal
     """The call's id."""
-    task_id: str
-    model: str
+    task_id: Impersonal
+    model: Impersonal
     """The model that was called, or tool:<name>."""
     tokens: int
     nanodollars: int
     tokens_released: int
     """Negative when the provider billed more than was reserved."""
     nanodollars_released: int
-    basis: str
-    """usage, or reservation when the bill is not known and the whole reservation counts as used."""
+    basis: ChargeBasis
     session_tokens_left: int
     session_nanodollars_left: int
     task_tokens_left: int
@@ -53,10 +70,10 @@ class BudgetWarned:
 class BudgetDownshifted:
     """A call goes to a cheaper model than its purpose asks for, since little is left."""
 
-    reservation_id: str
-    task_id: str
-    from_model: str
-    to_model: str
+    reservation_id: Impersonal
+    task_id: Impersonal
+    from_model: Impersonal
+    to_model: Impersonal
     share_left: float
 
 
@@ -64,10 +81,11 @@ class BudgetDownshifted:
 class BudgetExhausted:
     """A call could not be admitted: not even the cheapest model's smallest useful call fits."""
 
-    scope: str
-    """session or task: whose budget is too small."""
-    scope_id: str
-    purpose: str
+    scope: BudgetScope
+    """Whose budget is too small."""
+    scope_id: Impersonal
+    purpose: Impersonal
+    """What the call is for, as in ModelCallRequested, or tool:<name>."""
     needed_tokens: int
     needed_nanodollars: int
     tokens_left: int

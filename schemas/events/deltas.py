@@ -2,31 +2,42 @@
 
 from dataclasses import dataclass
 
+from schemas.events.models import CallPurpose
+from schemas.privacy import Impersonal, Personal
+from schemas.words import Word
+
+
+class OutputChannel(Word):
+    """Where a tool wrote."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    PROGRESS = "progress"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDeltaReceived:
     """Some more text of a model's answer."""
 
-    call_id: str
-    task_id: str
-    purpose: str
+    call_id: Impersonal
+    task_id: Impersonal
+    purpose: CallPurpose
     attempt: int
     index: int
     """0, 1, 2 … within the attempt; a new attempt starts the text anew."""
-    text: str
+    text: Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolDeltaReceived:
     """Some more output of a tool."""
 
-    call_id: str
-    task_id: str
+    call_id: Impersonal
+    task_id: Impersonal
     attempt: int
     index: int
-    channel: str
-    """stdout, stderr or progress."""
-    text: str
+    channel: OutputChannel
+    text: Personal
 
 
 DeltaFact = ModelDeltaReceived | ToolDeltaReceived

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal, Personal
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """A text that came with a message, named so that tools can refer to it."""
 
-    name: str
+    name: Personal
     """File name without a directory, unique within the message; at most 200 characters."""
-    media_type: str = "text/plain"
-    text: str
+    media_type: Personal = "text/plain"
+    text: Personal
     tokens: int = 0
     """Tokens of `text`; whatever a producer says, the ingress shell counts anew."""
 
@@ -19,7 +21,7 @@ class Attachment:
 class SessionOpened:
     """A session was opened with settings of its own; without one, the first message opens it."""
 
-    title: str | None = None
+    title: Personal | None = None
     budget_tokens: int | None = None
     """Tokens that the session may use in all; absent: the configured default. At least 1."""
     budget_nanodollars: int | None = None
@@ -30,7 +32,7 @@ class SessionOpened:
 class MessageReceived:
     """A user said something; it starts a turn, which ends with an answer."""
 
-    text: str
+    text: Personal
     """Not blank; at most the configured maximum of bytes, attachments included."""
     attachments: tuple[Attachment, ...] = ()
     tokens: int = 0
@@ -44,23 +46,23 @@ class MessageReceived:
 class ApprovalReceived:
     """Somebody decided an approval request."""
 
-    approval_id: str
+    approval_id: Impersonal
     approved: bool
-    reason: str | None = None
+    reason: Personal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCancelled:
     """Somebody stopped a session: its tasks and calls in flight are aborted, and it is closed."""
 
-    reason: str | None = None
+    reason: Personal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionClosed:
     """Nobody will say more in this session: it ends when the turns in progress have ended."""
 
-    reason: str | None = None
+    reason: Personal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +72,24 @@ class SessionForked:
     Calls that were in flight at that point are made anew; tasks that had ended keep their results.
     """
 
-    origin_session_id: str
-    origin_event_id: str
+    origin_session_id: Impersonal
+    origin_event_id: Impersonal
     """The event at which the sessions part; the direct cause of the fork."""
     origin_sequence: int
     """Events of the origin that the fork has in its past."""
-    origin_digest: str
+    origin_digest: Impersonal
     """Digest of `state_json`; the origin's own event carries the same one."""
-    state_json: str
+    state_json: Personal
     """The origin's state at that point, as its decider wrote it."""
-    text: str | None = None
+    text: Personal | None = None
     """What stands in the place of what the origin had: a message, or with `call_id` a tool's result."""
-    call_id: str | None = None
+    call_id: Impersonal | None = None
     """The tool call, open at that point, whose result is `text`."""
     tokens: int = 0
     """Tokens of `text`; whatever a producer says, the ingress shell counts anew."""
-    model: str | None = None
+    model: Impersonal | None = None
     """The one chat model that the fork's calls use; absent: those that are configured."""
-    policy_json: str | None = None
+    policy_json: Personal | None = None
     """JSON of a Policy that decides the fork's tool calls; absent: the one that is configured."""
     budget_tokens: int | None = None
     """As in SessionOpened."""

@@ -2,7 +2,64 @@
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal, Personal
 from schemas.references import RecordReference
+from schemas.words import Word
+
+
+class ChatRole(Word):
+    """Who says a chat message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class CallPurpose(Word):
+    """What a model is called for."""
+
+    PLAN = "plan"
+    """To split a request into tasks."""
+    CRITIQUE = "critique"
+    """To score a plan."""
+    STEP = "step"
+    """To take a task a step further."""
+    SYNTHESIZE = "synthesize"
+    """To write the answer."""
+
+
+class FinishReason(Word):
+    """Why a model stopped; providers may say others."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+
+
+class UsageSource(Word):
+    """Who counted the tokens."""
+
+    PROVIDER = "provider"
+    COUNTED = "counted"
+    """We did, since the provider gave no numbers."""
+
+
+class ModelFailureKind(Word):
+    """How a model call failed."""
+
+    RATE_LIMITED = "rate_limited"
+    PROVIDER_ERROR = "provider_error"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    """The credentials or the quota."""
+    PROMPT_TOO_LONG = "prompt_too_long"
+    """Not sent, or refused for its length."""
+    INVALID_REQUEST = "invalid_request"
+    INTERRUPTED = "interrupted"
+    """The answer broke off, or the process died."""
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +71,11 @@ class PromptMessage:
     to its error.
     """
 
-    role: str
-    """system, user, assistant or tool."""
-    text: str | None = None
+    role: ChatRole
+    text: Personal | None = None
     """Comes before the referred text."""
     source: RecordReference | None = None
-    tool_call_id: str | None = None
+    tool_call_id: Impersonal | None = None
     """For role tool: the id that the model gave its tool call."""
 
 
@@ -27,15 +83,14 @@ class PromptMessage:
 class ModelCallRequested:
     """A model call was admitted against a reservation of the most that it can use."""
 
-    call_id: str
-    task_id: str
+    call_id: Impersonal
+    task_id: Impersonal
     turn: int
-    purpose: str
-    """plan, critique, step or synthesize."""
-    agent: str
-    model: str
+    purpose: CallPurpose
+    agent: Impersonal
+    model: Impersonal
     messages: tuple[PromptMessage, ...]
-    tools: tuple[str, ...] = ()
+    tools: tuple[Impersonal, ...] = ()
     """Names of the tools that the model may call."""
     json_mode: bool = False
     temperature: float = 0.0
@@ -59,18 +114,18 @@ class ModelCallRequested:
 class ModelCallCancelled:
     """The outcome of a model call is no longer wanted; what it has cost is still to be reported."""
 
-    call_id: str
-    reason: str
+    call_id: Impersonal
+    reason: Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallProposed:
     """A tool call that a model asks for."""
 
-    tool_call_id: str
+    tool_call_id: Impersonal
     """The id that the model gave it."""
-    name: str
-    arguments_json: str
+    name: Personal
+    arguments_json: Personal
     """As the model wrote it; not yet checked."""
     arguments_tokens: int = 0
 
@@ -79,20 +134,18 @@ class ToolCallProposed:
 class ModelCallCompleted:
     """A model answered."""
 
-    call_id: str
-    task_id: str
-    purpose: str
-    agent: str
-    model: str
+    call_id: Impersonal
+    task_id: Impersonal
+    purpose: CallPurpose
+    agent: Impersonal
+    model: Impersonal
     """The model that answered, as the provider names it."""
-    text: str
+    text: Personal
     tool_calls: tuple[ToolCallProposed, ...] = ()
-    finish_reason: str
-    """stop, length, tool_calls or content_filter."""
+    finish_reason: FinishReason
     input_tokens: int
     output_tokens: int
-    usage_source: str
-    """provider, or counted where the provider gave none."""
+    usage_source: UsageSource
     cost_nanodollars: int
     attempts: int
     latency_ms: int
@@ -105,15 +158,13 @@ class ModelCallCompleted:
 class ModelCallFailed:
     """A model call ended without an answer."""
 
-    call_id: str
-    task_id: str
-    purpose: str
-    agent: str
-    model: str
-    kind: str
-    """rate_limited, provider_error, timeout, refused, prompt_too_long, invalid_request, interrupted or
-    cancelled."""
-    message: str
+    call_id: Impersonal
+    task_id: Impersonal
+    purpose: CallPurpose
+    agent: Impersonal
+    model: Impersonal
+    kind: ModelFailureKind
+    message: Personal
     retryable: bool
     maybe_billed: bool
     """True when the provider may bill it: the whole reservation is charged."""

@@ -2,15 +2,68 @@
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal, Personal
+from schemas.words import Word
+
+
+class Stage(Word):
+    """How far a turn is."""
+
+    PLAN = "plan"
+    CRITIQUE = "critique"
+    EXECUTE = "execute"
+    SYNTHESIZE = "synthesize"
+
+
+class AnswerReason(Word):
+    """Why a turn ended as it did."""
+
+    ANSWERED = "answered"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    """Too little was left to go on."""
+    TASKS_FAILED = "tasks_failed"
+    """A task failed, or was dropped."""
+    DEADLINE = "deadline"
+    """The turn's time was up."""
+    MODEL_FAILED = "model_failed"
+    """The planner's or the synthesizer's model did."""
+    PLAN_REJECTED = "plan_rejected"
+    """No plan passed validation."""
+
+
+class ErrorCode(Word):
+    """Why an input could not be acted on."""
+
+    SESSION_CLOSED = "session_closed"
+    UNKNOWN_SESSION = "unknown_session"
+    UNKNOWN_APPROVAL = "unknown_approval"
+    QUEUE_FULL = "queue_full"
+    LEASE_REFUSED = "lease_refused"
+    SESSION_EXISTS = "session_exists"
+    """A fork begins a new session."""
+    FORK_INVALID = "fork_invalid"
+    """The point cannot be gone on from."""
+
+
+class EndReason(Word):
+    """Why a session ended."""
+
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+    IDLE = "idle"
+    """Nobody spoke in it for too long."""
+    LEASE_REFUSED = "lease_refused"
+    """Its account has nothing left."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnStarted:
     """A message was taken up."""
 
     turn: int
-    input_id: str
+    input_id: Impersonal
     """Event id of the message."""
-    task_id: str
+    task_id: Impersonal
     """The turn's root task."""
 
 
@@ -19,9 +72,8 @@ class ProgressReported:
     """Something moved."""
 
     turn: int
-    stage: str
-    """plan, critique, execute or synthesize."""
-    detail: str
+    stage: Stage
+    detail: Personal
     tasks_done: int
     tasks_total: int
 
@@ -30,8 +82,8 @@ class ProgressReported:
 class Citation:
     """A task on which an answer rests."""
 
-    task_id: str
-    intent: str
+    task_id: Impersonal
+    intent: Personal
     number: int
     """As the answer's text cites it: [1], [2] …"""
 
@@ -41,16 +93,15 @@ class AnswerGiven:
     """The turn ended with an answer."""
 
     turn: int
-    input_id: str
-    task_id: str
+    input_id: Impersonal
+    task_id: Impersonal
     """The turn's root task."""
-    text: str
+    text: Personal
     citations: tuple[Citation, ...]
     complete: bool
     """False for the best answer so far: some task did not end well, or money ran out."""
-    reason: str
-    """answered, budget_exhausted, tasks_failed, deadline or model_failed."""
-    model: str
+    reason: AnswerReason
+    model: Impersonal
     """The model that wrote the text; empty when it was put together without one."""
     local: bool
     """True when the deterministic local model wrote it."""
@@ -63,24 +114,23 @@ class AnswerGiven:
 class ErrorReported:
     """An input could not be acted on, or a turn failed without any answer."""
 
-    code: str
-    """session_closed, unknown_session, unknown_approval, queue_full, lease_refused or quarantined."""
-    message: str
-    input_id: str | None = None
+    code: ErrorCode
+    message: Personal
+    input_id: Impersonal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequested:
     """A tool call waits for a person."""
 
-    approval_id: str
-    call_id: str
-    task_id: str
-    agent: str
-    tool: str
-    arguments_json: str
-    arguments_sha256: str
-    reason: str
+    approval_id: Impersonal
+    call_id: Impersonal
+    task_id: Impersonal
+    agent: Impersonal
+    tool: Impersonal
+    arguments_json: Personal
+    arguments_sha256: Impersonal
+    reason: Impersonal
     expires_at_ms: int
 
 
@@ -88,8 +138,7 @@ class ApprovalRequested:
 class SessionEnded:
     """The session takes no more input."""
 
-    reason: str
-    """cancelled, closed, idle or lease_refused."""
+    reason: EndReason
     turns: int
     tokens: int
     cost_nanodollars: int

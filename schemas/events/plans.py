@@ -2,14 +2,62 @@
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal, Personal
+from schemas.words import Word
+
+
+class Relation(Word):
+    """How a task relates to another one."""
+
+    DEPENDS_ON = "depends_on"
+    """The other must end well before it."""
+    BLOCKS = "blocks"
+    """The other waits for its end, good or bad."""
+    ENABLES = "enables"
+    """It must end well before the other."""
+    REFINES = "refines"
+    """The other must end well before it, whose result it improves."""
+
+
+class RejectReason(Word):
+    """What is wrong with a plan."""
+
+    PARSE_ERROR = "parse_error"
+    """It is not JSON."""
+    SCHEMA_ERROR = "schema_error"
+    """It is JSON of another form, or beyond a limit."""
+    UNKNOWN_AGENT = "unknown_agent"
+    UNKNOWN_TASK = "unknown_task"
+    CYCLE = "cycle"
+    TOO_WIDE = "too_wide"
+    """Too many tasks, or relations of one task."""
+    TOO_DEEP = "too_deep"
+    """Too long a chain of tasks."""
+    EMPTY = "empty"
+
+
+class AcceptReason(Word):
+    """Why a plan was taken."""
+
+    SCORE_REACHED = "score_reached"
+    REVISIONS_USED_UP = "revisions_used_up"
+    CRITIQUE_UNAFFORDABLE = "critique_unaffordable"
+    CRITIC_FAILED = "critic_failed"
+    """The critic's model failed, or wrote no critique."""
+    REVISION_UNAFFORDABLE = "revision_unaffordable"
+    """The plan that stands is carried out."""
+    PLANNER_FAILED = "planner_failed"
+    """The planner's model failed to revise it; the plan that stands is carried out."""
+    REVISION_REJECTED = "revision_rejected"
+    """The revised plan failed validation; the plan that stands is carried out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedEdge:
     """A relation between two tasks of a plan, as the model stated it."""
 
-    relation: str
-    """depends_on, blocks, enables or refines."""
-    other_key: str
+    relation: Relation
+    other_key: Personal
     """The `key` of the other task of the same plan."""
     weight: float = 1.0
     """Strength of the relation, 0 to 1."""
@@ -19,11 +67,11 @@ class PlannedEdge:
 class PlannedTask:
     """One task of a plan."""
 
-    key: str
+    key: Personal
     """Short name, unique in the plan."""
-    parent_key: str | None = None
-    intent: str
-    agent: str
+    parent_key: Personal | None = None
+    intent: Personal
+    agent: Impersonal
     priority: int = 5
     """1 (least) to 10 (most urgent)."""
     edges: tuple[PlannedEdge, ...] = ()
@@ -35,7 +83,7 @@ class PlannedTask:
 class PlanProposed:
     """A model's plan passed validation."""
 
-    plan_id: str
+    plan_id: Impersonal
     turn: int
     revision: int
     """0 for the first plan, 1 or 2 after a critic's remarks."""
@@ -47,14 +95,13 @@ class PlanProposed:
 class PlanRejected:
     """A model's plan failed validation: not JSON, not the schema, or not a sound graph."""
 
-    plan_id: str
+    plan_id: Impersonal
     turn: int
     revision: int
     repair: int
     """How many repairs had been tried before this one: 0 to 2."""
-    reason: str
-    """parse_error, schema_error, unknown_agent, unknown_task, cycle, too_wide, too_deep or empty."""
-    detail: str
+    reason: RejectReason
+    detail: Personal
     final: bool
     """True when no repair follows."""
 
@@ -63,23 +110,22 @@ class PlanRejected:
 class PlanCriticised:
     """A critic scored a plan."""
 
-    plan_id: str
+    plan_id: Impersonal
     turn: int
     revision: int
     score: float
     """0 (useless) to 1 (nothing to improve)."""
-    remarks: str
+    remarks: Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAccepted:
     """A plan is carried out from here on."""
 
-    plan_id: str
+    plan_id: Impersonal
     turn: int
     revision: int
-    reason: str
-    """Why it was taken: score_reached, revisions_used_up, critique_unaffordable or critic_failed."""
+    reason: AcceptReason
 
 
 PlanFact = PlanProposed | PlanRejected | PlanCriticised | PlanAccepted

@@ -2,31 +2,46 @@
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal, Personal
+from schemas.words import Word
+
+
+class Decision(Word):
+    """What a rule says of a call."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    THROTTLE = "throttle"
+    """It is made after a delay."""
+    ESCALATE = "escalate"
+    """A person decides."""
+    AUDIT = "audit"
+    """It is made, and marked for review."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDecided:
     """A rule decided a tool call before it ran."""
 
-    decision_id: str
-    call_id: str
-    task_id: str
-    agent: str
-    tool: str
-    decision: str
-    """allow, deny, throttle, escalate or audit."""
-    rule: str
+    decision_id: Impersonal
+    call_id: Impersonal
+    task_id: Impersonal
+    agent: Impersonal
+    tool: Personal
+    decision: Decision
+    rule: Impersonal
     """Name of the rule that decided."""
-    reason: str
+    reason: Impersonal
     tokens_left_before: int
     """What the session had left to reserve before the call."""
     tokens_left_after: int
     """The same once the call's reservation is made; unchanged when it is not."""
-    usage_before_json: str
+    usage_before_json: Impersonal
     """JSON object: what the session has used and reserved."""
-    usage_after_json: str
-    request_json: str
+    usage_after_json: Impersonal
+    request_json: Personal
     """JSON object: the call as it was asked for."""
-    user_json: str
+    user_json: Personal
     """JSON object: for whom."""
 
 

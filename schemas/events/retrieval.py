@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from schemas.events.tools import RetrievedDocument
+from schemas.privacy import Impersonal, Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,16 +13,16 @@ class RetrievalMeasured:
     The query's embedding stands in the ToolCallCompleted of the same call.
     """
 
-    call_id: str
-    task_id: str
-    query: str
+    call_id: Impersonal
+    task_id: Impersonal
+    query: Personal
     k_initial: int
     k_rerank: int
     retrieval_latency_ms: int
     rerank_latency_ms: int
     usefulness_score: float
     """Share of the passages in the result that the task's answer cites; 0 to 1."""
-    feedback_json: str
+    feedback_json: Personal
     """JSON object: which passages the answer cites, and how the task ended."""
     context_tokens_before: int
     context_tokens_after: int

@@ -2,22 +2,41 @@
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal, Personal
+from schemas.words import Word
+
+
+class Node(Word):
+    """A node of a session's graph."""
+
+    INTAKE = "intake"
+    PLAN = "plan"
+    CRITIQUE = "critique"
+    EXECUTE = "execute"
+    SYNTHESIZE = "synthesize"
+    ANSWER = "answer"
+    EXHAUSTED = "exhausted"
+    """The budget ended the turn."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    FORK = "fork"
+    """Where a fork went on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphSnapshotTaken:
     """The session reached a node."""
 
-    snapshot_id: str
+    snapshot_id: Impersonal
     turn: int
-    node: str
-    """intake, plan, critique, execute, synthesize, answer, exhausted, cancelled or failed."""
-    snapshot_json: str
+    node: Node
+    snapshot_json: Personal
     """JSON object: the tasks with their statuses and relations."""
-    agent_state_json: str
+    agent_state_json: Personal
     """JSON object: what each running agent waits for."""
-    cost_summary_json: str
+    cost_summary_json: Impersonal
     """JSON object: tokens and nanodollars granted, reserved, used and left."""
-    performance_json: str
+    performance_json: Impersonal
     """JSON object: elapsed times and counts of calls, retries and failures."""
 
 

@@ -2,14 +2,31 @@
 
 from dataclasses import dataclass
 
+from schemas.privacy import Impersonal
+from schemas.words import Word
+
+
+class TimerKind(Word):
+    """What a timer is for."""
+
+    RETRY = "retry"
+    THROTTLE = "throttle"
+    """A tool call that goes on after a delay."""
+    STALL = "stall"
+    """To look for tasks without progress."""
+    TURN_DEADLINE = "turn_deadline"
+    APPROVAL = "approval"
+    """To give up on it."""
+    IDLE = "idle"
+    """To end a session that nobody speaks in."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerFired:
     """A timer that the session had set came due; a timer that it no longer waits for is ignored."""
 
-    timer_id: str
-    kind: str
-    """What the timer is for: retry, throttle, stall, turn_deadline, approval or idle."""
+    timer_id: Impersonal
+    kind: TimerKind
     due_at_ms: int
 
 

@@ -1,26 +1,62 @@
 """Calls of tools: the facts of `tool.calls`, `tool.results` and `tool.outcomes`."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from schemas.privacy import Impersonal, Personal, Privacy
 from schemas.references import RecordReference
+from schemas.words import Word
+
+
+class SafetyLevel(Word):
+    """How much care a tool needs."""
+
+    SAFE = "safe"
+    CAUTION = "caution"
+    RESTRICTED = "restricted"
+
+
+class ResourceIntensity(Word):
+    """How much a tool uses."""
+
+    LIGHT = "light"
+    MEDIUM = "medium"
+    HEAVY = "heavy"
+
+
+class ToolFailureKind(Word):
+    """How a tool call failed."""
+
+    UNKNOWN_TOOL = "unknown_tool"
+    """No tool has that name."""
+    PARSE_ERROR = "parse_error"
+    """The arguments are not JSON."""
+    VALIDATION_ERROR = "validation_error"
+    """The arguments, or the result, do not fit their schema."""
+    EXECUTION_ERROR = "execution_error"
+    STREAMING_ERROR = "streaming_error"
+    TIMEOUT = "timeout"
+    UNKNOWN = "unknown"
+    """Its process died, and nobody knows what became of it."""
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallRequested:
     """A tool call was allowed by policy and admitted against a reservation."""
 
-    call_id: str
-    task_id: str
+    call_id: Impersonal
+    task_id: Impersonal
     turn: int
-    tool_call_id: str
+    tool_call_id: Impersonal
     """The id that the model gave it."""
-    agent: str
-    tool: str
-    tool_version: str
-    arguments_json: str
+    agent: Impersonal
+    tool: Impersonal
+    tool_version: Impersonal
+    arguments_json: Personal
     message: RecordReference | None = None
     """The message of the turn, for tools that read its attachments."""
-    idempotency_key: str
+    idempotency_key: Impersonal
     idempotent: bool
     """True when repeating the call is harmless."""
     reserved_tokens: int
@@ -37,15 +73,15 @@ class ToolCallRequested:
 class ToolCallCancelled:
     """The outcome of a tool call is no longer wanted; what it has cost is still to be reported."""
 
-    call_id: str
-    reason: str
+    call_id: Impersonal
+    reason: Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievedDocument:
     """A passage that a search found."""
 
-    document: str
+    document: Personal
     """Name of the document, with `#` and the passage's number."""
     score: float
     """Similarity, 0 to 1."""
@@ -58,8 +94,8 @@ class RetrievedDocument:
 class Retrieval:
     """How a search went; the session adds how useful it was."""
 
-    query: str
-    query_embedding: tuple[float, ...]
+    query: Personal
+    query_embedding: Annotated[tuple[float, ...], Privacy.PERSONAL]
     """1,536 numbers, or none when the search does not embed."""
     k_initial: int
     k_rerank: int
@@ -76,13 +112,13 @@ class Retrieval:
 class ToolCallCompleted:
     """A tool gave a result that fits its schema."""
 
-    call_id: str
-    task_id: str
-    tool_call_id: str
-    agent: str
-    tool: str
-    tool_version: str
-    result_json: str
+    call_id: Impersonal
+    task_id: Impersonal
+    tool_call_id: Impersonal
+    agent: Impersonal
+    tool: Impersonal
+    tool_version: Impersonal
+    result_json: Personal
     result_tokens: int
     retrieval: Retrieval | None = None
     used_tokens: int
@@ -96,16 +132,14 @@ class ToolCallCompleted:
 class ToolCallFailed:
     """A tool call ended without a result."""
 
-    call_id: str
-    task_id: str
-    tool_call_id: str
-    agent: str
-    tool: str
-    tool_version: str
-    kind: str
-    """unknown_tool, parse_error, validation_error, execution_error, streaming_error, timeout, unknown or
-    cancelled."""
-    message: str
+    call_id: Impersonal
+    task_id: Impersonal
+    tool_call_id: Impersonal
+    agent: Impersonal
+    tool: Impersonal
+    tool_version: Impersonal
+    kind: ToolFailureKind
+    message: Personal
     retryable: bool
     maybe_effected: bool
     """True when it is not known whether the effect took place."""
@@ -121,13 +155,13 @@ class ToolCallFailed:
 class ToolOutcomeObserved:
     """One outcome, keyed by tool and version, from which capability statistics are made."""
 
-    call_id: str
-    tool: str
-    tool_version: str
-    category: str
-    safety_level: str
+    call_id: Impersonal
+    tool: Impersonal
+    tool_version: Impersonal
+    category: Impersonal
+    safety_level: SafetyLevel
     complexity_score: int
-    resource_intensity: str
+    resource_intensity: ResourceIntensity
     succeeded: bool
     latency_ms: int
     used_tokens: int

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from schemas.events.models import ToolCallProposed
+from schemas.events.models import ModelFailureKind, ToolCallProposed
 
 TextSink = Callable[[int, int, str], Awaitable[None]]
 """Takes the attempt (from 1), the index of the piece within it (from 0), and the piece."""
@@ -84,7 +84,7 @@ class ConnectorError(Exception):
     ) -> None:
         """Note what is known of the failure."""
         super().__init__(message)
-        self.kind = kind
+        self.kind = ModelFailureKind(kind)
         self.retryable = retryable
         self.maybe_billed = maybe_billed
         self.attempts = attempts

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from schemas.configuration import ToolSpec
 from schemas.events.inputs import Attachment
-from schemas.events.tools import Retrieval
+from schemas.events.tools import Retrieval, ToolFailureKind
 
 Arguments = Mapping[str, object]
 DeltaSink = Callable[[str, str], Awaitable[None]]
@@ -59,7 +59,7 @@ class ToolError(Exception):
     ) -> None:
         """Note what is known of the failure and of what it has cost."""
         super().__init__(message)
-        self.kind = kind
+        self.kind = ToolFailureKind(kind)
         self.retryable = retryable
         self.used_tokens = used_tokens
         self.cost_nanodollars = cost_nanodollars

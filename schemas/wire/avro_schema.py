@@ -14,6 +14,7 @@ from typing import Final, cast, get_args, get_origin, get_type_hints
 from schemas.envelope import Envelope
 from schemas.plain import NAMESPACE, Dialect, full_name, optional_of, to_plain
 from schemas.wire.subject import Subject
+from schemas.words import Word, listed
 
 Schema = dict[str, object]
 
@@ -71,6 +72,11 @@ def field_docs(cls: type) -> dict[str, str]:
     return docs
 
 
+def word_doc(cls: type[Word]) -> str:
+    """Say which texts a word of the contract can be; readers take any other text of a newer program too."""
+    return f"{' '.join((inspect.getdoc(cls) or '').split())} One of {listed(cls)}."
+
+
 def _record(cls: type, defined: set[type], unions: Mapping[str, list[type]]) -> Schema:
     defined.add(cls)
     hints = get_type_hints(cls)
@@ -89,6 +95,9 @@ def _record(cls: type, defined: set[type], unions: Mapping[str, list[type]]) -> 
 
 def _field(field: Field[object], hint: object, doc: str | None, defined: set[type]) -> Schema:
     described: Schema = {"name": field.name, "type": _type(hint, field.name, defined)}
+    word = optional_of(hint) or hint
+    if isinstance(word, type) and issubclass(word, Word):
+        doc = " ".join(filter(None, (doc, word_doc(word))))
     if doc:
         described["doc"] = doc
     if field.default is not MISSING:
@@ -101,6 +110,8 @@ def _default(value: object) -> object:
         return list(value)
     if is_dataclass(value):
         return to_plain(value, Dialect.AVRO)
+    if isinstance(value, Word):
+        return value.value
     return value
 
 

@@ -18,6 +18,7 @@ from schemas.envelope import Envelope, Fact, Versions
 from schemas.frozen import twin_of
 from schemas.plain import optional_of
 from schemas.wire.subject import Subject
+from schemas.words import Word, encoded_words_of
 
 Writer = Callable[[Envelope], bytes]
 Reader = Callable[[bytes, int], tuple[Envelope, int]]
@@ -126,7 +127,7 @@ def _part(hint: object, value: str, names: dict[str, object]) -> str:
         return f"(_longs[len({value})] + _join([{part} for x in {value}]) + b'\\0' if {value} else b'\\0')"
     if isinstance(hint, type) and is_dataclass(hint):
         return f"{bind(names, _written_by(hint))}({value})"
-    return _PARTS[cast("type", hint)].format(value)
+    return _PARTS[_written_as(hint)].format(value)
 
 
 def _read_record(cls: type, facts: tuple[type, ...]) -> _Read:
@@ -192,7 +193,16 @@ def _lines(hint: object, target: str, names: dict[str, object], indent: str) -> 
         ]
     if isinstance(hint, type) and is_dataclass(hint):
         return [f"{indent}{target}, p = {bind(names, _read_by(hint))}(b, p)"]
-    return [indent + line.format(target) for line in _LINES[cast("type", hint)]]
+    lines = [indent + line.format(target) for line in _LINES[_written_as(hint)]]
+    if isinstance(hint, type) and issubclass(hint, Word):
+        lines[-1] = f"{indent}e = p + n; {target} = {bind(names, encoded_words_of(hint))}[b[p:e]]; p = e"
+    return lines
+
+
+def _written_as(hint: object) -> type:
+    """Return the type as which a value is written: a word of the contract is its text."""
+    cls = cast("type", hint)
+    return str if issubclass(cls, Word) else cls
 
 
 def _repeated(read: _Read) -> _Read:

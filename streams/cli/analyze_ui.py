@@ -33,6 +33,13 @@ def analyze_ui(
         list[str] | None, typer.Option(help="Leave out files that match this pattern; may be repeated.")
     ] = None,
     include_tests: Annotated[bool, typer.Option(help="Assess tests and stories too.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes, 1 to 64; by default decided by the number of files.")
+    ] = None,
+    agents: Annotated[
+        Path | None, typer.Option(help="File with names of agents that the interface must reach.")
+    ] = None,
+    chromium: Annotated[str, typer.Option(help="The browser to use.")] = "",
 ) -> None:
     """Measure a web user interface by ten metrics, by rules on syntax trees: React, Vue, Svelte, plain HTML.
 
@@ -50,7 +57,9 @@ def analyze_ui(
         update_baseline=update_baseline,
         exclude=tuple(exclude or ()),
         include_tests=include_tests,
-        chromium_path=variables.get("CHROME_PATH", ""),
+        workers=workers,
+        agents=agents,
+        chromium_path=chromium or variables.get("CHROME_PATH", ""),
         search_path=variables.get("PATH", ""),
     )
     report = HarmlessStream(sys.stdout, is_json=report_format in ("json", "sarif"))

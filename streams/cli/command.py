@@ -103,6 +103,7 @@ def plain_command(work: Callable[P, None]) -> Callable[P, None]:
             output.stop_writing()
             raise typer.Exit(Code.READER_GONE) from None
         except OSError as error:
+            output.stop_writing()
             name = f"{error.filename}: " if error.filename else ""
             fail(Code.FAILED, f"{name}{error.strerror or str(error) or type(error).__name__}")
         except KeyboardInterrupt:

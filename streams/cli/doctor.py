@@ -13,7 +13,6 @@ from typing import Final
 import httpx
 import psycopg
 import typer
-from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # it ships no types
 
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
@@ -27,6 +26,7 @@ from streams.cli.output import AsJson
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
 from topics.admin import verify
+from topics.clients import admin_of
 
 DISK_BYTES_MIN: Final = 2_000_000_000
 CHECK_S: Final = 15.0
@@ -141,7 +141,7 @@ async def _checked(name: str, check: Callable[[Settings], Awaitable[str]], given
 
 
 async def _kafka(given: Settings) -> str:
-    client = AIOKafkaAdminClient(bootstrap_servers=given.kafka_bootstrap)
+    client = admin_of(given.kafka_bootstrap)
     await client.start()
     try:
         cluster = await client.describe_cluster()

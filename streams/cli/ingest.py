@@ -82,17 +82,15 @@ async def run_ingest(
 ) -> IngestReport:
     """Ingest a folder, with a progress bar unless `quiet`."""
     # The models' client takes half a second to import, which no other command should wait for.
-    from streams.worker.providers import make_providers
+    from streams.worker.providers import ingest_providers
 
-    providers = await make_providers(given)
-    await providers.open()
     columns = (
         TextColumn("[dim]ingest[/]"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    try:
+    async with ingest_providers(given) as (pool, embedder):
         with Progress(*columns, console=output.errors, disable=quiet) as progress:
             bar = progress.add_task("", total=None)
 
@@ -101,16 +99,14 @@ async def run_ingest(
 
             return await ingest_folder(
                 folder,
-                pool=providers.pool,
-                embedder=providers.embeddings,
+                pool=pool,
+                embedder=embedder,
                 tenant_id=tenant,
                 name=name,
                 replace=replace,
                 prune=prune,
                 progress=told,
             )
-    finally:
-        await providers.close()
 
 
 async def due_ingests(given: Settings) -> list[str]:

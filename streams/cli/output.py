@@ -25,20 +25,12 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from connectors.text.harmless import harmless, harmless_json, one_line
 from schemas.plain import to_plain
 
 _WIDTH_WITHOUT_TERMINAL: Final = 180
-# Control characters but tab and newline; marks that reorder or hide what stands beside them; halves of
-# characters (of bytes that are not text); and the two line ends that only some programs know.
-_ACTING: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
-)
-_LINE_END: Final = re.compile("[\n\t]")
 # Stands in a template for a value: a character that no template has.
 _PLACE: Final = "\ue000"
-# Within JSON's strings, what json leaves as it is and a terminal may act on.
-_ACTING_IN_JSON: Final = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
 
@@ -81,21 +73,12 @@ def accept_any_text() -> None:
 
     Called once, by the command line, before anything is printed.
     """
+    # A shell's `>&-` leaves none at all.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def harmless(text: str) -> str:
-    """Return `text` with every character that acts on a terminal written as \\x1b or \\u202e."""
-    if text.isprintable():
-        return text
-    return _ACTING.sub(_written_out, text)
-
-
-def one_line(text: str) -> str:
-    """Return `text` harmless and without line ends: for names, and for all that stands in a line."""
-    return _LINE_END.sub(_written_out, harmless(text))
 
 
 def styled(template: str, /, **values: object) -> Text:
@@ -230,20 +213,11 @@ class HarmlessStream(StringIO):
         return self._stream.isatty()
 
 
-def harmless_json(text: str) -> str:
-    """Return JSON with what a terminal may act on, or a stream's encoding lacks, as \\u009b."""
-    return _ACTING_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
 def stop_writing() -> None:
-    """Give up on a stream whose reader has gone, so that the interpreter does not try again at its end."""
+    """Give up on a stream that takes no more, so that the interpreter does not try again at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def _written_out(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")

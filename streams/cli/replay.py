@@ -84,6 +84,16 @@ async def _from_log(session: str) -> Recording:
 
 def _show(replayed: Replayed) -> None:
     told = f"{replayed.steps} steps, {replayed.events} events, {replayed.silent_inputs} inputs without events"
+    for unchecked in replayed.unchecked:
+        output.say(
+            "[yellow]not checked[/]: {steps} steps, {events} events from [dim]#{sequence}[/] {event} on: "
+            "{reason}",
+            steps=unchecked.steps,
+            events=unchecked.events,
+            sequence=unchecked.sequence,
+            event=unchecked.event_id,
+            reason=unchecked.reason,
+        )
     if replayed.divergence is None:
         output.say("[green]decided as recorded[/]: {told}", told=told)
         return

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import schemas as schemas_package
+from processors.lifecycles import lifecycles_markdown
 from schemas.wire.avro_schema import derived_schema, rendered, schema_text
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
@@ -67,8 +68,9 @@ async def write_schemas() -> None:
 @schemas.command("document")
 @command
 async def document_schemas(
-    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("docs/events.md"),
+    folder: Annotated[Path, typer.Argument(help="Where the pages are.")] = Path("docs"),
 ) -> None:
-    """Write the events catalogue anew from the contracts."""
-    path.write_text(events_markdown(), encoding="utf-8")
-    output.say("wrote {path}", path=str(path))
+    """Write the pages that are made from the contracts and from the tables of lifecycles."""
+    for name, text in (("events.md", events_markdown()), ("lifecycles.md", lifecycles_markdown())):
+        (folder / name).write_text(text, encoding="utf-8")
+        output.say("wrote {path}", path=str(folder / name))

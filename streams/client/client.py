@@ -10,7 +10,6 @@ from typing import Final, Self
 from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
     AIOKafkaConsumer,
     AIOKafkaProducer,
-    TopicPartition,
 )
 
 from schemas.envelope import Envelope
@@ -18,7 +17,8 @@ from schemas.frozen import replace
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import SchemaRegistry
 from streams.process.settings import Settings
-from topics.catalog import BY_NAME, RECORD_BYTES_MAX, TOPICS, USER_INPUTS, Topic
+from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Topic
+from topics.clients import consumer_of, partitions_of, producer_of
 
 _POLL_MS: Final = 200
 
@@ -92,12 +92,7 @@ class Client:
     ) -> tuple[int, int]:
         """Append a record as it is, and return its partition and offset when Kafka has it."""
         if self._producer is None:
-            self._producer = AIOKafkaProducer(
-                bootstrap_servers=self._settings.kafka_bootstrap,
-                acks="all",
-                enable_idempotence=True,
-                max_request_size=RECORD_BYTES_MAX,
-            )
+            self._producer = producer_of(self._settings.kafka_bootstrap)
             await self._producer.start()
         name = self._settings.topic_prefix + topic.name
         placed = await self._producer.send_and_wait(name, value, key=key, headers=headers)
@@ -111,10 +106,8 @@ class Client:
         Args:
             ready: set as soon as nothing that is appended from then on can be missed.
         """
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
-            enable_auto_commit=False,
-            group_id=None,
+        consumer = consumer_of(
+            self._settings.kafka_bootstrap,
             # A reset that the client does by itself after the assignment must not race with our seek.
             auto_offset_reset="earliest" if from_beginning else "latest",
         )
@@ -135,10 +128,8 @@ class Client:
     async def _assign(
         self, consumer: AIOKafkaConsumer, topics: Iterable[Topic], *, from_beginning: bool
     ) -> None:
-        places = []
-        for topic in topics:
-            name = self._settings.topic_prefix + topic.name
-            places += [TopicPartition(name, number) for number in await _partitions(consumer, name)]
+        names = [self._settings.topic_prefix + topic.name for topic in topics]
+        places = await partitions_of(consumer, names)
         consumer.assign(places)
         if from_beginning:
             await consumer.seek_to_beginning(*places)
@@ -163,9 +154,3 @@ class Client:
             event=event,
             fault=fault,
         )
-
-
-async def _partitions(consumer: AIOKafkaConsumer, name: str) -> set[int]:
-    # The first metadata may come before the topic is known to this client.
-    await consumer._client.force_metadata_update()
-    return consumer.partitions_for_topic(name) or set()

@@ -26,7 +26,7 @@ from schemas.configuration import (
     ToolSpec,
 )
 from schemas.envelope import Versions
-from schemas.events.configurations import ConfigurationPublished
+from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
 
 FILES: Final = ("models", "agents", "prompts", "policy", "limits")
 NANODOLLARS: Final = 1_000_000_000
@@ -153,7 +153,9 @@ def configuration_facts(configuration: Configuration) -> tuple[ConfigurationPubl
         "tools": {name: asdict(spec) for name, spec in configuration.tools.items()},
     }
     return tuple(
-        ConfigurationPublished(kind=kind, content_hash=content_hash(part), content_json=_canonical(part))
+        ConfigurationPublished(
+            kind=ConfigurationKind(kind), content_hash=content_hash(part), content_json=_canonical(part)
+        )
         for kind, part in parts.items()
     )
 

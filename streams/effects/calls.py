@@ -57,6 +57,7 @@ class Call:
 
     def end(self, records: Sequence[Outgoing]) -> None:
         """Hold the outcome in place of the call."""
+        self.entry.move_to(Status.ENDED)
         self.entry = LedgerEntry(
             status=Status.ENDED,
             partition=self.entry.partition,
@@ -69,6 +70,7 @@ class Call:
 
     def finish(self, now_ms: int) -> None:
         """Keep only that there was such a call."""
+        self.entry.move_to(Status.DONE)
         self.entry = LedgerEntry(
             status=Status.DONE,
             partition=self.entry.partition,

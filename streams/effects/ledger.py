@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from processors.lifecycles import LEDGER_ENTRY
 from streams.records.known import RecordUnreadable
 
 _HEAD: Final = struct.Struct(">BBIqIq")
@@ -21,7 +22,7 @@ _POSITION: Final = b"position/"
 
 
 class Status(IntEnum):
-    """How far a call has come."""
+    """How far a call has come; `processors/lifecycles.py` has its moves."""
 
     ACCEPTED = 1
     """It will run; it certainly has not."""
@@ -50,6 +51,12 @@ class LedgerEntry:
     deadline_at_ms: int = 0
     """By when it ends, one way or another; for one that is done, when that was."""
     outbox: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def move_to(self, status: Status) -> None:
+        """Come to `status`, which must be a legal move from where it is, or the same."""
+        if status is not self.status:
+            LEDGER_ENTRY.move(self.status.name.lower(), status.name.lower())
+        self.status = status
 
     def encode(self) -> bytes:
         """Write the entry."""

@@ -360,7 +360,7 @@ class EffectShell:
     def _mark_dispatched(self, call: Call) -> None:
         event = call.event
         assert event is not None
-        call.entry.status = Status.DISPATCHED
+        call.entry.move_to(Status.DISPATCHED)
         call.entry.owner = self._owner_name
         call.entry.attempt += 1
         call.entry.deadline_at_ms = self._now_ms() + self._executor.duration_ms_max(event)

@@ -8,7 +8,7 @@ from processors.transition import digest, encode_state
 from schemas.envelope import Envelope
 from schemas.events.inputs import SessionForked
 from streams.history.recording import Recording
-from streams.history.replay import decided_steps
+from streams.history.replay import Undecidable, decided_steps
 
 
 class ForkImpossible(Exception):
@@ -85,16 +85,21 @@ def fork_point(recording: Recording, at: str) -> ForkPoint:
     given, a message or a result, the point is before it was applied: as if it had not come.
 
     Raises:
-        ForkImpossible: the session has no such event, or it caused nothing.
+        ForkImpossible: the session has no such event, it caused nothing, or another behaviour of the program
+            decided it.
         Diverged: the session cannot be decided again up to there.
         ConfigurationMissing: a part of the configuration that decided is not on the log.
     """
     records = (*recording.inputs, *recording.outputs)
     event_id = next((one.event.event_id for one in records if one.place == at), at)
-    for step in decided_steps(recording):
-        if step.source.event.event_id == event_id:
-            return ForkPoint(event=step.source.event, state=step.before)
-        for event in step.events:
-            if event.event_id == event_id:
-                return ForkPoint(event=event, state=step.after)
+    try:
+        for step in decided_steps(recording):
+            if step.source.event.event_id == event_id:
+                return ForkPoint(event=step.source.event, state=step.before)
+            for event in step.events:
+                if event.event_id == event_id:
+                    return ForkPoint(event=event, state=step.after)
+    except Undecidable as error:
+        if any(one.event.event_id == event_id for one in records):
+            raise ForkImpossible(f"this point cannot be folded: {error}") from error
     raise ForkImpossible(f"session {recording.session_id} has no event {at} that decided anything")

@@ -12,12 +12,13 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.wire.codec import Codec, UndecodableError
 from streams.history.configuration import has_hash
 from streams.history.recording import Recorded, Recording
-from topics.catalog import CONFIGURATION, DEAD_LETTERS, TOPICS, USER_INPUTS, Keying, Topic
+from topics.catalog import CONFIGURATION, DEAD_LETTERS, TOPICS, USER_INPUTS, Keying, Topic, read_by
+from topics.clients import consumer_of, partitions_of
 from topics.routing import key_of, partition_of
-from topics.shells import SESSION, SESSION_SOURCES
+from topics.shells import SESSION
 
 _POLL_MS: Final = 500
-_SOURCES: Final = frozenset(topic.name for topic in SESSION_SOURCES)
+_SOURCES: Final = frozenset(topic.name for topic in read_by(SESSION))
 
 
 class SessionMissing(Exception):
@@ -58,19 +59,17 @@ class RecordingReader:
         """
         key = session_id.encode()
         self._cuts.clear()
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            enable_auto_commit=False,
-            group_id=None,
+        consumer = consumer_of(
+            self._bootstrap,
             # A seek after the assignment would race with the reset to the end that the default begins.
             auto_offset_reset="earliest",
         )
         await consumer.start()
         try:
             # Of all topics at once: after the first assignment the client asks for that topic's alone.
-            await consumer._client.force_metadata_update()
-            names = [self._prefix + topic.name for topic in TOPICS]
-            self._partitions = {name: sorted(consumer.partitions_for_topic(name) or ()) for name in names}
+            self._partitions = {self._prefix + topic.name: [] for topic in TOPICS}
+            for topic_partition in await partitions_of(consumer, self._partitions):
+                self._partitions[topic_partition.topic].append(topic_partition.partition)
             # Topics are read one after the other, so of a session in progress the last steps may be partial.
             refused = await self._refused(consumer)
             inputs: list[Recorded] = []

@@ -4,6 +4,11 @@ The last event of a step names the input that was applied, so the inputs that ca
 order. Those that caused nothing have one only within their topic; across topics their place between two
 steps is searched. The digest of the next step's state decides: only an order that leaves the very state
 that was recorded passes, whatever was guessed.
+
+Only what this behaviour of the program decided can be checked (`processors/behaviour.py`). Steps of another
+one are told as unchecked, not as diverged. They are decided again all the same: where that gives the same
+facts, the state goes on, and the digest of the next step of this behaviour proves it; where it does not, the
+rest is unchecked too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,29 +17,20 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Final
 
+from processors.behaviour import BEHAVIOUR, behaviour_of
 from processors.session import SessionDecider
 from processors.state import SessionState
 from schemas.envelope import Envelope, Versions
 from schemas.events.configurations import ConfigurationPublished
-from schemas.plain import to_plain
+from schemas.frozen import replace
 from schemas.references import RecordReference
 from streams.history.configuration import configuration_of
+from streams.history.differences import Difference, differences_of
 from streams.history.recording import Recorded, Recording, read_recording
 from streams.records.reference import tokens_of
 
 ORDERS_MAX: Final = 4_096
 """Orders of silent inputs that are tried before a step counts as diverged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One field that is not what was recorded; None stands for an event that is not there."""
-
-    event: int
-    """Number of the event within its step, from 0."""
-    field: str
-    recorded: object
-    decided: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +48,21 @@ class Divergence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unchecked:
+    """Steps in a row that this program cannot check."""
+
+    behaviour: int
+    """Number of the behaviour that decided them."""
+    sequence: int
+    """Of their first event."""
+    event_id: str
+    """Of their first event."""
+    steps: int
+    events: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """What a replay found."""
 
@@ -63,6 +74,8 @@ class Replayed:
     silent_inputs: int
     """Inputs that caused nothing."""
     divergence: Divergence | None
+    unchecked: tuple[Unchecked, ...] = ()
+    """What other behaviours decided, and what rests on it, in order; the counts above leave it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +87,17 @@ class DecidedStep:
     """The input that was applied."""
     events: tuple[Envelope, ...]
     after: SessionState
+
+
+class Undecidable(Exception):
+    """Another behaviour of the program decided what comes next; the text tells which, and from where on."""
+
+    def __init__(self, unchecked: Unchecked) -> None:
+        """Say what cannot be decided again."""
+        super().__init__(
+            f"from event {unchecked.event_id} (number {unchecked.sequence}) on, {unchecked.reason}"
+        )
+        self.unchecked = unchecked
 
 
 class Diverged(AssertionError):
@@ -109,6 +133,7 @@ def replay(recording: Recording) -> Replayed:
         events=work.events,
         silent_inputs=work.silent_inputs,
         divergence=work.divergence,
+        unchecked=tuple(work.unchecked),
     )
 
 
@@ -116,11 +141,14 @@ def decided_steps(recording: Recording) -> Iterator[DecidedStep]:
     """Decide step by step, and yield each with the states around it.
 
     Raises:
+        Undecidable: another behaviour decided the next step, or what it rests on.
         Diverged: the next step was decided otherwise.
         ConfigurationMissing: the recording lacks a part of the configuration that decided.
     """
     work = _Replay(recording)
     yield from work.decide()
+    if work.unchecked:
+        raise Undecidable(work.unchecked[-1])
     if work.divergence is not None:
         raise Diverged(str(work.divergence.reason))
 
@@ -143,13 +171,15 @@ class _Replay:
     events: int = 0
     silent_inputs: int = 0
     divergence: Divergence | None = None
+    unchecked: list[Unchecked] = field(default_factory=list)
+    _proven: bool = True
+    """False from a step of another behaviour until a digest proves the state that it left."""
     _deciders: dict[Versions, SessionDecider] = field(default_factory=dict)
 
     def decide(self) -> Iterator[DecidedStep]:
-        """Decide step by step up to the first divergence, which is kept."""
+        """Decide step by step up to the first divergence, which is kept, and yield what is checked."""
         outputs = list({one.event.event_id: one.event for one in self.recording.outputs}.values())
         outputs.sort(key=lambda event: event.sequence)
-        self._outputs = outputs
         inputs = {one.place: one for one in self.recording.inputs}
         steps = _steps(outputs)
         speaking = {step[-1].source for step in steps}
@@ -164,7 +194,7 @@ class _Replay:
                 self._pending.setdefault(one.topic, []).append(one)
         state = SessionState(session_id=self.recording.session_id)
         decider = None
-        for step in steps:
+        for number, step in enumerate(steps):
             source = step[-1].source
             if source is None:
                 reason = "the recorded step has no end: its last event is missing"
@@ -175,19 +205,58 @@ class _Replay:
                 self.divergence = self._diverged(step, source, reason)
                 return
             decider = self._decider(step[-1].versions)
-            found = self._step(decider, state, step, inputs[source])
+            foreign = behaviour_of(step[-1].versions) != BEHAVIOUR
+            found = self._step(decider, state, step, inputs[source], lenient=foreign)
+            if isinstance(found, Divergence) and (foreign or not self._proven):
+                self._leave_unchecked(steps[number:])
+                return
             if isinstance(found, Divergence):
                 self.divergence = found
                 return
-            self.steps += 1
-            self.events += len(step)
-            yield DecidedStep(before=state, source=inputs[source], events=tuple(step), after=found)
+            if foreign:
+                self._proven = False
+                self._leave_unchecked([step])
+            else:
+                self._proven = True
+                self.steps += 1
+                self.events += len(step)
+                yield DecidedStep(before=state, source=inputs[source], events=tuple(step), after=found)
             state = found
-        self.divergence = self._rest(decider, state)
+        rest = self._rest(decider, state)
+        # Without a proven state nothing can be said of inputs that come after the last step.
+        self.divergence = rest if self._proven else None
+
+    def _leave_unchecked(self, steps: Sequence[Sequence[Envelope]]) -> None:
+        for step in steps:
+            behaviour = behaviour_of(step[-1].versions)
+            last = self.unchecked[-1] if self.unchecked else None
+            if last and last.behaviour == behaviour and last.sequence + last.events == step[0].sequence:
+                self.unchecked[-1] = replace(last, steps=last.steps + 1, events=last.events + len(step))
+                continue
+            reason = f"behaviour {behaviour} decided, and this program is behaviour {BEHAVIOUR}"
+            if behaviour == BEHAVIOUR:
+                reason = "this behaviour decided on a state that another one left, which it cannot make again"
+            self.unchecked.append(
+                Unchecked(
+                    behaviour=behaviour,
+                    sequence=step[0].sequence,
+                    event_id=step[0].event_id,
+                    steps=1,
+                    events=len(step),
+                    reason=reason,
+                )
+            )
 
     def _step(
-        self, decider: SessionDecider, state: SessionState, step: list[Envelope], source: Recorded
+        self,
+        decider: SessionDecider,
+        state: SessionState,
+        step: list[Envelope],
+        source: Recorded,
+        *,
+        lenient: bool,
     ) -> SessionState | Divergence:
+        """Decide one step; `lenient` compares what another behaviour decided but for its mark on it."""
         first: Divergence | None = None
         for counts in islice(self._orders(source), ORDERS_MAX):
             silent = self._chosen(counts)
@@ -196,7 +265,7 @@ class _Replay:
                 decided = decider.advance(before, source.event, _reference(source))
             except _Spoke as spoke:
                 reason = f"{spoke.recorded.place} caused nothing when it was recorded"
-                differences = _differences([], spoke.events)
+                differences = differences_of([], spoke.events)
                 first = first or self._diverged(step, spoke.recorded.place, reason, differences)
                 continue
             except Exception as error:
@@ -204,13 +273,13 @@ class _Replay:
                 reason = f"the decider raised {type(error).__name__}: {error}"
                 first = first or self._diverged(step, source.place, reason)
                 continue
-            if list(decided.events) == step:
+            if list(decided.events) == (_marked(step, decided.events) if lenient else step):
                 for topic, count in counts.items():
                     del self._pending[topic][:count]
                 self.silent_inputs += len(silent)
                 self._speaking[source.topic].remove(source.offset)
                 return decided.state
-            differences = _differences(step, decided.events)
+            differences = differences_of(step, decided.events)
             first = first or self._diverged(step, source.place, "decided otherwise", differences)
         assert first is not None
         return first
@@ -267,7 +336,7 @@ class _Replay:
             self._silently(decider, state, silent)
         except _Spoke as spoke:
             reason = "nothing is recorded of what this input causes: not applied yet, or lost"
-            return self._diverged([], spoke.recorded.place, reason, _differences([], spoke.events))
+            return self._diverged([], spoke.recorded.place, reason, differences_of([], spoke.events))
         self.silent_inputs += len(silent)
         return None
 
@@ -275,7 +344,7 @@ class _Replay:
         if versions not in self._deciders:
             parts = [one.event.body for one in self.recording.configuration]
             published = [part for part in parts if isinstance(part, ConfigurationPublished)]
-            self._deciders[versions] = SessionDecider(configuration_of(versions, published, self._outputs))
+            self._deciders[versions] = SessionDecider(configuration_of(versions, published))
         return self._deciders[versions]
 
     def _diverged(
@@ -288,6 +357,14 @@ class _Replay:
             reason=reason,
             differences=differences,
         )
+
+
+def _marked(step: Sequence[Envelope], decided: Sequence[Envelope]) -> list[Envelope]:
+    """Return the events of another behaviour with this one's number, and the digest of the state now."""
+    ours = [replace(one, versions=replace(one.versions, behaviour=BEHAVIOUR)) for one in step]
+    if decided:
+        ours[-1] = replace(ours[-1], state_digest=decided[-1].state_digest)
+    return ours
 
 
 def _steps(outputs: Sequence[Envelope]) -> list[list[Envelope]]:
@@ -309,20 +386,3 @@ def _reference(recorded: Recorded) -> RecordReference:
         event_id=recorded.event.event_id,
         tokens=tokens_of(recorded.event),
     )
-
-
-def _differences(recorded: Sequence[Envelope], decided: Sequence[Envelope]) -> tuple[Difference, ...]:
-    found: list[Difference] = []
-    for number in range(max(len(recorded), len(decided))):
-        before = to_plain(recorded[number]) if number < len(recorded) else None
-        after = to_plain(decided[number]) if number < len(decided) else None
-        _compare(number, "", before, after, found)
-    return tuple(found)
-
-
-def _compare(number: int, path: str, before: object, after: object, found: list[Difference]) -> None:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for name in sorted(before.keys() | after.keys()):
-            _compare(number, f"{path}.{name}" if path else name, before.get(name), after.get(name), found)
-    elif before != after:
-        found.append(Difference(event=number, field=path or "event", recorded=before, decided=after))

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordHeader, RecordRejected
+from schemas.events.dead_letters import RecordHeader, RecordRejected, RejectionCode
 from schemas.ids import derived_id, is_uuid
 from schemas.wire.codec import Codec, UndecodableError, UnknownFactError
 from schemas.wire.registry import RegistryUnavailable
@@ -131,7 +131,7 @@ class Intake:
                 key=delivery.key,
                 value=delivery.value,
                 headers=tuple(RecordHeader(name=name, value=value) for name, value in delivery.headers),
-                code=refused.code,
+                code=RejectionCode(refused.code),
                 reason=refused.reason,
                 shell=self._shell,
             ),

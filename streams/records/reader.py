@@ -14,6 +14,7 @@ from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import RegistryUnavailable
 from streams.process.metrics import Metrics
 from streams.records.delivery import Outgoing
+from topics.clients import consumer_of
 
 _log = structlog.get_logger()
 _FETCH_MS: Final = 2_000
@@ -118,12 +119,7 @@ class RecordReader:
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                fetch_max_wait_ms=100,
-            )
+            consumer = consumer_of(self._bootstrap, auto_offset_reset="none", fetch_max_wait_ms=100)
             await consumer.start()
             self._consumer = consumer
         return self._consumer

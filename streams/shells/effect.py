@@ -14,7 +14,7 @@ from streams.engine.faust_shell import FaustShell
 from streams.engine.kafka_log import KafkaLog
 from streams.engine.table import table_of
 from streams.process.metrics import ShellMetrics
-from topics.catalog import Topic
+from topics.catalog import read_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,19 +23,19 @@ class EffectSpec:
 
     name: str
     table: str
-    source: Topic
     places: int
     """Calls that run at once."""
 
 
 def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Feed], Executor]) -> FaustShell:
-    """Build a shell that runs the calls of `spec.source`; nothing connects until its app starts.
+    """Build a shell that runs the calls of the topic that it reads; nothing connects until its app starts.
 
     Args:
         context: of the process.
         spec: of the shell.
         executor: makes the executor, given where pieces of answers go.
     """
+    (source,) = read_by(spec.name)
     app = ShellApp(context.app_settings(spec.name))
     table = table_of(context, app, shell=spec.name, name=spec.table)
     metrics = ShellMetrics(context.metrics, spec.name)
@@ -47,7 +47,7 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
     shell = EffectShell(
         executor(feed),
         name=spec.name,
-        source=spec.source.name,
+        source=source.name,
         codec=context.codec,
         log=log,
         table=table,
@@ -62,7 +62,7 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
         app,
         shell,
         name=spec.name,
-        sources=[spec.source.name],
+        sources=[source.name],
         topic_prefix=context.topic_prefix,
         metrics=metrics,
         table=table,

@@ -21,7 +21,7 @@ from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log, Outgoing, OwnershipLost, outgoing
 from streams.records.intake import Intake, RecordRefused
-from topics.catalog import RECORD_BYTES_MAX, SESSION_INPUTS, USER_INPUTS
+from topics.catalog import RECORD_BYTES_MAX, SESSION_INPUTS, read_by
 from topics.shells import INGRESS
 
 _log = structlog.get_logger()
@@ -165,7 +165,7 @@ def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -
         app,
         shell,
         name=INGRESS,
-        sources=[USER_INPUTS.name],
+        sources=[topic.name for topic in read_by(INGRESS)],
         topic_prefix=context.topic_prefix,
         metrics=metrics,
     )

@@ -13,8 +13,8 @@ from streams.engine.table import table_of
 from streams.process.metrics import ShellMetrics
 from streams.stateful.departures import home_of
 from streams.stateful.shell import StatefulShell
-from topics.catalog import ACCOUNT_REQUESTS, TOOL_OUTCOMES, Topic
-from topics.shells import ACCOUNT, CAPABILITY, SESSION, SESSION_SOURCES
+from topics.catalog import Topic, read_by
+from topics.shells import ACCOUNT, CAPABILITY, SESSION
 from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SESSION_STATES
 
 State = TypeVar("State")
@@ -31,9 +31,9 @@ class StatefulSpec:
     """How long after its end a key's state stays; None: for ever."""
 
 
-SESSION_SPEC: Final = StatefulSpec(name=SESSION, table=SESSION_STATES, sources=SESSION_SOURCES)
-ACCOUNT_SPEC: Final = StatefulSpec(name=ACCOUNT, table=ACCOUNT_STATES, sources=(ACCOUNT_REQUESTS,))
-CAPABILITY_SPEC: Final = StatefulSpec(name=CAPABILITY, table=CAPABILITY_STATES, sources=(TOOL_OUTCOMES,))
+SESSION_SPEC: Final = StatefulSpec(name=SESSION, table=SESSION_STATES, sources=read_by(SESSION))
+ACCOUNT_SPEC: Final = StatefulSpec(name=ACCOUNT, table=ACCOUNT_STATES, sources=read_by(ACCOUNT))
+CAPABILITY_SPEC: Final = StatefulSpec(name=CAPABILITY, table=CAPABILITY_STATES, sources=read_by(CAPABILITY))
 
 
 def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[State]) -> FaustShell:

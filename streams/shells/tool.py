@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from processors.effects import Ending, Outcome, ToolOutcomes, tool_request
 from schemas.configuration import ToolSpec
 from schemas.envelope import Envelope
-from schemas.events.deltas import ToolDeltaReceived
+from schemas.events.deltas import OutputChannel, ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
 from schemas.events.tools import (
     ToolCallCancelled,
@@ -145,7 +145,7 @@ class ToolExecutor:
                 task_id=body.task_id,
                 attempt=attempt,
                 index=index,
-                channel=channel,
+                channel=OutputChannel(channel),
                 text=text,
             )
             index += 1

@@ -21,6 +21,7 @@ from streams.records.delivery import outgoing
 from topics import admin
 from topics.admin import TopicsUnavailable
 from topics.catalog import CONFIGURATION, TOPICS
+from topics.clients import producer_of
 from topics.tables import CLOCK_PROBE
 
 _log = structlog.get_logger()
@@ -115,9 +116,7 @@ async def check_clock_and_publish(settings: Settings, codec: Codec, configuratio
     Raises:
         ShellStopped: the clocks are too far apart, or Kafka is away.
     """
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True
-    )
+    producer = producer_of(settings.kafka_bootstrap)
     await wait_for("kafka", producer.start, (KafkaError,), settings.startup_timeout_ms / 1_000)
     try:
         skew_ms = await _skew_ms(producer, settings.topic_prefix + CLOCK_PROBE)

@@ -32,7 +32,6 @@ from streams.shells.tool import ToolExecutor
 from streams.worker.providers import Providers, make_providers
 from streams.worker.runner import run_shells
 from streams.worker.startup import check_clock_and_publish, check_topics, connect_codec
-from topics.catalog import MODEL_CALLS, TOOL_CALLS
 from topics.shells import ACCOUNT, CAPABILITY, INGRESS, MODEL, SESSION, SHELLS, TOOL
 from topics.tables import MODEL_LEDGER, TOOL_LEDGER
 
@@ -176,7 +175,7 @@ def _capability(
 def _model(
     context: ShellContext, providers: Providers, reader: RecordReader, settings: Settings
 ) -> FaustShell:
-    spec = EffectSpec(name=MODEL, table=MODEL_LEDGER, source=MODEL_CALLS, places=settings.calls_in_flight_max)
+    spec = EffectSpec(name=MODEL, table=MODEL_LEDGER, places=settings.calls_in_flight_max)
     return build_effect(
         context,
         spec,
@@ -194,7 +193,7 @@ def _model(
 def _tool(
     context: ShellContext, providers: Providers, reader: RecordReader, settings: Settings
 ) -> FaustShell:
-    spec = EffectSpec(name=TOOL, table=TOOL_LEDGER, source=TOOL_CALLS, places=settings.calls_in_flight_max)
+    spec = EffectSpec(name=TOOL, table=TOOL_LEDGER, places=settings.calls_in_flight_max)
     return build_effect(
         context,
         spec,

@@ -199,6 +199,20 @@ ENVIRONMENT_READERS = {
 }
 
 
+KAFKA_CLIENTS = ("AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient")
+
+
+def test_kafka_clients_are_made_in_one_place() -> None:
+    for package in PACKAGES:
+        for path in modules(package):
+            name = path.relative_to(ROOT).as_posix()
+            if name == "topics/clients.py" or name.startswith("streams/engine/"):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    assert node.func.id not in KAFKA_CLIENTS, f"{name}:{node.lineno} makes a Kafka client"
+
+
 def test_inits_hold_a_docstring_only() -> None:
     for package in PACKAGES:
         for path in (ROOT / package).rglob("__init__.py"):

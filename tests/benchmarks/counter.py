@@ -5,7 +5,7 @@ from typing import Final
 
 from processors.decider import Step, Timer
 from schemas.envelope import Envelope
-from schemas.events.outputs import ProgressReported
+from schemas.events.outputs import ProgressReported, Stage
 from schemas.ids import event_id_of
 from schemas.references import RecordReference
 
@@ -43,7 +43,7 @@ class CountingDecider:
             occurred_at_ms=event.occurred_at_ms,
             producer="count",
             body=ProgressReported(
-                turn=1, stage="execute", detail=source.topic, tasks_done=count, tasks_total=count
+                turn=1, stage=Stage.EXECUTE, detail=source.topic, tasks_done=count, tasks_total=count
             ),
         )
         return Step(state=Count(count=count), events=(caused,))

@@ -12,7 +12,7 @@ from processors.projections.rows import Place
 from schemas.envelope import Envelope, Fact
 from schemas.events.accounts import LeaseRequested
 from schemas.events.budgets import BudgetCharged
-from schemas.events.dead_letters import RecordRejected
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import ModelCallCompleted, ModelCallRequested
 from schemas.events.outputs import AnswerGiven, TurnStarted
@@ -229,7 +229,7 @@ def _unreadable(*, ours: bool, letters: int) -> Doctor:
             key=b"k",
             value=b"junk",
             headers=(),
-            code="not_avro",
+            code=RejectionCode.NOT_AVRO,
             reason="it is none",
             shell="sink",
         )

@@ -25,24 +25,13 @@ from tests.chaos.rows import canonical, logged_of
 from tests.invariants.entries import BudgetEntry
 from topics import shells
 from topics.catalog import (
-    ACCOUNT_REQUESTS,
-    MODEL_CALLS,
-    TOOL_CALLS,
-    TOOL_OUTCOMES,
     TOPICS,
-    USER_INPUTS,
     Topic,
+    read_by,
 )
 from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SESSION_STATES, changelog_of
 
-SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {
-    shells.INGRESS: (USER_INPUTS,),
-    shells.SESSION: tuple(shells.SESSION_SOURCES),
-    shells.ACCOUNT: (ACCOUNT_REQUESTS,),
-    shells.CAPABILITY: (TOOL_OUTCOMES,),
-    shells.MODEL: (MODEL_CALLS,),
-    shells.TOOL: (TOOL_CALLS,),
-}
+SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {shell: read_by(shell) for shell in shells.SHELLS}
 """What each shell reads."""
 TABLES_OF: Final[Mapping[str, str]] = {
     SESSION_STATES: shells.SESSION,

@@ -9,10 +9,10 @@ from streams.history.replay import replay
 from tests.chaos.evidence import LogRecord, Place
 from tests.invariants.stories import Story
 from tests.invariants.violation import Violation
-from topics.catalog import CONFIGURATION
-from topics.shells import SESSION_SOURCES
+from topics.catalog import CONFIGURATION, read_by
+from topics.shells import SESSION
 
-_SOURCES = frozenset(topic.name for topic in SESSION_SOURCES)
+_SOURCES = frozenset(topic.name for topic in read_by(SESSION))
 
 
 def replays(

@@ -7,7 +7,7 @@ from processors.accounts import AccountDecider, AccountState
 from schemas.envelope import Envelope, Fact
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested, LeaseReturned, LeaseSettled
 from schemas.events.inputs import SessionClosed
-from schemas.events.outputs import ErrorReported, SessionEnded
+from schemas.events.outputs import EndReason, ErrorReported, SessionEnded
 from schemas.references import RecordReference
 from tests.processors.world import World, configuration, obliging, plan_text, small, task
 
@@ -116,6 +116,6 @@ def test_a_session_whose_account_is_empty_ends_and_says_why() -> None:
 
 
 def test_facts_of_others_change_nothing() -> None:
-    state, answers = run(SessionEnded(reason="x", turns=0, tokens=0, cost_nanodollars=0))
+    state, answers = run(SessionEnded(reason=EndReason.CLOSED, turns=0, tokens=0, cost_nanodollars=0))
 
     assert (state, answers) == (DECIDER.initial(ACCOUNT), [])

@@ -8,6 +8,7 @@ from processors.budgets import Admission, Refusal, Wish, admit, price, share_lef
 from processors.retries import retry_delay_ms
 from processors.state import Budget, Reservation
 from schemas.configuration import Limits
+from schemas.events.budgets import BudgetScope
 from tests.processors.world import MODELS, small
 
 RICH = Budget(tokens_granted=1_000_000, nanodollars_granted=10**12)
@@ -63,7 +64,9 @@ def test_an_answer_is_shortened_before_a_call_is_refused() -> None:
 def test_an_answer_that_could_only_be_useless_is_refused_with_what_it_would_take() -> None:
     refusal = admit(wish(nanodollars_left=1_000 * 150 + 63 * 600), RICH, MODELS.chat, Limits())
 
-    assert refusal == Refusal(scope="session", needed_tokens=1_064, needed_nanodollars=1_000 * 150 + 64 * 600)
+    assert refusal == Refusal(
+        scope=BudgetScope.SESSION, needed_tokens=1_064, needed_nanodollars=1_000 * 150 + 64 * 600
+    )
 
 
 def test_a_tasks_own_bound_is_named_when_it_is_the_narrower() -> None:

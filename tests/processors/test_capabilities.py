@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from processors.capabilities import DAY_MS, CapabilityDecider, CapabilityState
 from schemas.envelope import Envelope
 from schemas.events.capabilities import ToolCapabilityMeasured
-from schemas.events.tools import ToolOutcomeObserved
+from schemas.events.tools import ResourceIntensity, SafetyLevel, ToolOutcomeObserved
 from schemas.references import RecordReference
 
 PLACE = RecordReference(topic="tool.outcomes", partition=0, offset=0, event_id="", tokens=0)
@@ -21,9 +21,9 @@ def outcome(
         tool="look",
         tool_version="1.0.0",
         category="test",
-        safety_level="safe",
+        safety_level=SafetyLevel.SAFE,
         complexity_score=3,
-        resource_intensity="light",
+        resource_intensity=ResourceIntensity.LIGHT,
         succeeded=succeeded,
         latency_ms=latency_ms,
         used_tokens=tokens,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from processors.plans import PlanFault, parse_critique, parse_plan, prerequisites_of
 from schemas.configuration import Limits
+from schemas.events.plans import Relation
 from tests.processors.world import configuration, plan_text, task
 
 AGENTS = configuration().agents
@@ -47,6 +48,43 @@ def test_an_unsound_plan_is_rejected_for_its_reason(text: str, reason: str) -> N
 
     assert fault.reason == reason
     assert fault.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("not JSON at all", "the answer: this is not JSON"),
+        ("[]", "the answer: this must be an object"),
+        ('{"tasks": 5}', "tasks: this must be a list"),
+        ('{"tasks": [7]}', "tasks.0: this must be an object"),
+        ('{"tasks": [{"key": "a"}]}', "tasks.0.intent: this is missing; tasks.0.agent: this is missing"),
+        (plan_text({**task("a"), "key": ""}), "tasks.0.key: this must not be empty"),
+        (plan_text({**task("a"), "key": 5}), "tasks.0.key: this must be a text"),
+        (plan_text({**task("a"), "key": "k" * 61}), "tasks.0.key: this may have at most 60 characters"),
+        (plan_text(task("a", priority=11)), "tasks.0.priority: this must be at most 10"),
+        (plan_text(task("a", priority=0)), "tasks.0.priority: this must be at least 1"),
+        (plan_text({**task("a"), "priority": "high"}), "tasks.0.priority: this must be a whole number"),
+        (plan_text({**task("a"), "priority": 1.5}), "tasks.0.priority: this must be a whole number"),
+        (plan_text({**task("a"), "priority": []}), "tasks.0.priority: this must be a whole number"),
+        (
+            plan_text({**task("a"), "edges": [{"relation": "hates", "task": "b"}]}),
+            "tasks.0.edges.0.relation: this must be depends_on, blocks, enables or refines",
+        ),
+        (
+            plan_text({**task("a"), "edges": [{"relation": "blocks", "task": "b", "weight": "x"}]}),
+            "tasks.0.edges.0.weight: this must be a number",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_our_own_words(text: str, detail: str) -> None:
+    assert fault_of(text).detail == detail
+
+
+def test_the_relations_that_a_planner_may_write_are_those_of_the_contract() -> None:
+    for relation in Relation:
+        edges = [{"relation": relation.value, "task": "b"}]
+        text = plan_text({**task("a"), "edges": edges}, task("b"))
+        assert not isinstance(parse_plan(text, AGENTS, LIMITS), PlanFault)
 
 
 def test_a_cycle_is_told_task_by_task() -> None:

@@ -13,12 +13,20 @@ from schemas.events.budgets import (
     BudgetWarned,
 )
 from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionCancelled, SessionClosed
-from schemas.events.models import ModelCallCancelled, ModelCallFailed, ModelCallRequested
+from schemas.events.models import (
+    CallPurpose,
+    ModelCallCancelled,
+    ModelCallFailed,
+    ModelCallRequested,
+    ModelFailureKind,
+)
 from schemas.events.outputs import AnswerGiven, ApprovalRequested, ErrorReported, SessionEnded, TurnStarted
 from schemas.events.plans import PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
 from schemas.events.policies import PolicyDecided
 from schemas.events.snapshots import GraphSnapshotTaken
 from schemas.events.tasks import (
+    CallGivenUp,
+    CallRetried,
     TaskAborted,
     TaskCompleted,
     TaskCreated,
@@ -28,7 +36,7 @@ from schemas.events.tasks import (
     TaskStalled,
     TaskStarted,
 )
-from schemas.events.timers import TimerFired
+from schemas.events.timers import TimerFired, TimerKind
 from schemas.events.tools import ToolCallRequested
 from schemas.ids import derived_id
 from tests.processors.world import (
@@ -218,6 +226,7 @@ def test_every_tool_call_is_decided_before_it_is_made() -> None:
             decided.add(event.body.call_id)
         elif isinstance(event.body, ToolCallRequested):
             assert event.body.call_id in decided
+    assert len(world.facts(ToolCallRequested)) == 8
 
 
 def test_a_restricted_tool_waits_for_a_person_who_may_approve_it() -> None:
@@ -241,6 +250,8 @@ def test_an_approval_that_nobody_gives_expires_and_the_turn_goes_on() -> None:
     world.say()
     world.run()
 
+    (asked,) = world.facts(ApprovalRequested)
+    assert world.state.now_ms >= asked.expires_at_ms
     assert not world.facts(ToolCallRequested)
     assert answer_of(world).complete
 
@@ -259,9 +270,61 @@ def test_a_failed_call_is_retried_after_a_delay_and_the_answer_arrives() -> None
     world.run()
 
     assert answer_of(world).complete
-    assert len(world.facts(TaskRetried)) == 1
+    (retried,) = world.facts(TaskRetried)
+    calls = world.facts(CallRetried)
+    assert [call.purpose for call in calls] == ["plan", "critique", "synthesize"]
+    all_told: list[TaskRetried | CallRetried] = [retried, *calls]
+    for told in all_told:
+        assert told.delay_ms >= 0.75 * world.limits.retry_delay_ms
+        assert told.error_kind == "interrupted"
+    # Nothing else takes so long: each delay was waited for.
+    waited_ms = world.state.now_ms - 1_000_000
+    assert waited_ms >= retried.delay_ms + sum(call.delay_ms for call in calls)
     charged = list(world.facts(BudgetCharged))
     assert sum(fact.basis == "reservation" for fact in charged) == 4
+
+
+@pytest.mark.parametrize("purpose", ["plan", "critique", "synthesize"])
+def test_a_call_of_the_turn_that_is_given_up_says_so_before_what_follows(purpose: str) -> None:
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        if call.purpose == purpose:
+            return failed(call, "rate_limited")
+        return obliging(plan_text(task("a")))(call)
+
+    world = World(answer)
+    world.say()
+    world.run()
+
+    attempts_max = world.limits.attempts_max
+    assert [told.attempt for told in world.facts(CallRetried)] == list(range(1, attempts_max))
+    (given_up,) = world.facts(CallGivenUp)
+    assert (given_up.purpose, given_up.attempt, given_up.error_kind) == (
+        purpose,
+        attempts_max,
+        "rate_limited",
+    )
+    failed_calls = [call.call_id for call in world.facts(ModelCallRequested) if call.purpose == purpose]
+    assert [*(told.call_id for told in world.facts(CallRetried)), given_up.call_id] == failed_calls
+
+
+@pytest.mark.parametrize("purpose", ["plan", "critique", "step", "synthesize"])
+def test_a_prompt_longer_than_reserved_is_sent_again_at_once_and_that_is_told(purpose: str) -> None:
+    refused: list[str] = []
+
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        if call.purpose == purpose and not refused:
+            refused.append(call.call_id)
+            return failed(call, "prompt_too_long", retryable=False, counted=call.input_tokens_max + 50)
+        return obliging(plan_text(task("a")))(call)
+
+    world = World(answer)
+    world.say()
+    world.run()
+
+    (told,) = world.facts(CallRetried)
+    assert (told.purpose, told.delay_ms, told.call_id) == (purpose, 0, refused[0])
+    assert told.prompt_tokens_min > 50
+    assert answer_of(world).complete
 
 
 def test_a_task_that_fails_for_good_prunes_what_depends_on_it_and_the_rest_is_answered() -> None:
@@ -587,10 +650,10 @@ def test_a_failed_model_call_outcome_of_no_known_call_changes_nothing() -> None:
         ModelCallFailed(
             call_id="nobody's",
             task_id="x",
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="a",
             model="m",
-            kind="timeout",
+            kind=ModelFailureKind.TIMEOUT,
             message="",
             retryable=True,
             maybe_billed=True,
@@ -645,7 +708,7 @@ def test_a_timer_that_is_told_again_at_a_later_time_causes_events_of_their_own()
 
     for _ in range(2):
         world.now_ms += 30_000
-        body = TimerFired(timer_id=derived_id("timer"), kind="turn_deadline", due_at_ms=0)
+        body = TimerFired(timer_id=derived_id("timer"), kind=TimerKind.TURN_DEADLINE, due_at_ms=0)
         world.post(body, input_id=derived_id("timer", "fired"))
 
     assert len(world.facts(AnswerGiven)) == 2

@@ -1,6 +1,7 @@
 """What holds for every session, whatever its models, tools and people do, in whatever order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,10 +10,21 @@ from processors.state import SessionStatus
 from schemas.envelope import Fact
 from schemas.events.budgets import BudgetCharged
 from schemas.events.inputs import ApprovalReceived, SessionCancelled, SessionClosed
-from schemas.events.models import ModelCallRequested
-from schemas.events.outputs import AnswerGiven, SessionEnded, TurnStarted
-from schemas.events.tasks import TaskAborted, TaskCompleted, TaskCreated, TaskFailed, TaskPruned
+from schemas.events.models import ModelCallCancelled, ModelCallFailed, ModelCallRequested
+from schemas.events.outputs import AnswerGiven, ApprovalRequested, SessionEnded, TurnStarted
+from schemas.events.tasks import (
+    CallGivenUp,
+    CallRetried,
+    TaskAborted,
+    TaskCompleted,
+    TaskCreated,
+    TaskFailed,
+    TaskPruned,
+    TaskRetried,
+    TaskStarted,
+)
 from schemas.events.tools import ToolCallRequested
+from schemas.words import Word
 from tests.processors.world import (
     ModelOutcome,
     ToolOutcome,
@@ -129,7 +141,10 @@ def _act(world: World, act: str) -> None:
         case "close":
             world.post(SessionClosed())
         case "approve":
-            world.post(ApprovalReceived(approval_id="nobody's", approved=True))
+            asked = world.facts(ApprovalRequested)
+            # The latest, which may wait no longer; or one that nobody asked for.
+            approval_id = asked[-1].approval_id if asked else "nobody's"
+            world.post(ApprovalReceived(approval_id=approval_id, approved=len(world.inputs) % 3 > 0))
         case _:
             if world.open_calls:
                 world.reply(world.open_calls.pop(0))
@@ -145,12 +160,12 @@ def test_replay_equals_live(world: World) -> None:
 @settings(max_examples=100, deadline=None)
 def test_a_redelivered_input_causes_nothing(world: World, data: st.DataObject) -> None:
     again = data.draw(st.sampled_from(world.inputs))[0]
-    budget, status = world.state.budget, world.state.status
+    before = world.state
 
     caused = world.apply(again)
 
     assert caused == ()
-    assert (world.state.budget, world.state.status) == (budget, status)
+    assert world.state == before
 
 
 def calls_of(world: World) -> list[ModelCallRequested | ToolCallRequested]:
@@ -198,6 +213,51 @@ def test_every_task_ends_exactly_once_and_every_turn_with_one_answer_or_the_sess
     assert len(world.facts(TurnStarted)) - len(answers) in ((0, 1) if cancelled else (0,))
     if world.state.status is SessionStatus.ENDED:
         assert len(world.facts(SessionEnded)) == 1
+
+
+def words_in(value: object) -> Iterator[Word]:
+    """Find the words of the contract that a fact says, at any depth."""
+    if isinstance(value, Word):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from words_in(getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from words_in(item)
+
+
+@given(worlds())
+@settings(max_examples=100, deadline=None)
+def test_every_word_that_is_said_is_one_that_the_contract_names(world: World) -> None:
+    for event in world.events:
+        assert all(word.is_known for word in words_in(event.body)), event.body
+
+
+@given(worlds())
+@settings(max_examples=100, deadline=None)
+def test_every_failed_model_call_is_told_to_be_retried_given_up_late_or_the_end_of_its_task(
+    world: World,
+) -> None:
+    """What follows a failure is an event of the step that took it, so that each decision can be traced."""
+    told = (CallRetried, CallGivenUp, TaskRetried, TaskFailed)
+    caused: dict[str | None, list[Fact]] = {}
+    for event in world.events:
+        caused.setdefault(event.causation_id, []).append(event.body)
+    cancelled = {fact.call_id for fact in world.facts(ModelCallCancelled)}
+    for event, _ in world.inputs:
+        if isinstance(event.body, ModelCallFailed) and event.body.call_id not in cancelled:
+            assert any(isinstance(fact, told) for fact in caused.get(event.event_id, []))
+
+
+@given(worlds())
+@settings(max_examples=100, deadline=None)
+def test_each_task_is_told_once_to_run_at_first_and_only_if_it_does(world: World) -> None:
+    born = [fact.task_id for fact in world.facts(TaskCreated) if fact.started]
+    later = [fact.task_id for fact in world.facts(TaskStarted) if fact.attempt == 1]
+    assert len({*born, *later}) == len(born) + len(later)
+    called = {fact.task_id for fact in world.facts(ModelCallRequested)}
+    assert called <= {*born, *later}
 
 
 @given(worlds(), st.lists(st.integers(0, 10**6), min_size=1, max_size=30))

@@ -26,13 +26,16 @@ from schemas.configuration import (
 from schemas.envelope import Envelope, Fact, Versions
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import (
+    FinishReason,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallRequested,
+    ModelFailureKind,
     ToolCallProposed,
+    UsageSource,
 )
 from schemas.events.timers import TimerFired
-from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested, ToolFailureKind
 from schemas.ids import derived_id
 from schemas.references import RecordReference
 from topics.catalog import topic_of
@@ -162,10 +165,10 @@ def completed(call: ModelCallRequested, text: str, *tools: ToolCallProposed) -> 
         model=call.model,
         text=text,
         tool_calls=tools,
-        finish_reason="tool_calls" if tools else "stop",
+        finish_reason=FinishReason.TOOL_CALLS if tools else FinishReason.STOP,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        usage_source="provider",
+        usage_source=UsageSource.PROVIDER,
         cost_nanodollars=input_tokens * model.input_nanodollars + output_tokens * model.output_nanodollars,
         attempts=1,
         latency_ms=5,
@@ -187,7 +190,7 @@ def failed(
         purpose=call.purpose,
         agent=call.agent,
         model=call.model,
-        kind=kind,
+        kind=ModelFailureKind(kind),
         message=f"it was {kind}",
         retryable=retryable,
         maybe_billed=maybe_billed,
@@ -224,7 +227,7 @@ def tool_failed(call: ToolCallRequested, kind: str, *, maybe_effected: bool = Fa
         agent=call.agent,
         tool=call.tool,
         tool_version=call.tool_version,
-        kind=kind,
+        kind=ToolFailureKind(kind),
         message=f"it was {kind}",
         retryable=False,
         maybe_effected=maybe_effected,

@@ -15,6 +15,8 @@ from schemas.events.policies import PolicyDecided
 from schemas.events.retrieval import RetrievalMeasured
 from schemas.events.snapshots import GraphSnapshotTaken
 from schemas.events.tasks import TaskCreated
+from schemas.words import Word
+from tests.schemas.events import words
 from topics.catalog import TOPICS, Topic, topic_of
 
 SESSION = "11111111-1111-4111-8111-111111111111"
@@ -129,6 +131,8 @@ def _values(name: str, hint: object) -> st.SearchStrategy[object]:
         if name.endswith(("_id", "_ids")):
             return _IDS
         return _JSON if name.endswith("_json") else _TEXTS
+    if isinstance(hint, type) and issubclass(hint, Word):
+        return words(hint, _TEXTS)
     simple: dict[object, st.SearchStrategy[object]] = {
         int: _LONGS,
         float: _DOUBLES,

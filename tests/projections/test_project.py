@@ -14,19 +14,31 @@ from processors.projections.project import project
 from processors.projections.rows import Cell, Place, fold
 from processors.projections.tables import BY_NAME, TABLES
 from schemas.envelope import Envelope
-from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.budgets import BudgetCharged, BudgetGranted, BudgetScope, ChargeBasis
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.inputs import Attachment, MessageReceived, SessionCancelled, SessionForked, SessionOpened
-from schemas.events.models import ModelCallCompleted
-from schemas.events.outputs import AnswerGiven, Citation, ErrorReported, SessionEnded, TurnStarted
-from schemas.events.policies import PolicyDecided
+from schemas.events.models import CallPurpose, FinishReason, ModelCallCompleted, UsageSource
+from schemas.events.outputs import (
+    AnswerGiven,
+    AnswerReason,
+    Citation,
+    EndReason,
+    ErrorCode,
+    ErrorReported,
+    SessionEnded,
+    TurnStarted,
+)
+from schemas.events.plans import Relation
+from schemas.events.policies import Decision, PolicyDecided
 from schemas.events.retrieval import RetrievalMeasured
-from schemas.events.snapshots import GraphSnapshotTaken
+from schemas.events.snapshots import GraphSnapshotTaken, Node
 from schemas.events.tasks import (
+    PruneReason,
     TaskAborted,
     TaskCompleted,
     TaskCreated,
     TaskEdge,
+    TaskErrorKind,
     TaskFailed,
     TaskPruned,
     TaskReady,
@@ -35,10 +47,13 @@ from schemas.events.tasks import (
     TaskStarted,
 )
 from schemas.events.tools import (
+    ResourceIntensity,
     Retrieval,
     RetrievedDocument,
+    SafetyLevel,
     ToolCallCompleted,
     ToolCallFailed,
+    ToolFailureKind,
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
@@ -76,7 +91,9 @@ CREATED = TaskCreated(
     budget_tokens=5_000,
     estimated_tokens=300,
     spec_json='{"key": "t1"}',
-    edges=(TaskEdge(edge_id="e1", from_task_id=TASK, to_task_id=ROOT, relation="refines", weight=0.5),),
+    edges=(
+        TaskEdge(edge_id="e1", from_task_id=TASK, to_task_id=ROOT, relation=Relation.REFINES, weight=0.5),
+    ),
 )
 SEARCHED = ToolCallCompleted(
     call_id=CALL,
@@ -201,15 +218,15 @@ def test_charges_of_a_session_add_up_and_a_task_s_budget_is_not_the_session_s() 
         nanodollars=70,
         tokens_released=5,
         nanodollars_released=5,
-        basis="usage",
+        basis=ChargeBasis.USAGE,
         session_tokens_left=0,
         session_nanodollars_left=0,
         task_tokens_left=0,
     )
 
     rows = rows_of(
-        event(BudgetGranted(scope="session", scope_id=SESSION, tokens=100, nanodollars=1_000), 1),
-        event(BudgetGranted(scope="task", scope_id=TASK, tokens=9, nanodollars=9), 2),
+        event(BudgetGranted(scope=BudgetScope.SESSION, scope_id=SESSION, tokens=100, nanodollars=1_000), 1),
+        event(BudgetGranted(scope=BudgetScope.TASK, scope_id=TASK, tokens=9, nanodollars=9), 2),
         event(charge, 3),
         event(charge, 4),
     )
@@ -222,7 +239,7 @@ def test_charges_of_a_session_add_up_and_a_task_s_budget_is_not_the_session_s() 
 def test_a_session_runs_answers_and_ends() -> None:
     started = event(TurnStarted(turn=2, input_id=event_id(1), task_id=ROOT), 2)
     answered = event(answer(), 3)
-    ended = event(SessionEnded(reason="closed", turns=2, tokens=9, cost_nanodollars=9), 4)
+    ended = event(SessionEnded(reason=EndReason.CLOSED, turns=2, tokens=9, cost_nanodollars=9), 4)
 
     running = row_of("session_summaries", SESSION, [started])
     done = row_of("session_summaries", SESSION, [started, answered])
@@ -236,15 +253,15 @@ def test_a_session_runs_answers_and_ends() -> None:
 
 def test_a_cancelled_session_is_cancelled_only_once_it_has_ended() -> None:
     asked = event(SessionCancelled(), 1)
-    ended = event(SessionEnded(reason="cancelled", turns=0, tokens=0, cost_nanodollars=0), 2)
+    ended = event(SessionEnded(reason=EndReason.CANCELLED, turns=0, tokens=0, cost_nanodollars=0), 2)
 
     assert "status" not in row_of("session_summaries", SESSION, [asked])
     assert row_of("session_summaries", SESSION, [asked, ended])["status"] == "cancelled"
 
 
 def test_only_quarantine_among_errors_changes_a_session() -> None:
-    assert rows_of(event(ErrorReported(code="queue_full", message="full"))) == {}
-    quarantined = rows_of(event(ErrorReported(code="quarantined", message="stuck")))
+    assert rows_of(event(ErrorReported(code=ErrorCode.QUEUE_FULL, message="full"))) == {}
+    quarantined = rows_of(event(ErrorReported(code=ErrorCode("quarantined"), message="stuck")))
     assert quarantined["session_summaries"] == [{"status": "quarantined"}]
 
 
@@ -298,7 +315,12 @@ def test_a_task_that_is_started_at_once_runs() -> None:
 
 def test_a_retried_task_counts_its_retries_and_keeps_its_newest_error() -> None:
     retried = TaskRetried(
-        task_id=TASK, attempt=1, delay_ms=500, error_kind="timeout", error="too slow", actual_tokens=40
+        task_id=TASK,
+        attempt=1,
+        delay_ms=500,
+        error_kind=TaskErrorKind.TIMEOUT,
+        error="too slow",
+        actual_tokens=40,
     )
     events = [event(CREATED, 1), event(TaskStarted(task_id=TASK, attempt=1), 2), event(retried, 3)]
 
@@ -322,7 +344,7 @@ def test_a_retried_task_counts_its_retries_and_keeps_its_newest_error() -> None:
             TaskFailed(
                 task_id=TASK,
                 attempt=3,
-                error_kind="tool",
+                error_kind=TaskErrorKind("tool"),
                 error="broke",
                 actual_tokens=50,
                 cost_nanodollars=1,
@@ -333,7 +355,7 @@ def test_a_retried_task_counts_its_retries_and_keeps_its_newest_error() -> None:
         (
             TaskPruned(
                 task_id=TASK,
-                reason="budget_exhausted",
+                reason=PruneReason.BUDGET_EXHAUSTED,
                 detail="no money",
                 actual_tokens=50,
                 cost_nanodollars=1,
@@ -370,7 +392,7 @@ def test_a_snapshot_fills_every_column() -> None:
     taken = GraphSnapshotTaken(
         snapshot_id=CALL,
         turn=1,
-        node="plan",
+        node=Node.PLAN,
         snapshot_json='{"tasks":[]}',
         agent_state_json='{"a":1}',
         cost_summary_json='{"b":2}',
@@ -411,9 +433,9 @@ def test_a_capability_fills_every_column_and_a_newer_measurement_replaces_it() -
         tool="search_documents",
         tool_version="1.0.0",
         category="retrieval",
-        safety_level="safe",
+        safety_level=SafetyLevel.SAFE,
         complexity_score=3,
-        resource_intensity="light",
+        resource_intensity=ResourceIntensity.LIGHT,
         success_rate_30d=98.765,
         avg_latency_ms=12.344,
         avg_cost_tokens=1e9,
@@ -438,9 +460,9 @@ def test_tools_whose_long_names_begin_alike_keep_rows_of_their_own() -> None:
                 tool=name,
                 tool_version="1",
                 category="c",
-                safety_level="unheard of",
+                safety_level=SafetyLevel("unheard of"),
                 complexity_score=99,
-                resource_intensity="unheard of",
+                resource_intensity=ResourceIntensity("unheard of"),
                 success_rate_30d=1.0,
                 avg_latency_ms=1.0,
                 avg_cost_tokens=1.0,
@@ -490,14 +512,14 @@ def test_models_tools_and_answers_say_what_they_said_in_their_task_and_node() ->
     said = ModelCallCompleted(
         call_id=CALL,
         task_id=TASK,
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent="researcher",
         model="gpt-4o",
         text="I look it up.",
-        finish_reason="tool_calls",
+        finish_reason=FinishReason.TOOL_CALLS,
         input_tokens=10,
         output_tokens=4,
-        usage_source="provider",
+        usage_source=UsageSource.PROVIDER,
         cost_nanodollars=65,
         attempts=1,
         latency_ms=5,
@@ -527,9 +549,9 @@ def test_a_tool_invocation_has_its_category_from_the_observed_outcome(order: tup
         tool="search_documents",
         tool_version="1.0.0",
         category="retrieval",
-        safety_level="safe",
+        safety_level=SafetyLevel.SAFE,
         complexity_score=3,
-        resource_intensity="light",
+        resource_intensity=ResourceIntensity.LIGHT,
         succeeded=True,
         latency_ms=12,
         used_tokens=3,
@@ -551,7 +573,7 @@ def test_a_failed_tool_call_says_why() -> None:
         agent="researcher",
         tool="search_documents",
         tool_version="1.0.0",
-        kind="timeout",
+        kind=ToolFailureKind.TIMEOUT,
         message="took too long",
         retryable=True,
         maybe_effected=False,
@@ -662,7 +684,7 @@ def answer() -> AnswerGiven:
         text="It is one. [1]",
         citations=(Citation(task_id=TASK, intent="Find it", number=1),),
         complete=True,
-        reason="answered",
+        reason=AnswerReason.ANSWERED,
         model="gpt-4o",
         local=False,
         tokens=77,
@@ -678,7 +700,7 @@ def decided(decision: str) -> PolicyDecided:
         task_id=TASK,
         agent="researcher",
         tool="search_documents",
-        decision=decision,
+        decision=Decision(decision),
         rule="listed",
         reason="not on the list",
         tokens_left_before=100,

@@ -179,7 +179,7 @@ def test_a_tampered_file_fails_as_a_test_and_another_file_is_refused(tmp_path: P
 def test_the_default_configuration_is_found_by_the_hashes_that_events_name() -> None:
     loaded = load_configuration(())
 
-    found = configuration_of(loaded.versions, configuration_facts(loaded), ())
+    found = configuration_of(loaded.versions, configuration_facts(loaded))
 
     assert found == loaded
 

@@ -3,26 +3,34 @@
 from dataclasses import replace
 from pathlib import Path
 
+from processors.behaviour import BEHAVIOUR
 from processors.session import SessionDecider
 from schemas.configuration import Limits
 from schemas.envelope import Envelope, Versions
 from schemas.ids import derived_id
+from schemas.plain import from_plain
 from streams.configuration.loading import configuration_facts
 from streams.history.recording import Recorded, Recording
 from tests.processors.world import World, configuration, obliging, plan_text, task
 from topics.catalog import CONFIGURATION, topic_of
 
 PLAN = plan_text(task("a"), task("b", needs=["a"]), task("c", needs=["a"]))
-SHIPPED = Path(__file__).parent / "three_tasks.recording.avro"
+SHIPPED = Path(__file__).parent / f"behaviour_{BEHAVIOUR}.recording.avro"
+"""What this behaviour decided; those of earlier ones stay beside it."""
+EARLIER = Path(__file__).parent / "behaviour_1.recording.avro"
 
 
 def world(seed: int = 0, limits: Limits | None = None) -> World:
     """Return a session whose configuration can be found by its hashes."""
     made = World(obliging(PLAN, tools=["look"]), seed=seed, limits=limits or Limits())
     plain = configuration(made.limits)
-    hashes = {fact.kind: fact.content_hash for fact in configuration_facts(plain)}
-    made.decider = SessionDecider(replace(plain, versions=Versions(**hashes)))
+    hashes = {fact.kind.value: fact.content_hash for fact in configuration_facts(plain)}
+    made.decider = SessionDecider(replace(plain, versions=_versions(hashes)))
     return made
+
+
+def _versions(hashes: dict[str, str]) -> Versions:
+    return from_plain(Versions, dict(hashes))
 
 
 def recorded(made: World) -> Recording:

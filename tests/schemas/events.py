@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.envelope import Envelope, Fact
 from schemas.plain import optional_of
+from schemas.words import Word
 from topics.catalog import TOPICS, Topic
 
 INTS = st.integers(-(2**63), 2**63 - 1)
@@ -27,6 +28,8 @@ def values(hint: object, *, in_array: bool = False) -> st.SearchStrategy[object]
         return st.dictionaries(TEXTS, values(get_args(hint)[1]), max_size=3)
     if isinstance(hint, type) and is_dataclass(hint):
         return records(hint)
+    if isinstance(hint, type) and issubclass(hint, Word):
+        return words(hint)
     plain: dict[object, st.SearchStrategy[object]] = {
         str: TEXTS,
         int: INTS,
@@ -35,6 +38,12 @@ def values(hint: object, *, in_array: bool = False) -> st.SearchStrategy[object]
         bytes: st.binary(max_size=40),
     }
     return plain[hint]
+
+
+@st.composite
+def words(draw: st.DrawFn, cls: type[Word], others: st.SearchStrategy[str] = TEXTS) -> Word:
+    """Draw a word of this program, or with one of the texts `others` a word of a newer one."""
+    return draw(st.sampled_from(list(cls))) if draw(st.booleans()) else cls(draw(others))
 
 
 def records(cls: type) -> st.SearchStrategy[object]:

@@ -23,29 +23,12 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, ProviderExecutor
 from tests.streams.twin import CODEC, Crash, metrics
 from topics.catalog import (
-    ACCOUNT_EVENTS,
-    ACCOUNT_REQUESTS,
-    MODEL_CALLS,
-    MODEL_RESULTS,
-    SESSION_INPUTS,
-    SESSION_TIMERS,
-    TOOL_CALLS,
-    TOOL_RESULTS,
-    USER_INPUTS,
+    read_by,
 )
+from topics.shells import ACCOUNT, INGRESS, MODEL, SESSION, TOOL
 
 SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
-    "ingress": (USER_INPUTS.name,),
-    "session": (
-        SESSION_INPUTS.name,
-        SESSION_TIMERS.name,
-        MODEL_RESULTS.name,
-        TOOL_RESULTS.name,
-        ACCOUNT_EVENTS.name,
-    ),
-    "account": (ACCOUNT_REQUESTS.name,),
-    "model": (MODEL_CALLS.name,),
-    "tool": (TOOL_CALLS.name,),
+    shell: tuple(topic.name for topic in read_by(shell)) for shell in (INGRESS, SESSION, ACCOUNT, MODEL, TOOL)
 }
 PLACES: Final = 3
 """Calls that an effect shell runs at once."""

@@ -15,7 +15,13 @@ from schemas.events.models import (
     ModelCallRequested,
     ToolCallProposed,
 )
-from schemas.events.tools import ToolCallCancelled, ToolCallCompleted, ToolCallFailed, ToolCallRequested
+from schemas.events.tools import (
+    ToolCallCancelled,
+    ToolCallCompleted,
+    ToolCallFailed,
+    ToolCallRequested,
+    ToolFailureKind,
+)
 from streams.effects.executor import Cancellation
 from tests.processors.world import completed, failed, plan_text, task, tool_completed, tool_failed
 
@@ -174,7 +180,7 @@ class ProviderExecutor:
             agent=call.agent,
             tool=call.tool,
             tool_version=call.tool_version,
-            kind=kind,
+            kind=ToolFailureKind(kind),
             message=f"it was {kind}",
             retryable=False,
             maybe_effected=dispatched and not call.idempotent,

@@ -4,7 +4,7 @@ import pytest
 
 from schemas.envelope import Envelope, Fact
 from schemas.events.inputs import ApprovalReceived, SessionOpened
-from schemas.events.timers import TimerFired
+from schemas.events.timers import TimerFired, TimerKind
 from schemas.ids import derived_id
 from tests.simulation.interleavings import Search
 from tests.simulation.invariants import Violated
@@ -29,7 +29,7 @@ def given(body: Fact, number: int) -> Envelope:
 INPUTS = (
     (given(SessionOpened(), 1), SESSION_INPUTS),
     (given(ApprovalReceived(approval_id=derived_id("approval"), approved=True), 2), SESSION_INPUTS),
-    (given(TimerFired(timer_id=derived_id("timer"), kind="stall", due_at_ms=5), 3), SESSION_TIMERS),
+    (given(TimerFired(timer_id=derived_id("timer"), kind=TimerKind.STALL, due_at_ms=5), 3), SESSION_TIMERS),
 )
 
 

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from schemas.envelope import Envelope
-from schemas.events.budgets import BudgetCharged
+from schemas.events.budgets import BudgetCharged, ChargeBasis
 from schemas.events.inputs import MessageReceived
 from sinks.metrics import SinkMetrics
 from sinks.sink import SinkSettings, run_sink
@@ -97,7 +97,7 @@ def workload(sessions: int, charges: int) -> list[Envelope]:
                 nanodollars=1,
                 tokens_released=0,
                 nanodollars_released=0,
-                basis="usage",
+                basis=ChargeBasis.USAGE,
                 session_tokens_left=0,
                 session_nanodollars_left=0,
                 task_tokens_left=0,

@@ -2,8 +2,14 @@
 
 from schemas.envelope import Envelope, Fact, Versions
 from schemas.events.inputs import MessageReceived
-from schemas.events.models import ModelCallCompleted, ModelCallRequested
-from schemas.events.outputs import AnswerGiven, Citation, TurnStarted
+from schemas.events.models import (
+    CallPurpose,
+    FinishReason,
+    ModelCallCompleted,
+    ModelCallRequested,
+    UsageSource,
+)
+from schemas.events.outputs import AnswerGiven, AnswerReason, Citation, TurnStarted
 from schemas.events.tasks import TaskCompleted, TaskCreated
 from sinks.writer import Slot, Writer
 from tests.projections.envelopes import CALL, ROOT, SESSION, TASK, event, event_id
@@ -44,7 +50,7 @@ def story(session_id: str = SESSION, tenant_id: str = "acme") -> dict[int, Envel
         call_id=CALL,
         task_id=TASK,
         turn=1,
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent="researcher",
         model="gpt-4o",
         messages=(),
@@ -58,14 +64,14 @@ def story(session_id: str = SESSION, tenant_id: str = "acme") -> dict[int, Envel
     said = ModelCallCompleted(
         call_id=CALL,
         task_id=TASK,
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent="researcher",
         model="gpt-4o-2024-08-06",
         text="It is one.",
-        finish_reason="stop",
+        finish_reason=FinishReason.STOP,
         input_tokens=10,
         output_tokens=4,
-        usage_source="provider",
+        usage_source=UsageSource.PROVIDER,
         cost_nanodollars=65,
         attempts=1,
         latency_ms=5,
@@ -78,7 +84,7 @@ def story(session_id: str = SESSION, tenant_id: str = "acme") -> dict[int, Envel
         text="It is one. [1]",
         citations=(Citation(task_id=TASK, intent="Find it", number=1),),
         complete=True,
-        reason="answered",
+        reason=AnswerReason.ANSWERED,
         model="gpt-4o",
         local=False,
         tokens=14,

@@ -7,7 +7,7 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from schemas.events.configurations import ConfigurationPublished
+from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
 from schemas.events.inputs import MessageReceived
 from sinks.intake import Refusal, dead_letter
 from sinks.queries import (
@@ -225,7 +225,9 @@ async def test_a_session_s_detail_has_its_tasks_as_a_tree_with_cost_and_tier_of_
     log: Log, connection: AsyncConnection[TupleRow]
 ) -> None:
     content = '{"chat":[{"name":"gpt-4o","tier":"premium"},{"name":"gpt-4o-mini","tier":"standard"}]}'
-    published = ConfigurationPublished(kind="models", content_hash="abc", content_json=content)
+    published = ConfigurationPublished(
+        kind=ConfigurationKind.MODELS, content_hash="abc", content_json=content
+    )
     await log.add(event(published, CONFIGURED, session_id=""))
 
     detail = await session_detail(connection, uuid.UUID(SESSION))

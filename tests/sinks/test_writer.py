@@ -10,9 +10,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from schemas.envelope import Envelope
-from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.budgets import BudgetCharged, BudgetGranted, BudgetScope, ChargeBasis
 from schemas.events.inputs import MessageReceived
-from schemas.events.models import ModelCallRequested
+from schemas.events.models import CallPurpose, ModelCallRequested
 from schemas.events.tasks import TaskCompleted, TaskCreated, TaskStarted
 from sinks import writer as writer_module
 from sinks.errors import DatabaseUnfit, OffsetsMoved
@@ -112,7 +112,10 @@ async def test_of_two_sinks_that_write_the_same_records_at_once_one_does(
 ) -> None:
     other = await Writer.connect(dsn, "test")
     batch = await records(
-        *(event(BudgetGranted(scope="task", scope_id=TASK, tokens=1, nanodollars=1), n) for n in range(1, 50))
+        *(
+            event(BudgetGranted(scope=BudgetScope.TASK, scope_id=TASK, tokens=1, nanodollars=1), n)
+            for n in range(1, 50)
+        )
     )
 
     outcomes = await asyncio.gather(
@@ -222,13 +225,13 @@ async def test_the_log_refuses_change_but_in_a_rebuild(
 async def test_every_budget_event_is_entries_that_sum_to_zero(
     writer: Writer, connection: AsyncConnection[TupleRow]
 ) -> None:
-    granted = BudgetGranted(scope="session", scope_id=SESSION, tokens=100, nanodollars=1_000)
-    of_task = BudgetGranted(scope="task", scope_id=TASK, tokens=50, nanodollars=0)
+    granted = BudgetGranted(scope=BudgetScope.SESSION, scope_id=SESSION, tokens=100, nanodollars=1_000)
+    of_task = BudgetGranted(scope=BudgetScope.TASK, scope_id=TASK, tokens=50, nanodollars=0)
     reserving = ModelCallRequested(
         call_id=CALL,
         task_id=TASK,
         turn=1,
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent="researcher",
         model="gpt-4o-mini",
         messages=(),
@@ -318,7 +321,7 @@ def charged(tokens: int) -> BudgetCharged:
         nanodollars=100,
         tokens_released=30 - tokens,
         nanodollars_released=200,
-        basis="usage",
+        basis=ChargeBasis.USAGE,
         session_tokens_left=90,
         session_nanodollars_left=900,
         task_tokens_left=40,

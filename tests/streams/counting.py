@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from processors.decider import Step, Timer
 from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed, SessionOpened
-from schemas.events.outputs import ProgressReported
-from schemas.events.timers import TimerFired
+from schemas.events.outputs import ProgressReported, Stage
+from schemas.events.timers import TimerFired, TimerKind
 from schemas.ids import derived_id, event_id_of
 from schemas.references import RecordReference
 
@@ -60,7 +60,7 @@ class CountingDecider:
             occurred_at_ms=event.occurred_at_ms,
             producer="count",
             body=ProgressReported(
-                turn=1, stage="execute", detail=detail, tasks_done=state.count, tasks_total=state.count
+                turn=1, stage=Stage.EXECUTE, detail=detail, tasks_done=state.count, tasks_total=state.count
             ),
         )
         return Step(state=state, events=(caused,))
@@ -70,7 +70,7 @@ class CountingDecider:
         if state.timer_due_at_ms < 0:
             return ()
         timer_id = derived_id("timer", str(state.timer_due_at_ms))
-        return (Timer(timer_id=timer_id, kind="retry", due_at_ms=state.timer_due_at_ms),)
+        return (Timer(timer_id=timer_id, kind=TimerKind.RETRY, due_at_ms=state.timer_due_at_ms),)
 
     def ended_at_ms(self, state: Count) -> int | None:
         """Return when the session was closed."""

@@ -8,10 +8,14 @@ from dataclasses import replace
 from processors.effects import Outcome
 from schemas.envelope import Envelope
 from schemas.events.models import (
+    CallPurpose,
+    FinishReason,
     ModelCallCancelled,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallRequested,
+    ModelFailureKind,
+    UsageSource,
 )
 from schemas.ids import derived_id
 from streams.effects.executor import Cancellation
@@ -77,14 +81,14 @@ class FakeExecutor:
         body = ModelCallCompleted(
             call_id=call_id,
             task_id="task",
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="agent",
             model="model",
             text=self.world.answer,
-            finish_reason="stop",
+            finish_reason=FinishReason.STOP,
             input_tokens=1,
             output_tokens=1,
-            usage_source="provider",
+            usage_source=UsageSource.PROVIDER,
             cost_nanodollars=1,
             attempts=attempt,
             latency_ms=1,
@@ -106,10 +110,10 @@ class FakeExecutor:
         body = ModelCallFailed(
             call_id=call_id,
             task_id="task",
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="agent",
             model="model",
-            kind=kind,
+            kind=ModelFailureKind(kind),
             message=message,
             retryable=True,
             maybe_billed=billed,
@@ -133,7 +137,7 @@ def requested(number: int, *, session: int = 0) -> Envelope:
         call_id=derived_id("call", str(number)),
         task_id="task",
         turn=1,
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent="agent",
         model="model",
         messages=(),

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
+    CallPurpose,
     ModelCallRequested,
     PromptMessage,
 )
@@ -155,7 +156,7 @@ def model_call(messages: tuple[PromptMessage, ...] = (), tools: tuple[str, ...] 
             call_id=derived_id("call", "m"),
             task_id="task",
             turn=1,
-            purpose="step",
+            purpose=CallPurpose.STEP,
             agent="researcher",
             model="gpt-4o-mini",
             messages=messages,

@@ -5,10 +5,14 @@ import pytest
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import (
+    CallPurpose,
+    ChatRole,
+    FinishReason,
     ModelCallCompleted,
     ModelCallFailed,
     PromptMessage,
     ToolCallProposed,
+    UsageSource,
 )
 from schemas.events.tools import (
     ToolCallCompleted,
@@ -46,15 +50,15 @@ async def test_references_in_a_prompt_resolve_by_what_they_point_to() -> None:
     answer = ModelCallCompleted(
         call_id="c",
         task_id="t",
-        purpose="step",
+        purpose=CallPurpose.STEP,
         agent="a",
         model="m",
         text="let me look",
         tool_calls=(proposed,),
-        finish_reason="tool_calls",
+        finish_reason=FinishReason.TOOL_CALLS,
         input_tokens=1,
         output_tokens=1,
-        usage_source="provider",
+        usage_source=UsageSource.PROVIDER,
         cost_nanodollars=1,
         attempts=1,
         latency_ms=1,
@@ -75,14 +79,14 @@ async def test_references_in_a_prompt_resolve_by_what_they_point_to() -> None:
     )
     call = model_call(
         (
-            PromptMessage(role="system", text="Role: agent researcher"),
+            PromptMessage(role=ChatRole.SYSTEM, text="Role: agent researcher"),
             PromptMessage(
-                role="user",
+                role=ChatRole.USER,
                 text="Request:\n",
                 source=scene.on_log(MessageReceived(text="where?"), SESSION_INPUTS, 1),
             ),
-            PromptMessage(role="assistant", source=scene.on_log(answer, MODEL_RESULTS, 2)),
-            PromptMessage(role="tool", source=scene.on_log(found, TOOL_RESULTS, 3), tool_call_id="c1"),
+            PromptMessage(role=ChatRole.ASSISTANT, source=scene.on_log(answer, MODEL_RESULTS, 2)),
+            PromptMessage(role=ChatRole.TOOL, source=scene.on_log(found, TOOL_RESULTS, 3), tool_call_id="c1"),
         ),
         tools=("search", "unheard_of"),
     )
@@ -108,7 +112,7 @@ async def test_a_reference_to_another_event_fails_the_call_without_asking() -> N
         topic=reference.topic, partition=0, offset=1, event_id=derived_id("other"), tokens=1
     )
 
-    outcome = await scene.models.run(model_call((PromptMessage(role="user", source=wrong),)), 1)
+    outcome = await scene.models.run(model_call((PromptMessage(role=ChatRole.USER, source=wrong),)), 1)
 
     body = outcome.events[0].body
     assert isinstance(body, ModelCallFailed)

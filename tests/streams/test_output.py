@@ -15,8 +15,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.tree import Tree
 
+from connectors.text.harmless import harmless, one_line
 from streams.cli import output
-from streams.cli.output import HarmlessStream, Terminal, harmless, one_line, styled
+from streams.cli.output import HarmlessStream, Terminal, styled
 
 CLI = Path(__file__).parents[2] / "streams" / "cli"
 HOSTILE = [

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordRejected
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from topics.catalog import DEAD_LETTERS
 from topics.routing import key_of
 
@@ -17,7 +17,7 @@ LETTER = Envelope(
         key=None,
         value=None,
         headers=(),
-        code="no_value",
+        code=RejectionCode.NO_VALUE,
         reason="there is no value",
         shell="session",
     ),

@@ -11,7 +11,7 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived, SessionClosed
 from schemas.events.timers import TimerFired
-from schemas.events.tools import ToolCallFailed
+from schemas.events.tools import ToolCallFailed, ToolFailureKind
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
 from streams.stateful.departures import is_departures
@@ -76,7 +76,7 @@ def tool_failed(*, session: int = 0, number: int = 0) -> Envelope:
         agent="a",
         tool="t",
         tool_version="1",
-        kind="timeout",
+        kind=ToolFailureKind.TIMEOUT,
         message="late",
         retryable=True,
         maybe_effected=False,

@@ -162,7 +162,7 @@ def test_it_runs_as_a_module(project: Path) -> None:
     )
 
     assert done.returncode == 1, done.stderr
-    assert json.loads(done.stdout)["schema_version"] == "1.0"
+    assert json.loads(done.stdout)["schema_version"] == "1.1"
 
 
 def test_the_tool_answers_as_its_schemas_say(project: Path) -> None:

@@ -27,7 +27,11 @@ def test_a_rule_fails_what_is_broken_and_passes_what_is_not(case: Case, analyze_
         assert case.rule_id not in failing
 
 
-@pytest.mark.parametrize("info", RULES, ids=lambda info: info.id)
+# Needs a list of agents, which a case has no place for: test_agents.py has its cases.
+WITH_CASES = [info for info in RULES if info.id != "agent-reachable"]
+
+
+@pytest.mark.parametrize("info", WITH_CASES, ids=lambda info: info.id)
 def test_a_rule_has_three_cases_of_each_kind(info: RuleInfo) -> None:
     kinds = Counter(case.expected for case in CASES if case.rule_id == info.id)
 

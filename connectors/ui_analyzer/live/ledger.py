@@ -147,6 +147,8 @@ class Ledger:
             snippet=html,
             fingerprint=fingerprint(info.id, self.url, selector, 1),
             selector=selector,
+            reference=info.reference,
+            url=info.url,
         )
 
 

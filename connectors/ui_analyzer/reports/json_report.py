@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from connectors.ui_analyzer.model import Analysis, RuleInfo, RuleResult
 
-SCHEMA_VERSION = "1.0"
-SCHEMA_ID = "urn:cartrita:ui-analysis:1.0"
+SCHEMA_VERSION = "1.1"
+SCHEMA_ID = "urn:cartrita:ui-analysis:1.1"
 
 
 def to_json(analysis: Analysis) -> dict[str, object]:

@@ -4,7 +4,9 @@ import json
 from urllib.parse import quote
 
 from connectors.ui_analyzer.model import Analysis, Finding, RuleId, RuleResult, Severity
+from connectors.ui_analyzer.reports.surroundings import Surroundings
 
+_NOWHERE = Surroundings()
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {
     Severity.CRITICAL: "error",
@@ -15,20 +17,25 @@ _LEVELS = {
 _RANKS = {Severity.CRITICAL: 95.0, Severity.SERIOUS: 75.0, Severity.MODERATE: 45.0, Severity.MINOR: 15.0}
 
 
-def to_sarif(analysis: Analysis) -> dict[str, object]:
-    """One run with every sure finding as `fail` and every finding that needs review as `review`."""
+def to_sarif(analysis: Analysis, surroundings: Surroundings = _NOWHERE) -> dict[str, object]:
+    """One run with every sure finding as `fail` and every finding that needs review as `review`.
+
+    Paths are relative to the repository around the analysed folder where there is one, otherwise to that folder.
+    """
+    prefix = f"{surroundings.folder_in_repository}/" if surroundings.folder_in_repository else ""
     positions = {result.info.id: position for position, result in enumerate(analysis.rules)}
     new = None if analysis.new_findings is None else frozenset(analysis.new_findings)
-    results = [_result(finding, positions, new, "fail") for finding in analysis.findings]
-    results += [_result(finding, positions, None, "review") for finding in analysis.needs_review]
+    results = [_result(finding, positions, new, "fail", prefix) for finding in analysis.findings]
+    results += [_result(finding, positions, None, "review", prefix) for finding in analysis.needs_review]
     notifications = [
         {
             "level": "warning",
             "message": {"text": f"{problem.status.value}: {problem.detail}"},
-            "locations": [{"physicalLocation": {"artifactLocation": _artifact(problem.path)}}],
+            "locations": [{"physicalLocation": {"artifactLocation": _artifact(problem.path, prefix)}}],
         }
         for problem in analysis.problems
     ]
+    base = "The root of the repository." if surroundings.in_repository else "The folder that was analysed."
     run: dict[str, object] = {
         "tool": {
             "driver": {
@@ -39,20 +46,21 @@ def to_sarif(analysis: Analysis) -> dict[str, object]:
             }
         },
         "columnKind": "unicodeCodePoints",
-        "originalUriBaseIds": {"PROJECT": {"description": {"text": "The folder that was analysed."}}},
+        "originalUriBaseIds": {"PROJECT": {"description": {"text": base}}},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notifications}],
         "results": results,
         "properties": {
             "overallEffectiveness": analysis.overall_effectiveness,
+            "effectivenessBeforeCaps": analysis.effectiveness_before_caps,
             "notAssessed": list(analysis.not_assessed),
         },
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def render_sarif(analysis: Analysis) -> str:
+def render_sarif(analysis: Analysis, surroundings: Surroundings = _NOWHERE) -> str:
     """The SARIF log as indented JSON text."""
-    return json.dumps(to_sarif(analysis), indent=2, ensure_ascii=True) + "\n"
+    return json.dumps(to_sarif(analysis, surroundings), indent=2, ensure_ascii=True) + "\n"
 
 
 def _rule(result: RuleResult) -> dict[str, object]:
@@ -74,9 +82,9 @@ def _rule(result: RuleResult) -> dict[str, object]:
 
 
 def _result(
-    finding: Finding, positions: dict[RuleId, int], new: frozenset[str] | None, kind: str
+    finding: Finding, positions: dict[RuleId, int], new: frozenset[str] | None, kind: str, prefix: str
 ) -> dict[str, object]:
-    location: dict[str, object] = {"artifactLocation": _artifact(finding.path)}
+    location: dict[str, object] = {"artifactLocation": _artifact(finding.path, prefix)}
     if finding.line:
         region: dict[str, object] = {"startLine": finding.line, "startColumn": max(1, finding.column)}
         if finding.snippet:
@@ -91,14 +99,19 @@ def _result(
         "message": {"text": finding.message},
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"cartritaUi/v1": finding.fingerprint},
-        "properties": {"confidence": finding.confidence.value, "selector": finding.selector},
+        "properties": {
+            "confidence": finding.confidence.value,
+            "selector": finding.selector,
+            "reference": finding.reference,
+            "url": finding.url,
+        },
     }
     if new is not None:
         result["baselineState"] = "new" if finding.fingerprint in new else "unchanged"
     return result
 
 
-def _artifact(path: str) -> dict[str, object]:
+def _artifact(path: str, prefix: str) -> dict[str, object]:
     if path.startswith(("http://", "https://")):
         return {"uri": path}
-    return {"uri": quote(path.encode("utf-8", "replace"), safe="/-._~"), "uriBaseId": "PROJECT"}
+    return {"uri": quote((prefix + path).encode("utf-8", "replace"), safe="/-._~"), "uriBaseId": "PROJECT"}

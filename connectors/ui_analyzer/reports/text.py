@@ -36,6 +36,8 @@ def _head(analysis: Analysis) -> list[str]:
             f"Overall effectiveness  {analysis.overall_effectiveness:.1f} of 100 ({_STATUS[analysis.status]})",
             f"Target                 {analysis.target_effectiveness:.0f}, a gap of {analysis.effectiveness_gap:.1f} points",
         ]
+    if analysis.caps:
+        head.append(f"Before caps            {analysis.effectiveness_before_caps:.1f}")
     head.extend(f"Capped                 {cap}" for cap in analysis.caps)
     totals = analysis.totals
     head.append(

@@ -3,15 +3,16 @@
 import re
 
 from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.following import DRAWING
+from connectors.ui_analyzer.libraries import ID, LABELLING_COMPONENTS, NAME, NAMING_PROPS
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.naming import Naming, hidden, labelled_directly, name_from_content
+from connectors.ui_analyzer.naming import Naming, draws_only, hidden, labelled_directly, name_from_content
+from connectors.ui_analyzer.native import LINK_TAGS, rendered_tag
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
+from connectors.ui_analyzer.spreading import may_bring, merged
 
 _A11Y = Category.ACCESSIBILITY
-LABELLING_COMPONENT = re.compile(
-    r"label|field|form-?item|form-?control|form-?group|control|input|checkbox|radio|switch|tooltip", re.I
-)
 _FILE_NAME = re.compile(r"^[\w./-]+\.(?:png|jpe?g|gif|svg|webp|avif|bmp)$", re.I)
 _REDUNDANT_ALT = re.compile(
     r"^(?:an? )?(?:image|picture|photo|photograph|graphic|icon)(?: of\b| for\b|$)", re.I
@@ -29,17 +30,21 @@ _GENERIC_LINK = frozenset(
         "this link",
         "this page",
         "go",
+        "details",
+        "more info",
+        "more information",
+        "see more",
+        "click me",
+        "continue reading",
     }
 )
 
 
 def _image_alt(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        is_image = element.native and element.tag == "img"
+        is_image = rendered_tag(element, document) == "img" and element.tag not in _IMAGES_WITH_OTHER_WORDS
         is_input = element.native and element.tag == "input" and element.get("type") == "image"
-        if not (is_image or is_input or _framework_image(element, document)):
-            continue
-        if element.spread or hidden(element):
+        if not (is_image or is_input) or may_bring(element, NAME, document) or hidden(element):
             continue
         named = (
             element.has("alt")
@@ -49,15 +54,8 @@ def _image_alt(document: Document, tally: Tally) -> None:
         tally.check(named, element, f"<{element.tag}> has no alt attribute")
 
 
-def _framework_image(element: Element, document: Document) -> bool:
-    if element.native or element.tag not in ("Image", "NuxtImg", "nuxt-img", "NuxtPicture"):
-        return False
-    if element.tag != "Image":
-        return True
-    return any(
-        entry is not None and entry.module in ("next/image", "next/legacy/image")
-        for entry in (script.imported.get("Image") for script in document.scripts)
-    )
+_IMAGES_WITH_OTHER_WORDS = frozenset({"el-image", "ElImage", "el-avatar"})
+"""Their `alt` is optional, and what is shown instead is a slot."""
 
 
 def _alt_text(document: Document, tally: Tally) -> None:
@@ -78,16 +76,19 @@ def _alt_text(document: Document, tally: Tally) -> None:
 
 def _button_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.native or element.spread or hidden(element):
+        if (
+            not element.native
+            or (may_bring(element, NAME, document) and not merged(element))
+            or hidden(element)
+        ):
             continue
         role = element.get("role")
         if element.tag == "input" and element.get("type") == "button":
             named = (
                 element.filled("value")
                 or labelled_directly(element)
-                or labelled(element, label_targets(document)) is not False
+                or labelled(element, document, label_targets(document)) is not False
             )
-
             tally.check(named, element, '<input type="button"> has no value')
             continue
         if not ((element.tag in ("button", "summary") and role is None) or role == "button"):
@@ -99,34 +100,31 @@ def _button_name(document: Document, tally: Tally) -> None:
 
 def _link_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if element.spread or hidden(element) or element.has("inert"):
+        if hidden(element) or element.has("inert"):
             continue
         native = element.native and element.tag == "a" and element.has("href")
         if native and element.get("role") not in (None, "link"):
             continue
-        component = not element.native and element.tag in _LINK_COMPONENTS and element.has("href", "to")
+        component = not element.native and element.tag in LINK_TAGS and element.has("href", "to")
         if native or component:
             _check_content(document, tally, element, "link")
-
-
-_LINK_COMPONENTS = frozenset({"Link", "NavLink", "RouterLink", "router-link", "NuxtLink", "nuxt-link"})
 
 
 def _check_content(document: Document, tally: Tally, element: Element, what: str) -> None:
     if labelled_directly(element):
         tally.passed()
         return
-    naming = name_from_content(element, document)
-    if naming is Naming.NAMED:
+    content = name_from_content(element, document)
+    icon = f"this {what} holds only an icon and has no accessible name"
+    if content.naming is Naming.NAMED:
         tally.passed()
-    elif naming is Naming.NAMELESS:
+    elif content.naming is Naming.NAMELESS:
         tally.failed(element, f"this {what} has no text, aria-label or other accessible name")
-    elif naming is Naming.ICON_ONLY:
-        tally.failed(
-            element,
-            f"this {what} holds only an icon and has no accessible name",
-            confidence=Confidence.MEDIUM,
-        )
+    elif content.naming is Naming.ICON_ONLY:
+        tally.failed(element, icon, confidence=Confidence.MEDIUM)
+    elif content.naming is Naming.DEPENDS:
+        doubtful = (Severity.SERIOUS, Confidence.MEDIUM) if content.named_icons else None
+        tally.depends(element, icon, content.refs, frozenset({DRAWING}), unknown=doubtful)
 
 
 def label_targets(document: Document) -> tuple[frozenset[str], frozenset[str]]:
@@ -143,7 +141,9 @@ def label_targets(document: Document) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(static), frozenset(dynamic)
 
 
-def labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) -> bool | None:
+def labelled(
+    element: Element, document: Document, labels: tuple[frozenset[str], frozenset[str]]
+) -> bool | None:
     """Whether a label names the control; None when it may get one from outside this file."""
     for around in element.ancestors():
         if around.native and around.tag == "label":
@@ -152,8 +152,10 @@ def labelled(element: Element, labels: tuple[frozenset[str], frozenset[str]]) ->
                 if around.static_text() or around.unknown_content() or around.filled("aria-label")
                 else None
             )
-        if not around.native and LABELLING_COMPONENT.search(around.tag):
+        if not around.native and LABELLING_COMPONENTS.search(around.tag):
             return None
+    if may_bring(element, NAME, document) or may_bring(element, ID, document):
+        return None
     identifier = element.attributes.get("id")
     static, dynamic = labels
     if identifier is not None:
@@ -172,7 +174,7 @@ def _frame_title(document: Document, tally: Tally) -> None:
         if (
             element.native
             and element.tag in ("iframe", "frame")
-            and not element.spread
+            and not may_bring(element, NAME, document)
             and not hidden(element)
         ):
             if element.get("tabindex") == "-1" or element.get("style") == "display:none":
@@ -184,7 +186,7 @@ def _image_role_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
         if not element.native or element.tag == "img" or element.get("role") not in ("img", "image"):
             continue
-        if element.spread or hidden(element):
+        if may_bring(element, NAME, document) or hidden(element):
             continue
         title = any(inner.tag == "title" for inner in element.children)
         tally.check(labelled_directly(element) or title, element, 'an element with role="img" has no name')
@@ -192,7 +194,7 @@ def _image_role_name(document: Document, tally: Tally) -> None:
 
 def _dialog_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.native or element.spread:
+        if not element.native or may_bring(element, NAME, document):
             continue
         if element.get("role") in ("dialog", "alertdialog") or (
             element.tag == "dialog" and element.get("role") is None
@@ -204,23 +206,33 @@ def _dialog_name(document: Document, tally: Tally) -> None:
 
 def _link_text(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        link = (
-            element.native and element.tag == "a" and element.has("href")
-        ) or element.tag in _LINK_COMPONENTS
-        if not link or element.unknown_content() or element.filled("aria-label", "aria-labelledby"):
+        link = (element.native and element.tag == "a" and element.has("href")) or element.tag in LINK_TAGS
+        if not link or element.filled("aria-label", "aria-labelledby", "title") or merged(element):
             continue
-        text = element.static_text().strip(" .…→»>›")
+        if _unknown_words(element, document):
+            continue
+        text = element.static_text().strip(" .…→»›>↗:")
         if text:
             tally.check(text not in _GENERIC_LINK, element, f'"{text}" does not say where the link leads')
+
+
+def _unknown_words(element: Element, document: Document) -> bool:
+    """Whether anything inside may add words: an expression, a component that is no icon, a picture with an `alt`."""
+    return element.dynamic_content or any(
+        inner.dynamic_content
+        or (not inner.native and (not draws_only(inner, document) or inner.filled(*NAMING_PROPS)))
+        or inner.filled("aria-label", "alt")
+        for inner in element.descendants()
+    )
 
 
 def _heading_content(document: Document, tally: Tally) -> None:
     for element in document.elements:
         if not element.native or element.tag not in ("h1", "h2", "h3", "h4", "h5", "h6"):
             continue
-        if element.spread or hidden(element):
+        if hidden(element):
             continue
-        naming = Naming.NAMED if labelled_directly(element) else name_from_content(element, document)
+        naming = Naming.NAMED if labelled_directly(element) else name_from_content(element, document).naming
         if naming is Naming.NAMED:
             tally.passed()
         elif naming is Naming.NAMELESS:

@@ -205,6 +205,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "Keys of model providers stay on the server",
             reason="Every visitor can read the key and spend on it.",
             fix="Call the model from a server that checks who asks and how much, and change the key now.",
+            negative=True,
             reference=page(
                 "OpenAI: Best practices for API key safety",
                 "https://help.openai.com/en/articles/5112595-best-practices-for-api-key-safety",

@@ -2,6 +2,8 @@
 
 import re
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
@@ -100,13 +102,16 @@ def _position_name(element: Element, document: Document) -> str:
     return text.split(":")[0].strip()
 
 
-def _constant_array(document: Document, name: str) -> bool:
-    """Whether a list is written out at the top of the module."""
+def _constant_array(document: Document, expression: str) -> bool:
+    """Whether a list is written out at the top of the module, by itself or in an object: `ITEMS`, `data.items`."""
+    name = re.split(r"\??\.", expression)[0]
     for script in document.scripts:
+        if name in script.imported:
+            return name.isupper()
         for item in script.items("variable_declarator"):
             value = item.node.child_by_field_name("value")
             if value is not None and script.text(item.node.child_by_field_name("name")) == name:
-                return script.function_around(item) is None and script.text(value).startswith("[")
+                return script.function_around(item) is None and script.text(value).startswith(("[", "{"))
     return False
 
 
@@ -121,7 +126,7 @@ def _static_list(element: Element, document: Document) -> bool:
     call = at.parent.parent if at is not None and at.parent is not None else None
     function = call.child_by_field_name("function") if call is not None else None
     text = (function.text or b"").decode("utf-8", "replace") if function is not None else ""
-    if _constant_array(document, re.split(r"\??\.", text)[0]):
+    if _constant_array(document, text) or _by_position(at):
         return True
     return (
         re.search(
@@ -132,6 +137,19 @@ def _static_list(element: Element, document: Document) -> bool:
         is not None
         or "skeleton" in element.tag.lower()
     )
+
+
+def _by_position(callback: Node | None) -> bool:
+    """Whether the callback looks at the position only: the item is what stands there."""
+    parameters = callback.child_by_field_name("parameters") if callback is not None else None
+    body = callback.child_by_field_name("body") if callback is not None else None
+    if parameters is None or body is None or len(parameters.named_children) < 2:
+        return False
+    item = (parameters.named_children[0].text or b"").decode("utf-8", "replace").split(":")[0].strip()
+    if not re.fullmatch(r"[A-Za-z_$][\w$]*", item):
+        return False
+    code = (body.text or b"").decode("utf-8", "replace")
+    return re.search(rf"(?<![\w$.]){re.escape(item)}(?![\w$])", code) is None
 
 
 def _nested_component(document: Document, tally: Tally) -> None:
@@ -219,6 +237,18 @@ RULES = (
             "Items of a list have a key",
             reason="State and focus move to the wrong item when the list changes.",
             fix="Use the item's id as `key`.",
+            own_references=(
+                (
+                    "vue",
+                    "Vue: List rendering, maintaining state with key",
+                    "https://vuejs.org/guide/essentials/list.html#maintaining-state-with-key",
+                ),
+                (
+                    "svelte",
+                    "Svelte: Keyed each blocks",
+                    "https://svelte.dev/docs/svelte/each#Keyed-each-blocks",
+                ),
+            ),
             reference=page(
                 "React: Rendering lists",
                 _REACT + "learn/rendering-lists#keeping-list-items-in-order-with-key",
@@ -234,6 +264,13 @@ RULES = (
             "Keys are not positions",
             reason="After an insertion every following item takes over the state of its neighbour.",
             fix="Use an id that stays with the item.",
+            own_references=(
+                (
+                    "vue",
+                    "Vue: List rendering, maintaining state with key",
+                    "https://vuejs.org/guide/essentials/list.html#maintaining-state-with-key",
+                ),
+            ),
             reference=page(
                 "React: Why does React need keys?", _REACT + "learn/rendering-lists#why-does-react-need-keys"
             ),
@@ -264,6 +301,10 @@ RULES = (
             "Components are small enough to read",
             reason="A component of many screens is changed by trial and error.",
             fix="Move parts with a name of their own into components, and logic into hooks or composables.",
+            own_references=(
+                ("vue", "Vue: Component basics", "https://vuejs.org/guide/essentials/component-basics.html"),
+                ("svelte", "Svelte: .svelte files", "https://svelte.dev/docs/svelte/svelte-files"),
+            ),
             reference=page("React: Thinking in React", _REACT + "learn/thinking-in-react"),
             confidence=Confidence.MEDIUM,
         ),
@@ -277,6 +318,15 @@ RULES = (
             "Props have types",
             reason="Nobody notices a missing or misspelt prop.",
             fix="Declare the props as a type.",
+            negative=True,
+            own_references=(
+                (
+                    "vue",
+                    "Vue: TypeScript with Composition API, typing component props",
+                    "https://vuejs.org/guide/typescript/composition-api.html#typing-component-props",
+                ),
+                ("svelte", "Svelte: TypeScript", "https://svelte.dev/docs/svelte/typescript"),
+            ),
             reference=page("React: Using TypeScript", _REACT + "learn/typescript"),
         ),
         _untyped_props,

@@ -9,7 +9,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
 from connectors.ui_analyzer.script import Call, Script
-from connectors.ui_analyzer.syntax import Syntax
+from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _REACT = "https://react.dev/"
 _STATE = Category.STATE
@@ -53,25 +53,75 @@ def _effect_cleanup(document: Document, tally: Tally) -> None:
             _mounted_cleanup(script, document, tally)
 
 
+_ENDING = {
+    "addEventListener": r"removeEventListener|\.abort\(",
+    "on": r"\.(?:off|removeListener|removeAllListeners|un|unsubscribe|destroy|close|disconnect)\(",
+    "addListener": r"\.(?:removeListener|removeAllListeners|off|remove)\(",
+    "subscribe": r"unsubscribe|\.(?:off|destroy|close|complete)\(",
+}
+"""Calls that begin a subscription, and what ends it."""
+
+
 def _subscriptions(script: Script, function: Syntax | None) -> Iterator[tuple[str, Syntax]]:
+    """What an effect subscribes to that outlives it: the page, a timer, and whatever it did not make itself."""
     for call in script.calls_in(function):
         text = script.text(call.item.node)
-        if call.name == "addEventListener" and call.callee in (
-            "addEventListener",
-            "window.addEventListener",
-            "document.addEventListener",
-            "globalThis.addEventListener",
-        ):
-            if not re.search(r"\bonce\s*:\s*true|\bsignal\b", text):
-                yield f"{call.callee}({script.text(call.arguments[0]) if call.arguments else ''})", call.item
-        elif call.callee in ("setInterval", "window.setInterval"):
+        if call.callee in ("setInterval", "window.setInterval"):
             yield "setInterval", call.item
+        elif call.name == "addEventListener":
+            lasting = call.callee in _LISTENERS_OF_THE_PAGE or _outlives(script, call, function)
+            if lasting and not re.search(r"\bonce\s*:\s*true|\bsignal\b", text):
+                yield f"{call.callee}({script.text(call.arguments[0]) if call.arguments else ''})", call.item
         elif call.name == "subscribe" and script.function_around(call.item) is function:
             yield call.callee, call.item
+        elif (
+            call.name in ("on", "addListener")
+            and len(call.arguments) >= 2
+            and call.arguments[0].type in ("string", "member_expression")
+            and script.function_around(call.item) is function
+            and _outlives(script, call, function)
+        ):
+            yield f"{call.callee}({script.text(call.arguments[0])})", call.item
     for construction in script.constructions:
         inside = function is None or function.start <= construction.item.start < function.end
         if inside and construction.callee in ("IntersectionObserver", "ResizeObserver", "MutationObserver"):
             yield construction.callee, construction.item
+
+
+_LISTENERS_OF_THE_PAGE = frozenset(
+    {
+        "addEventListener",
+        "window.addEventListener",
+        "document.addEventListener",
+        "globalThis.addEventListener",
+        "document.body.addEventListener",
+        "document.documentElement.addEventListener",
+    }
+)
+
+
+def _outlives(script: Script, call: Call, function: Syntax | None) -> bool:
+    """Whether what is subscribed to was there before the effect: a prop, a state, something imported."""
+    match = re.match(r"([A-Za-z_$][\w$]*)(?:\.[\w$.]+)?\.\w+$", call.callee)
+    if match is None or function is None:
+        return False
+    root = match.group(1)
+    if root in ("this", "io", "d3", "$", "jQuery") or ".current." in call.callee:
+        return False  # An element goes with the component, and takes its listeners along.
+    made_here = any(
+        root in re.findall(r"[\w$]+", script.text(item.node.child_by_field_name("name")))
+        for item in function.within("variable_declarator")
+    ) or any(
+        script.text(item.node.child_by_field_name("left")) == root
+        for item in function.within("assignment_expression")
+    )
+    parameters = any(
+        root in re.findall(r"[\w$]+", script.text(at.node.child_by_field_name("parameters")))
+        for at in call.item.ancestors()
+        if at.kind in FUNCTION_KINDS and function.start <= at.start
+    )
+    ending = re.search(_ENDING.get(call.name, r"$^"), script.code_text)
+    return not made_here and not parameters and ending is None
 
 
 def _kept_and_released(script: Script, item: Syntax) -> bool:
@@ -100,13 +150,15 @@ def _mounted_cleanup(script: Script, document: Document, tally: Tally) -> None:
             continue
         for what, item in _subscriptions(script, function):
             released = {
+                ".on(": "\\.off\\(|removeListener|destroy|dispose|close\\(",
+                "addListener": "removeListener|\\.off\\(",
                 "addEventListener": "removeEventListener",
                 "setInterval": "clearInterval",
-                "Observer": ".disconnect",
+                "Observer": "\\.disconnect",
                 "subscribe": "unsubscribe|onDestroy|onUnmounted|\\bstop\\(",
             }
-            undo = next(text for key, text in released.items() if key in what)
-            ok = re.search(undo.replace(".", r"\."), code) is not None or (
+            undo = next((text for key, text in released.items() if key in what), "unsubscribe")
+            ok = re.search(undo, code) is not None or (
                 document.language == "svelte" and returns_cleanup(script, function)
             )
             tally.check(ok, item, f"{what} is never undone when the component goes")
@@ -199,24 +251,6 @@ def _from_dependencies(call: str, dependencies: list[str]) -> bool:
     }
 
 
-def _effect_race(document: Document, tally: Tally) -> None:
-    for script in document.scripts:
-        setters = {setter for _, setter, _ in script.state_pairs() if setter}
-        for call, function in effects(script):
-            code = script.code_of(function)
-            loads = re.search(r"\b(?:fetch|axios(?:\.\w+)?|\w*[aA]pi\.\w+|ky(?:\.\w+)?)\(", code) is not None
-            sets = any(inner.callee in setters for inner in script.calls_in(function))
-            if not loads or not sets or len(call.arguments) < 2:
-                continue
-            changing = call.arguments[1].type == "array" and len(call.arguments[1].named_children) > 0
-            if changing:
-                tally.check(
-                    returns_cleanup(script, function),
-                    call.item,
-                    "answers can arrive in the wrong order: the effect neither cancels nor ignores an old request",
-                )
-
-
 RULES = (
     FileRule(
         describe(
@@ -226,6 +260,10 @@ RULES = (
             "Subscriptions end with the component",
             reason="Each visit adds another listener or timer; the page becomes slower and does things twice.",
             fix="Undo it in the function that the effect returns (`onUnmounted`, `onDestroy`).",
+            own_references=(
+                ("vue", "Vue: Lifecycle hooks", "https://vuejs.org/guide/essentials/lifecycle.html"),
+                ("svelte", "Svelte: Lifecycle hooks", "https://svelte.dev/docs/svelte/lifecycle-hooks"),
+            ),
             reference=page(
                 "React: Synchronizing with effects",
                 _REACT + "learn/synchronizing-with-effects#step-3-add-cleanup-if-needed",
@@ -261,21 +299,5 @@ RULES = (
             confidence=Confidence.MEDIUM,
         ),
         _derived_state,
-    ),
-    FileRule(
-        describe(
-            "effect-race",
-            _STATE,
-            Severity.MODERATE,
-            "Late answers do not overwrite newer ones",
-            reason="When the input changes quickly, the slower answer wins and the wrong data is shown.",
-            fix="Abort the request in the cleanup, or set a flag there and ignore the answer.",
-            reference=page(
-                "React: Fetching data with effects",
-                _REACT + "reference/react/useEffect#fetching-data-with-effects",
-            ),
-            confidence=Confidence.MEDIUM,
-        ),
-        _effect_race,
     ),
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
+from connectors.ui_analyzer.rules.pointing import handler_code
 
 _ERRORS = Category.ERRORS
 _DESTRUCTIVE = re.compile(
@@ -26,7 +27,7 @@ def _empty_catch(document: Document, tally: Tally) -> None:
         for item in script.items("catch_clause"):
             body = item.node.child_by_field_name("body")
             empty = body is not None and not body.named_children
-            tally.check(not empty, item, "this error is swallowed without a word")
+            tally.check(not empty, item, "catch swallows the error without a word")
         for call in script.calls:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
                 text = "".join(script.text(call.arguments[0]).split())
@@ -43,7 +44,7 @@ def _empty_catch(document: Document, tally: Tally) -> None:
                         "(e)=>{}",
                     ),
                     call.item,
-                    "this error is swallowed without a word",
+                    f"catch() swallows the error of {call.callee.removesuffix('.catch')[:60]} without a word",
                 )
 
 
@@ -56,7 +57,7 @@ def _destructive(document: Document, tally: Tally) -> None:
         label = element.get("aria-label") or element.static_text()
         if not _DESTRUCTIVE.match(label.strip()):
             continue
-        handler = _handler_code(document, click.expression)
+        handler = handler_code(document, click.expression)
         if not _DESTROYS.search(handler):
             continue
         net = (
@@ -64,19 +65,6 @@ def _destructive(document: Document, tally: Tally) -> None:
             is not None
         )
         tally.check(net, element, f'"{label[:30]}" deletes at once, without asking and without undo')
-
-
-def _handler_code(document: Document, expression: str) -> str:
-    """The handler's source together with that of the functions of this file that it calls."""
-    text, seen = expression, set[str]()
-    for _ in range(3):
-        for script in document.scripts:
-            for name in set(re.findall(r"\b([A-Za-z_$][\w$]*)\b", text)) - seen:
-                function = script.named_functions.get(name)
-                if function is not None:
-                    seen.add(name)
-                    text += "\n" + script.code_of(function)
-    return text[:20_000]
 
 
 def _alert(document: Document, tally: Tally) -> None:
@@ -139,9 +127,13 @@ def _boundary(project: Project, tally: Tally) -> None:
         if project.has("boundary", framework):
             tally.passed()
         else:
+            react = framework == "react"
             tally.failed(
                 roots[0],
-                f"an error while rendering leaves a blank page: no {framework.title()} error boundary or handler",
+                "an error while rendering leaves a blank page: there is no error boundary"
+                if react
+                else "an error in a component reaches nobody: there is neither errorHandler nor onErrorCaptured",
+                severity=None if react else Severity.MODERATE,
                 path=roots[0].path,
             )
 
@@ -155,6 +147,13 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "An error in one part does not blank the page",
             reason="One bad value takes the whole application away.",
             fix="Put error boundaries around routes and widgets (`app.config.errorHandler` and `onErrorCaptured` in Vue).",
+            own_references=(
+                (
+                    "vue",
+                    "Vue: app.config.errorHandler",
+                    "https://vuejs.org/api/application.html#app-config-errorhandler",
+                ),
+            ),
             reference=page(
                 "React: Error boundaries",
                 "https://react.dev/reference/react/Component#catching-rendering-errors-with-an-error-boundary",
@@ -195,6 +194,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "Messages do not block the page",
             reason="alert() stops everything, cannot be styled or linked, and hides behind other tabs.",
             fix='Show the message in the page, in an element with `role="alert"`.',
+            negative=True,
             reference=mdn("Window.alert()", "Web/API/Window/alert"),
         ),
         _alert,

@@ -1,13 +1,15 @@
 """Rules on labels of form controls."""
 
 import re
+from collections.abc import Iterator
 
 from connectors.ui_analyzer.document import Document
-from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.markup import Element, class_names
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden, labelled_directly
-from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
+from connectors.ui_analyzer.rule import Fact, FileRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.accessible_names import label_targets, labelled
+from connectors.ui_analyzer.stylesheet import subject
 
 _A11Y = Category.ACCESSIBILITY
 
@@ -20,12 +22,49 @@ def _control_label(document: Document, tally: Tally) -> None:
         if labelled_directly(element):
             tally.passed()
             continue
-        verdict = labelled(element, labels)
+        verdict = labelled(element, document, labels)
         if verdict is None:
             continue
-        if not verdict and element.filled("placeholder"):
-            continue  # A name, if a poor one: the rule on placeholders speaks of it.
-        tally.check(verdict, element, f"<{element.tag}> has no label")
+        if verdict:
+            tally.passed()
+        elif not element.filled("placeholder"):
+            # A placeholder is a name, if a poor one: the rule on placeholders speaks of it.
+            _unless_hidden(tally, element, f"<{_shown(element)}> has no label")
+
+
+def _unless_hidden(tally: Tally, element: Element, message: str) -> None:
+    """Fail, but for a control that a style sheet of the project takes off the page."""
+    hiding = tuple(("hides-class", name) for name in sorted(class_names(element)))
+    if identifier := element.get("id"):
+        hiding = (*hiding, ("hides-class", f"#{identifier}"))
+    if hiding:
+        tally.depends(element, message, (), frozenset(), excused_by=hiding)
+    else:
+        tally.failed(element, message)
+
+
+def _shown(element: Element) -> str:
+    kind = element.get("type")
+    name = element.get("name") or element.get("id")
+    return (
+        element.tag
+        + (f' type="{kind}"' if kind else "")
+        + (f' name="{name}"' if name and len(name) < 40 else "")
+    )
+
+
+def hiding_facts(document: Document) -> Iterator[Fact]:
+    """Classes and ids that a style sheet takes off the page."""
+    for rule in document.style_rules:
+        if rule.value("display") != "none" and rule.value("visibility") != "hidden":
+            continue
+        if any(around.startswith("@media") for around in rule.context):
+            continue
+        for selector in rule.selectors():
+            last = subject(selector)
+            match = re.fullmatch(r"(?:input|label)?(?:\.([\w-]+)|(#[\w-]+))(?:\[[^\]]*\])?", last)
+            if match:
+                yield Fact(kind="hides-class", name=match.group(1) or match.group(2), line=rule.line)
 
 
 def _placeholder_label(document: Document, tally: Tally) -> None:
@@ -36,9 +75,9 @@ def _placeholder_label(document: Document, tally: Tally) -> None:
         if labelled_directly(element):
             tally.passed()
             continue
-        verdict = labelled(element, labels)
+        verdict = labelled(element, document, labels)
         if verdict is not None:
-            tally.check(verdict, element, f"<{element.tag}> is named by its placeholder only")
+            tally.check(verdict, element, f"<{_shown(element)}> is named by its placeholder only")
 
 
 def _controls(document: Document) -> list[Element]:
@@ -47,7 +86,6 @@ def _controls(document: Document) -> list[Element]:
         for element in document.elements
         if element.native
         and element.tag in ("input", "select", "textarea")
-        and not element.spread
         and element.get("type") not in _UNLABELLED_TYPES
         and not hidden(element)
         and not (
@@ -69,7 +107,7 @@ def _kept_from_user(element: Element) -> bool:
         r"display['\"]?\s*:\s*['\"]?none", style.expression or style.value or ""
     ):
         return True
-    return bool(element.classes() & {"hidden", "d-none", "is-hidden", "invisible"})
+    return bool(element.classes() & {"hidden", "d-none", "is-hidden", "invisible", "u-hidden", "!hidden"})
 
 
 def _label_target(document: Document, tally: Tally) -> None:

@@ -2,107 +2,20 @@
 
 import re
 
-from connectors.ui_analyzer.aria import NATIVE_CONTROLS, WIDGET_ROLES
 from connectors.ui_analyzer.document import Document
-from connectors.ui_analyzer.markup import Attribute, Element
+from connectors.ui_analyzer.following import BUTTON, LINK, ref_of
+from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.naming import hidden
-from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, wcag
+from connectors.ui_analyzer.native import library_control
+from connectors.ui_analyzer.rule import ComponentRef, FileRule, Tally, describe, mdn, wcag
+from connectors.ui_analyzer.rules.pointing import KEY_HANDLERS, native_interactive, only_stops
+from connectors.ui_analyzer.spreading import merged
 
 _A11Y = Category.ACCESSIBILITY
-_KEY_HANDLERS = ("on:keydown", "on:keyup", "on:keypress")
-_NOT_ACTING = re.compile(
-    r"^\s*(?:\(?\s*\w*\s*\)?\s*=>\s*\{?\s*)?(?:\w+\??\.)?(?:stopPropagation|preventDefault)\(\)\s*;?\s*\}?\s*$"
+_ON_REQUEST = re.compile(
+    r"dialog|modal|popover|popup|palette|drawer|sheet|command|dropdown|menu|combobox|overlay", re.I
 )
-_CLICKABLE_ROLES = frozenset({"button", "link", "checkbox", "switch"})
-_DIALOG_FILE = re.compile(r"dialog|modal|popover|palette|search|login|sign-?in|prompt", re.I)
-
-
-def native_interactive(element: Element) -> bool:
-    """Whether the browser makes an element focusable and operable by itself."""
-    if not element.native:
-        return False
-    if element.tag in ("a", "area"):
-        return element.has("href")
-    if element.tag == "input":
-        return element.get("type") != "hidden"
-    return element.tag in NATIVE_CONTROLS or element.tag in ("iframe", "label", "details", "dialog")
-
-
-def _click_keyboard(document: Document, tally: Tally) -> None:
-    for element in document.elements:
-        click = element.attributes.get("on:click")
-        if click is None or not element.native or element.tag in ("html", "body", "svg:svg", "slot", "form"):
-            continue
-        if native_interactive(element):
-            tally.passed()
-            continue
-        if (
-            element.tag == "a"
-            or _only_stops(click)
-            or hidden(element)
-            or element.spread
-            or _conditional_handler(click)
-        ):
-            continue
-        if element.get("role") in ("presentation", "none"):
-            continue
-        role = element.attributes.get("role")
-        keyboard = element.has(*_KEY_HANDLERS)
-        if keyboard and (role is not None or element.has("tabindex")):
-            tally.passed()
-        elif element.tag == "canvas" or _delegates(element):
-            tally.failed(
-                element, f"<{element.tag}> handles clicks of what is inside it", confidence=Confidence.LOW
-            )
-        elif role is not None and role.value in WIDGET_ROLES and role.value not in _CLICKABLE_ROLES:
-            # Options, tabs and the like are often driven by the keyboard handler of their container.
-            driven = keyboard or any(
-                around.has(*_KEY_HANDLERS) or around.spread for around in element.ancestors()
-            )
-            if driven or element.parent is None:
-                tally.passed()
-            else:
-                tally.failed(
-                    element, f'role="{role.value}" reacts to clicks only', confidence=Confidence.MEDIUM
-                )
-        elif not keyboard:
-            empty = not element.children and not element.texts and not element.dynamic_content
-            tally.failed(
-                element,
-                f"<{element.tag}> reacts to clicks but not to the keyboard",
-                confidence=Confidence.MEDIUM if empty else None,
-            )
-        else:
-            tally.failed(element, f"<{element.tag}> handles keys but cannot be focused")
-
-
-def _only_stops(click: Attribute) -> bool:
-    if not click.expression.strip():
-        return True
-    return bool(_NOT_ACTING.match(click.expression))
-
-
-def _conditional_handler(click: Attribute) -> bool:
-    """`onClick={onSelect && …}` or `onClick={selectable ? … : undefined}`: the caller decides what this is."""
-    return click.expression.rstrip().endswith((": undefined", ": null"))
-
-
-def _delegates(element: Element) -> bool:
-    inner = [child for child in element.descendants() if native_interactive(child) and child.tag != "label"]
-    own_text = bool(element.texts) or element.dynamic_content
-    return bool(inner) and not own_text
-
-
-def _role_focusable(document: Document, tally: Tally) -> None:
-    for element in document.elements:
-        role = element.get("role")
-        if not element.native or role not in _CLICKABLE_ROLES or element.spread or hidden(element):
-            continue
-        if native_interactive(element) or element.get("aria-disabled") == "true":
-            continue
-        ok = element.has("tabindex") or element.has("contenteditable")
-        tally.check(ok, element, f'role="{role}" cannot be reached with the keyboard: no tabindex')
+"""Components that appear when somebody asks for them."""
 
 
 def _positive_tabindex(document: Document, tally: Tally) -> None:
@@ -119,7 +32,7 @@ def _link_href(document: Document, tally: Tally) -> None:
         if not element.native or element.tag != "a" or element.spread:
             continue
         href = element.attributes.get("href")
-        acts = element.has("on:click") and not _only_stops(element.attributes["on:click"])
+        acts = element.has("on:click") and not only_stops(document, element.attributes["on:click"])
         if href is None:
             if acts and element.get("role") is None:
                 tally.failed(element, "<a> without href acts as a button: the keyboard cannot reach it")
@@ -129,7 +42,7 @@ def _link_href(document: Document, tally: Tally) -> None:
             continue
         value = (href.value or "").strip().lower()
         fake = value in ("#", "#!", "javascript:", "") or value.startswith("javascript:")
-        if fake and element.get("role") == "button" and element.has(*_KEY_HANDLERS):
+        if fake and element.get("role") == "button" and element.has(*KEY_HANDLERS):
             fake = False
         if value == "#" and not acts and document.language == "html":
             # In plain pages "#" also leads to the top, or script attaches behaviour elsewhere.
@@ -160,14 +73,22 @@ def _autofocus(document: Document, tally: Tally) -> None:
         in_dialog = any(
             around.tag == "dialog"
             or around.get("role") in ("dialog", "alertdialog", "search")
-            or (not around.native and _DIALOG_FILE.search(around.tag))
-            for around in element.ancestors()
+            or (not around.native and _ON_REQUEST.search(around.tag))
+            for around in (element, *element.ancestors(), *_owners(element))
         )
-        if in_dialog or _DIALOG_FILE.search(document.path) or element.conditional:
+        if in_dialog or element.conditional:
             # What appears on request may take the focus.
             tally.passed()
         else:
             tally.failed(attribute, "autofocus moves the focus before anything was read")
+
+
+def _owners(element: Element) -> list[Element]:
+    """The components around the attribute in which an element is passed."""
+    outermost = element
+    while outermost.parent is not None:
+        outermost = outermost.parent
+    return [] if outermost.owner is None else [outermost.owner, *outermost.owner.ancestors()]
 
 
 def _access_key(document: Document, tally: Tally) -> None:
@@ -209,25 +130,51 @@ def _focusable(element: Element) -> bool:
 
 def _nested_interactive(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.native or element.detached or not _widget(element):
+        if (
+            element.detached
+            or merged(element)
+            or element.parent is None
+            or element.has("aschild", "as-child")
+        ):
             continue
-        around = next(
-            (
-                outer
-                for outer in element.ancestors()
-                if outer.native and _widget(outer) and outer.tag != "details"
-            ),
-            None,
-        )
-        crosses_component = any(
-            not outer.native for outer in element.ancestors() if around is not None and outer is not around
-        )
-        if around is None or crosses_component:
-            tally.passed()
+        inner = _control(element, document)
+        if inner is None:
+            continue
+        around = _control_around(element, document)
+        if around is None:
+            if inner == ():
+                tally.passed()
+            continue
+        outer, refs = around
+        message = f"<{element.tag}> is inside <{outer.tag}>: only one of them can be operated"
+        if inner or refs:
+            tally.depends(element, message, (*inner, *refs), frozenset({BUTTON, LINK}))
         else:
-            tally.failed(
-                element, f"<{element.tag}> is inside <{around.tag}>: only one of them can be operated"
-            )
+            tally.failed(element, message)
+
+
+def _control(element: Element, document: Document) -> tuple[ComponentRef, ...] | None:
+    """Whether an element is a control: () for yes, the components that decide it, None for no."""
+    if element.native:
+        return () if _widget(element) else None
+    if library_control(element, document):
+        return ()
+    ref = ref_of(element, document)
+    # Only what is called so is followed: to follow each component would cost more than it finds.
+    return (ref,) if ref is not None and re.search(r"Button|Link|Btn", element.tag) else None
+
+
+def _control_around(element: Element, document: Document) -> tuple[Element, tuple[ComponentRef, ...]] | None:
+    """The nearest control around an element; None when there is none, or a component between may move it."""
+    for outer in element.ancestors():
+        if outer.has("aschild", "as-child", "legacybehavior", "custom", "component", "as", "render"):
+            return None
+        found = _control(outer, document) if outer.tag != "details" else None
+        if found is not None:
+            return outer, found
+        if not outer.native:
+            return None
+    return None
 
 
 def _widget(element: Element) -> bool:
@@ -239,32 +186,6 @@ def _widget(element: Element) -> bool:
 
 
 RULES = (
-    FileRule(
-        describe(
-            "click-without-keyboard",
-            _A11Y,
-            Severity.SERIOUS,
-            "What can be clicked can be operated with the keyboard",
-            reason="Who cannot use a mouse cannot do this at all.",
-            fix='Use a `<button>`; otherwise add a role, `tabindex="0"` and a handler for Enter and Space.',
-            reference=wcag("2.1.1 Keyboard", "keyboard"),
-            shared=("jsx-a11y:click-events-have-key-events", "jsx-a11y:no-static-element-interactions"),
-        ),
-        _click_keyboard,
-    ),
-    FileRule(
-        describe(
-            "role-focusable",
-            _A11Y,
-            Severity.SERIOUS,
-            "Elements with the role of a control can be focused",
-            reason="It is announced as a control, but Tab never reaches it.",
-            fix='Use the native element, or add `tabindex="0"`.',
-            reference=wcag("2.1.1 Keyboard", "keyboard"),
-            shared=("jsx-a11y:interactive-supports-focus",),
-        ),
-        _role_focusable,
-    ),
     FileRule(
         describe(
             "positive-tabindex",
@@ -326,6 +247,7 @@ RULES = (
             "No access keys",
             reason="They override shortcuts that people rely on, differently in every browser.",
             fix="Remove `accesskey`; offer documented shortcuts that can be turned off.",
+            negative=True,
             reference=mdn("accesskey", "Web/HTML/Reference/Global_attributes/accesskey"),
             shared=("jsx-a11y:no-access-key", "axe:accesskeys"),
         ),

@@ -184,6 +184,7 @@ RULES = (
             "Secrets are not kept in web storage",
             reason="Any injected script can read them and act as the user.",
             fix="Keep the session in a cookie that is HttpOnly, Secure and SameSite.",
+            negative=True,
             reference=page(
                 "OWASP: HTML5 security, local storage",
                 "https://cheatsheetseries.owasp.org/cheatsheets/HTML5_Security_Cheat_Sheet.html#local-storage",

@@ -10,8 +10,12 @@ from connectors.ui_analyzer.script import Call, Script
 from connectors.ui_analyzer.syntax import Syntax
 
 _REAL_TIME = Category.REAL_TIME
-_MOCK_MODULE = re.compile(
-    r"(?:^|[/@._-])(?:mock|mocks|mocked|mock-?data|fake|fakes|fixtures?|dummy|dummy-?data|sample-?data|faker|faker-js)(?:[/._-]|$)|(?:mock|fake|dummy|sample)[A-Z]?\w*[Dd]ata$",
+_GENERATORS = re.compile(
+    r"^(?:@faker-js/faker|faker|casual|chance|@ngneat/falso|mockjs|better-mock|@anatine/zod-mock)(?:/.*)?$"
+)
+"""Packages that make data up. Packages that answer requests in development are told apart by their absence here."""
+_MOCK_FILE = re.compile(
+    r"(?:^|[/@._-])(?:mock|mocks|mocked|mock-?data|fake|fakes|dummy|dummy-?data|sample-?data)(?:[/._-]|$)|(?:^|/)fixtures?/|(?:mock|fake|dummy|sample)[A-Z]?\w*[Dd]ata$",
     re.I,
 )
 _MOCK_SWITCH = re.compile(
@@ -83,11 +87,15 @@ def _mock_data(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         judged: set[int] = set()
+        renders = bool(document.elements) or any(True for _ in script.hooks())
         for entry in script.imports:
             if entry.type_only or not entry.module or entry.item.start in judged:
                 continue
             judged.add(entry.item.start)
-            mocked = _MOCK_MODULE.search(entry.module) is not None
+            own = entry.module.startswith((".", "@/", "~/", "src/", "$lib/", "#"))
+            mocked = (own and renders and _MOCK_FILE.search(entry.module) is not None) or _GENERATORS.match(
+                entry.module
+            ) is not None
             if mocked and _MOCK_SWITCH.match(entry.imported if entry.imported != "default" else entry.local):
                 continue  # Starts a mock server for development; the data itself is not imported.
             if mocked:
@@ -115,6 +123,8 @@ def _mock_data(document: Document, tally: Tally) -> None:
 def _closed(document: Document, tally: Tally) -> None:
     for script in document.scripts:
         for call in live_sources(script):
+            if call.callee.endswith("BroadcastChannel") and not document.elements:
+                continue  # A store of the page, which lives as long as the page.
             name = bound_name(script, call.item)
             code = script.code_text
             last = re.escape(name.rsplit(".", 1)[-1]) if name else ""
@@ -278,6 +288,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "What is shown is real",
             reason="Made-up figures look like measurements, and are believed.",
             fix="Ask the server; keep mocks in tests and stories.",
+            negative=True,
             reference=page(
                 "web.dev: Testing, mocks", "https://web.dev/learn/testing/get-started/test-doubles"
             ),

@@ -2,9 +2,19 @@
 
 import re
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.requests import awaited, caught_by_caller, chain, is_fetch, requests, returned
+from connectors.ui_analyzer.requests import (
+    awaited,
+    caught_by_caller,
+    chain,
+    is_fetch,
+    requests,
+    returned,
+    without_server,
+)
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, mdn, page, wcag
 from connectors.ui_analyzer.rules.effects import effects
 from connectors.ui_analyzer.script import Call, Script
@@ -28,6 +38,8 @@ def _request_failure(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         for call in requests(script):
+            if without_server(script, call):
+                continue
             methods, _ = chain(script, call)
             function = script.function_around(call.item)
             if (
@@ -136,7 +148,7 @@ def _http_status(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         for call in requests(script):
-            if not is_fetch(call):
+            if not is_fetch(call) or without_server(script, call):
                 continue
             used = _response_use(script, call)
             if used is None:
@@ -198,7 +210,7 @@ def _query_error(document: Document, tally: Tally) -> None:
             callee = (
                 script.text(inner.child_by_field_name("function")) if inner.type == "call_expression" else ""
             )
-            if not _QUERY_HOOKS.match(callee):
+            if not _QUERY_HOOKS.match(callee) or (callee.startswith("useSWR") and _without_fetcher(inner)):
                 continue
             taken = script.text(target)
             if not re.search(r"\bdata\b", taken) or "..." in taken:
@@ -208,6 +220,13 @@ def _query_error(document: Document, tally: Tally) -> None:
                 or re.search(r"\b(?:error|isError|status|isLoadingError|failureReason)\b", taken) is not None
             )
             tally.check(ok, item, f"{callee} may fail, but its error is not looked at")
+
+
+def _without_fetcher(call: Node) -> bool:
+    """`useSWR(key, {…})`: shared state of the page, which nothing is asked for."""
+    arguments = call.child_by_field_name("arguments")
+    given = arguments.named_children if arguments is not None else []
+    return len(given) == 2 and given[1].type == "object" and b"fetcher" not in (given[1].text or b"fetcher")
 
 
 def _loading_state(document: Document, tally: Tally) -> None:
@@ -266,6 +285,18 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "Failed queries are shown",
             reason="A list that failed to load looks like an empty list.",
             fix="Take `error` (or `isError`) too, and render it.",
+            own_references=(
+                (
+                    "vue",
+                    "TanStack Query: Queries (Vue)",
+                    "https://tanstack.com/query/latest/docs/framework/vue/guides/queries",
+                ),
+                (
+                    "svelte",
+                    "TanStack Query: Svelte overview",
+                    "https://tanstack.com/query/latest/docs/framework/svelte/overview",
+                ),
+            ),
             reference=page(
                 "TanStack Query: Query basics",
                 "https://tanstack.com/query/latest/docs/framework/react/guides/queries",

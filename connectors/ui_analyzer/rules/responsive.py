@@ -126,30 +126,75 @@ def _utility_width(element: Element, tally: Tally) -> None:
         limited = match.group(1) == "w" and any(
             re.match(r"!?max-w-(?:full|screen|\[.*(?:vw|%|calc|min)|\w+)", c) for c in classes
         )
-        tally.check(size is None or size < _WIDE_PX or limited, element, f"{utility} does not fit on a phone")
+        wide = size is not None and size >= _WIDE_PX and not limited
+        if wide and (
+            _in_scroller(element) or _on_wide_screens(classes) or element.tag in ("td", "th", "col")
+        ):
+            tally.passed()
+        else:
+            floats = bool({"absolute", "fixed"} & classes)
+            tally.check(
+                not wide,
+                element,
+                f"{utility} does not fit on a phone",
+                confidence=Confidence.LOW if floats and wide else None,
+            )
+
+
+_SCROLLS = re.compile(r"^(?:[\w-]+:)*overflow(?:-x)?-(?:auto|scroll|hidden|clip)$")
+_SCROLLING_COMPONENT = re.compile(r"scroll|carousel|swiper|viewport|canvas|el-table|virtual", re.I)
+
+
+def _in_scroller(element: Element) -> bool:
+    """Whether something around it scrolls sideways, or cuts off on purpose."""
+    for around in (element, *element.ancestors()):
+        if any(_SCROLLS.match(name) for name in around.classes()) or (
+            not around.native and _SCROLLING_COMPONENT.search(around.tag)
+        ):
+            return around is not element or any(
+                "auto" in n or "scroll" in n for n in around.classes() if _SCROLLS.match(n)
+            )
+        style = around.attributes.get("style")
+        if style is not None and re.search(
+            r"overflow(?:-?[xX])?['\"]?\s*:\s*['\"]?(?:auto|scroll)", style.expression or ""
+        ):
+            return True
+    return False
+
+
+def _on_wide_screens(classes: frozenset[str]) -> bool:
+    """Whether it is shown from some width on only: `hidden md:block`."""
+    return "hidden" in classes and any(
+        re.match(r"(?:sm|md|lg|xl|2xl):(?:block|flex|grid|inline|table)", c) for c in classes
+    )
 
 
 def _viewport_height(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
-        heights = [d for d in rule.declarations if d.name in ("height", "min-height", "max-height")]
+        # A minimum cuts nothing off: what is below can be scrolled to.
+        heights = [d for d in rule.declarations if d.name in ("height", "max-height")]
         full = [d for d in heights if re.fullmatch(r"100vh(?:\s*!important)?", d.value.strip())]
         modern = any(re.search(r"\d(?:dvh|svh|lvh)|-webkit-fill-available|stretch", d.value) for d in heights)
-        if full or modern:
+        if (full or modern) and not rule.in_keyframes():
             tally.check(
                 modern,
                 full[0] if full else rule,
-                "100vh is higher than the screen while a phone shows its address bar",
+                f"{rule.selector[:60]} is 100vh high, higher than the screen while a phone shows its address bar",
             )
     for element in document.elements:
         if not element.native or not element.has("class"):
             continue
         classes = element.classes()
-        if classes & {"h-screen", "min-h-screen"}:
+        full_class = next(
+            (name for name in ("h-screen", "max-h-screen", "h-[100vh]", "max-h-[100vh]") if name in classes),
+            "",
+        )
+        if full_class and not _on_wide_screens(classes):
             modern = any(re.search(r"(?:h-)(?:dvh|svh|\[\d+(?:dvh|svh)\])", c) for c in classes)
             tally.check(
                 modern,
                 element,
-                "h-screen (100vh) is higher than the screen while a phone shows its address bar",
+                f"{full_class} (100vh) is higher than the screen while a phone shows its address bar",
             )
         elif any(re.search(r"h-(?:dvh|svh)$", c) for c in classes):
             tally.passed()
@@ -302,6 +347,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             "The page does not hide what is too wide",
             reason="It hides the symptom: at 320 px the rest of the line is cut off and cannot be reached.",
             fix="Find the element that is too wide and let it wrap or scroll by itself.",
+            negative=True,
             reference=wcag("1.4.10 Reflow", "reflow"),
             confidence=Confidence.MEDIUM,
         ),

@@ -2,6 +2,8 @@
 
 import re
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
@@ -107,12 +109,79 @@ def _hook_problem(script: Script, call: Call, function: Syntax) -> str:
         field = _BRANCHES.get(at.kind)
         if field is not None:
             test = at.node.child_by_field_name(field)
+            if test is not None and _constant_condition(script, test):
+                continue
             if test is None or not (test.start_byte <= call.item.start and call.item.end <= test.end_byte):
                 return "under a condition"
     for item in function.within("return_statement"):
         if item.end <= call.item.start and script.function_around(item) is function:
-            return "after an early return"
+            branch = next(
+                (at for at in item.ancestors() if at.kind in _BRANCHES and at.start >= function.start), None
+            )
+            test = branch.node.child_by_field_name(_BRANCHES[branch.kind]) if branch is not None else None
+            if test is None or not _constant_condition(script, test):
+                return "after an early return"
     return ""
+
+
+_GLOBALS = frozenset(
+    [
+        "process",
+        "env",
+        "NODE_ENV",
+        "import",
+        "meta",
+        "MODE",
+        "DEV",
+        "PROD",
+        "SSR",
+        "window",
+        "document",
+        "navigator",
+        "globalThis",
+        "undefined",
+        "null",
+        "true",
+        "false",
+        "typeof",
+        "React",
+        "Boolean",
+        "__DEV__",
+        "production",
+        "development",
+        "test",
+        "function",
+        "object",
+        "string",
+    ]
+)
+
+
+def _constant_condition(script: Script, test: Node) -> bool:
+    """Whether a condition has the same value on every render: of constants of the module and of the build only."""
+    text = re.sub(r"(['\"`])(?:(?!\1).)*\1", "''", script.text(test))
+    if "(" in text.removeprefix("(") and re.search(r"[\w\]]\(", text):
+        return False
+    names = set(re.findall(r"(?<![\w$.])[A-Za-z_$][\w$]*", text)) - _GLOBALS
+    return all(_module_constant(script, name) for name in names)
+
+
+def _module_constant(script: Script, name: str) -> bool:
+    if name in script.imported:
+        return True
+    found = [
+        item
+        for item in script.items("variable_declarator")
+        if script.text(item.node.child_by_field_name("name")) == name
+    ]
+    return (
+        bool(found)
+        and all(script.function_around(item) is None for item in found)
+        and not any(
+            script.text(item.node.child_by_field_name("left")) == name
+            for item in script.items("assignment_expression")
+        )
+    )
 
 
 def _sprawl(document: Document, tally: Tally) -> None:

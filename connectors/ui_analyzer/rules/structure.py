@@ -12,7 +12,7 @@ from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Ta
 _A11Y = Category.ACCESSIBILITY
 HEADING = re.compile(r"h([1-6])$")
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$|x-[\w-]+$|i-[\w-]+$")
-_PAGE_ELEMENTS_MIN = 5
+PAGE_ELEMENTS_MIN = 5
 """A body with fewer elements is a shell that script fills."""
 _REFERRING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "aria-owns", "list", "headers")
 
@@ -203,7 +203,7 @@ def landmark_facts(document: Document) -> Iterator[Fact]:
         inside = [
             element for element in body.descendants() if element.tag not in ("script", "noscript", "style")
         ]
-        filled = "content" if len(inside) >= _PAGE_ELEMENTS_MIN else "shell"
+        filled = "content" if len(inside) >= PAGE_ELEMENTS_MIN else "shell"
         yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
     for element in document.elements:
         if (

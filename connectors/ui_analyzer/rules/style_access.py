@@ -9,7 +9,7 @@ from connectors.ui_analyzer.lengths import length_px, tailwind_size_px
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, wcag
-from connectors.ui_analyzer.rules.interaction import native_interactive
+from connectors.ui_analyzer.rules.pointing import native_interactive
 from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of, subject
 
 _A11Y = Category.ACCESSIBILITY
@@ -46,6 +46,7 @@ def _focus_outline(document: Document, tally: Tally) -> None:
         for selector in rule.selectors()
         if _FOCUS.search(selector) and _shows_focus(rule)
     }
+    around = _shown_around(document.style_rules)
     everywhere = bool(shown & {"", "*", ":where(*)", ":is(*)"})
     for rule in document.style_rules:
         value = rule.value("outline", "outline-style", "outline-width")
@@ -63,6 +64,8 @@ def _focus_outline(document: Document, tally: Tally) -> None:
                 or (_shows_focus(rule) and bool(_FOCUS.search(last)))
                 or everywhere
                 or _bare(last) in shown
+                or _bare(last) in around
+                or ("" in around and _TEXT_FIELD.search(last) is not None)
             )
             declaration = next(d for d in rule.declarations if d.name.startswith("outline"))
             tally.check(
@@ -72,6 +75,25 @@ def _focus_outline(document: Document, tally: Tally) -> None:
             )
             break
     _focus_utilities(document, tally)
+
+
+_TEXT_FIELD = re.compile(
+    r"^(?:input|textarea|select)(?![\w-])|[.#][\w-]*(?:input|field|textarea|control)", re.I
+)
+
+
+def _shown_around(rules: list[StyleRule]) -> frozenset[str]:
+    """Whose focus shows on what is around it: the elements of `:has(x:focus)`; "" when a `:focus-within` is drawn."""
+    found: set[str] = set()
+    for rule in rules:
+        if not _shows_focus(rule):
+            continue
+        for selector in rule.selectors():
+            for inner in re.findall(r":has\(([^()]*:focus[\w-]*)\)", selector):
+                found.update(_bare(subject(part)) for part in inner.split(","))
+            if ":focus-within" in selector:
+                found.add("")
+    return frozenset(found)
 
 
 def _shows_focus(rule: StyleRule) -> bool:

@@ -11,8 +11,10 @@ from connectors.ui_analyzer.colours import (
     variables_in,
 )
 from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.libraries import RUNTIME_TOKENS
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, Located, Project, ProjectRule, Tally, describe, mdn
+from connectors.ui_analyzer.scoping import by_page
 from connectors.ui_analyzer.stylesheet import StyleRule
 
 _THEME = Category.THEME
@@ -199,6 +201,7 @@ def _theme_parity(project: Project, tally: Tally) -> None:
     if not base:
         return
     light = themes.get("light", {})
+    used = project.names("token-use")
     for theme, tokens in sorted(themes.items()):
         if theme in ("base", "light"):
             continue
@@ -206,8 +209,20 @@ def _theme_parity(project: Project, tally: Tally) -> None:
             if located.fact.scope == theme:
                 if name in base or name in light or name in anywhere:
                     tally.passed()
-                else:
+                elif name in used or _own_family(name, tokens, base):
                     tally.failed(located, f"{name} exists in the {theme} theme only", path=located.path)
+                # Otherwise it is for a library's sheet, which has the others.
+
+
+def _own_family(name: str, tokens: dict[str, Located], base: dict[str, Located]) -> bool:
+    """Whether most tokens of this kind of name are the project's own: those of a library are in its sheet."""
+    if RUNTIME_TOKENS.match(name):
+        return False
+    family = re.match(r"--[a-z]+(?:-[a-z](?=-))?", name)
+    kin = [other for other in tokens if family is not None and other.startswith(f"{family.group()}-")]
+    if not kin:
+        return True
+    return 2 * sum(1 for other in kin if other in base) >= len(kin)
 
 
 def _color_scheme(project: Project, tally: Tally) -> None:
@@ -242,7 +257,7 @@ RULES: tuple[ProjectRule, ...] = (
             ),
             confidence=Confidence.MEDIUM,
         ),
-        _theme_parity,
+        by_page(_theme_parity),
     ),
     ProjectRule(
         describe(
@@ -254,7 +269,7 @@ RULES: tuple[ProjectRule, ...] = (
             fix="Set `color-scheme: dark` along with the dark tokens.",
             reference=mdn("color-scheme", "Web/CSS/Reference/Properties/color-scheme"),
         ),
-        _color_scheme,
+        by_page(_color_scheme),
     ),
     ProjectRule(
         describe(
@@ -266,6 +281,6 @@ RULES: tuple[ProjectRule, ...] = (
             fix="Start from `prefers-color-scheme`.",
             reference=mdn("prefers-color-scheme", "Web/CSS/Reference/At-rules/@media/prefers-color-scheme"),
         ),
-        _system_theme,
+        by_page(_system_theme),
     ),
 )

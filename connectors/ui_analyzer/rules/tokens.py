@@ -1,16 +1,18 @@
 """Rules on design tokens: their use, their definition, their contrast."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from connectors.ui_analyzer.colours import (
     contrast,
     parse_colour,
     resolve,
 )
+from connectors.ui_analyzer.libraries import RUNTIME_TOKENS
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Located, Project, ProjectRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.rules.theme import colour_tokens
+from connectors.ui_analyzer.scoping import by_page
 
 _THEME = Category.THEME
 
@@ -60,6 +62,8 @@ def _token_contrast(project: Project, tally: Tally) -> None:
         judged: set[tuple[str, str]] = set()
         for front, back in _named_pairs(values):
             judged.add((f"var({front})", f"var({back})"))
+            if _ALIAS.fullmatch(values[front].strip()) and _ALIAS.fullmatch(values[back].strip()):
+                continue  # Other names of a pair that is judged under its own.
             ratio = contrast(_plain(values[front], values), _plain(values[back], values))
             if ratio is not None:
                 at = tokens[front] if theme == "base" or tokens[front].fact.scope == theme else tokens[back]
@@ -73,6 +77,8 @@ def _token_contrast(project: Project, tally: Tally) -> None:
                 continue
             if (located.fact.name, located.fact.value) in judged:
                 continue  # The tokens were compared where they are defined; each use would only repeat it.
+            if theme != "base" and _same_as_base(located, tokens, themes["base"]):
+                continue
             ratio = contrast(_plain(located.fact.name, values), _plain(located.fact.value, values))
             if ratio is not None:
                 _judge(
@@ -80,8 +86,45 @@ def _token_contrast(project: Project, tally: Tally) -> None:
                 )
 
 
+_ALIAS = re.compile(r"(?:(?:hsl|rgb|oklch|color)a?\(\s*)?var\(\s*--[\w-]+\s*\)\s*\)?")
+
+
+def _same_as_base(pair: Located, tokens: dict[str, Located], base: dict[str, Located]) -> bool:
+    """Whether a theme changes nothing of a pair, so that it is judged in the base already."""
+    return (resolve(pair.fact.name, _values(tokens)), resolve(pair.fact.value, _values(tokens))) == (
+        resolve(pair.fact.name, _values(base)),
+        resolve(pair.fact.value, _values(base)),
+    )
+
+
+def _by_sheet(check: Callable[[Project, Tally], None]) -> Callable[[Project, Tally], None]:
+    """Decide for each sheet that defines tokens by itself: packages of one repository have a set each."""
+
+    def checked(project: Project, tally: Tally) -> None:
+        bases = {at.path for at in project.of("token") if at.fact.scope == "base" and at.fact.name in _BASIC}
+        if len(bases) < 2:
+            check(project, tally)
+            return
+        own = project.divided(lambda path: path if path in bases else "")
+        for part in own:
+            if part.of("token") or part.of("pair"):
+                check(part, tally)
+
+    return checked
+
+
+_BASIC = frozenset(
+    {"--background", "--foreground", "--color-background", "--primary", "--bg", "--text", "--color-text"}
+)
+"""Tokens that a set has once: where several sheets define them, each is a set of its own."""
+
+
+_ROUNDING = 0.02
+"""Browsers round colours to 8 bits before they draw them, and axe after."""
+
+
 def _judge(tally: Tally, ratio: float, at: Located, what: str) -> None:
-    if ratio >= 4.5:
+    if ratio >= 4.5 - _ROUNDING:
         tally.passed()
     else:
         tally.failed(at, f"{what} has a contrast of {ratio:.2f}, below 4.5", path=at.path)
@@ -142,6 +185,8 @@ def _undefined_token(project: Project, tally: Tally) -> None:
         name = located.fact.name
         if located.fact.value or _family(name) not in families:
             continue
+        if RUNTIME_TOKENS.match(name):
+            continue
         if tailwind and _TAILWIND_NAMESPACES.match(name):
             continue
         if name in defined or any(name.startswith(prefix) for prefix in prefixes):
@@ -169,7 +214,7 @@ RULES: tuple[ProjectRule, ...] = (
             ),
             confidence=Confidence.MEDIUM,
         ),
-        _hardcoded,
+        by_page(_hardcoded),
     ),
     ProjectRule(
         describe(
@@ -183,7 +228,7 @@ RULES: tuple[ProjectRule, ...] = (
             confidence=Confidence.MEDIUM,
             shared=("axe:color-contrast",),
         ),
-        _token_contrast,
+        by_page(_by_sheet(_token_contrast)),
     ),
     ProjectRule(
         describe(
@@ -196,6 +241,6 @@ RULES: tuple[ProjectRule, ...] = (
             reference=mdn("var()", "Web/CSS/Reference/Values/var"),
             confidence=Confidence.MEDIUM,
         ),
-        _undefined_token,
+        by_page(_undefined_token),
     ),
 )

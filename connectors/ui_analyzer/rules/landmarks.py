@@ -1,0 +1,124 @@
+"""Rules on what a whole page has once: a first heading, and landmarks around everything."""
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import hidden, labelled_directly
+from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
+from connectors.ui_analyzer.rules.pointing import native_interactive
+from connectors.ui_analyzer.rules.structure import PAGE_ELEMENTS_MIN
+
+_A11Y = Category.ACCESSIBILITY
+_LANDMARK_TAGS = frozenset({"main", "nav", "aside", "header", "footer", "dialog", "search"})
+_LANDMARK_ROLES = frozenset(
+    {
+        "main",
+        "navigation",
+        "complementary",
+        "banner",
+        "contentinfo",
+        "region",
+        "search",
+        "form",
+        "dialog",
+        "alertdialog",
+        "alert",
+        "status",
+        "log",
+    }
+)
+_UNSEEN = frozenset(
+    {"script", "style", "noscript", "template", "link", "meta", "title", "iframe", "datalist", "map", "svg"}
+)
+
+
+def _content(document: Document) -> list[Element] | None:
+    """The elements of the body of a page with content of its own; None for shells, and where components add some."""
+    root = document.full_page
+    body = None if root is None else next((child for child in root.children if child.tag == "body"), None)
+    if body is None or body.dynamic_content:
+        return None
+    inside = [element for element in body.descendants() if element.tag not in _UNSEEN]
+    if len(inside) < PAGE_ELEMENTS_MIN or any(
+        not element.native or element.dynamic_content for element in inside
+    ):
+        return None
+    return inside
+
+
+def _page_heading(document: Document, tally: Tally) -> None:
+    inside = _content(document)
+    root = document.full_page
+    if inside is None or root is None:
+        return
+    first = any(
+        (element.tag == "h1" or (element.get("role") == "heading" and element.get("aria-level") == "1"))
+        and not hidden(element)
+        for element in inside
+    )
+    body = next(child for child in root.children if child.tag == "body")
+    tally.check(first, body, "nothing on this page is an <h1>")
+
+
+def _region(document: Document, tally: Tally) -> None:
+    inside = _content(document)
+    if inside is None or not any(
+        element.tag == "main" or element.get("role") == "main" for element in inside
+    ):
+        return  # Without a main landmark the missing landmark is what is reported.
+    outside = next((element for element in inside if _lies_outside(element)), None)
+    if outside is None:
+        tally.passed()
+    else:
+        tally.failed(outside, f"<{outside.tag}> is outside of every landmark of this page")
+
+
+def _lies_outside(element: Element) -> bool:
+    """Whether an element shows something, and neither it nor anything around it is a landmark."""
+    shows = bool(element.texts) or element.tag == "img" or native_interactive(element)
+    if not shows or hidden(element) or element.get("type") == "hidden":
+        return False
+    if element.tag == "a" and (element.get("href") or "").startswith("#"):
+        return False  # A link that skips to the content stands before everything.
+    if element.tag == "img" and element.get("alt") == "":
+        return False
+    return not any(_is_landmark(around) for around in (element, *element.ancestors()))
+
+
+def _is_landmark(element: Element) -> bool:
+    if element.get("role") in _LANDMARK_ROLES or element.has("aria-live"):
+        return True
+    if element.tag in ("section", "form"):
+        return labelled_directly(element)
+    return element.tag in _LANDMARK_TAGS
+
+
+RULES = (
+    FileRule(
+        describe(
+            "page-heading",
+            _A11Y,
+            Severity.MODERATE,
+            "Pages have a first heading",
+            reason="Screen readers jump to it to learn what the page is about.",
+            fix="Make the title that the page shows an `<h1>`.",
+            reference=wcag("1.3.1 Info and Relationships", "info-and-relationships"),
+            shared=("axe:page-has-heading-one",),
+        ),
+        _page_heading,
+    ),
+    FileRule(
+        describe(
+            "region",
+            _A11Y,
+            Severity.MODERATE,
+            "Everything on a page is in a landmark",
+            reason="Who moves from landmark to landmark never comes past what is outside.",
+            fix="Put it into `<header>`, `<nav>`, `<main>`, `<aside>` or `<footer>`.",
+            reference=wcag("1.3.1 Info and Relationships", "info-and-relationships"),
+            confidence=Confidence.MEDIUM,
+            shared=("axe:region",),
+        ),
+        _region,
+    ),
+)

@@ -1,0 +1,165 @@
+"""Rules on promises that nobody waits for, and on failures that only the console hears of."""
+
+import re
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.requests import chain, requests
+from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, wcag
+from connectors.ui_analyzer.script import Call, Script
+
+_ERRORS = Category.ERRORS
+_NEVER_REJECTS = re.compile(
+    r"(?:^|\.)(?:nextTick|tick|delay|sleep|wait|timeout|Promise\.resolve|whenReady|whenDefined|ready|finished|afterUpdate|settled|allSettled|then|catch|finally)$"
+)
+_CONSOLE = re.compile(r"^(?:window\.)?console\.(?:error|log|warn|info|debug|trace)$")
+_CONSOLE_CALLBACK = re.compile(
+    r"^(?:console\.(?:error|log|warn)|(?:\(?\s*\w*(?:\s*:\s*\w+)?\s*\)?\s*=>\s*\{?\s*(?:return\s+)?)console\.(?:error|log|warn)\([^;{}]*\)\s*;?\s*\}?)$"
+)
+
+
+def _promise_end(document: Document, tally: Tally) -> None:
+    if document.server:
+        return
+    for script in document.scripts:
+        asked = {call.item.start for call in requests(script)}
+        for call in script.calls:
+            if call.name not in ("then", "finally") or "." not in call.callee:
+                continue
+            parent = call.item.node.parent
+            if parent is None or parent.type != "expression_statement":
+                continue
+            first = _first(call.item.node)
+            if first is None or first.start_byte in asked or _cannot_reject(script, first):
+                continue
+            handled = _handled(script, call)
+            tally.check(
+                handled,
+                call.item,
+                f"nothing handles a failure of {_asked(script, first)}: the promise has no catch",
+            )
+
+
+def _first(node: Node) -> Node | None:
+    """The call at the start of a chain of `then`: `load()` of `load().then(a).then(b)`."""
+    at: Node | None = node
+    while at is not None and at.type == "call_expression":
+        function = at.child_by_field_name("function")
+        inner = (
+            function.child_by_field_name("object")
+            if function is not None and function.type == "member_expression"
+            else None
+        )
+        if inner is None or inner.type != "call_expression":
+            return at
+        at = inner
+    return None
+
+
+def _asked(script: Script, first: Node) -> str:
+    return " ".join(script.text(first.child_by_field_name("function")).split())[-60:] + "()"
+
+
+def _cannot_reject(script: Script, first: Node) -> bool:
+    callee = re.sub(r"\s+", "", script.text(first.child_by_field_name("function")))
+    if callee == "then" or _NEVER_REJECTS.search(callee) or callee.endswith((".ready", ".then")):
+        return True
+    function = script.named_functions.get(callee)
+    # A function of the file that catches by itself.
+    return function is not None and any(True for _ in function.within("catch_clause"))
+
+
+def _handled(script: Script, last: Call) -> bool:
+    at: Node | None = last.item.node
+    while at is not None and at.type == "call_expression":
+        function, arguments = at.child_by_field_name("function"), at.child_by_field_name("arguments")
+        if function is None or function.type != "member_expression":
+            return False
+        method = script.text(function.child_by_field_name("property"))
+        given = (
+            [] if arguments is None else [node for node in arguments.named_children if node.type != "comment"]
+        )
+        if method == "catch" or (method == "then" and len(given) >= 2):
+            return True
+        at = function.child_by_field_name("object")
+    return False
+
+
+def _console_only(document: Document, tally: Tally) -> None:
+    if document.server:
+        return
+    for script in document.scripts:
+        if not document.elements and not any(True for _ in script.hooks()):
+            continue  # A module without an interface may leave it to its callers what is shown.
+        for clause in script.items("catch_clause"):
+            around = clause.parent
+            waits = around is not None and any(True for _ in around.within("await_expression"))
+            body = clause.node.child_by_field_name("body")
+            if waits and body is not None and body.named_children:
+                tally.check(
+                    not all(_logs(script, node) for node in _statements(body)),
+                    clause,
+                    "the failure is written to the console, and whoever uses the page never learns of it",
+                )
+        for call in script.calls:
+            if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
+                text = " ".join(script.code_of(call.arguments[0]).split())
+                first = _first(call.item.node)
+                what = _asked(script, first) if first is not None else "this promise"
+                tally.check(
+                    _CONSOLE_CALLBACK.match(text) is None or bool(chain(script, call)[0]),
+                    call.item,
+                    f"a failure of {what} is written to the console, and whoever uses the page never learns of it",
+                )
+
+
+def _statements(body: Node) -> Iterator[Node]:
+    return (node for node in body.named_children if node.type != "comment")
+
+
+def _logs(script: Script, statement: Node) -> bool:
+    inner = (
+        statement.named_children[0]
+        if statement.type == "expression_statement" and statement.named_children
+        else None
+    )
+    return (
+        inner is not None
+        and inner.type == "call_expression"
+        and _CONSOLE.match(script.text(inner.child_by_field_name("function"))) is not None
+    )
+
+
+RULES = (
+    FileRule(
+        describe(
+            "promise-end",
+            _ERRORS,
+            Severity.MODERATE,
+            "Promises have an end for failures",
+            reason="When it fails, what was to follow never happens, and nothing says so.",
+            fix="Add a `catch` that shows what went wrong, or `await` it inside try/catch.",
+            reference=mdn(
+                "Using promises: error handling", "Web/JavaScript/Guide/Using_promises#error_handling"
+            ),
+            confidence=Confidence.MEDIUM,
+        ),
+        _promise_end,
+    ),
+    FileRule(
+        describe(
+            "console-only-failure",
+            _ERRORS,
+            Severity.MODERATE,
+            "Failures reach whoever uses the page",
+            reason="Visitors do not read the console: to them nothing happened.",
+            fix='Show it in the page too, in an element with `role="alert"`, and offer to try again.',
+            reference=wcag("4.1.3 Status Messages", "status-messages"),
+            confidence=Confidence.MEDIUM,
+        ),
+        _console_only,
+    ),
+)

@@ -1,0 +1,29 @@
+"""The number of the program's behaviour: what tells apart a change of the program from a fault.
+
+Sessions are decided again from their inputs, and compared event by event and state by state with what was
+recorded. Whoever changes what a decider decides, or how a state is encoded, raises the number; replay then
+checks what this behaviour decided, and says of the rest which one did.
+
+    1   Until the number was there: its absence means 1.
+    2   Retries and give-ups of a turn's own calls leave events; faults of a plan are told in our own
+        sentences; defaults are left out of an encoded state; calls of a tool that were
+        allowed count for the rules that look at their number.
+"""
+
+from typing import Final
+
+from schemas.configuration import Configuration
+from schemas.envelope import Versions
+from schemas.frozen import replace
+
+BEHAVIOUR: Final = 2
+
+
+def stamped(configuration: Configuration) -> Configuration:
+    """Return the configuration with versions that name this behaviour."""
+    return replace(configuration, versions=replace(configuration.versions, behaviour=BEHAVIOUR))
+
+
+def behaviour_of(versions: Versions) -> int:
+    """Return the behaviour that decided an event with these versions."""
+    return 1 if versions.behaviour is None else versions.behaviour

@@ -1,0 +1,62 @@
+"""The one place that makes Kafka clients, so that what all of them must know of a cluster is said once.
+
+The shells' own consumers and their producer are Faust's, made in streams/engine; all others are made here.
+"""
+
+from collections.abc import Iterable
+
+from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    TopicPartition,
+)
+from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # as above
+from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]  # as above
+
+from topics.catalog import RECORD_BYTES_MAX
+
+REQUEST_TIMEOUT_MS_DEFAULT = 40_000
+_REQUEST_BYTES_MAX = 2 * RECORD_BYTES_MAX
+"""A record's key and headers stand beside its value; Kafka alone judges what is too large."""
+
+
+def consumer_of(bootstrap: str, *, group: str | None = None, **settings: object) -> AIOKafkaConsumer:
+    """Return a consumer that commits nothing by itself; it is not started.
+
+    Args:
+        bootstrap: host:port, several by commas.
+        group: its consumer group; None: it is told what to read.
+        settings: of aiokafka's, beyond these.
+    """
+    return AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, **settings)
+
+
+def producer_of(bootstrap: str) -> AIOKafkaProducer:
+    """Return a producer whose records are written once and to all replicas; it is not started."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, max_request_size=_REQUEST_BYTES_MAX
+    )
+
+
+def admin_of(bootstrap: str, *, request_timeout_ms: int = REQUEST_TIMEOUT_MS_DEFAULT) -> AIOKafkaAdminClient:
+    """Return a client that creates and describes topics; it is not started."""
+    return AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=request_timeout_ms)
+
+
+def client_of(bootstrap: str, **settings: object) -> AIOKafkaClient:
+    """Return a client for single requests; it is not connected."""
+    return AIOKafkaClient(bootstrap_servers=bootstrap, **settings)
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, names: Iterable[str]) -> list[TopicPartition]:
+    """Return the partitions of topics, by full name, in order; none of a topic that does not exist.
+
+    A consumer without partitions knows all topics, one with partitions only theirs: ask before assigning.
+    """
+    # The first metadata may come before a topic is known; aiokafka has no public call that renews them.
+    await consumer._client.force_metadata_update()
+    return [
+        TopicPartition(name, number)
+        for name in names
+        for number in sorted(consumer.partitions_for_topic(name) or ())
+    ]
