@@ -36,6 +36,7 @@ ENV PATH=/opt/cartrita/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     CARTRITA_HOME=/var/lib/cartrita \
     CARTRITA_DATA_DIRECTORY=/var/lib/cartrita/worker \
+    CARTRITA_SANDBOX_DIRECTORY=/var/lib/cartrita/sandbox \
     CARTRITA_TIKTOKEN_CACHE_DIRECTORY=/opt/vocabularies \
     CARTRITA_METRICS_HOST=0.0.0.0 \
     CARTRITA_METRICS_PORT=9464 \

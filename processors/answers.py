@@ -7,7 +7,7 @@ from processors import snapshots
 from processors.retries import retry_delay_ms
 from processors.state import Exchange, Task, TaskStatus
 from processors.transition import Transition
-from schemas.events.models import ModelCallCompleted, ModelCallFailed, ModelFailureKind
+from schemas.events.models import FinishReason, ModelCallCompleted, ModelCallFailed, ModelFailureKind
 from schemas.events.outputs import AnswerGiven, AnswerReason, Citation
 from schemas.events.snapshots import Node
 from schemas.events.tasks import (
@@ -38,7 +38,7 @@ def answer(transition: Transition, outcome: ModelCallCompleted) -> None:
     _give(
         transition,
         text=outcome.text,
-        reason=turn.degraded or AnswerReason.ANSWERED,
+        reason=turn.degraded or (AnswerReason.UNPLANNED if turn.draft.is_default else AnswerReason.ANSWERED),
         model=outcome.model,
         local=outcome.local,
     )
@@ -54,6 +54,20 @@ def answer_without_model(transition: Transition, reason: AnswerReason, why: str)
     text = "\n\n".join([f"{lead}: {why}.", *found])
     transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
     _give(transition, text=text, reason=reason, model="", local=False)
+
+
+def nothing_written(outcome: ModelCallCompleted) -> str:
+    """Say why an answer has no text."""
+    match outcome.finish_reason:
+        case FinishReason.LENGTH:
+            return (
+                f"the answer was cut off at its limit, after {outcome.output_tokens} tokens and before any "
+                "text came: the model used them up by thinking"
+            )
+        case FinishReason.CONTENT_FILTER:
+            return "the provider's content filter held the answer back"
+        case _:
+            return "the model wrote nothing"
 
 
 def turn_call_failed(

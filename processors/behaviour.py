@@ -8,6 +8,11 @@ checks what this behaviour decided, and says of the rest which one did.
     2   Retries and give-ups of a turn's own calls leave events; faults of a plan are told in our own
         sentences; defaults are left out of an encoded state; calls of a tool that were
         allowed count for the rules that look at their number.
+    3   Downshifts look at tokens as well, and what budgets decide of a call is told as a decision of policy.
+    4   What others than a session's owner say is refused; whoever asks something of no session is told by
+        their own name.
+    5   Plans and critiques are found in what a model writes around them; where no plan can be had, one task
+        of the default agent answers, and what was cut off or held back is not asked for again.
 """
 
 from typing import Final
@@ -16,7 +21,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 2
+BEHAVIOUR: Final = 5
 
 
 def stamped(configuration: Configuration) -> Configuration:

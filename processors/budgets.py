@@ -5,7 +5,10 @@ so that no order of outcomes can overspend.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
+from processors.decisions import tell_decision
+from processors.policies import Verdict
 from processors.state import Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
@@ -16,10 +19,15 @@ from schemas.events.budgets import (
     BudgetScope,
     BudgetWarned,
     ChargeBasis,
+    DownshiftCause,
 )
 from schemas.events.models import CallPurpose, ModelCallCompleted, ModelCallFailed
+from schemas.events.policies import Decision
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
+
+DOWNSHIFT_RULE: Final = "budget_downshift"
+EXHAUSTED_RULE: Final = "budget_exhausted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +36,7 @@ class Wish:
 
     task_id: str
     purpose: CallPurpose
+    agent: str
     tier: str
     input_tokens: int
     """The most that its prompt can have."""
@@ -48,6 +57,8 @@ class Admission:
     preferred: ChatModel
     input_tokens: int
     output_tokens: int
+    limited_by: DownshiftCause | None = None
+    """Why it is not the preferred model; None when it is."""
 
     @property
     def tokens(self) -> int:
@@ -77,9 +88,9 @@ def price(model: ChatModel, input_tokens: int, output_tokens: int) -> int:
 def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Limits) -> Admission | Refusal:
     """Choose a model and the length of its answer, so that the reservation fits.
 
-    The preferred model is that of the wished tier. Where it does not fit what is left, or may not cost so
-    much while little is left, the cheapest model is taken: by price, since the names of tiers say nothing
-    of it. As the last resort the answer is shortened.
+    The preferred model is that of the wished tier. Where it does not fit what is left, or where the call may
+    not take so much of the tokens or of the money while little is left, the cheapest model is taken: by
+    price, since the names of tiers say nothing of it. As the last resort the answer is shortened.
     """
     preferred = next((model for model in models if model.tier == wish.tier), models[0])
     tokens_left = wish.tokens_left
@@ -95,23 +106,40 @@ def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Lim
             needed_tokens=wish.input_tokens + output_min,
             needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
         )
-    cap = min(wish.nanodollars_left, _call_cap(budget, wish.nanodollars_left, limits))
-    fits = preferred.context_tokens >= wish.input_tokens + output
-    if fits and price(preferred, wish.input_tokens, output) <= cap:
+    limited_by = _limited_by(wish, budget, preferred, output, limits)
+    if limited_by is None:
         return Admission(
             model=preferred, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
         )
-    return _cheapest(wish, output, output_min, preferred, models)
+    admission = _cheapest(wish, output, output_min, preferred, models)
+    if isinstance(admission, Admission) and admission.model != preferred:
+        return replace(admission, limited_by=limited_by)
+    return admission
 
 
-def _call_cap(budget: Budget, nanodollars_left: int, limits: Limits) -> int:
-    """Return the most that one call may cost while so little is left."""
+def _limited_by(
+    wish: Wish, budget: Budget, preferred: ChatModel, output: int, limits: Limits
+) -> DownshiftCause | None:
+    """Return what keeps a call from the preferred model; None when nothing does.
+
+    Tokens are looked at with the whole answer that is wished for: what is left for it shrinks with the rest,
+    and a call that takes all that is left takes much of it, however short it has become.
+    """
+    if preferred.context_tokens < wish.input_tokens + output:
+        return DownshiftCause.WINDOW
+    share_max = _call_share_max(budget, limits)
+    if wish.input_tokens + wish.output_tokens > wish.tokens_left * share_max and share_max < 1:
+        return DownshiftCause.TOKENS
+    if price(preferred, wish.input_tokens, output) > int(wish.nanodollars_left * share_max):
+        return DownshiftCause.MONEY
+    return None
+
+
+def _call_share_max(budget: Budget, limits: Limits) -> float:
+    """Return the share of what is left that one call may take while so little is left; 1: no bound."""
     left = share_left(budget)
     steps = [step for step in limits.downshift if left < step.share_left]
-    if not steps:
-        return nanodollars_left
-    tightest = min(steps, key=lambda step: step.share_left)
-    return int(nanodollars_left * tightest.call_share_max)
+    return min(steps, key=lambda step: step.share_left).call_share_max if steps else 1.0
 
 
 def _cheapest(
@@ -190,25 +218,47 @@ def what_is_left(transition: Transition, task_id: str) -> Left:
     )
 
 
-def reserve_model_call(transition: Transition, call_id: str, task_id: str, admission: Admission) -> Left:
+def reserve_model_call(transition: Transition, call_id: str, wish: Wish, admission: Admission) -> Left:
     """Set aside what a model call can use, and tell when it is a cheaper one than was wished for."""
     if admission.model != admission.preferred:
-        transition.emit(
-            BudgetDownshifted(
-                reservation_id=call_id,
-                task_id=task_id,
-                from_model=admission.preferred.name,
-                to_model=admission.model.name,
-                share_left=share_left(transition.budget),
-            )
-        )
+        _tell_downshift(transition, call_id, wish, admission)
     reservation = Reservation(
-        task_id=task_id,
+        task_id=wish.task_id,
         model=admission.model.name,
         tokens=admission.tokens,
         nanodollars=admission.nanodollars,
     )
     return reserve(transition, call_id, reservation)
+
+
+def _tell_downshift(transition: Transition, call_id: str, wish: Wish, admission: Admission) -> None:
+    left = share_left(transition.budget)
+    wished, taken = admission.preferred.name, admission.model.name
+    transition.emit(
+        BudgetDownshifted(
+            reservation_id=call_id,
+            task_id=wish.task_id,
+            from_model=wished,
+            to_model=taken,
+            share_left=left,
+            limited_by=admission.limited_by,
+        )
+    )
+    why = (
+        f"the prompt does not fit the window of {wished}"
+        if admission.limited_by is DownshiftCause.WINDOW
+        else f"with {left:.0%} of the budget left the call takes too much of the {admission.limited_by}"
+    )
+    tell_decision(
+        transition,
+        Verdict(decision=Decision.AUDIT, rule=DOWNSHIFT_RULE, reason=f"{taken} in place of {wished}: {why}"),
+        call_id=call_id,
+        task_id=wish.task_id,
+        agent=wish.agent,
+        tokens=admission.tokens,
+        nanodollars=admission.nanodollars,
+        request={"purpose": wish.purpose, "from_model": wished, "to_model": taken},
+    )
 
 
 Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
@@ -266,7 +316,20 @@ def task_tokens_left(transition: Transition, task_id: str) -> int:
 
 
 def exhausted(transition: Transition, wish: Wish, refusal: Refusal, scope_id: str) -> str:
-    """Tell that a call cannot be afforded; returns the event's id."""
+    """Tell that a model call cannot be afforded; returns the event's id."""
+    tell_decision(
+        transition,
+        Verdict(
+            decision=Decision.DENY,
+            rule=EXHAUSTED_RULE,
+            reason=f"the {refusal.scope} has too little left: the call takes at least "
+            f"{refusal.needed_tokens} tokens and {refusal.needed_nanodollars} nanodollars",
+        ),
+        call_id="",
+        task_id=wish.task_id,
+        agent=wish.agent,
+        request={"purpose": wish.purpose, "tier": wish.tier},
+    )
     tokens_left = wish.tokens_left if refusal.scope is BudgetScope.SESSION else wish.task_tokens_left or 0
     return transition.emit(
         BudgetExhausted(

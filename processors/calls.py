@@ -65,7 +65,7 @@ def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
     turn = transition.turn
     task_id = _task_id(transition, prompt)
     call_id = transition.new_id("model-call")
-    left = reserve_model_call(transition, call_id, task_id, admitted)
+    left = reserve_model_call(transition, call_id, _wish(transition, prompt), admitted)
     requested = _requested(transition, prompt, admitted, call_id, task_id, left)
     begun = (prompt.task.started_event_id,) if prompt.task else ()
     transition.emit(requested, (*begun, *evidence_of(prompt.messages)))
@@ -119,6 +119,7 @@ def _wish(transition: Transition, prompt: Prompt) -> Wish:
     return Wish(
         task_id=_task_id(transition, prompt),
         purpose=prompt.purpose,
+        agent=prompt.agent,
         tier=prompt.tier,
         input_tokens=max(estimate, prompt.prompt_tokens_min),
         output_tokens=prompt.output_tokens_max,

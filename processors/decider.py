@@ -1,13 +1,22 @@
 """What a decider is to the shell that drives it."""
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from schemas.envelope import Envelope
+from schemas.events.dead_letters import RejectionCode
 from schemas.events.timers import TimerKind
 from schemas.references import RecordReference
 
 State = TypeVar("State")
+
+
+class Refused(NamedTuple):
+    """Why an input was not applied."""
+
+    code: RejectionCode
+    reason: str
+    """One sentence for whoever sent it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +27,8 @@ class Step(Generic[State]):
     events: tuple[Envelope, ...]
     encoded: bytes | None = None
     """The state as `encode` writes it, where the decider had to write it anyway."""
+    refused: Refused | None = None
+    """The input was not applied: the state is as before, and nothing is caused. The shell puts it aside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

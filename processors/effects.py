@@ -87,6 +87,7 @@ class ModelOutcomes:
             latency_ms=ending.latency_ms,
             first_token_ms=answer.first_token_ms,
             local=answer.local,
+            provider_state_json=answer.provider_state_json,
         )
         return self._outcome(event, result, "ok", ending)
 

@@ -160,6 +160,9 @@ def _turn_taken(transition: Transition, origin: SessionState, body: SessionForke
     if body.model is not None and body.model not in {model.name for model in configuration.models.chat}:
         known = ", ".join(model.name for model in configuration.models.chat)
         raise ForkInvalid(f"there is no chat model {body.model}; those configured are {known}")
+    sender = transition.event
+    if (origin.tenant_id, origin.user_id) != (sender.tenant_id, sender.user_id):
+        raise ForkInvalid(f"the origin is no session of the user {sender.user_id} of {sender.tenant_id}")
     turn = origin.turn
     if body.text is not None and body.call_id is None:
         return None

@@ -11,6 +11,7 @@ from schemas.events.inputs import (
     Attachment,
     InputFact,
     MessageReceived,
+    OperatorFact,
     SessionCancelled,
     SessionClosed,
     SessionForked,
@@ -18,6 +19,7 @@ from schemas.events.inputs import (
 )
 from schemas.frozen import replace
 from schemas.ids import derived_id, is_uuid
+from topics.catalog import OPERATOR_INPUTS
 
 ATTACHMENTS_MAX: Final = 32
 NAME_CHARACTERS_MAX: Final = 200
@@ -56,6 +58,13 @@ def checked_input(
     Raises:
         InputInvalid: it cannot be used; the sentence is for the sender.
     """
+    body = event.body
+    assert isinstance(body, InputFact)
+    if isinstance(body, OperatorFact) and place[0] != OPERATOR_INPUTS.name:
+        raise InputInvalid(
+            f"{type(body).__name__} is an operator's act: it enters by {OPERATOR_INPUTS.name}, where "
+            "`cartrita approve` writes it, and not by a topic on which anybody may say who they are"
+        )
     if event.event_id and not is_uuid(event.event_id):
         raise InputInvalid(
             "event_id is not a UUID in canonical form: 36 characters, lower case, with hyphens"
@@ -65,10 +74,8 @@ def checked_input(
         raise InputInvalid(
             "session_id is not a UUID in canonical form: 36 characters, lower case, with hyphens"
         )
-    if not event.session_id and not isinstance(event.body, SessionOpened | MessageReceived):
-        raise InputInvalid(f"{type(event.body).__name__} needs the session_id of the session it is about")
-    body = event.body
-    assert isinstance(body, InputFact)
+    if not event.session_id and not isinstance(body, SessionOpened | MessageReceived):
+        raise InputInvalid(f"{type(body).__name__} needs the session_id of the session it is about")
     return Envelope(
         event_id=event_id,
         type=type(body).__name__,

@@ -1,15 +1,32 @@
 """The planning decider: a plan is asked for, checked, repaired, criticised and revised, then accepted."""
 
 from processors import execution, snapshots
-from processors.answers import answer_without_model, turn_call_failed
+from processors.answers import answer_without_model, nothing_written, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
-from processors.plans import PlanFault, parse_critique, parse_plan, prerequisites_of, with_estimates
+from processors.outputs import read_critique
+from processors.plans import PlanFault, default_plan, parse_plan, prerequisites_of, with_estimates
 from processors.prompts import critique_messages, estimated_tokens, plan_messages
 from processors.state import Phase
 from processors.transition import Transition
-from schemas.events.models import CallPurpose, ChatRole, ModelCallCompleted, ModelCallFailed, PromptMessage
+from schemas.events.models import (
+    CallPurpose,
+    ChatRole,
+    FinishReason,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelFailureKind,
+    PromptMessage,
+)
 from schemas.events.outputs import AnswerReason
-from schemas.events.plans import AcceptReason, PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
+from schemas.events.plans import (
+    AcceptReason,
+    PlanAccepted,
+    PlanCriticised,
+    PlannedTask,
+    PlanProposed,
+    PlanRejected,
+    RejectReason,
+)
 from schemas.events.snapshots import Node
 from schemas.frozen import replace
 
@@ -47,31 +64,23 @@ def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
     """Check the planner's answer; ask for a repair, for a critique, or give up."""
     turn = transition.turn
     limits = transition.configuration.limits
+    if not outcome.text.strip():
+        # There is nothing to repair, and nothing that could be shown to the planner as its own.
+        fault = PlanFault(reason=RejectReason.EMPTY, detail=nothing_written(outcome))
+        _reject(transition, fault, said=None)
+        return
     checked = parse_plan(outcome.text, transition.configuration.agents, limits)
     said = PromptMessage(role=ChatRole.ASSISTANT, source=transition.reference(outcome.output_tokens))
     if isinstance(checked, PlanFault):
+        if outcome.finish_reason is FinishReason.LENGTH:
+            checked = replace(
+                checked, detail=f"it was cut off at {limits.plan_output_tokens_max} tokens: {checked.detail}"
+            )
         _reject(transition, checked, said)
         return
-    before = prerequisites_of(checked)
-    estimates = {task.key: estimated_tokens(transition, task, len(before[task.key])) for task in checked}
-    tasks = with_estimates(checked, estimates)
-    proposed = transition.emit(
-        PlanProposed(
-            plan_id=turn.draft.plan_id,
-            turn=turn.number,
-            revision=turn.draft.revision,
-            tasks=tasks,
-            estimated_tokens=sum(estimates.values()),
-        )
-    )
-    draft = replace(
-        turn.draft,
-        tasks=tasks,
-        conversation=(*turn.draft.conversation, said),
-        proposed_event_id=proposed,
-        repairs=0,
-    )
-    transition.turn = replace(turn, draft=draft, prompt_tokens_min=0, attempt=1)
+    _propose(transition, checked)
+    draft = replace(transition.turn.draft, conversation=(*turn.draft.conversation, said), repairs=0)
+    transition.turn = replace(transition.turn, draft=draft, prompt_tokens_min=0, attempt=1)
     snapshots.take(transition, Node.PLAN)
     _ask_for_critique(transition)
 
@@ -80,7 +89,7 @@ def critique_completed(transition: Transition, outcome: ModelCallCompleted) -> N
     """Take the plan, or have it revised."""
     turn = transition.turn
     limits = transition.configuration.limits
-    critique = parse_critique(outcome.text)
+    critique = read_critique(outcome.text)
     score, remarks = (
         (FAIR_SCORE, critique) if isinstance(critique, str) else (critique.score, critique.remarks)
     )
@@ -106,7 +115,7 @@ def critique_completed(transition: Transition, outcome: ModelCallCompleted) -> N
 
 
 def plan_failed(transition: Transition, outcome: ModelCallFailed) -> None:
-    """Try the planner again, or end the turn without a plan."""
+    """Try the planner again, or end the turn, where nobody can answer."""
     turn_call_failed(transition, outcome, retry=ask_for_plan, give_up=_no_planner)
 
 
@@ -127,11 +136,12 @@ def _no_planner(transition: Transition, outcome: ModelCallFailed) -> None:
     if transition.turn.draft.tasks:
         _accept(transition, AcceptReason.PLANNER_FAILED)
         return
-    answer_without_model(
-        transition,
-        AnswerReason.MODEL_FAILED,
-        f"the planner's model failed: {outcome.kind}: {outcome.message}",
-    )
+    why = f"the planner's model failed: {outcome.kind}: {outcome.message}"
+    if outcome.retryable or outcome.kind is ModelFailureKind.REFUSED:
+        # Who is away, or refuses us, fails every other call as well.
+        answer_without_model(transition, AnswerReason.MODEL_FAILED, why)
+        return
+    _do_without_plan(transition, why)
 
 
 def _no_critic(transition: Transition, _outcome: ModelCallFailed) -> None:
@@ -155,9 +165,39 @@ def _ask_for_critique(transition: Transition) -> None:
     transition.turn = replace(transition.turn, phase=Phase.CRITIQUE, model_call_id=call_id)
 
 
-def _reject(transition: Transition, fault: PlanFault, said: PromptMessage) -> None:
+def _propose(transition: Transition, plan: tuple[PlannedTask, ...]) -> None:
+    """Write the estimates beside the tasks, and take them for the plan in the making."""
     turn = transition.turn
-    final = turn.draft.repairs >= transition.configuration.limits.repairs_max
+    before = prerequisites_of(plan)
+    estimates = {task.key: estimated_tokens(transition, task, len(before[task.key])) for task in plan}
+    tasks = with_estimates(plan, estimates)
+    proposed = transition.emit(
+        PlanProposed(
+            plan_id=turn.draft.plan_id,
+            turn=turn.number,
+            revision=turn.draft.revision,
+            tasks=tasks,
+            estimated_tokens=sum(estimates.values()),
+        )
+    )
+    draft = replace(turn.draft, tasks=tasks, proposed_event_id=proposed)
+    transition.turn = replace(transition.turn, draft=draft)
+
+
+def _do_without_plan(transition: Transition, why: str) -> None:
+    """Let one task of the default agent answer the request, and say so: who can talk gets an answer."""
+    configuration = transition.configuration
+    execution.report(transition, f"no plan could be had ({why}); one task answers the request")
+    draft = replace(transition.turn.draft, is_default=True)
+    transition.turn = replace(transition.turn, draft=draft)
+    _propose(transition, default_plan(configuration.agents, configuration.limits))
+    snapshots.take(transition, Node.PLAN)
+    _accept(transition, AcceptReason.DEFAULT_TASK)
+
+
+def _reject(transition: Transition, fault: PlanFault, said: PromptMessage | None) -> None:
+    turn = transition.turn
+    final = said is None or turn.draft.repairs >= transition.configuration.limits.repairs_max
     transition.emit(
         PlanRejected(
             plan_id=turn.draft.plan_id,
@@ -173,9 +213,7 @@ def _reject(transition: Transition, fault: PlanFault, said: PromptMessage) -> No
         _accept(transition, AcceptReason.REVISION_REJECTED)
         return
     if final:
-        answer_without_model(
-            transition, AnswerReason.PLAN_REJECTED, f"the plan was rejected: {fault.reason}: {fault.detail}"
-        )
+        _do_without_plan(transition, f"the plan was rejected: {fault.reason}: {fault.detail}")
         return
     told = PromptMessage(
         role=ChatRole.USER,

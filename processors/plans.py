@@ -1,59 +1,13 @@
-"""What a planner and a critic may answer: structured output, checked before anything acts on it."""
+"""Plans checked before anything acts on them: the agents, and a graph without cycles and within limits."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from processors.outputs import Misread, read_plan
 from processors.state import Prerequisite
 from schemas.configuration import Agent, Limits
 from schemas.events.plans import PlannedEdge, PlannedTask, RejectReason, Relation
 from schemas.frozen import replace
-from schemas.words import listed
-
-DETAIL_CHARACTERS_MAX: Final = 1_000
-FAULTS_TOLD_MAX: Final = 5
-
-
-class EdgeOutput(BaseModel):
-    """A relation as the planner writes it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    relation: Literal["depends_on", "blocks", "enables", "refines"]
-    task: Annotated[str, Field(min_length=1, max_length=60)]
-    weight: Annotated[float, Field(ge=0, le=1)] = 1.0
-
-
-class TaskOutput(BaseModel):
-    """A task as the planner writes it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    key: Annotated[str, Field(min_length=1, max_length=60)]
-    intent: Annotated[str, Field(min_length=1)]
-    agent: Annotated[str, Field(min_length=1, max_length=50)]
-    priority: Annotated[int, Field(ge=1, le=10)] = 5
-    parent: Annotated[str, Field(max_length=60)] | None = None
-    edges: list[EdgeOutput] = []
-
-
-class PlanOutput(BaseModel):
-    """A plan as the planner writes it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    tasks: list[TaskOutput]
-
-
-class CritiqueOutput(BaseModel):
-    """A critique as the critic writes it."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    score: Annotated[float, Field(ge=0, le=1)]
-    remarks: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,20 +21,19 @@ class PlanFault:
 def parse_plan(text: str, agents: Mapping[str, Agent], limits: Limits) -> tuple[PlannedTask, ...] | PlanFault:
     """Check a planner's answer: JSON, the schema, the agents, and a graph without cycles and within limits.
 
-    The tasks come back in an order in which each follows its prerequisites.
+    The JSON may have text around it, and the tasks may stand without an object around them. They come back in
+    an order in which each follows its prerequisites.
     """
-    try:
-        output = PlanOutput.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = RejectReason.PARSE_ERROR if first["type"] == "json_invalid" else RejectReason.SCHEMA_ERROR
-        return PlanFault(reason=reason, detail=_described(error))
+    output = read_plan(text)
+    if isinstance(output, Misread):
+        reason = RejectReason.SCHEMA_ERROR if output.is_json else RejectReason.PARSE_ERROR
+        return PlanFault(reason=reason, detail=output.detail)
     tasks = tuple(
         PlannedTask(
             key=task.key,
-            parent_key=task.parent or None,
+            parent_key=task.parent,
             intent=task.intent,
-            agent=task.agent,
+            agent=_known(task.agent, agents),
             priority=task.priority,
             edges=tuple(
                 PlannedEdge(relation=Relation(edge.relation), other_key=edge.task, weight=edge.weight)
@@ -99,12 +52,14 @@ def check_plan(
     return _names_fault(tasks, agents, limits) or _ordered(tasks, limits)
 
 
-def parse_critique(text: str) -> CritiqueOutput | str:
-    """Check a critic's answer; a text says what is wrong with it."""
-    try:
-        return CritiqueOutput.model_validate_json(text)
-    except ValidationError as error:
-        return _described(error)
+def default_plan(agents: Mapping[str, Agent], limits: Limits) -> tuple[PlannedTask, ...]:
+    """Return the plan of a request for which no plan can be had: one task of the default agent.
+
+    Where there is no such agent, it is the first by name that needs no tools, or the first of all.
+    """
+    without_tools = sorted(name for name, agent in agents.items() if not agent.tools)
+    names = [name for name in (limits.default_agent, *without_tools, *sorted(agents)) if name in agents]
+    return (PlannedTask(key="answer", intent="Answer the request", agent=names[0]),)
 
 
 def prerequisites_of(tasks: Iterable[PlannedTask]) -> dict[str, dict[str, bool]]:
@@ -144,6 +99,12 @@ def prerequisites(
         )
         for key, before in prerequisites_of(tasks).items()
     }
+
+
+def _known(agent: str, agents: Mapping[str, Agent]) -> str:
+    """Return the agent that is meant: names differ by more than case and blanks."""
+    alike = [name for name in agents if name.casefold() == agent.strip().casefold()]
+    return agent if agent in agents or len(alike) != 1 else alike[0]
 
 
 def _names_fault(
@@ -226,47 +187,6 @@ def _cycle(before: Mapping[str, Mapping[str, bool]], done: Mapping[str, int]) ->
         key = next(earlier for earlier in before[key] if earlier not in done)
     cycle = [*path[path.index(key) :], key]
     return " → ".join(reversed(cycle))
-
-
-def _described(error: ValidationError) -> str:
-    """Say what is wrong in sentences of our own: they enter states, which a library's wording must not."""
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'the answer'}: "
-        f"{_sentence(fault['type'], fault.get('ctx', {}))}"
-        for fault in error.errors(include_url=False, include_input=False)[:FAULTS_TOLD_MAX]
-    ]
-    return "; ".join(faults)[:DETAIL_CHARACTERS_MAX]
-
-
-def _sentence(kind: str, context: Mapping[str, object]) -> str:
-    """Say what is wrong with a value; `kind` and the bounds in `context` are pydantic's, the words ours."""
-    match kind:
-        case "json_invalid":
-            return "this is not JSON"
-        case "missing":
-            return "this is missing"
-        case "string_type":
-            return "this must be a text"
-        case "string_too_short":
-            return "this must not be empty"
-        case "string_too_long":
-            return f"this may have at most {context.get('max_length')} characters"
-        case "greater_than_equal":
-            return f"this must be at least {context.get('ge')}"
-        case "less_than_equal":
-            return f"this must be at most {context.get('le')}"
-        case "literal_error":
-            return f"this must be {listed(Relation)}"
-        case "list_type":
-            return "this must be a list"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return "this must be an object"
-        case "int_type" | "int_parsing" | "int_parsing_size" | "int_from_float":
-            return "this must be a whole number"
-        case "float_type" | "float_parsing" | "finite_number":
-            return "this must be a number"
-        case _:
-            return "this has a form that is not understood"
 
 
 def with_estimates(tasks: tuple[PlannedTask, ...], estimate: Mapping[str, int]) -> tuple[PlannedTask, ...]:

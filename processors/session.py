@@ -13,6 +13,7 @@ from processors import cancellation, execution, forking, opening, planning, step
 from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
+from processors.objections import objection
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Phase, SessionState, SessionStatus, Task, TaskStatus
 from processors.timers import timers_of
@@ -43,9 +44,16 @@ Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFai
 class SessionDecider:
     """Decides for sessions by one configuration."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        """Take the configuration; it does not change."""
+    def __init__(self, configuration: Configuration, *, objects: bool = True) -> None:
+        """Take the configuration; it does not change.
+
+        Args:
+            configuration: by which it decides.
+            objects: False in a replay. What the log says was applied is decided again; what was refused
+                stands in a dead letter, and logs from before anything was refused replay as well.
+        """
         self.configuration = stamped(configuration)
+        self._objects = objects
 
     def initial(self, key: str) -> SessionState:
         """Return a session that nobody has spoken in."""
@@ -53,6 +61,8 @@ class SessionDecider:
 
     def advance(self, state: SessionState, event: Envelope, source: RecordReference) -> Step[SessionState]:
         """Apply one input that stands at `source`."""
+        if self._objects and (refused := objection(state, event)) is not None:
+            return Step(state=state, events=(), refused=refused)
         transition = Transition(state, event, source, self.configuration)
         _apply(transition)
         forking.resume(transition)

@@ -44,6 +44,7 @@ def usage(transition: Transition) -> dict[str, int]:
         "tokens_left": budget.tokens_left,
         "nanodollars_granted": budget.nanodollars_granted,
         "nanodollars_used": budget.nanodollars_used,
+        "nanodollars_reserved": sum(held.nanodollars for held in budget.reservations.values()),
         "nanodollars_left": budget.nanodollars_left,
     }
 

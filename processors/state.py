@@ -219,6 +219,8 @@ class Draft:
     conversation: tuple[PromptMessage, ...] = ()
     """The planner's outputs and what it was told of them."""
     proposed_event_id: str | None = None
+    is_default: bool = False
+    """True: no plan could be had, and one task of the default agent takes its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,14 @@
 """The agent step decider: a task goes from model to tools and back until its agent has an answer."""
 
 from processors import retrievals, tool_calls
-from processors.answers import ERROR_CHARACTERS_MAX, EXCERPT_CHARACTERS_MAX, ended_task, prune, tell_retried
+from processors.answers import (
+    ERROR_CHARACTERS_MAX,
+    EXCERPT_CHARACTERS_MAX,
+    ended_task,
+    nothing_written,
+    prune,
+    tell_retried,
+)
 from processors.calls import Prompt, Unaffordable, admission, request, tell_unaffordable
 from processors.prompts import task_messages
 from processors.retries import retry_delay_ms
@@ -11,6 +18,7 @@ from schemas.events.budgets import BudgetScope
 from schemas.events.models import (
     CallPurpose,
     ChatRole,
+    FinishReason,
     ModelCallCompleted,
     ModelCallFailed,
     ModelFailureKind,
@@ -91,7 +99,9 @@ def step_completed(transition: Transition, task: Task, outcome: ModelCallComplet
     elif outcome.text.strip():
         _complete(transition, task, outcome.text, outcome.output_tokens)
     else:
-        fail(transition, task, TaskErrorKind.EMPTY_ANSWER, "the model wrote nothing", retryable=True)
+        # What was cut off or held back is so again: only a model that stopped by itself may do better.
+        again = outcome.finish_reason not in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
+        fail(transition, task, TaskErrorKind.EMPTY_ANSWER, nothing_written(outcome), retryable=again)
 
 
 def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) -> None:

@@ -1,7 +1,7 @@
 """The synthesis decider: the final answer is written from the tasks' results, which it cites."""
 
 from processors import snapshots
-from processors.answers import answer, answer_without_model, complete_tasks, turn_call_failed
+from processors.answers import answer, answer_without_model, complete_tasks, nothing_written, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
 from processors.prompts import synthesis_messages
 from processors.state import Phase
@@ -50,7 +50,7 @@ def synthesis_completed(transition: Transition, outcome: ModelCallCompleted) -> 
     if outcome.text.strip():
         answer(transition, outcome)
     else:
-        answer_without_model(transition, AnswerReason.MODEL_FAILED, "the model wrote nothing")
+        answer_without_model(transition, AnswerReason.MODEL_FAILED, nothing_written(outcome))
 
 
 def synthesis_failed(transition: Transition, outcome: ModelCallFailed) -> None:

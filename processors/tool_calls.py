@@ -3,8 +3,9 @@
 import json
 from hashlib import sha256
 
-from processors import retrievals, snapshots
-from processors.budgets import reserve, share_left, task_tokens_left, what_is_left
+from processors import retrievals
+from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
+from processors.decisions import tell_decision
 from processors.lifecycles import APPROVAL, BEGINS
 from processors.policies import PolicyRequest, Verdict, decide
 from processors.prompts import text_tokens
@@ -14,7 +15,7 @@ from schemas.configuration import ToolSpec
 from schemas.events.budgets import BudgetExhausted, BudgetScope
 from schemas.events.models import ChatRole, PromptMessage, ToolCallProposed
 from schemas.events.outputs import ApprovalRequested
-from schemas.events.policies import Decision, PolicyDecided
+from schemas.events.policies import Decision
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
 from schemas.frozen import replace
 
@@ -127,7 +128,23 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
     planned = 0
     if spec is not None and verdict.decision in (Decision.ALLOW, Decision.AUDIT):
         planned = _reservation_tokens(transition, task, spec)
-    call = replace(call, decided_event_id=_tell(transition, task, call, verdict, planned))
+    decided = tell_decision(
+        transition,
+        verdict,
+        call_id=call.call_id,
+        task_id=task.task_id,
+        agent=task.agent,
+        tool=name,
+        tokens=planned,
+        nanodollars=planned * spec.nanodollars_per_token if spec is not None else 0,
+        request={
+            "tool": name,
+            "arguments": call.proposed.arguments_json,
+            "task": task.intent,
+            "calls_before": request.calls_before,
+        },
+    )
+    call = replace(call, decided_event_id=decided)
     task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
     transition.put(task)
     match verdict.decision:
@@ -151,7 +168,7 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
         if transition.budget.reservations:
             _store(transition, task, replace(call, status=ToolCallStatus.WAITING))
             return
-        _tell_exhausted(transition, task, spec)
+        _tell_exhausted(transition, task, call, spec)
         _answer(transition, task, call, "not made: the budget has too little left for it")
         return
     nanodollars = tokens * spec.nanodollars_per_token
@@ -211,41 +228,6 @@ def _reservation_tokens(transition: Transition, task: Task, spec: ToolSpec) -> i
     return max(0, tokens)
 
 
-def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict, planned: int) -> str:
-    state = transition.state
-    before = snapshots.usage(transition)
-    after = {
-        **before,
-        "tokens_reserved": before["tokens_reserved"] + planned,
-        "tokens_left": before["tokens_left"] - planned,
-    }
-    return transition.emit(
-        PolicyDecided(
-            decision_id=transition.new_id("policy"),
-            call_id=call.call_id,
-            task_id=task.task_id,
-            agent=task.agent,
-            tool=call.proposed.name,
-            decision=verdict.decision,
-            rule=verdict.rule,
-            reason=verdict.reason,
-            tokens_left_before=before["tokens_left"],
-            tokens_left_after=after["tokens_left"],
-            usage_before_json=snapshots.json_text(before),
-            usage_after_json=snapshots.json_text(after),
-            request_json=snapshots.json_text(
-                {
-                    "tool": call.proposed.name,
-                    "arguments": call.proposed.arguments_json,
-                    "task": task.intent,
-                    "calls_before": task.tools_called.get(call.proposed.name, 0),
-                }
-            ),
-            user_json=snapshots.json_text({"tenant_id": state.tenant_id, "user_id": state.user_id}),
-        )
-    )
-
-
 def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict) -> None:
     APPROVAL.move(BEGINS, "asked")
     expires_at_ms = transition.now_ms + transition.configuration.limits.approval_ms
@@ -265,7 +247,7 @@ def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict
     _store(transition, task, replace(call, status=ToolCallStatus.ESCALATED, due_at_ms=expires_at_ms))
 
 
-def _tell_exhausted(transition: Transition, task: Task, spec: ToolSpec) -> None:
+def _tell_exhausted(transition: Transition, task: Task, call: ToolCallPending, spec: ToolSpec) -> None:
     transition.emit(
         BudgetExhausted(
             scope=BudgetScope.TASK,
@@ -276,6 +258,19 @@ def _tell_exhausted(transition: Transition, task: Task, spec: ToolSpec) -> None:
             tokens_left=task_tokens_left(transition, task.task_id),
             nanodollars_left=transition.budget.nanodollars_left,
         )
+    )
+    tell_decision(
+        transition,
+        Verdict(
+            decision=Decision.DENY,
+            rule=EXHAUSTED_RULE,
+            reason=f"the task has too little left: the tool takes at least {spec.tokens_min} tokens",
+        ),
+        call_id=call.call_id,
+        task_id=task.task_id,
+        agent=task.agent,
+        tool=spec.name,
+        request={"tool": spec.name, "arguments": call.proposed.arguments_json, "task": task.intent},
     )
 
 

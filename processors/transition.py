@@ -5,7 +5,7 @@ from typing import Final
 
 from processors.decider import Step
 from processors.lifecycles import BEGINS, ENDS, SESSION, TASK, TOOL_CALL, TURN
-from processors.state import Budget, Overrides, SessionState, Task, Turn
+from processors.state import Budget, Overrides, SessionState, SessionStatus, Task, Turn
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.outputs import ErrorCode, ErrorReported
@@ -117,13 +117,15 @@ class Transition:
         state = replace(self.state, sequence=self.state.sequence + len(self._facts))
         correlations = self._correlation_id or self.event.correlation_id or self.event.event_id
         traceparent = self.event.traceparent or (state.turn.message.traceparent if state.turn else None)
+        # Of a session that nobody has opened, whoever sent the input is told.
+        owner = self.event if state.status is SessionStatus.NEW else state
         events = [
             Envelope(
                 event_id=event_id,
                 type=type(fact).__name__,
                 session_id=state.session_id,
-                tenant_id=state.tenant_id,
-                user_id=state.user_id,
+                tenant_id=owner.tenant_id,
+                user_id=owner.user_id,
                 sequence=first + index,
                 causation_id=self.event.event_id,
                 correlation_id=correlations,

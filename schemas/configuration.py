@@ -10,6 +10,38 @@ from schemas.envelope import Versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestParameters:
+    """How a chat model wants to be asked: what providers of one API settle in many ways."""
+
+    tokens_max_field: str = "max_tokens"
+    """How the request names the limit of the answer; the limit itself is always sent."""
+    temperature: bool = True
+    """False: the model takes its own alone, so that none is sent."""
+    stream: bool = True
+    """False: the answer is asked for whole."""
+    stream_usage: bool = True
+    """True: `stream_options` asks for usage at the stream's end."""
+    response_format: str = "json_object"
+    """How JSON is asked for: json_object, json_schema (with the schema of what is wanted) or none."""
+    tool_choice: str = ""
+    """auto or required, sent where tools are offered; empty: not sent."""
+    parallel_tool_calls: bool | None = None
+    """Sent where tools are offered; None: not sent."""
+    system_role: str = "system"
+    """Under which role the rules go: system, developer, or user for a model that knows neither."""
+    alternate_roles: bool = False
+    """True: neighbouring messages of one role are sent as one, as some chat templates demand."""
+    state_fields: tuple[str, ...] = ("reasoning_content", "reasoning_details", "extra_content")
+    """Fields of an answer with tool calls that go back unchanged with it in the next request."""
+    key_header: str = "Authorization"
+    """Where the key goes: as `Bearer` in Authorization, or alone in a header of this name."""
+    extra_body_json: str = "{}"
+    """A JSON object whose fields every request gets; it overrides what stands in this record."""
+    extra_headers: tuple[tuple[str, str], ...] = ()
+    """Names and values. They are published with the configuration, so no secret may stand here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatModel:
     """A chat model with its price."""
 
@@ -24,6 +56,9 @@ class ChatModel:
     """Prompt and answer together."""
     encoding: str
     """Name of tiktoken's encoding."""
+    profile: str = "openai"
+    """The family whose parameters are the defaults."""
+    parameters: RequestParameters = RequestParameters()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +165,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownshiftStep:
-    """With less than `share_left` of the budget left, a call may cost at most this share of what is left."""
+    """With less than `share_left` of the budget left, a call may take at most this share of what is left.
+
+    Of tokens and of money, whichever is narrower. A call that would take more goes to the cheapest model.
+    """
 
     share_left: float
     call_share_max: float
@@ -146,7 +184,7 @@ class Limits:
     warning_share: float = 0.8
     downshift: tuple[DownshiftStep, ...] = (
         DownshiftStep(share_left=0.5, call_share_max=0.25),
-        DownshiftStep(share_left=0.2, call_share_max=0.5),
+        DownshiftStep(share_left=0.2, call_share_max=0.1),
     )
     output_tokens_min: int = 64
     """An answer shorter than this is pointless: a call that cannot have it is not affordable."""
@@ -158,6 +196,8 @@ class Limits:
     repairs_max: int = 2
     revisions_max: int = 2
     critique_score_min: float = 0.7
+    default_agent: str = "writer"
+    """Who answers a request for which no plan can be had; where there is no such agent, one without tools."""
     tasks_max: int = 24
     """Tasks of one plan."""
     depth_max: int = 8

@@ -1,18 +1,17 @@
 """Turns Kafka records into what the writer takes, and puts aside what cannot be read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from processors.projections.event_log import log_row, unknown_log_row
 from processors.projections.project import project
 from processors.projections.rows import Place
+from processors.rejections import Refused, rejected
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordHeader, RecordRejected, RejectionCode
-from schemas.ids import derived_id
 from schemas.wire.codec import UndecodableError, UnknownFactError
 from sinks.writer import Projected
-from topics.catalog import BY_NAME, DEAD_LETTERS, RECORD_BYTES_MAX, TOPICS, Keying
+from topics.catalog import BY_NAME, DEAD_LETTERS, TOPICS, Keying
 from topics.routing import key_of
 
 SINK_ONLY_TOPICS: Final = frozenset(
@@ -21,8 +20,6 @@ SINK_ONLY_TOPICS: Final = frozenset(
 """No shell reads these, so that a bad record on them is the sink's to put aside. What stands on the others
 a shell has put aside, or will, and two dead letters for one record would only confuse; for one that stands
 on dead.letters itself there is no better place."""
-VALUE_BYTES_MAX: Final = RECORD_BYTES_MAX * 9 // 10
-"""More of a value than this does not fit into a dead letter with all that goes around it."""
 PRODUCER: Final = "sink"
 YIELD_RECORDS: Final = 10
 """After so many are taken Postgres is listened to again; with 50 it often waited for more of a COPY."""
@@ -71,13 +68,11 @@ async def take(delivery: Delivery, decoder: Decoder) -> Taken:
     try:
         envelope = await decoder.decode(delivery.value, delivery.headers)
     except UnknownFactError as error:
-        # Of a newer program: stored, so that nothing is lost, and not applied.
-        log = unknown_log_row(error.plain, place)
-        return Taken(delivery=delivery, projected=Projected(place=place, log=log))
+        return _stored(delivery, error.plain)
     except UndecodableError as error:
         return _aside(delivery, error.code, error.reason)
-    refusal = _misplaced(delivery, envelope)
     try:
+        refusal = _misplaced(delivery, envelope)
         log = log_row(envelope, place)
         changes = () if refusal is not None else project(envelope, place)
     except Exception as error:  # a projection is pure: what it raises on this record it would raise for ever
@@ -102,28 +97,29 @@ def dead_letter(
 ) -> Envelope:
     """Make the event that puts a record aside; the same record, refused again, gives the same id."""
     place = delivery.place
-    full_name = topic_prefix + place.topic
-    value, reason = delivery.value, refusal.reason
-    if value is not None and len(value) > VALUE_BYTES_MAX:
-        reason = f"{reason} (only the first {VALUE_BYTES_MAX} of its {len(value)} bytes are kept here)"
-        value = value[:VALUE_BYTES_MAX]
-    return Envelope(
-        event_id=derived_id(full_name, str(place.partition), str(place.offset), PRODUCER, refusal.code),
-        type=RecordRejected.__name__,
-        occurred_at_ms=now_ms(),
-        producer=PRODUCER,
-        body=RecordRejected(
-            topic=full_name,
+    return rejected(
+        Refused(
+            topic=topic_prefix + place.topic,
             partition=place.partition,
             offset=place.offset,
             key=delivery.key,
-            value=value,
-            headers=tuple(RecordHeader(name=name, value=text) for name, text in delivery.headers),
-            code=RejectionCode(refusal.code),
-            reason=reason,
-            shell=PRODUCER,
+            value=delivery.value,
+            headers=delivery.headers,
+            code=refusal.code,
+            reason=refusal.reason,
         ),
+        by=PRODUCER,
+        now_ms=now_ms(),
     )
+
+
+def _stored(delivery: Delivery, plain: Mapping[str, object]) -> Taken:
+    """Take a fact of a newer program: stored, so that nothing is lost, and not applied."""
+    try:
+        log = unknown_log_row(plain, delivery.place)
+    except Exception as error:  # its values may be of any type that Avro knows
+        return _aside(delivery, "not_projectable", f"{type(error).__name__}: {error}")
+    return Taken(delivery=delivery, projected=Projected(place=delivery.place, log=log))
 
 
 def _aside(delivery: Delivery, code: str, reason: str) -> Taken:

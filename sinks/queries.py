@@ -64,6 +64,12 @@ _STEPS: Final = """
     WHERE r.session_id = %s AND r.topic = 'model.results'
     ORDER BY r.occurred_at, r.partition, r."offset"
 """
+# What needed no attention is left out.
+_DECISIONS: Final = """
+    SELECT decision, policy_rule AS rule, reason, agent_name AS agent, tool_name AS tool, created_at
+    FROM policy_decisions WHERE session_id = %s AND decision <> 'allow'
+    ORDER BY created_at, id
+"""
 _EVENT_AT: Final = 'SELECT event_id FROM event_log WHERE topic = %s AND partition = %s AND "offset" = %s'
 _LETTER_COLUMNS: Final = """
     event_id, occurred_at, body ->> 'topic' AS topic, (body ->> 'partition')::int AS partition,
@@ -162,6 +168,19 @@ class StepRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRow:
+    """One decision of policy or budget about a call."""
+
+    decision: str
+    rule: str
+    reason: str | None
+    agent: str | None
+    tool: str | None
+    """None for a model call."""
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskNode:
     """One task with its steps and the tasks that are part of it."""
 
@@ -183,6 +202,8 @@ class SessionDetail:
     tasks: tuple[TaskNode, ...]
     """Those that are part of no other: one a turn."""
     edges: tuple[EdgeRow, ...]
+    decisions: tuple[DecisionRow, ...]
+    """What was not simply allowed, oldest first: denied, audited, escalated, or done by a cheaper model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +268,14 @@ async def session_detail(connection: AsyncConnection[TupleRow], session_id: UUID
         steps = await (await cursor.execute(_STEPS, [session_id])).fetchall()
     async with connection.cursor(row_factory=class_row(EdgeRow)) as cursor:
         edges = await (await cursor.execute(_EDGES, [session_id])).fetchall()
-    return SessionDetail(session=session, tasks=task_tree(tasks, steps), edges=tuple(edges))
+    async with connection.cursor(row_factory=class_row(DecisionRow)) as cursor:
+        decisions = await (await cursor.execute(_DECISIONS, [session_id])).fetchall()
+    return SessionDetail(
+        session=session,
+        tasks=task_tree(tasks, steps),
+        edges=tuple(edges),
+        decisions=tuple(decisions),
+    )
 
 
 def task_tree(tasks: list[TaskRow], steps: list[StepRow]) -> tuple[TaskNode, ...]:

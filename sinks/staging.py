@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from processors.projections.tables import Column, Resolve, Table
 from sinks.copying import FoldedText, folded_text
 
-_BIGINT_MAX = 2**63 - 1
+_SUM_MAX = {"bigint": 2**63 - 1, "integer": 2**31 - 1}
 _NO_TIME = "'epoch'::timestamptz"
 """For a V1 table that demands a time where none is known yet: its default would be the time of writing."""
 
@@ -78,6 +78,8 @@ def _staging_type(column: Column) -> str:
 
 
 def _staged(column: Column, initial: str) -> str:
+    if column.resolve is Resolve.ADD:
+        return _sum(column, f"COALESCE(s.{column.name}, {initial})")
     return f"s.{column.name}" if initial == "NULL" else f"COALESCE(s.{column.name}, {initial})"
 
 
@@ -92,5 +94,9 @@ def _resolved(column: Column, initial: str) -> str:
         case Resolve.GREATEST:
             return f"GREATEST({there}, {said})"
         case Resolve.ADD:
-            total = f"{there}::numeric + COALESCE({said}, 0)"
-            return f"LEAST(GREATEST({total}, -{_BIGINT_MAX}), {_BIGINT_MAX})::bigint"
+            return _sum(column, f"COALESCE({there}, {initial})::numeric + COALESCE({said}, 0)")
+
+
+def _sum(column: Column, total: str) -> str:
+    most = _SUM_MAX[column.type]
+    return f"LEAST(GREATEST({total}, -{most}), {most})::{column.type}"

@@ -12,7 +12,7 @@ from schemas.events.capabilities import CapabilityFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
-from schemas.events.inputs import InputFact
+from schemas.events.inputs import InputFact, OperatorFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
@@ -88,11 +88,20 @@ USER_INPUTS: Final = Topic(
     # An input that is taken in again after a crash is the same to the byte, its time included.
     stamped_by_kafka=True,
 )
+OPERATOR_INPUTS: Final = Topic(
+    name="operator.inputs",
+    facts=_facts(OperatorFact),
+    keying=Keying.SESSION,
+    purpose="Acts of operators, such as decisions about approvals; whoever can write here is an operator.",
+    writers="command line, gateways",
+    readers=(INGRESS,),
+    stamped_by_kafka=True,
+)
 SESSION_INPUTS: Final = Topic(
     name="session.inputs",
     facts=_facts(InputFact),
     keying=Keying.SESSION,
-    purpose="The same, validated, on the session's partition.",
+    purpose="What was taken of both, validated, on the session's partition.",
     writers="ingress shell",
     readers=(SESSION,),
 )
@@ -244,6 +253,7 @@ DEAD_LETTERS: Final = Topic(
 
 TOPICS: Final = (
     USER_INPUTS,
+    OPERATOR_INPUTS,
     SESSION_INPUTS,
     SESSION_TIMERS,
     PLANS,
@@ -267,8 +277,11 @@ TOPICS: Final = (
 )
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})
 
+ENTRANCES: Final = (USER_INPUTS, OPERATOR_INPUTS)
+"""By these everything enters; what the ingress shell takes of it, it writes again to session.inputs."""
+
 # Inputs stand on two topics; everything a decider causes goes to exactly one.
-_BY_FACT: Final = {fact: topic for topic in TOPICS if topic is not USER_INPUTS for fact in topic.facts}
+_BY_FACT: Final = {fact: topic for topic in TOPICS if topic not in ENTRANCES for fact in topic.facts}
 
 
 def read_by(shell: str) -> tuple[Topic, ...]:

@@ -13,7 +13,10 @@ from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # as above
 from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]  # as above
 
+from topics import header_names
 from topics.catalog import RECORD_BYTES_MAX
+
+header_names.repair()
 
 REQUEST_TIMEOUT_MS_DEFAULT = 40_000
 _REQUEST_BYTES_MAX = 2 * RECORD_BYTES_MAX

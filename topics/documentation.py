@@ -47,6 +47,12 @@ producer.produce(
 )
 producer.flush()
 ```
+
+A schema of your own is read too, when the registry has it: fields that are not in this page are read past,
+and `int` or `float` may stand where `long` or `double` is promised. All else must be of the type that
+stands here, in every field: null where text is promised, a double for an integer or a date for a time puts
+the record aside in `dead.letters` as `not_avro`, with the field's name. So does a schema that leads back to
+itself, that has more than 32 levels, or in which a list's items take no bytes.
 """
 
 

@@ -17,7 +17,7 @@ KINDS: Final[Mapping[str, str]] = {
     "disconnect": "the connection breaks before any response",
     "disconnect_mid_stream": "the connection breaks after `pieces` objects of the stream",
     "error_in_stream": "an error object takes the place of the rest of the stream",
-    "garbage": "HTTP 200 with a body that is no JSON and no event stream",
+    "garbage": "HTTP 200 with an event of the stream that is no JSON",
     "truncated_json": "the answer is the first half of what it should be, with finish_reason stop",
     "not_json": "the answer is a sentence, in JSON mode too",
     "cyclic_plan": "the answer is a plan of two tasks that wait for each other",

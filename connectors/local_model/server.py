@@ -39,7 +39,7 @@ EMBEDDING_TOKENS_MAX: Final = 8_191
 
 
 @dataclass(slots=True, kw_only=True)
-class _Account:
+class Account:
     """What the ledger will say of a request."""
 
     endpoint: str
@@ -120,12 +120,12 @@ class LocalModelServer:
         return application
 
     def _accounted(
-        self, endpoint: str, handler: Callable[[web.Request, _Account], Awaitable[web.StreamResponse]]
+        self, endpoint: str, handler: Callable[[web.Request, Account], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Wrap `handler` so that the ledger notes how each request ended."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            account = _Account(
+            account = Account(
                 endpoint=endpoint, client_request_id=request.headers.get("X-Client-Request-Id", "")[:200]
             )
             started_ms = time.time_ns() // 1_000_000
@@ -147,7 +147,7 @@ class LocalModelServer:
 
         return handle
 
-    def _note(self, account: _Account, started_ms: int) -> None:
+    def _note(self, account: Account, started_ms: int) -> None:
         self.ledger.add(
             LedgerEntry(
                 client_request_id=account.client_request_id,
@@ -164,7 +164,7 @@ class LocalModelServer:
             )
         )
 
-    async def _chat(self, request: web.Request, account: _Account) -> web.StreamResponse:
+    async def _chat(self, request: web.Request, account: Account) -> web.StreamResponse:
         body = await request.read()
         call = wire.parse_chat(wire.parse_json(body))
         account.role, account.model = prompts.role_of(call.messages), call.model
@@ -196,7 +196,7 @@ class LocalModelServer:
     async def _stream(
         self,
         request: web.Request,
-        account: _Account,
+        account: Account,
         call: wire.ChatCall,
         completion: wire.Completion,
         fault: Fault | None,
@@ -231,7 +231,7 @@ class LocalModelServer:
         await response.write_eof()
         return response
 
-    async def _embeddings(self, request: web.Request, account: _Account) -> web.StreamResponse:
+    async def _embeddings(self, request: web.Request, account: Account) -> web.StreamResponse:
         call = wire.parse_embedding(wire.parse_json(await request.read()))
         account.model = call.model
         self._check_model(call.model, self._embedding_models)
@@ -268,7 +268,7 @@ class LocalModelServer:
             del answered["usage"]
         return json_response(answered)
 
-    def _refused(self, request: web.Request, account: _Account, fault: Fault) -> web.Response | None:
+    def _refused(self, request: web.Request, account: Account, fault: Fault) -> web.Response | None:
         """Carry out a fault for which no answer is made, and nothing billed; None for another."""
         if fault.kind in HTTP_FAULTS:
             account.status = HTTP_FAULTS[fault.kind].status
@@ -277,12 +277,11 @@ class LocalModelServer:
             return _cut_off(request, account)
         return None
 
-    async def _spoiled(self, request: web.Request, account: _Account, fault: Fault) -> web.Response | None:
+    async def _spoiled(self, request: web.Request, account: Account, fault: Fault) -> web.Response | None:
         """Carry out a fault in place of an answer that is made and billed; None where the answer follows."""
         match fault.kind:
             case "garbage":
-                text = "<html>upstream said something else</html>"
-                return web.Response(text=text, content_type="text/html")
+                return web.Response(body=b"data: \x00\x01 upstream said something else\n\n")
             case "hang":
                 await asyncio.sleep(HANG_S_MAX)
                 return _cut_off(request, account)
@@ -292,7 +291,7 @@ class LocalModelServer:
                 pass
         return None
 
-    def _choose(self, account: _Account, text: str) -> Fault | None:
+    def _choose(self, account: Account, text: str) -> Fault | None:
         attempt = 1
         if account.client_request_id and (self._faults is not None or self._control):
             if len(self.attempts) >= REQUEST_IDS_MAX:
@@ -363,7 +362,7 @@ async def _flush(response: web.StreamResponse, pending: list[bytes]) -> None:
         pending.clear()
 
 
-def _cut_off(request: web.Request, account: _Account) -> web.Response:
+def _cut_off(request: web.Request, account: Account) -> web.Response:
     account.status = 0
     _disconnect(request)
     return web.Response()

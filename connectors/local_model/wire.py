@@ -319,9 +319,11 @@ def _tool_choice(value: object, tools: Sequence[ToolOffered]) -> str:
 def _json_mode(body: Mapping[str, object]) -> bool:
     value = body.get("response_format")
     kind = value.get("type") if isinstance(value, dict) else None
-    if value is not None and kind not in ("text", "json_object"):
-        raise BadRequest("'response_format' must be text or json_object here.", parameter="response_format")
-    return kind == "json_object"
+    if value is not None and kind not in ("text", "json_object", "json_schema"):
+        raise BadRequest(
+            "'response_format' must be text, json_object or json_schema here.", parameter="response_format"
+        )
+    return kind in ("json_object", "json_schema")
 
 
 def _tokens_max(body: Mapping[str, object]) -> int | None:

@@ -1,37 +1,39 @@
 """Chat models behind the OpenAI API: OpenAI's own, a compatible server's, or the local deterministic one."""
 
 import asyncio
-import json
 import random as randomness
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from itertools import count
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 import openai
-from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+import structlog
 
-from connectors.models.chunks import Chunk, ToolCallPart, Usage, read_chunk
-from connectors.models.client import is_local, make_client, timeout_of
+from connectors.models.chunks import read_chunk
+from connectors.models.client import headers_of, is_local, make_client, timeout_of
+from connectors.models.collected import CUT_OFF, Collected
+from connectors.models.errors import failure_of
+from connectors.models.requests import body_of, changed, difference, prepared
+from connectors.models.responses import Body, Response, SaidInAnswer
 from connectors.models.retries import Random, RetryPolicy, Sleep, translate, with_retries
 from connectors.models.tokens import TokenCounter
+from connectors.models.values import mended
+from schemas.configuration import RequestParameters
 from schemas.events.models import ToolCallProposed
 from schemas.ids import derived_id
-from schemas.ports.chat import (
-    ChatAnswer,
-    ChatMessage,
-    ChatRequest,
-    ConnectorError,
-    ProviderFailed,
-    RequestInvalid,
-    ToolOffered,
-)
+from schemas.ports.chat import ChatAnswer, ChatRequest, ConnectorError, ProviderFailed, RequestInvalid
 
-ANSWER_CHARACTERS_MAX: Final = 200_000
-"""A longer answer would not fit a record whatever its encoding; it is given up as the provider's failure."""
+CHANGES_MAX: Final = 8
+"""How often one call may be put otherwise because the provider has refused a parameter."""
+MADE_ID_CHARACTERS: Final = 9
+"""Some chat templates take ids of exactly so many letters and digits, and none takes fewer."""
+NAME_CHARACTERS_MAX: Final = 200
 DEFAULT_RETRIES: Final = RetryPolicy()
+DEFAULT_PARAMETERS: Final = RequestParameters()
+_log = structlog.get_logger()
 
 
 class OpenAIModel:
@@ -43,33 +45,36 @@ class OpenAIModel:
         base_url: str,
         api_key: str,
         encodings: Mapping[str, str] = MappingProxyType({}),
+        parameters: Mapping[str, RequestParameters] = MappingProxyType({}),
         retries: RetryPolicy = DEFAULT_RETRIES,
         sleep: Sleep = asyncio.sleep,
         random: Random = randomness.random,
         clock: Callable[[], float] = time.monotonic,
-        tokens_max_field: str = "max_tokens",
     ) -> None:
         """Make the client; nothing connects before the first request.
 
         Args:
-            base_url: with the version, for example `https://api.openai.com/v1`.
+            base_url: with the version, for example `https://api.openai.com/v1`; it may have a query.
             encodings: tiktoken's encoding by model.
+            parameters: how each model wants to be asked; OpenAI's ways for a model that is not there.
             sleep: waits between attempts.
             random: of the jitter.
             clock: in seconds, for the time to the first token.
-            tokens_max_field: how the request names its limit. Every server knows `max_tokens`; models that
-                refuse it want `max_completion_tokens`, which other servers silently ignore.
         """
         self._client = make_client(base_url, api_key)
+        self._api_key = api_key
         self._counter = TokenCounter(encodings)
+        self._parameters = dict(parameters)
         self._retries = retries
         self._sleep = sleep
         self._random = random
         self._clock = clock
-        self._tokens_max_field = tokens_max_field
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         """Ask, and repeat what is certain not to be billed: up to `attempts_max` attempts in all.
+
+        Where the provider refuses a parameter, the request is put otherwise, and so is each later one of this
+        model; that is no attempt, as nothing was answered.
 
         Kinds of failure: prompt_too_long (not sent), rate_limited and provider_error (not billed),
         timeout and interrupted (maybe billed), refused (credentials or quota), invalid_request.
@@ -78,7 +83,8 @@ class OpenAIModel:
             RequestInvalid: the request is at fault; repeating it is pointless.
             ProviderFailed: the provider is, or the way to it.
         """
-        counted = self._counter.count_prompt(request.messages, request.tools, request.model)
+        asked = prepared(request, self.parameters_of(request.model))
+        counted = self._counter.count_prompt(asked.messages, asked.tools, asked.model)
         if counted > request.input_tokens_max:
             raise RequestInvalid(
                 "prompt_too_long",
@@ -105,183 +111,145 @@ class OpenAIModel:
         """Count the tokens of `text` exactly, as `model` does."""
         return self._counter.count(text, model)
 
+    def parameters_of(self, model: str) -> RequestParameters:
+        """Return how `model` is asked: as configured, but for what its provider has refused since."""
+        return self._parameters.get(model, DEFAULT_PARAMETERS)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     async def _attempt(self, request: ChatRequest, counted: int, attempt: int) -> ChatAnswer:
+        for _ in range(CHANGES_MAX):
+            parameters = self.parameters_of(request.model)
+            try:
+                return await self._once(request, parameters, counted, attempt)
+            except RequestInvalid as error:
+                other = changed(parameters, str(error), "") if error.kind == "invalid_request" else None
+                if other is None:
+                    raise
+                _log.warning(
+                    "model_parameters_changed", model=request.model, changed=difference(parameters, other)
+                )
+                self._parameters[request.model] = other
+        return await self._once(request, self.parameters_of(request.model), counted, attempt)
+
+    async def _once(
+        self, request: ChatRequest, parameters: RequestParameters, counted: int, attempt: int
+    ) -> ChatAnswer:
         began_s = self._clock()
-        collected = _Collected(request=request, attempt=attempt)
+        asked = prepared(request, parameters)
+        collected = Collected(asked, parameters, attempt)
         what = f"call {request.call_id} of {request.model}"
         try:
-            async with asyncio.timeout(request.timeout_ms / 1000), aclosing(self._chunks(request)) as chunks:
-                async for chunk in chunks:
-                    await collected.take(chunk, self._clock)
-        except ConnectorError:
+            async with asyncio.timeout(request.timeout_ms / 1000):
+                await self._collect(asked, parameters, collected)
+        except SaidInAnswer as error:
+            raise _told(error, collected, what) from error
+        except ConnectorError as error:
+            error.maybe_billed = error.maybe_billed or collected.has_content
             raise
-        except (openai.OpenAIError, TimeoutError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (openai.OpenAIError, TimeoutError) as error:
             raise translate(error, what=what, timeout_ms=request.timeout_ms) from error
-        if collected.finish_reason is None:
-            raise ProviderFailed(
-                "interrupted", f"{what}: the stream ended in the middle", retryable=True, maybe_billed=True
-            )
         return self._answer(collected, counted, began_s)
 
-    async def _chunks(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
+    async def _collect(self, asked: ChatRequest, parameters: RequestParameters, collected: Collected) -> None:
         # The typed method would check every message, and build objects out of every piece of the answer.
         stream = await self._client.post(
             "/chat/completions",
             cast_to=object,
-            body=self._body(request),
+            body=body_of(asked, parameters),
             options={
-                "headers": {"X-Client-Request-Id": request.call_id},
-                "timeout": timeout_of(request.timeout_ms),
+                "headers": {
+                    "X-Client-Request-Id": asked.call_id,
+                    **headers_of(parameters, self._api_key),
+                },
+                "timeout": timeout_of(asked.timeout_ms),
             },
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
         async with stream:
-            async for data in stream:
-                yield read_chunk(data)
+            body = Body(response=cast("Response", stream.response))
+            objects: AsyncGenerator[object, None] = body.objects()
+            async with aclosing(objects):
+                async for data in objects:
+                    await collected.take(read_chunk(data), self._clock)
+            await collected.end(done=body.done, framed=body.is_framed)
 
-    def _body(self, request: ChatRequest) -> dict[str, object]:
-        body: dict[str, object] = {
-            "model": request.model,
-            "messages": [_message_parameter(message) for message in request.messages],
-            "temperature": request.temperature,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            self._tokens_max_field: request.output_tokens_max,
-        }
-        if request.tools:
-            body["tools"] = [_tool_parameter(tool) for tool in request.tools]
-        if request.json_mode:
-            body["response_format"] = {"type": "json_object"}
-        return body
-
-    def _answer(self, collected: "_Collected", counted: int, began_s: float) -> ChatAnswer:
-        request, usage = collected.request, collected.usage
-        tool_calls = tuple(
-            ToolCallProposed(
-                tool_call_id=call.id or derived_id(request.call_id, "tool_call", str(index)),
-                name=call.name,
-                arguments_json=call.arguments,
-                arguments_tokens=self._counter.count(call.arguments, request.model),
-            )
-            for index, call in sorted(collected.tool_calls.items())
-        )
+    def _answer(self, collected: Collected, counted: int, began_s: float) -> ChatAnswer:
+        request = collected.request
+        tool_calls = self._tool_calls(collected)
+        input_tokens, output_tokens, source = self._used(collected, tool_calls, counted)
         first_s = collected.first_s
-        if usage is not None:
-            input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
-        else:
-            input_tokens = counted
-            output_tokens = self._counter.count_answer(collected.text, tool_calls, request.model)
+        model = mended(collected.model)[:NAME_CHARACTERS_MAX]
         return ChatAnswer(
             text=collected.text,
             tool_calls=tool_calls,
-            finish_reason=collected.finish_reason or "stop",
-            model=collected.model or request.model,
+            finish_reason=collected.finish_reason,
+            model=model or request.model,
             input_tokens=input_tokens,
             output_tokens=output_tokens,
-            usage_source="provider" if usage is not None else "counted",
+            usage_source=source,
             attempts=collected.attempt,
             first_token_ms=round((first_s - began_s) * 1000) if first_s is not None else None,
-            local=is_local(collected.model, collected.fingerprint),
+            local=is_local(model, collected.fingerprint),
+            provider_state_json=collected.state_json,
         )
 
+    def _used(
+        self, collected: Collected, tool_calls: tuple[ToolCallProposed, ...], counted: int
+    ) -> tuple[int, int, str]:
+        """Return what the answer used, in and out, and who says so; gaps and zeros are counted here."""
+        usage, model = collected.usage, collected.request.model
+        input_tokens = usage.input_tokens if usage is not None else 0
+        output_tokens = usage.output_tokens if usage is not None else 0
+        source = "provider"
+        if input_tokens == 0:
+            input_tokens, source = counted, "counted"
+        if output_tokens == 0 and (usage is None or collected.has_content):
+            shown = self._counter.count_answer(collected.text, tool_calls, model)
+            output_tokens = shown + self._counter.count(collected.thinking, model)
+            source = "counted" if output_tokens else source
+        return input_tokens, output_tokens, source
 
-@dataclass(slots=True, kw_only=True)
-class _ToolCallParts:
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Collected:
-    """What a stream has brought so far."""
-
-    request: ChatRequest
-    attempt: int
-    pieces: list[str] = field(default_factory=list)
-    tool_calls: dict[int, _ToolCallParts] = field(default_factory=dict)
-    finish_reason: str | None = None
-    model: str = ""
-    fingerprint: str = ""
-    usage: Usage | None = None
-    first_s: float | None = None
-    characters: int = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-    async def take(self, chunk: Chunk, clock: Callable[[], float]) -> None:
-        """Add one object of the stream, and hand its text on."""
-        self.model = chunk.model or self.model
-        self.fingerprint = chunk.fingerprint or self.fingerprint
-        self.usage = chunk.usage or self.usage
-        for piece in chunk.pieces:
-            self.finish_reason = piece.finish_reason or self.finish_reason
-            if (piece.text or piece.tool_calls) and self.first_s is None:
-                self.first_s = clock()
-            for part in piece.tool_calls:
-                self._take_tool_call(part)
-            if piece.text:
-                self._grow(len(piece.text))
-                await self.request.on_text(self.attempt, len(self.pieces), piece.text)
-                self.pieces.append(piece.text)
-
-    def _take_tool_call(self, part: ToolCallPart) -> None:
-        call = self.tool_calls.setdefault(part.index, _ToolCallParts())
-        call.id = part.id or call.id
-        call.name += part.name
-        call.arguments += part.arguments
-        self._grow(len(part.arguments))
-
-    def _grow(self, characters: int) -> None:
-        self.characters += characters
-        if self.characters > ANSWER_CHARACTERS_MAX:
-            raise ProviderFailed(
-                "provider_error",
-                f"call {self.request.call_id}: the answer is longer than {ANSWER_CHARACTERS_MAX} characters, "
-                f"though at most {self.request.output_tokens_max} tokens were asked for",
-                retryable=False,
-                maybe_billed=True,
+    def _tool_calls(self, collected: Collected) -> tuple[ToolCallProposed, ...]:
+        """Return the calls, each with an id that no other call of the conversation has."""
+        request = collected.request
+        taken = {call.tool_call_id for message in request.messages for call in message.tool_calls}
+        proposed = []
+        for number, call in enumerate(collected.calls):
+            tool_call_id = mended(call.id)[:NAME_CHARACTERS_MAX]
+            if not tool_call_id or tool_call_id in taken:
+                made = (_made_id(request.call_id, number, again) for again in count())
+                tool_call_id = next(one for one in made if one not in taken)
+            taken.add(tool_call_id)
+            cut_off = collected.finish_reason == "length" and not call.has_arguments
+            arguments = CUT_OFF if cut_off else call.arguments
+            proposed.append(
+                ToolCallProposed(
+                    tool_call_id=tool_call_id,
+                    name=mended(call.name)[:NAME_CHARACTERS_MAX],
+                    arguments_json=arguments,
+                    arguments_tokens=self._counter.count(arguments, request.model),
+                    provider_state_json=call.state_json,
+                )
             )
+        return tuple(proposed)
 
 
-def _message_parameter(message: ChatMessage) -> ChatCompletionMessageParam:
-    match message.role:
-        case "system":
-            return {"role": "system", "content": message.text}
-        case "assistant" if message.tool_calls:
-            return {
-                "role": "assistant",
-                "content": message.text or None,
-                "tool_calls": [
-                    {
-                        "id": call.tool_call_id,
-                        "type": "function",
-                        "function": {"name": call.name, "arguments": call.arguments_json},
-                    }
-                    for call in message.tool_calls
-                ],
-            }
-        case "assistant":
-            return {"role": "assistant", "content": message.text}
-        case "tool":
-            return {"role": "tool", "content": message.text, "tool_call_id": message.tool_call_id or ""}
-        case _:
-            return {"role": "user", "content": message.text}
+def _made_id(call_id: str, number: int, again: int) -> str:
+    made = derived_id(call_id, "tool_call", str(number), str(again))
+    return made.replace("-", "")[:MADE_ID_CHARACTERS]
 
 
-def _tool_parameter(tool: ToolOffered) -> ChatCompletionToolParam:
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": json.loads(tool.parameters_json),
-        },
-    }
+def _told(error: SaidInAnswer, collected: Collected, what: str) -> ConnectorError:
+    """Return what an error in an answer's place means: by its code as long as nothing was answered."""
+    if error.is_page and not collected.has_content:
+        return ProviderFailed(
+            "provider_error", f"{what}: in place of an answer came a page: {error}", retryable=False
+        )
+    if collected.has_content or (collected.has_begun and error.said.status is None):
+        message = f"{what}: the provider broke the answer off: {error}"
+        return ProviderFailed("interrupted", message, retryable=True, maybe_billed=True)
+    return failure_of(error.said, what)

@@ -5,13 +5,15 @@ answers 429 or 5xx has given no answer, and a connection that was never made has
 timeout after sending, a gateway's timeout or a broken stream may have been answered, and billed.
 """
 
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import openai
 
-from schemas.ports.chat import ConnectorError, ProviderFailed, RequestInvalid
+from connectors.models.errors import failure_of, retry_after_ms, said_in_text, short
+from schemas.ports.chat import ConnectorError, ProviderFailed
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -19,12 +21,10 @@ Sleep = Callable[[float], Awaitable[None]]
 Random = Callable[[], float]
 """Gives a number from 0 to below 1."""
 
-MESSAGE_CHARACTERS_MAX = 500
 # By name, since the client library brings its own HTTP library, whose name has changed before.
 _NEVER_SENT = frozenset(
     {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"}
 )
-_TIMEOUT_STATUSES = frozenset({408, 504, 524})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def translate(error: Exception, *, what: str, timeout_ms: int) -> ConnectorError
     """
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, what)
-    message = f"{what}: {_short(str(error) or type(error).__name__)}"
+    message = f"{what}: {short(str(error) or type(error).__name__)}"
     cause = type(error.__cause__).__name__ if error.__cause__ is not None else ""
     if isinstance(error, openai.APIConnectionError) and cause in _NEVER_SENT:
         detail = f": {error.__cause__}" if str(error.__cause__) else ""
@@ -96,40 +96,20 @@ def translate(error: Exception, *, what: str, timeout_ms: int) -> ConnectorError
         return ProviderFailed("timeout", text, retryable=True, maybe_billed=True)
     if isinstance(error, openai.APIError):
         return ProviderFailed("interrupted", message, retryable=True, maybe_billed=True)
-    return ProviderFailed("interrupted", f"{what}: {_short(repr(error))}", retryable=True, maybe_billed=True)
+    return ProviderFailed("interrupted", f"{what}: {short(repr(error))}", retryable=True, maybe_billed=True)
 
 
 def _of_status(error: openai.APIStatusError, what: str) -> ConnectorError:
-    status = error.status_code
-    message = f"{what}: HTTP {status}: {_short(error.message)}"
-    if status == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached"):
-        return ProviderFailed("refused", message, retryable=False)
-    if status == 429:
-        return ProviderFailed("rate_limited", message, retryable=True, retry_after_ms=_retry_after_ms(error))
-    if status in _TIMEOUT_STATUSES:
-        return ProviderFailed("timeout", message, retryable=True, maybe_billed=True)
-    if status >= 500 or status == 409:
-        return ProviderFailed(
-            "provider_error", message, retryable=True, retry_after_ms=_retry_after_ms(error)
-        )
-    if status in (401, 403):
-        return RequestInvalid("refused", message, retryable=False)
-    if error.code == "context_length_exceeded":
-        return RequestInvalid("prompt_too_long", message, retryable=False)
-    return RequestInvalid("invalid_request", message, retryable=False)
+    said = said_in_text(_body_of(error))
+    wait_ms = retry_after_ms(error.response.headers, time.time())
+    known = replace(
+        said, status=error.status_code, retry_after_ms=said.retry_after_ms if wait_ms is None else wait_ms
+    )
+    return failure_of(known, what)
 
 
-def _retry_after_ms(error: openai.APIStatusError) -> int | None:
-    """Read how long the provider wants us to wait; a date, which no known provider sends, is ignored."""
-    for header, factor in (("retry-after-ms", 1), ("retry-after", 1_000)):
-        try:
-            wait_ms = round(float(error.response.headers.get(header, "")) * factor)
-        except (ValueError, OverflowError):
-            continue
-        if wait_ms >= 0:
-            return wait_ms
-    return None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MESSAGE_CHARACTERS_MAX else text[: MESSAGE_CHARACTERS_MAX - 1] + "…"
+def _body_of(error: openai.APIStatusError) -> str:
+    try:
+        return error.response.text
+    except Exception:  # noqa: BLE001, RUF100  # a body that was never read has a name with the HTTP library alone
+        return str(error.message)

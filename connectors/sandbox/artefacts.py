@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from connectors.sandbox.cleaning import clean
-from connectors.sandbox.limits import Limits
+from connectors.sandbox.cleaning import clean_line
+from connectors.sandbox.limits import NAME_BYTES_MAX, Limits
 from connectors.sandbox.request import is_relative_name
 from connectors.sandbox.result import Artefact, ArtefactRefused
 
@@ -52,7 +52,7 @@ def collect(
         try:
             content = _content(entry, owner, bytes_left, len(artefacts) < limits.artefacts_count)
         except _Refusal as refusal:
-            shown = clean(entry.name.encode("utf-8", "replace").decode())[:200].replace("\n", " ")
+            shown = clean_line(entry.name.encode("utf-8", "replace").decode(), NAME_BYTES_MAX)
             refused.append(ArtefactRefused(name=shown, reason=str(refusal)))
             continue
         if content is None or inputs.get(entry.name) == content:

@@ -13,6 +13,7 @@ _MODULES = (
     "connectors.sandbox.child.syscalls",
     "connectors.sandbox.child.seccomp",
     "connectors.sandbox.child.landlock",
+    "connectors.sandbox.child.scratch",
     "connectors.sandbox.child.confinement",
     "connectors.sandbox.child.evaluation",
     "connectors.sandbox.child.wasm",

@@ -88,7 +88,7 @@ def run_doctor(
                 TierReport(tier=tier, available=probed.holds, reason=probed.reason, outcomes=outcomes)
             )
     finally:
-        executor.scratch_parent.close()
+        executor.close()
     chosen = next((report.tier for report in reports if report.available), Tier.REFUSE)
     return DoctorReport(
         kernel=platform.release(),

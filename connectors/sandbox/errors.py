@@ -13,3 +13,7 @@ class RequestInvalid(SandboxError):
 
 class SandboxUnavailable(SandboxError):
     """No tier that the configuration accepts holds on this machine; the code was not run."""
+
+
+class SandboxBusy(SandboxError):
+    """Too many runs wait already, or this one has waited too long; nothing was run. Worth a retry."""

@@ -8,14 +8,14 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from connectors.sandbox.artefacts import collect
 from connectors.sandbox.cleaning import TextCleaner
 from connectors.sandbox.errors import RequestInvalid, SandboxUnavailable
 from connectors.sandbox.frame import Frame, FrameInvalid, read_frame
 from connectors.sandbox.launch import Host, Launch, native_launch, wasm_launch
-from connectors.sandbox.limits import Limit
+from connectors.sandbox.limits import Limit, Limits
 from connectors.sandbox.packages import ApprovedPackage, find_packages
 from connectors.sandbox.request import ExecutionRequest
 from connectors.sandbox.result import (
@@ -26,11 +26,13 @@ from connectors.sandbox.result import (
     Stream,
     ValueKind,
 )
-from connectors.sandbox.scratch import HostScratch, ScratchParent
+from connectors.sandbox.scratch import HostScratch, MemoryScratch, ScratchParent
 from connectors.sandbox.supervisor import Observation, Supervision
 from connectors.sandbox.tier import Tier
 from connectors.sandbox.users import UserPool
 from connectors.sandbox.wasm_runtime import WasmRuntime
+
+_BLOCK_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,11 @@ class Executor:
     scratch_parent: ScratchParent
     wasm: WasmRuntime | None
 
+    def close(self) -> None:
+        """Delete the scratch space, and let go of the users."""
+        self.scratch_parent.close()
+        self.users.close()
+
     def execute(
         self,
         tier: Tier,
@@ -50,6 +57,7 @@ class Executor:
         on_chunk: Callable[[OutputChunk], None],
         cancel: threading.Event,
         canary_id: str,
+        on_asleep: Callable[[bool], None] = lambda _: None,
     ) -> ExecutionResult:
         """Run `request` in `tier`.
 
@@ -59,30 +67,32 @@ class Executor:
             on_chunk: gets the output as it comes, cleaned, in this thread.
             cancel: ends the run when set from elsewhere.
             canary_id: recorded with the result.
+            on_asleep: told, in this thread, when the run begins to do nothing and when it goes on.
 
         Raises:
             RequestInvalid: the request breaks a bound of this sandbox.
             SandboxUnavailable: the tier does not hold; no foreign code was run.
         """
-        if request.timeout_ms > self.host.limits.timeout_ms_max:
-            raise RequestInvalid(f"timeout is above {self.host.limits.timeout_ms_max} ms")
+        _check(request, self.host.limits)
         output = _Output(on_chunk)
         with contextlib.ExitStack() as stack:
             user_id = stack.enter_context(self.users.lend())
-            scratch: HostScratch | None = None
+            place: HostScratch | None = None
             if tier is not Tier.NS:
-                scratch = HostScratch(self.scratch_parent.path, user_id)
-                stack.callback(scratch.close)
-            launch = self._launch(tier, request, user_id, None if scratch is None else scratch.path)
+                place = HostScratch(self.scratch_parent.path, user_id)
+                stack.callback(place.close)
+            launch = self._launch(tier, request, user_id, None if place is None else place.path)
+            # What the child mounts for itself, it hands over.
+            watched = None if tier is Tier.NS or self.host.mounts else place
             supervision = Supervision(
-                launch, self.host.limits, request.timeout_ms, output.feed, scratch, cancel
+                launch, self.host.limits, request.timeout_ms, output.feed, watched, cancel, on_asleep
             )
             try:
                 supervision.run()
                 output.finish()
                 return self._result(request, supervision, output, launch, canary_id)
             finally:
-                if scratch is None and supervision.scratch is not None:
+                if watched is None and supervision.scratch is not None:
                     supervision.scratch.close()
 
     def _launch(
@@ -96,7 +106,7 @@ class Executor:
             if self.wasm is None:
                 raise SandboxUnavailable("tier wasm: the runtime was not prepared")
             directories = {name: path for name, path in packages.imports.items() if os.path.isdir(path)}
-            plan = self.wasm.plan(scratch, self.host.limits.memory_bytes, directories)
+            plan = self.wasm.plan(self.host.limits.memory_bytes, directories)
             return wasm_launch(self.host, request, plan, user_id, scratch)
         if tier is Tier.NS and self.host.bubblewrap is None:
             raise SandboxUnavailable("tier ns: bwrap is not installed")
@@ -116,7 +126,6 @@ class Executor:
             supervision.scratch.work, request.files, self.host.limits, launch.user_id
         )
         frame = _frame(seen)
-        limit = seen.limit_hit or _limit_reported(frame)
         return ExecutionResult(
             status=_status(seen, frame),
             stdout=output.text(Stream.STDOUT),
@@ -124,11 +133,12 @@ class Executor:
             value=None if frame is None else frame.value,
             value_kind=ValueKind.NONE if frame is None else frame.value_kind,
             error=None if frame is None else frame.error,
-            exit_code=seen.exit_code if frame is None else frame.exit_code,
+            exit_code=seen.exit_code,
             signal_name=_signal_name(seen.signal),
             artefacts=artefacts,
             artefacts_refused=refused,
-            limit_hit=limit,
+            limit_hit=seen.limit_hit,
+            limit_reported=_limit_reported(frame),
             start_ms=round(seen.start_ms, 3),
             execution_ms=round(seen.execution_ms, 3),
             cpu_ms=round(seen.cpu_ms, 3),
@@ -138,6 +148,7 @@ class Executor:
                 landlock_version=seen.landlock_version,
                 seccomp=seen.seccomp,
                 canary_id=canary_id,
+                scratch_fixed=isinstance(supervision.scratch, MemoryScratch),
             ),
         )
 
@@ -169,13 +180,30 @@ class _Output:
 
 
 def _frame(seen: Observation) -> Frame | None:
-    """Return the child's document, if it ended by itself and left exactly one."""
-    if seen.cancelled or seen.limit_hit is not None or seen.signal is not None:
+    """Return the child's document, if it ended by itself, as the document says, and left exactly one."""
+    if seen.cancelled or seen.limit_hit is not None:
         return None
     try:
-        return read_frame(seen.result)
+        frame = read_frame(seen.result)
     except FrameInvalid:
         return None
+    return frame if frame.exit_code == seen.exit_code else None
+
+
+def _check(request: ExecutionRequest, limits: Limits) -> None:
+    """Check what a request may ask of a sandbox with these limits.
+
+    Raises:
+        RequestInvalid: says which bound it breaks.
+    """
+    if request.timeout_ms > limits.timeout_ms_max:
+        raise RequestInvalid(f"timeout is above {limits.timeout_ms_max} ms")
+    size = sum(-(-len(content) // _BLOCK_BYTES) * _BLOCK_BYTES for content in request.files.values())
+    if size > limits.disk_bytes:
+        raise RequestInvalid(f"the files take {size} bytes of disk, the bound is {limits.disk_bytes}")
+    names = {path for name in request.files for path in (name, *map(str, PurePosixPath(name).parents))}
+    if len(names - {"."}) > limits.inodes:
+        raise RequestInvalid(f"there are more than {limits.inodes} files and directories")
 
 
 def _status(seen: Observation, frame: Frame | None) -> Status:

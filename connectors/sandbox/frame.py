@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from connectors.sandbox.cleaning import clean
+from connectors.sandbox.cleaning import clean, clean_line
 from connectors.sandbox.limits import RESULT_BYTES_MAX
 from connectors.sandbox.result import ExecutionError, JsonValue, ValueKind
 
 DEPTH_MAX = 32
 INTEGER_MAX = 2**63
 _TEXT_CHARACTERS_MAX = 16 * 1024
+_TYPE_CHARACTERS_MAX = 200
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,8 @@ def read_frame(data: bytes) -> Frame:
 
     Raises:
         FrameInvalid: too large, not one JSON object of exactly the known fields, nested deeper
-            than DEPTH_MAX, or with a number that JSON or 64 bits do not hold.
+            than DEPTH_MAX, with a number that JSON or 64 bits do not hold, or with two keys in one object
+            that are the same once they are cleaned.
     """
     if not data:
         raise FrameInvalid("empty")
@@ -42,7 +45,11 @@ def read_frame(data: bytes) -> Frame:
         raise FrameInvalid("too large")
     try:
         document = json.loads(
-            data.decode("utf-8"), parse_constant=_refuse, parse_int=_integer, parse_float=_float
+            data.decode("utf-8"),
+            parse_constant=_refuse,
+            parse_int=_integer,
+            parse_float=_float,
+            object_pairs_hook=_object,
         )
     except (ValueError, RecursionError) as error:
         raise FrameInvalid(f"no JSON: {type(error).__name__}") from error
@@ -73,7 +80,7 @@ def _error(described: object) -> ExecutionError | None:
         if not isinstance(text, str):
             raise FrameInvalid("error text")
         texts[name] = _text(text)[:_TEXT_CHARACTERS_MAX]
-    return ExecutionError(**texts)
+    return ExecutionError(**{**texts, "type": clean_line(texts["type"], _TYPE_CHARACTERS_MAX)})
 
 
 def _checked(value: object, depth: int) -> JsonValue:
@@ -86,13 +93,25 @@ def _checked(value: object, depth: int) -> JsonValue:
     if isinstance(value, list):
         return [_checked(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {_text(key): _checked(item, depth + 1) for key, item in value.items()}
+        members = [(_text(key), _checked(item, depth + 1)) for key, item in value.items()]
+        return _distinct(members)
     raise FrameInvalid("no JSON type")
 
 
 def _text(text: str) -> str:
     # Lone surrogates, which JSON can smuggle past UTF-8, go out with the other characters that show nothing.
     return clean(text)
+
+
+def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+    return _distinct(members)
+
+
+def _distinct(members: list[tuple[str, _Value]]) -> dict[str, _Value]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise FrameInvalid("two keys are the same")
+    return found
 
 
 def _integer(digits: str) -> int:

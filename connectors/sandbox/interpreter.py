@@ -6,12 +6,19 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Shared libraries of the system; time zones, which zoneinfo reads.
-_SYSTEM_PATHS = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+from connectors.sandbox.errors import SandboxUnavailable
+from connectors.sandbox.libraries import LOADER_CACHE, closure, loaded_later, loader_needs_cache
+
+# On most systems a link; the loader is asked for by a path through it.
+_LINKS = ("/lib", "/lib64")
+_TIME_ZONES = "/usr/share/zoneinfo"
 _NOT_OFFERED = frozenset({"site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip"})
+# Needs a display, and a dozen libraries for it.
+_WITHOUT_LIBRARIES = "_tkinter."
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -21,46 +28,68 @@ class Interpreter:
 
     executable: str
     library_path: str
-    """The standard library's directory: its names may be listed, its entries are in `read_paths`."""
+    """The standard library's directory: its entries are in `read_paths`."""
     read_paths: tuple[str, ...]
     """Everything that running code may read: shared libraries, and the library's entries one by one, so that
     site-packages stays out."""
-    start_paths: tuple[str, ...]
-    """What only starting needs: the executable, and libpython if there is one."""
+    libraries: Mapping[str, str]
+    """Shared libraries: the path by which the loader opens each, and the file."""
+    links: tuple[str, ...]
+    """Links of the system's that lead to directories of shared libraries."""
 
     @property
     def bind_paths(self) -> tuple[str, ...]:
         """The same, for mounts: the library as a whole, whose hidden directories get covered."""
         inside = self.library_path + "/"
-        outside = (path for path in self.read_paths if not path.startswith(inside))
-        return (*self.start_paths, *outside, self.library_path)
+        outside = (
+            path for path in self.read_paths if not path.startswith(inside) and path not in self.libraries
+        )
+        return (self.executable, *self.links, *outside, self.library_path)
 
     @property
     def hidden_paths(self) -> tuple[str, ...]:
         """Directories of the library that a mount must cover."""
         return tuple(
-            path for name in sorted(_NOT_OFFERED) if os.path.isdir(path := f"{self.library_path}/{name}")
+            path
+            for name in sorted(os.listdir(self.library_path))
+            if not _is_offered(name) and os.path.isdir(path := f"{self.library_path}/{name}")
         )
 
 
 def find_interpreter() -> Interpreter:
-    """Return the interpreter that this process runs on, without its virtual environment."""
+    """Return the interpreter that this process runs on, without its virtual environment.
+
+    Raises:
+        SandboxUnavailable: this process may not start it again, as when it lies below another user's home.
+    """
     base = getattr(sys, "_base_executable", None) or sys.executable
     executable = os.path.realpath(base)
+    if not os.access(executable, os.X_OK):
+        raise SandboxUnavailable(f"the interpreter {executable} can't be started by user {os.geteuid()}")
     library = os.path.realpath(sysconfig.get_path("stdlib", vars={"installed_base": sys.base_prefix}))
-    entries = [f"{library}/{name}" for name in sorted(os.listdir(library)) if name not in _NOT_OFFERED]
-    shared = [
+    entries = [f"{library}/{name}" for name in sorted(os.listdir(library)) if _is_offered(name)]
+    extensions = [
         str(path)
-        for path in Path(library).parent.glob("libpython*.so*")
-        if not path.is_relative_to("/usr/lib")
+        for path in Path(library).glob("lib-dynload/*.so")
+        if not path.name.startswith(_WITHOUT_LIBRARIES)
     ]
-    system = [path for path in _SYSTEM_PATHS if os.path.exists(path)]
+    libraries = closure([executable, *extensions])
+    # Open already when the code begins.
+    started = closure([executable]).keys() - set(loaded_later(libraries))
+    cache = (LOADER_CACHE,) if loader_needs_cache(libraries) else ()
+    others = [path for path in (_TIME_ZONES, *cache) if os.path.exists(path)]
     return Interpreter(
         executable=executable,
         library_path=library,
-        read_paths=(*system, *entries),
-        start_paths=(executable, *shared),
+        read_paths=(*others, *sorted(libraries.keys() - started), *entries),
+        libraries=libraries,
+        links=tuple(path for path in _LINKS if os.path.islink(path)),
     )
+
+
+def _is_offered(name: str) -> bool:
+    """Tell whether an entry of the library is for programs that run, not for building or testing Python."""
+    return name not in _NOT_OFFERED and not name.startswith("config-")
 
 
 def find_bubblewrap() -> str | None:

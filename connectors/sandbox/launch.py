@@ -26,6 +26,8 @@ class Host:
     interpreter: Interpreter
     bubblewrap: str | None
     limits: Limits
+    mounts: bool = False
+    """Whether a child of tier LSM or WASM can mount its scratch space, of fixed size, for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +67,21 @@ def native_launch(
         "parent_process_id": None if tier is Tier.NS else os.getpid(),
         "landlock_required": tier is Tier.LSM,
         "seccomp_required": True,
-        "read_paths": (*host.interpreter.read_paths, *packages.read_paths),
-        "list_paths": (host.interpreter.library_path,),
+        "read_paths": (
+            *host.interpreter.read_paths,
+            *packages.read_paths,
+            *sorted(packages.libraries),
+        ),
+        "library_path": host.interpreter.library_path,
         "device_paths": DEVICES,
         "scratch_path": place,
+        "scratch_bytes": _scratch_bytes(host.limits) if tier is Tier.LSM and host.mounts else 0,
+        "scratch_inodes": _scratch_inodes(host.limits),
         "memory_bytes": host.limits.memory_bytes,
         "data_bytes": 0,
         "cpu_s": math.ceil(host.limits.cpu_ms / 1000),
         "file_bytes": host.limits.disk_bytes,
-        # A namespace counts its own threads; so does a user of the run's own. A shared user's are watched.
-        "threads": host.limits.threads if tier is Tier.NS or user_id is not None else 0,
+        "threads": _threads(host, tier, user_id),
     }
     environment = _environment(place)
     python = _python_command(host.interpreter)
@@ -86,7 +93,7 @@ def native_launch(
         tier=tier,
         arguments=tuple(python),
         environment=environment,
-        plan=_plan(request, confinement, dict(packages.imports), None),
+        plan=_plan(request, confinement, dict(packages.imports), None, first_process=tier is Tier.NS),
         user_id=os.getuid() if user_id is None else user_id,
     )
 
@@ -105,29 +112,37 @@ def wasm_launch(
             wasm["engine_path"] + "/wasmtime",
             *wasm["packages"].values(),
         ),
-        "list_paths": (host.interpreter.library_path,),
+        "library_path": host.interpreter.library_path,
         "device_paths": DEVICES,
         "scratch_path": str(scratch),
+        "scratch_bytes": _scratch_bytes(host.limits) if host.mounts else 0,
+        "scratch_inodes": _scratch_inodes(host.limits),
         "memory_bytes": 0,
         # The guest's memory, what the engine needs, and what a guest makes the engine allocate.
         "data_bytes": host.limits.memory_bytes + 384 * MIB,
         "cpu_s": math.ceil(host.limits.cpu_ms / 1000),
         "file_bytes": host.limits.disk_bytes,
-        "threads": host.limits.threads if user_id is not None else 0,
+        "threads": _threads(host, Tier.WASM, user_id),
     }
     return Launch(
         tier=Tier.WASM,
         arguments=tuple(_python_command(host.interpreter)),
         environment=_environment(str(scratch)),
-        plan=_plan(request, confinement, {}, wasm),
+        plan=_plan(request, confinement, {}, wasm, first_process=False),
         user_id=os.getuid() if user_id is None else user_id,
     )
 
 
 def _plan(
-    request: ExecutionRequest, confinement: Confinement, packages: dict[str, str], wasm: WasmPlan | None
+    request: ExecutionRequest,
+    confinement: Confinement,
+    packages: dict[str, str],
+    wasm: WasmPlan | None,
+    *,
+    first_process: bool,
 ) -> Plan:
     return {
+        "first_process": first_process,
         "confinement": confinement,
         "code": request.code,
         "files": sorted(request.files.items()),
@@ -162,6 +177,8 @@ def _bubblewrap_command(
     command = [host.bubblewrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     command += [
         "--unshare-cgroup-try",
+        # The child starts the code's process itself, and sees how that ends.
+        "--as-pid-1",
         "--new-session",
         "--die-with-parent",
         "--hostname",
@@ -176,15 +193,17 @@ def _bubblewrap_command(
         command += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     for name, value in environment.items():
         command += ["--setenv", name, value]
-    bound = sorted({*host.interpreter.bind_paths, *packages.read_paths}, key=_depth)
+    libraries = {**host.interpreter.libraries, **packages.libraries}
+    mounts = {path: path for path in (*host.interpreter.bind_paths, *packages.read_paths)} | libraries
+    bound = sorted(mounts, key=_depth)
     for path in _parents(bound):
         # Made by name, because bwrap would copy the mode of a parent that only root may enter.
         command += ["--perms", "0755", "--dir", path]
     for path in bound:
-        if os.path.islink(path):
+        if path in host.interpreter.links:
             command += ["--symlink", os.readlink(path), path]
         else:
-            command += ["--ro-bind", path, path]
+            command += ["--ro-bind", mounts[path], path]
     for path in host.interpreter.hidden_paths:
         command += ["--size", str(4096), "--tmpfs", path, "--remount-ro", path]
     for path in DEVICES:
@@ -203,9 +222,25 @@ def _bubblewrap_command(
     return [*command, "--remount-ro", "/", "--chdir", "/", "--"]
 
 
+def _threads(host: Host, tier: Tier, user_id: int | None) -> int:
+    """Return how many threads the kernel allows; 0 where it could only count all those of a shared user."""
+    if user_id is not None:
+        return host.limits.threads
+    if tier is Tier.NS:
+        # The namespace's first process is one of them.
+        return host.limits.threads + 1
+    # Whoever mounts without being root does it in a namespace of users, which counts its own.
+    return host.limits.threads if host.mounts else 0
+
+
 def _scratch_bytes(limits: Limits) -> int:
     # The watch reports the limit; the file system's own size is a wall just behind it.
     return limits.disk_bytes + 1 * MIB
+
+
+def _scratch_inodes(limits: Limits) -> int:
+    # Likewise; the directories that every run begins with are not its own.
+    return limits.inodes + 16
 
 
 def _parents(paths: Iterable[str]) -> list[str]:

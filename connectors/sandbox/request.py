@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
+from connectors.sandbox.cleaning import clean
 from connectors.sandbox.errors import RequestInvalid
 from connectors.sandbox.limits import (
     CODE_BYTES_MAX,
@@ -26,6 +28,8 @@ class ExecutionRequest:
     """Names from the sandbox's approved list; nothing is ever installed."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Put into the working directory before the code starts, by relative path."""
+    tenant: str = ""
+    """On whose behalf it runs: tenants wait for one another in turn."""
 
     def __post_init__(self) -> None:
         """Check all bounds that do not depend on the sandbox.
@@ -48,10 +52,14 @@ class ExecutionRequest:
         for name in self.files:
             if not is_relative_name(name):
                 raise RequestInvalid(f"file name {name!r} is not a plain relative path")
+        for name in self.files:
+            for parent in PurePosixPath(name).parents:
+                if str(parent) in self.files:
+                    raise RequestInvalid(f"file {str(parent)!r} would also be the directory of {name!r}")
 
 
 def is_relative_name(name: str) -> bool:
-    """Tell whether `name` stays below a directory, is printable, and is at most NAME_BYTES_MAX bytes."""
+    """Tell whether `name` stays below a directory, hides nothing, and has at most NAME_BYTES_MAX bytes."""
     parts = name.split("/")
     try:
         size = len(name.encode())
@@ -59,6 +67,7 @@ def is_relative_name(name: str) -> bool:
         return False
     return (
         name.isprintable()
+        and clean(name) == name
         and size <= NAME_BYTES_MAX
         and len(parts) <= 8
         and all(part not in ("", ".", "..") and part == part.strip() for part in parts)

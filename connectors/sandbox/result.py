@@ -1,7 +1,8 @@
 """What came of a run: what the code said of itself, and what the parent saw, kept apart.
 
-`stdout`, `stderr`, `value`, `error` and `artefacts` come from the foreign code and are untrusted data,
-cleaned of control and invisible characters. Everything else was measured by the parent and can't be forged.
+`stdout`, `stderr`, `value`, `error`, `limit_reported` and `artefacts` come from the foreign code and are
+untrusted data, cleaned of control and invisible characters. Everything else was measured by the parent and
+can't be forged.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ class Isolation:
     seccomp: bool
     canary_id: str
     """Names the canary attack that this sandbox withstood at its start, in this tier; empty during one."""
+    scratch_fixed: bool
+    """Whether the kernel held the size of the writable space; otherwise the parent watched it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,9 @@ class ExecutionResult:
     artefacts: tuple[Artefact, ...]
     artefacts_refused: tuple[ArtefactRefused, ...]
     limit_hit: Limit | None
+    """The limit that the parent, or the kernel under its eyes, ended the run by."""
+    limit_reported: Limit | None
+    """The limit of which the code alone tells, by the exception that ended it: no memory, a full disk."""
     start_ms: float
     """From the call to the first line of foreign code."""
     execution_ms: float

@@ -17,14 +17,15 @@ from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.execution import Executor
 from connectors.sandbox.interpreter import find_bubblewrap, find_interpreter
 from connectors.sandbox.launch import Host
-from connectors.sandbox.limits import Limits
+from connectors.sandbox.limits import WAIT_MS_MAX, Limits
 from connectors.sandbox.packages import NUMPY, ApprovedPackage
+from connectors.sandbox.places import Capacity, Place, Places
 from connectors.sandbox.probe import Probe, probe, refused_probe
 from connectors.sandbox.request import ExecutionRequest
 from connectors.sandbox.result import ExecutionResult, OutputChunk
-from connectors.sandbox.scratch import ScratchParent
+from connectors.sandbox.scratch import ScratchParent, can_mount
 from connectors.sandbox.tier import Tier, TierDemand, candidates
-from connectors.sandbox.users import UserPool
+from connectors.sandbox.users import USER_ID_COUNT, USER_ID_FIRST, UserPool
 from connectors.sandbox.wasm_runtime import prepare_wasm
 
 OutputHandler = Callable[[OutputChunk], Awaitable[None] | None]
@@ -42,10 +43,15 @@ class SandboxConfig:
     limits: Limits = field(default_factory=Limits)
     approved: tuple[ApprovedPackage, ...] = (NUMPY,)
     concurrency_max: int = 8
+    """Runs of one tenant that work at a time; a quarter more is for others, three times more may sleep."""
+    waiting_max: int = 64
+    """Requests of one tenant that wait for a place; further ones are told that the sandbox is busy."""
+    wait_ms_max: int = WAIT_MS_MAX
+    """Whoever has waited so long for a place is told the same."""
     bubblewrap_path: Path | None = None
     """None takes the one of the wheel, or else the system's."""
-    user_id_first: int = 64_001
-    """Runs of a root parent get the numbers from here on, one each."""
+    user_id_first: int = USER_ID_FIRST
+    """Runs of a root parent get one of the USER_ID_COUNT numbers from here on each."""
 
 
 class Sandbox:
@@ -57,7 +63,15 @@ class Sandbox:
         """Use `Sandbox.open` instead, which probes the machine."""
         self._config = config
         self._executor = executor
-        self._threads = ThreadPoolExecutor(config.concurrency_max, thread_name_prefix="sandbox")
+        capacity = Capacity(
+            working=config.concurrency_max,
+            reserve=-(-config.concurrency_max // 4),
+            asleep=3 * config.concurrency_max,
+            waiting=config.waiting_max,
+            wait_s=config.wait_ms_max / 1000,
+        )
+        self._places = Places(capacity)
+        self._threads = ThreadPoolExecutor(capacity.runs, thread_name_prefix="sandbox")
         self.tier = tier
         """REFUSE if no tier that the configuration accepts withstood the canary attack."""
         self.probes = probes
@@ -73,6 +87,11 @@ class Sandbox:
         """The longest timeout that a request may ask for."""
         return self._config.limits.timeout_ms_max
 
+    @property
+    def wait_ms_max(self) -> int:
+        """The longest that a request waits for its turn."""
+        return self._config.wait_ms_max
+
     @classmethod
     async def open(cls, config: SandboxConfig, on_progress: ProgressHandler | None = None) -> Sandbox:
         """Probe the machine and return a sandbox; it refuses to run anything if no tier holds.
@@ -83,7 +102,7 @@ class Sandbox:
                 if that tier is tried.
 
         Raises:
-            SandboxUnavailable: this is no Linux.
+            SandboxUnavailable: this is no Linux, or this user may not start the interpreter.
         """
         return await asyncio.to_thread(_open, cls, config, on_progress or (lambda _: None))
 
@@ -95,6 +114,7 @@ class Sandbox:
         Raises:
             RequestInvalid: the request breaks a bound of this sandbox.
             SandboxUnavailable: no tier holds, or the child could not be confined; nothing was run.
+            SandboxBusy: too many runs wait already, or this one has waited too long.
         """
         async with contextlib.aclosing(self.stream(request)) as items:
             async for item in items:
@@ -107,6 +127,16 @@ class Sandbox:
     async def stream(self, request: ExecutionRequest) -> AsyncGenerator[OutputChunk | ExecutionResult]:
         """Yield the output piece by piece, and the result last; raises like `run`."""
         self._require_tier()
+        async with (
+            self._places.take(request.tenant) as place,
+            contextlib.aclosing(self._stream(request, place)) as items,
+        ):
+            async for item in items:
+                yield item
+
+    async def _stream(
+        self, request: ExecutionRequest, place: Place
+    ) -> AsyncGenerator[OutputChunk | ExecutionResult]:
         loop = asyncio.get_running_loop()
         # Bounded by the output limit, which the supervisor holds.
         queue: asyncio.Queue[OutputChunk | None] = asyncio.Queue()
@@ -114,6 +144,9 @@ class Sandbox:
 
         def pass_on(chunk: OutputChunk) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, chunk)
+
+        def note_sleep(is_asleep: bool) -> None:
+            loop.call_soon_threadsafe(self._places.sleeps, place, is_asleep)
 
         def execute() -> ExecutionResult:
             try:
@@ -123,6 +156,7 @@ class Sandbox:
                     pass_on,
                     cancel,
                     self.probes[-1].canary_id,
+                    note_sleep,
                 )
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
@@ -145,7 +179,7 @@ class Sandbox:
 
     def _close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
-        self._executor.scratch_parent.close()
+        self._executor.close()
 
     def _require_tier(self) -> None:
         if self.tier is Tier.REFUSE:
@@ -177,15 +211,20 @@ def _open(cls: type[Sandbox], config: SandboxConfig, on_progress: ProgressHandle
 def open_executor(config: SandboxConfig) -> Executor:
     """Return an executor for this machine, with its scratch space, but without the guest of tier wasm."""
     config.state_path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    is_root = os.geteuid() == 0
+    interpreter = find_interpreter()
+    users = UserPool(config.user_id_first, USER_ID_COUNT, is_root=is_root)
+    scratch_parent = ScratchParent(config.state_path / "scratch")
     return Executor(
         host=Host(
-            interpreter=find_interpreter(),
+            interpreter=interpreter,
             bubblewrap=str(config.bubblewrap_path) if config.bubblewrap_path else find_bubblewrap(),
             limits=config.limits,
+            mounts=can_mount(interpreter.executable, scratch_parent.path, is_root=is_root),
         ),
         approved=config.approved,
-        users=UserPool(config.user_id_first, config.concurrency_max, is_root=os.geteuid() == 0),
-        scratch_parent=ScratchParent(config.state_path / "scratch"),
+        users=users,
+        scratch_parent=scratch_parent,
         wasm=None,
     )
 

@@ -1,5 +1,8 @@
 """The writable space of one run: how much of it is in use, and how it disappears afterwards.
 
+Where the child can mount a file system of its own, the kernel holds its size and tells what is in use. Where
+it can't, a directory of the host is watched; what can't be seen there counts as too much.
+
 Trees left by foreign code are hostile: links, thousands of levels, directories nobody may enter. So
 everything here goes by open directories, follows no link, and holds few descriptors at a time.
 """
@@ -11,16 +14,26 @@ import fcntl
 import os
 import secrets
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from connectors.sandbox.bundle import module_source
+from connectors.sandbox.child.scratch import DIRECTORIES
+
 DEPTH_MAX = 64
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK_BYTES = 512
+_LOOKS_MAX = 5
 # A pass takes one level off every branch; no run lives long enough to dig deeper than this.
 _PASSES_MAX = 100_000
+
+
+class _Unseen(Exception):
+    """Something of a run is where it can't be counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +97,7 @@ class HostScratch:
         """Make the directory below `parent`, for `user_id`, or for this process's user if None."""
         self.path = parent / f"run-{secrets.token_hex(8)}"
         owner = -1 if user_id is None else user_id
-        for path in (self.path, self.path / "work", self.path / "tmp", self.path / "result"):
+        for path in (self.path, *(self.path / name for name in DIRECTORIES)):
             path.mkdir(mode=0o700)
             os.chown(path, owner, owner)
         self._directory = os.open(self.path, _DIRECTORY)
@@ -96,15 +109,18 @@ class HostScratch:
         return self._work
 
     def usage(self, process_id: int, inodes_max: int) -> Usage:
-        """Return what is in use, with files that are deleted but still open in `process_id`."""
+        """Return what is in use, with files that are deleted but still open or mapped in `process_id`."""
         size = count = 0
-        for entry in _walk(self._directory):
-            count += 1
-            size += entry.st_blocks * _BLOCK_BYTES
-            if count > inodes_max + 4:
-                break
-        device = os.fstat(self._directory).st_dev
-        return Usage(disk_bytes=size + _deleted_bytes(process_id, device), inodes=max(0, count - 3))
+        try:
+            for entry in _walk(self._directory):
+                count += 1
+                size += entry.st_blocks * _BLOCK_BYTES
+                if count > inodes_max + 4:
+                    break
+            size += _deleted_bytes(process_id, str(self.path))
+        except _Unseen:
+            return Usage(disk_bytes=sys.maxsize, inodes=inodes_max)
+        return Usage(disk_bytes=size, inodes=max(0, count - len(DIRECTORIES)))
 
     def close(self) -> None:
         """Delete the directory, whatever is in it."""
@@ -208,15 +224,7 @@ def _empty_into(name: str, top: int) -> None:
 
 def _walk(directory: int, depth: int = 0) -> Iterator[os.stat_result]:
     """Yield the status of everything below `directory`; deeper than DEPTH_MAX counts without end."""
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return
-    for name in names:
-        try:
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except OSError:
-            continue
+    for name, status in _entries(directory):
         yield status
         if not stat.S_ISDIR(status.st_mode):
             continue
@@ -224,23 +232,96 @@ def _walk(directory: int, depth: int = 0) -> Iterator[os.stat_result]:
             yield status
         try:
             child = os.open(name, _DIRECTORY, dir_fd=directory)
+        except PermissionError as error:
+            raise _Unseen from error
         except OSError:
-            continue
+            continue  # it was renamed or deleted just now
         try:
             yield from _walk(child, depth + 1)
         finally:
             os.close(child)
 
 
-def _deleted_bytes(process_id: int, device: int) -> int:
-    seen: dict[int, int] = {}
+def _entries(directory: int) -> list[tuple[str, os.stat_result]]:
+    """Return what is in `directory`; looks again if a name is gone before it was looked at."""
+    most: list[tuple[str, os.stat_result]] = []
+    for _ in range(_LOOKS_MAX):
+        found = []
+        try:
+            names = os.listdir(directory)
+        except PermissionError as error:
+            raise _Unseen from error
+        except OSError:
+            return most
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found.append((name, os.stat(name, dir_fd=directory, follow_symlinks=False)))
+        most = max(most, found, key=len)
+        if len(found) == len(names):
+            break
+    return most
+
+
+def _deleted_bytes(process_id: int, place: str) -> int:
+    """Return the size of files without a name that `process_id` holds by descriptors.
+
+    Raises:
+        _Unseen: it has mapped a file that was below `place`, is deleted, and has no descriptor any more.
+    """
     try:
-        with os.scandir(f"/proc/{process_id}/fd") as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    status = entry.stat()
-                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev == device:
-                        seen[status.st_ino] = status.st_blocks * _BLOCK_BYTES
+        tasks = os.listdir(f"/proc/{process_id}/task")
     except OSError:
         return 0  # the process is gone, and its deleted files with it
+    seen: dict[int, int] = {}
+    # The first thread may have ended before the others; then only theirs tell what the process holds.
+    for task in tasks:
+        directory = f"/proc/{process_id}/task/{task}"
+        try:
+            seen = _open_deleted(directory)
+            mapped = _mapped_deleted(directory, place.encode())
+        except PermissionError as error:
+            raise _Unseen from error
+        except OSError:
+            continue  # this thread has just ended
+        if not mapped <= seen.keys():
+            raise _Unseen
+        if seen or mapped:
+            break
     return sum(seen.values())
+
+
+def _open_deleted(task: str) -> dict[int, int]:
+    """Return inode and size of each file without a name that a thread holds open."""
+    found: dict[int, int] = {}
+    with os.scandir(f"{task}/fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                    found[status.st_ino] = status.st_blocks * _BLOCK_BYTES
+    return found
+
+
+def _mapped_deleted(task: str, place: bytes) -> set[int]:
+    """Return the inodes of deleted files below `place` that a thread's process has mapped."""
+    with open(f"{task}/maps", "rb") as file:
+        lines = [line for line in file.read().splitlines() if line.endswith(b" (deleted)") and place in line]
+    return {int(line.split()[4]) for line in lines}
+
+
+def can_mount(interpreter: str, directory: Path, *, is_root: bool) -> bool:
+    """Tell whether a child of this process can mount a file system for itself alone."""
+    place = directory / f"mount-{secrets.token_hex(8)}"
+    place.mkdir(mode=0o700)
+    user_id = 65_534 if is_root else None
+    program = (
+        f"{module_source('connectors.sandbox.child.scratch')}\nmount({str(place)!r}, 4 << 20, 16, {user_id})"
+    )
+    command = [interpreter, "-I", "-S", "-B", "-c", program]
+    try:
+        finished = subprocess.run(command, env={}, capture_output=True, timeout=60, check=False)
+        return finished.returncode == 0 and not os.listdir(place)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    finally:
+        remove_tree(place)

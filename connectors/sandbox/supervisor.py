@@ -24,16 +24,27 @@ from dataclasses import dataclass
 from connectors.sandbox.bundle import standard_input
 from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.launch import Launch
-from connectors.sandbox.limits import RESULT_BYTES_MAX, Limit, Limits
+from connectors.sandbox.limits import MIB, RESULT_BYTES_MAX, Limit, Limits
+from connectors.sandbox.process import give_way, let_end_first, use
 from connectors.sandbox.result import Stream
 from connectors.sandbox.scratch import MemoryScratch, Scratch
 from connectors.sandbox.tier import Tier
 
 START_MS_MAX = 15_000
 _TICK_S = 0.02
+# A run has the lowest priority from then on, or as soon as it sleeps. On a busy machine a short one would
+# otherwise be ended by its timeout before its turn comes.
+_GIVE_WAY_AFTER_CPU_MS = 500
+# Output is handed on at most once in this part of the time that the run has taken, so that it makes some
+# hundred pieces at most, and never in larger ones than this.
+_OUTPUT_SHARE = 0.01
+_OUTPUT_PIECE_BYTES = 64 * 1024
+# A run keeps nobody else waiting if it was seen at work in few of the last looks, of which each counts a
+# tenth less than the next, and holds no more memory than this.
+_LOOK_WEIGHT, _ASLEEP_SHARE_MAX = 0.1, 0.35
+_ASLEEP_BYTES_MAX = 64 * MIB
 _END_S_MAX = 5.0
 _CREDENTIALS = struct.Struct("=iII")
-_CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +61,6 @@ class Observation:
     result: bytes = b""
     landlock_version: int = 0
     seccomp: bool = False
-    disk_bytes_max: int = 0
     output_bytes: int = 0
 
 
@@ -65,6 +75,7 @@ class Supervision:
         on_output: Callable[[Stream, bytes], None],
         scratch: Scratch | None,
         cancel: threading.Event,
+        on_asleep: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Prepare a run.
 
@@ -75,6 +86,7 @@ class Supervision:
             on_output: gets each piece of output, in this thread, up to the output limit.
             scratch: the run's writable space; None if the child brings a tmpfs of its own.
             cancel: ends the run when set.
+            on_asleep: told when the run begins to do nothing, and when it goes on.
         """
         self.seen = Observation()
         self.scratch = scratch
@@ -83,6 +95,12 @@ class Supervision:
         self._timeout_ms = timeout_ms
         self._on_output = on_output
         self._cancel = cancel
+        self._on_asleep = on_asleep
+        self._asleep = False
+        self._awake_share = 1.0
+        self._gives_way = False
+        self._wait_status: int | None = None
+        """How the code's process ended, where another process of ours waits for it."""
         self._selector = selectors.DefaultSelector()
         self._pending_input = memoryview(standard_input(launch.plan))
         self._process_id = 0
@@ -90,7 +108,7 @@ class Supervision:
         self._ready_at: float | None = None
         self._next_usage_at = 0.0
         self._next_output_at = 0.0
-        self._pending_output: list[tuple[Stream, bytearray]] = []
+        self._pending_output = {stream: bytearray() for stream in Stream}
         self._refusal = ""
 
     def run(self) -> None:
@@ -125,6 +143,8 @@ class Supervision:
                 f"tier {self._launch.tier}: {self._refusal or 'the child did not start'}"
             )
         self.seen.execution_ms = (time.monotonic() - self._ready_at) * 1000
+        # A run may fill its space and be over before anybody looks.
+        self._check_scratch()
         self._classify()
 
     def _start(self, control: socket.socket, result: int) -> subprocess.Popen[bytes]:
@@ -196,14 +216,13 @@ class Supervision:
         """Take the child's report that it is confined, check it, and let the foreign code begin."""
         space = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(_CREDENTIALS.size)
         data, ancillary, _, _ = control.recvmsg(4096, space)
-        work = -1
-        user_id = -1
+        work = sender = user_id = -1
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 work = int.from_bytes(content[:4], sys.byteorder)
             elif level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
                 # Filled in by the kernel, and in this process's numbers: no claim of the child's.
-                self._process_id, user_id, _ = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])
+                sender, user_id, _ = _CREDENTIALS.unpack(content[: _CREDENTIALS.size])
         if work >= 0:
             if self.scratch is None:
                 self.scratch = MemoryScratch(work)
@@ -211,21 +230,28 @@ class Supervision:
                 os.close(work)
             return True
         report = json.loads(data) if data else {}
+        if self._ready_at is not None:
+            # The code's own process has closed its end, so that this comes from the one that waited for it.
+            if "ended" in report and sender != self._process_id:
+                self._wait_status = report["ended"]
+            return False
+        self._process_id = sender
         self._refusal = self._fault(report, user_id)
         if self._refusal:
             return False
         self._runner = os.pidfd_open(self._process_id)
         self.seen.landlock_version, self.seen.seccomp = report["landlock_version"], report["seccomp"]
+        let_end_first(self._process_id)
         self._ready_at = time.monotonic()
         self.seen.start_ms = (self._ready_at - started_at) * 1000
         control.send(b"g")
-        return False
+        return self._launch.plan["first_process"]
 
     def _fault(self, report: Mapping[str, object], user_id: int) -> str:
         """Return why the foreign code must not begin; empty if it may."""
         if "refused" in report:
             return str(report["refused"])
-        if not report or self.scratch is None:
+        if not report or "ended" in report or self.scratch is None:
             return "the child ended before it was confined"
         if user_id != self._launch.user_id:
             return f"the child runs as user {user_id}, not as {self._launch.user_id}"
@@ -242,18 +268,15 @@ class Supervision:
         self.seen.output_bytes += len(data)
         if len(data) > left:
             self._hit(Limit.OUTPUT)
-        if self._pending_output and self._pending_output[-1][0] is stream:
-            self._pending_output[-1][1].extend(data[: max(0, left)])
-        else:
-            self._pending_output.append((stream, bytearray(data[: max(0, left)])))
+        self._pending_output[stream].extend(data[: max(0, left)])
         return bool(data)
 
     def _pass_on_output(self) -> None:
-        """Hand on what has gathered; code that writes single characters would else make as many pieces."""
-        for stream, data in self._pending_output:
-            if data:
-                self._on_output(stream, bytes(data))
-        self._pending_output.clear()
+        """Hand on what has gathered of each stream; every character would else make a piece of its own."""
+        for stream, data in self._pending_output.items():
+            for start in range(0, len(data), _OUTPUT_PIECE_BYTES):
+                self._on_output(stream, bytes(data[start : start + _OUTPUT_PIECE_BYTES]))
+            data.clear()
 
     def _read_result(self, descriptor: int) -> bool:
         data = os.read(descriptor, 1 << 16)
@@ -264,9 +287,9 @@ class Supervision:
 
     def _must_end(self, started_at: float) -> bool:
         now = time.monotonic()
-        if self._pending_output and now >= self._next_output_at:
+        if now >= self._next_output_at and any(self._pending_output.values()):
             self._pass_on_output()
-            self._next_output_at = now + _TICK_S
+            self._next_output_at = now + max(_TICK_S, (now - started_at) * _OUTPUT_SHARE)
         if self._cancel.is_set():
             self.seen.cancelled = True
         elif self._ready_at is None:
@@ -283,19 +306,32 @@ class Supervision:
         return self.seen.cancelled or self.seen.limit_hit is not None
 
     def _check_usage(self) -> None:
-        threads, cpu_ms = _processor_use(self._process_id)
+        threads, cpu_ms, held_bytes, runnable = use(self._process_id)
+        awake = runnable or cpu_ms > self.seen.cpu_ms
+        self._awake_share += _LOOK_WEIGHT * (awake - self._awake_share)
         self.seen.cpu_ms = max(self.seen.cpu_ms, cpu_ms)
         if cpu_ms > self._limits.cpu_ms + 1_000:
             self._hit(Limit.CPU)
         if threads > self._limits.threads:
             self._hit(Limit.THREADS)
+        disk_bytes = self._check_scratch()
+        idle = self._awake_share < _ASLEEP_SHARE_MAX
+        if not self._gives_way and (idle or cpu_ms > _GIVE_WAY_AFTER_CPU_MS):
+            self._gives_way = give_way(self._process_id)
+        asleep = idle and held_bytes + disk_bytes <= _ASLEEP_BYTES_MAX
+        if asleep is not self._asleep:
+            self._asleep = asleep
+            self._on_asleep(asleep)
+
+    def _check_scratch(self) -> int:
+        """Look at what is in the writable space; return its size in bytes."""
         assert self.scratch is not None
         usage = self.scratch.usage(self._process_id, self._limits.inodes)
-        self.seen.disk_bytes_max = max(self.seen.disk_bytes_max, usage.disk_bytes)
         if usage.inodes > self._limits.inodes:
             self._hit(Limit.INODES)
         elif usage.disk_bytes > self._limits.disk_bytes:
             self._hit(Limit.DISK)
+        return usage.disk_bytes
 
     def _hit(self, limit: Limit) -> None:
         if self.seen.limit_hit is None:
@@ -307,44 +343,40 @@ class Supervision:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        found, status, used = os.wait4(process.pid, os.WNOHANG)
-        if found == 0:
-            if self._runner >= 0:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._runner, signal.SIGKILL)
-            os.kill(process.pid, signal.SIGKILL)
-            _, status, used = os.wait4(process.pid, 0)
+        running = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        if running and self._runner >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._runner, signal.SIGKILL)
+        # With what bwrap has made and not yet let run, which would wait for a word from it for ever. While
+        # the leader is not reaped, nobody else's group can have this number.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if self._runner >= 0:
             # bwrap may be gone before what it started; the run is over only when that is too.
             _wait_readable(self._runner, _END_S_MAX)
             os.close(self._runner)
         self.seen.cpu_ms = max(self.seen.cpu_ms, (used.ru_utime + used.ru_stime) * 1000)
-        code = process.returncode
+        if self._wait_status is not None:
+            code = os.waitstatus_to_exitcode(self._wait_status)
+        elif self._launch.plan["first_process"] and process.returncode > 128:
+            # Nobody told how the code ended: its namespace was ended from outside.
+            code = -signal.SIGKILL
+        else:
+            code = process.returncode
         if code < 0:
             self.seen.signal = -code
-        elif code > 128 and self._launch.tier is Tier.NS:
-            self.seen.signal = code - 128
         else:
             self.seen.exit_code = code
 
     def _classify(self) -> None:
-        """Name the processor limit, which the kernel holds by a signal."""
+        """Name the processor limit, which the kernel holds by a signal that the code may not send."""
         if self.seen.cancelled or self.seen.limit_hit is not None:
             return
         used_up = self.seen.cpu_ms >= self._limits.cpu_ms
         if self.seen.signal == signal.SIGXCPU or (self.seen.signal == signal.SIGKILL and used_up):
             self._hit(Limit.CPU)
-
-
-def _processor_use(process_id: int) -> tuple[int, float]:
-    """Return how many threads a process has, and the processor time of all of them in milliseconds."""
-    try:
-        with open(f"/proc/{process_id}/stat", "rb") as file:
-            fields = file.read().rpartition(b") ")[2].split()
-    except OSError:
-        return 0, 0.0
-    return int(fields[17]), (int(fields[11]) + int(fields[12])) * 1000 / _CLOCK_TICKS_PER_S
 
 
 def _wait_readable(descriptor: int, seconds: float) -> None:

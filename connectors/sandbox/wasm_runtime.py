@@ -44,15 +44,16 @@ class WasmRuntime:
     module_path: str
     guest_source: str
 
-    def plan(self, scratch: Path, memory_bytes: int, packages: Mapping[str, str]) -> WasmPlan:
+    def plan(self, memory_bytes: int, packages: Mapping[str, str]) -> WasmPlan:
         """Return what the host process of one run needs to know."""
         return {
             "engine_path": self.engine_path,
             "module_path": self.module_path,
             "guest_source": self.guest_source,
             "memory_bytes": memory_bytes,
-            "result_path": str(scratch / "result"),
-            "temporary_path": str(scratch / "tmp"),
+            # From the working directory, since the run's user may not pass through what lies above it.
+            "result_path": "../result",
+            "temporary_path": "../tmp",
             "packages": dict(packages),
         }
 

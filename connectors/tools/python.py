@@ -1,152 +1,17 @@
-"""The tool `execute_python`: JSON Schema in, checked JSON out, around a `Sandbox`."""
+"""The tool `execute_python`: the sandbox behind the port of tools."""
 
-from __future__ import annotations
-
-import base64
-import binascii
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
 
-import jsonschema
-
-from connectors.sandbox.errors import RequestInvalid, SandboxUnavailable
-from connectors.sandbox.limits import (
-    CODE_BYTES_MAX,
-    FILES_COUNT_MAX,
-    NAME_BYTES_MAX,
-    TIMEOUT_MS_DEFAULT,
-    TIMEOUT_MS_MAX,
-    Limit,
-)
-from connectors.sandbox.request import ExecutionRequest
-from connectors.sandbox.result import Artefact, ExecutionResult, OutputChunk, Status, ValueKind
-from connectors.sandbox.sandbox import OutputHandler, Sandbox
+from connectors.sandbox.errors import RequestInvalid, SandboxBusy, SandboxUnavailable
+from connectors.sandbox.result import OutputChunk
+from connectors.sandbox.sandbox import Sandbox
 from connectors.sandbox.supervisor import START_MS_MAX
-from connectors.sandbox.tier import Tier
+from connectors.sandbox.tool import PARAMETERS, RESULT, ArtefactKeeper, execute_python
 from schemas.configuration import ToolSpec
 from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 NAME = "execute_python"
 VERSION = "2.0.0"
-ARTEFACTS_INLINE_BYTES_MAX = 128 * 1024
-"""Of all artefacts together; the content of what is beyond it is left out, and only a keeper has it."""
-TEXT_BYTES_MAX = 64 * 1024
-"""Of each stream in a result; all of it was passed on while the code ran."""
-
-ArtefactKeeper = Callable[[Artefact], str]
-"""Stores an artefact somewhere and returns the reference under which it can be had."""
-
-PARAMETERS: dict[str, object] = {
-    "type": "object",
-    "properties": {
-        "code": {
-            "type": "string",
-            "maxLength": CODE_BYTES_MAX,
-            "description": "Python code; if its last line is an expression, its value is returned.",
-        },
-        "timeout": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": TIMEOUT_MS_MAX // 1000,
-            "default": TIMEOUT_MS_DEFAULT // 1000,
-            "description": "Execution timeout in seconds.",
-        },
-        "packages": {
-            "type": "array",
-            "items": {"type": "string", "maxLength": 100},
-            "maxItems": 32,
-            "uniqueItems": True,
-            "description": "Required packages, from the pre-approved list only; nothing is installed.",
-        },
-        "files": {
-            "type": "array",
-            "maxItems": FILES_COUNT_MAX,
-            "description": "Files to put into the working directory first.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string", "minLength": 1, "maxLength": NAME_BYTES_MAX},
-                    "text": {"type": "string"},
-                    "base64": {"type": "string"},
-                },
-                "required": ["name"],
-                "oneOf": [{"required": ["text"]}, {"required": ["base64"]}],
-                "additionalProperties": False,
-            },
-        },
-    },
-    "required": ["code"],
-    "additionalProperties": False,
-}
-
-_ERROR = {
-    "type": "object",
-    "properties": {name: {"type": "string"} for name in ("type", "message", "traceback")},
-    "required": ["type", "message", "traceback"],
-    "additionalProperties": False,
-}
-
-_ARTEFACT = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string"},
-        "size_bytes": {"type": "integer", "minimum": 0},
-        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        "base64": {"type": ["string", "null"]},
-        "reference": {"type": ["string", "null"]},
-    },
-    "required": ["name", "size_bytes", "sha256", "base64", "reference"],
-    "additionalProperties": False,
-}
-
-_ISOLATION = {
-    "type": "object",
-    "properties": {
-        "tier": {"enum": [tier.value for tier in Tier if tier is not Tier.REFUSE]},
-        "user_id": {"type": "integer", "minimum": 1},
-        "landlock_version": {"type": "integer", "minimum": 0},
-        "seccomp": {"type": "boolean"},
-        "canary_id": {"type": "string"},
-    },
-    "required": ["tier", "user_id", "landlock_version", "seccomp", "canary_id"],
-    "additionalProperties": False,
-}
-
-_PROPERTIES: dict[str, object] = {
-    "status": {"enum": [status.value for status in Status]},
-    "stdout": {"type": "string"},
-    "stderr": {"type": "string"},
-    "value": {"description": "What the last line came to, as JSON, or its repr if JSON does not hold it."},
-    "value_kind": {"enum": [kind.value for kind in ValueKind]},
-    "error": {"oneOf": [{"type": "null"}, _ERROR]},
-    "exit_code": {"type": ["integer", "null"]},
-    "signal": {"type": ["string", "null"]},
-    "artefacts": {"type": "array", "items": _ARTEFACT},
-    "artefacts_refused": {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": {"name": {"type": "string"}, "reason": {"type": "string"}},
-            "required": ["name", "reason"],
-            "additionalProperties": False,
-        },
-    },
-    "limit_hit": {"enum": [None, *(limit.value for limit in Limit)]},
-    "start_time": {"type": "number", "minimum": 0, "description": "Seconds until the code began."},
-    "execution_time": {"type": "number", "minimum": 0, "description": "Seconds from there to the end."},
-    "cpu_time": {"type": "number", "minimum": 0, "description": "Processor seconds, starting included."},
-    "isolation": _ISOLATION,
-}
-
-RESULT: dict[str, object] = {
-    "type": "object",
-    "properties": _PROPERTIES,
-    "required": list(_PROPERTIES),
-    "additionalProperties": False,
-}
-
-_ARGUMENTS_VALIDATOR = jsonschema.Draft202012Validator(PARAMETERS)
 
 
 class ExecutePython:
@@ -171,7 +36,7 @@ class ExecutePython:
             tokens_max=0,
             tokens_min=0,
             nanodollars_per_token=0,
-            timeout_ms=sandbox.timeout_ms_max + START_MS_MAX + 5_000,
+            timeout_ms=sandbox.wait_ms_max + sandbox.timeout_ms_max + START_MS_MAX + 5_000,
             streaming=True,
         )
 
@@ -184,90 +49,24 @@ class ExecutePython:
         """Run the code; what it fails at itself, limits included, is part of the result.
 
         Raises:
-            ToolError: the arguments break a bound (validation_error), or no tier holds (execution_error).
+            ToolError: the arguments break a bound (validation_error), no tier holds, or the sandbox is busy
+                (execution_error; the last is worth a retry).
         """
 
         async def pass_on(chunk: OutputChunk) -> None:
             await context.on_output(chunk.stream.value, chunk.text)
 
         try:
-            result = await execute_python(arguments, self._sandbox, pass_on, self._keep_artefact)
+            result = await execute_python(
+                arguments, self._sandbox, pass_on, self._keep_artefact, context.tenant_id
+            )
         except RequestInvalid as error:
             raise ToolError("validation_error", str(error)) from error
+        except SandboxBusy as error:
+            raise ToolError("execution_error", str(error), retryable=True) from error
         except SandboxUnavailable as error:
             raise ToolError("execution_error", str(error)) from error
         return ToolResult(result=result)
-
-
-async def execute_python(
-    arguments: Mapping[str, object],
-    sandbox: Sandbox,
-    on_output: OutputHandler | None = None,
-    keep_artefact: ArtefactKeeper | None = None,
-) -> dict[str, object]:
-    """Run the code in `arguments`, which PARAMETERS describes, and return what RESULT describes.
-
-    What the code itself fails at, limits included, is part of the result.
-
-    Raises:
-        RequestInvalid: the arguments do not match, or break a bound of the sandbox.
-        SandboxUnavailable: no tier holds here; nothing was run.
-    """
-    result = await sandbox.run(parse(arguments), on_output)
-    return render(result, keep_artefact)
-
-
-def parse(arguments: Mapping[str, object]) -> ExecutionRequest:
-    """Return the request that `arguments` describe.
-
-    Raises:
-        RequestInvalid: says where they do not match PARAMETERS.
-    """
-    fault = next(iter(_ARGUMENTS_VALIDATOR.iter_errors(arguments)), None)
-    if fault is not None:
-        raise RequestInvalid(f"{fault.json_path}: {fault.message[:300]}")
-    code, timeout = arguments["code"], arguments.get("timeout", TIMEOUT_MS_DEFAULT // 1000)
-    packages, files = arguments.get("packages", []), arguments.get("files", [])
-    assert isinstance(code, str)
-    # A whole float such as 5.0 is an integer to JSON Schema.
-    assert isinstance(timeout, int | float)
-    assert isinstance(packages, list)
-    assert isinstance(files, list)
-    contents: dict[str, bytes] = {}
-    for file in files:
-        if file["name"] in contents:
-            raise RequestInvalid(f"file {file['name']!r} is given twice")
-        contents[file["name"]] = _content(file)
-    return ExecutionRequest(
-        code=code, timeout_ms=int(timeout) * 1000, packages=tuple(packages), files=contents
-    )
-
-
-def render(result: ExecutionResult, keep_artefact: ArtefactKeeper | None = None) -> dict[str, object]:
-    """Return `result` as the JSON that RESULT describes, at most 600 kB of it."""
-    inline_bytes_left = ARTEFACTS_INLINE_BYTES_MAX
-    artefacts = []
-    for artefact in result.artefacts:
-        inline = len(artefact.content) <= inline_bytes_left
-        inline_bytes_left -= len(artefact.content) if inline else 0
-        artefacts.append(_artefact(artefact, inline, keep_artefact))
-    return {
-        "status": result.status.value,
-        "stdout": _cut(result.stdout),
-        "stderr": _cut(result.stderr),
-        "value": result.value,
-        "value_kind": result.value_kind.value,
-        "error": None if result.error is None else asdict(result.error),
-        "exit_code": result.exit_code,
-        "signal": result.signal_name,
-        "artefacts": artefacts,
-        "artefacts_refused": [asdict(refused) for refused in result.artefacts_refused],
-        "limit_hit": None if result.limit_hit is None else result.limit_hit.value,
-        "start_time": result.start_ms / 1000,
-        "execution_time": result.execution_ms / 1000,
-        "cpu_time": result.cpu_ms / 1000,
-        "isolation": {**asdict(result.isolation), "tier": result.isolation.tier.value},
-    }
 
 
 def _described(sandbox: Sandbox) -> str:
@@ -276,32 +75,3 @@ def _described(sandbox: Sandbox) -> str:
         "Execute Python code in a secure sandbox: no network, only its own files, a fresh process per call. "
         f"Packages that may be asked for: {names}."
     )
-
-
-def _cut(text: str) -> str:
-    """Return `text`, its middle left out if it is too long for a result."""
-    encoded = text.encode()
-    if len(encoded) <= TEXT_BYTES_MAX:
-        return text
-    quarter = TEXT_BYTES_MAX // 4
-    head, tail = encoded[: 3 * quarter].decode(errors="ignore"), encoded[-quarter:].decode(errors="ignore")
-    return f"{head}\n[{len(encoded) - TEXT_BYTES_MAX} bytes are left out here]\n{tail}"
-
-
-def _artefact(artefact: Artefact, inline: bool, keep: ArtefactKeeper | None) -> dict[str, object]:
-    return {
-        "name": artefact.name,
-        "size_bytes": len(artefact.content),
-        "sha256": artefact.sha256,
-        "base64": base64.b64encode(artefact.content).decode() if inline else None,
-        "reference": None if keep is None else keep(artefact),
-    }
-
-
-def _content(file: Mapping[str, object]) -> bytes:
-    try:
-        if "text" in file:
-            return str(file["text"]).encode()
-        return base64.b64decode(str(file["base64"]), validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise RequestInvalid(f"file {file['name']!r} has no valid content: {error}") from error

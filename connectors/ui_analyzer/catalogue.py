@@ -77,6 +77,7 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     component_facts,
     page_facts,
     structure.landmark_facts,
+    structure.title_facts,
     form_labels.hiding_facts,
     style_access.motion_facts,
     palette_contrast.palette_facts,

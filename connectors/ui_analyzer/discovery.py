@@ -66,6 +66,11 @@ _VENDORED_NAME = re.compile(
     r"global|prod|production|development|bundle|all|core))+\.(?:js|css|mjs)$",
     re.IGNORECASE,
 )
+_VENDORED_SHEET = re.compile(
+    r"^(?:tabler|semantic|bootstrap|adminlte|materialize|foundation|bulma|uikit|milligram|select2|datatables|daterangepicker|"
+    r"toastr|animate|fontawesome|font-awesome|normalize|reset|tailwind-preflight|jquery-ui)(?:[.-](?:all|core|theme|min))*\.(?:css|scss)$",
+    re.IGNORECASE,
+)
 _GENERATED = re.compile(
     rb"@generated\b|\bdo not (?:edit|modify)\b|\b(?:auto(?:matically)?[- ]?)generated\b|\bgenerated (?:by|from|with|file|code)\b",
     re.IGNORECASE,
@@ -261,7 +266,7 @@ def _reason_left_out(path: str, exclude: tuple[str, ...], include_tests: bool) -
         return "excluded"
     if _MINIFIED_NAME.search(name):
         return "minified"
-    if _VENDORED_NAME.search(name):
+    if _VENDORED_NAME.search(name) or _VENDORED_SHEET.match(name):
         return "vendored"
     if not include_tests and _TEST_FILE.search(name):
         return "test, story or declaration"
@@ -278,6 +283,22 @@ _EMAIL_IMPORT = re.compile(
 )
 
 
+_LIBRARY_SHEET = re.compile(rb"\b[A-Z][\w .]{2,30}(?: - | v| )\d+\.\d+(?:\.\d+)?\b")
+_HIGHLIGHTED = 5
+"""From so many uses of the classes of a highlighter on, a sheet is one of its themes."""
+
+
+def is_library_sheet(path: str, source: bytes) -> bool:
+    """Whether a style sheet is a library's, copied into the tree: its header names a release, or it is a theme for code."""
+    if not path.endswith((".css", ".scss", ".less", ".pcss")):
+        return False
+    header = _HEADER.match(source[:_HEADER_BYTES])
+    if header is not None and _LIBRARY_SHEET.search(header.group()):
+        return True
+    highlighted = source.count(b".hljs-") + source.count(b".token.")
+    return highlighted >= _HIGHLIGHTED and 2 * highlighted >= source.count(b"{")
+
+
 def is_email(source: bytes) -> bool:
     """Whether a component is an e-mail: mail programs have other rules than browsers."""
     return _EMAIL_IMPORT.search(source) is not None
@@ -290,7 +311,7 @@ def _generated(source: bytes) -> bool:
 
 def _minified(source: bytes) -> bool:
     if len(source) < _MINIFIED_BYTES_MIN:
-        return False
+        return len(source) > 1_000 and source.count(b"\n") <= 2 and not source.lstrip().startswith(b"<")
     # A picture written into the source as data makes a long line, but no minified file.
     source = _DATA.sub(b"", source)
     return len(source) / (source.count(b"\n") + 1) > _LINE_BYTES_MEAN_MAX

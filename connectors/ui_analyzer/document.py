@@ -64,7 +64,7 @@ _SERVER_PATH = re.compile(
 )
 """File names by which frameworks decide what runs on the server; a folder's name alone decides nothing."""
 _SERVER_CODE = re.compile(
-    rb"^[ \t]*['\"]use server['\"]|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
+    rb"\brequire\(['\"](?:node:\w+|fs|path|os|child_process|http|https|postcss|express)['\"]\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
     re.MULTILINE,
 )
 
@@ -157,6 +157,8 @@ class Document:
         modules = {module for script in self.scripts for module in script.modules}
         if any(module in ("vue", "pinia", "vue-router") or module.startswith("@vue") for module in modules):
             return "vue"
+        if any(module.startswith(("solid-js", "@solidjs/")) for module in modules):
+            return "solid"
         if any(module == "svelte" or module.startswith(("svelte/", "$app/")) for module in modules):
             return "svelte"
         if any(

@@ -5,7 +5,14 @@ import time
 from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.catalogue import FACT_SOURCES, FILE_RULES
-from connectors.ui_analyzer.discovery import FileLeftOut, FileRefused, is_email, is_test, read_source
+from connectors.ui_analyzer.discovery import (
+    FileLeftOut,
+    FileRefused,
+    is_email,
+    is_library_sheet,
+    is_test,
+    read_source,
+)
 from connectors.ui_analyzer.document import Document, DocumentBroken, DocumentTooDeep
 from connectors.ui_analyzer.model import Confidence, FileProblem, FileStatus, RuleId
 from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
@@ -74,6 +81,8 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
         source = read_source(absolute, bytes_max=limits.file_bytes_max)
         if not limits.include_tests and is_test(source):
             raise FileLeftOut("test, story or mock")
+        if is_library_sheet(path, source):
+            raise FileLeftOut("vendored")
         if is_email(source):
             raise FileLeftOut("e-mail")
         document = Document(path, source, deadline)

@@ -71,6 +71,7 @@ ELEMENTS_BY_TAG: Final = {
 MERGING_PROPS: Final = frozenset(
     [
         "render",
+        "components",
         "as",
         "component",
         "element",
@@ -163,7 +164,7 @@ RUNTIME_TOKENS: Final = re.compile(
     r"--(?:radix-|reka-|bits-|kb-|headlessui-|swiper-|anchor-|available-|transform-origin|positioner-|toast-|toastify-|sonner-|"
     r"collapsible-|accordion-|popover-|popup-|tabs-|vaul-|drawer-|nested-|sidebar-width|scroll-area-|cell-size|rdp-|"
     r"trigger-|page-width|visual-viewport|vh$|app-height|fd-|shiki-|sh-|tw-|un-|mantine-|chakra-|mui-|ant-|el-|van-|n-|"
-    r"v-theme-|v-|p-|bs-|ck-|fc-|leaflet-|monaco-|vscode-|w-e-|xy-|rsbs-|plyr-|docsearch-|ifm-|vp-|wp-|sl-|ion-|mdc-|"
+    r"v-theme-|va-|v-|p-|bs-|ck-|fc-|leaflet-|monaco-|vscode-|w-e-|xy-|rsbs-|plyr-|docsearch-|ifm-|vp-|wp-|sl-|ion-|mdc-|"
     r"color-mode|highcharts-|data-|animate-|zoom-)"
 )
 """Custom properties that libraries define while they run, or in style sheets of their own."""

@@ -127,9 +127,11 @@ class Element:
                     found.update(word for text in literals(attribute.expression) for word in text.split())
             elif name.startswith("class:"):
                 found.add(name[6:])
-        return frozenset(found)
+        return frozenset(found | {_PREFIX.sub("", name) for name in found if _PREFIX.search(name)})
 
 
+_PREFIX = re.compile(r"(?<![\w-])(?:tw|uno)[-:]")
+"""What projects set before every utility, so that it does not collide with their own classes."""
 _MODULE_CLASS = re.compile(r"\b\w*(?:styles?|css|classes)\w*(?:\.(\w+)|\[\s*['\"`]([\w-]+)['\"`]\s*\])", re.I)
 
 

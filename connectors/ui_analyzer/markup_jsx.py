@@ -49,6 +49,9 @@ def jsx_elements(tree: Tree) -> list[Element]:
         )
         element.loop_root = around.loop
         element.loop = around.loop or bool(parent and parent.loop)
+        if item.node.parent is not None and item.node.parent.type in ("pair", "array"):
+            # A part of a value: whoever gets it, such as `<Trans components={[<a />]}>`, fills it.
+            around.detached, around.attribute = True, around.attribute or "components"
         element.detached = around.detached
         if parent is not None and not around.detached:
             parent.children.append(element)

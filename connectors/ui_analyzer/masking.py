@@ -16,6 +16,8 @@ _PIECE = re.compile(
     r"<!--.*?-->|</?(?P<name>[A-Za-z][^\s/>\"'<]*)(?P<rest>(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+)>|<![^<>]*>|[&<>]",
     re.DOTALL,
 )
+# What is inside is text, whatever it looks like.
+_TEXT_ONLY = re.compile(r"(<textarea(?=[\s>])[^<>]*>)([^\x00]*?)(?=</textarea)")
 # Names that an HTML grammar treats by rules of their own: without content, closed by what follows, or not parsed.
 _RULED_NAMES = frozenset(
     [
@@ -185,6 +187,7 @@ def _tidied(text: str, *, components: bool) -> str:
             rest = re.sub(r"&(?!#?\w+;)", "+", rest)
         return f"{whole[: whole.index(name)]}{tag}{rest}>"
 
+    text = _TEXT_ONLY.sub(lambda match: match.group(1) + re.sub(r"[<>&]", "+", match.group(2)), text)
     # A comment that is never closed costs the grammar quadratic time; browsers take it as the rest of the page.
     closed = text.rfind("-->") + 3 if "-->" in text else 0
     return _PIECE.sub(replaced, text[:closed] + text[closed:].replace("<!--", "    "))

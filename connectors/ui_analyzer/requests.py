@@ -16,7 +16,21 @@ _REQUEST = re.compile(
 
 def requests(script: Script) -> Iterator[Call]:
     """Calls that ask a server for something."""
-    return (call for call in script.calls if _REQUEST.match(call.callee))
+    own = _own_fetch(script)
+    return (
+        call for call in script.calls if _REQUEST.match(call.callee) and not (own and call.callee == "fetch")
+    )
+
+
+def _own_fetch(script: Script) -> bool:
+    """Whether `fetch` is a function of the file or of a hook rather than the browser's."""
+    function = script.named_functions.get("fetch")
+    # A method of that name is called on its object, never bare.
+    return (function is not None and function.kind != "method_definition") or any(
+        re.search(r"(?<![\w$:])fetch(?![\w$]|\s*:)", script.text(item.node.child_by_field_name("name")))
+        for item in script.items("variable_declarator")
+        if script.function_around(item) is None or item.node.child_by_field_name("value") is not None
+    )
 
 
 def is_fetch(call: Call) -> bool:

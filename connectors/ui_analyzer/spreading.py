@@ -37,12 +37,21 @@ _BRINGS = {
 
 def may_bring(element: Element, what: str, document: Document) -> bool:
     """Whether attributes that are not written on the element may give it a name, an id, a role, focus or keys."""
-    if merged(element):
+    if merged(element) or (what in (NAME, ID) and _falls_through(element, document)):
         return True
     if not element.spread:
         return False
     sources = element.spreads or [""]
     return any(what in _brought(source, document) for source in sources)
+
+
+def _falls_through(element: Element, document: Document) -> bool:
+    """Whether an element is the only root of a Vue component that is used with attributes, which fall onto it."""
+    if document.language != "vue" or element.parent is not None:
+        return False
+    if not any(re.search(r"\bdefineProps\b|\bprops\s*:", script.code_text) for script in document.scripts):
+        return False  # A page, or a part of one, that nobody hands anything.
+    return sum(1 for other in document.elements if other.parent is None) == 1
 
 
 def merged(element: Element) -> bool:

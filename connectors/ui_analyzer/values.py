@@ -11,6 +11,7 @@ from tree_sitter import Node
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.script import Script
+from connectors.ui_analyzer.sources import STATES, loops_over, parameters_named, returned, states
 from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Deadline, Syntax, parse
 
 _DEPTH_MAX = 12
@@ -69,6 +70,8 @@ _NUMBER_CALLS = re.compile(
 _SHAPING_CALLS = re.compile(
     r"\.(?:find|findLast|entries|values|keys|trim|trimStart|trimEnd|slice|substring|substr|toUpperCase|toLowerCase|padStart|padEnd|repeat|join|concat|reverse|filter|flat|sort|at|toString|toReversed|toSorted|split|replace|replaceAll|charAt)$"
 )
+_RESHAPES = re.compile(rf"{_SHAPING_CALLS.pattern}|\.(?:map|flatMap)$")
+"""Calls that give what their receiver holds: whose they are depends on the receiver, imported or not."""
 _MEMOS = frozenset(
     {
         "useMemo",
@@ -80,19 +83,6 @@ _MEMOS = frozenset(
         "$derived.by",
         "derived",
         "createMemo",
-    }
-)
-_STATES = frozenset(
-    {
-        "ref",
-        "shallowRef",
-        "useState",
-        "React.useState",
-        "$state",
-        "writable",
-        "createSignal",
-        "useRef",
-        "React.useRef",
     }
 )
 _NUMERIC_MEMBERS = frozenset(
@@ -198,13 +188,13 @@ class _Follower:
             _SANITISING_CALLS.search(callee) and root not in self._functions()
         ):
             return True
-        if callee in _MEMOS or callee in _STATES:
+        if callee in _MEMOS or callee in STATES:
             return bool(arguments) and self._made(script, arguments[0], depth)
         if callee in ("String", "Object.freeze", "Object.values", "Object.keys") and arguments:
             return self.safe(script, arguments[0], depth)
         if "." not in callee and callee in self._functions():
             return self._returns(callee, depth)
-        if (entry := self._imported(root)) is not None:
+        if (entry := self._imported(root)) is not None and not _RESHAPES.search(callee):
             # A function of the project that is not in this file: its name is no proof, and no suspicion either.
             return _SANITISING_MODULES.match(entry) is not None
         function = node.child_by_field_name("function")
@@ -217,6 +207,12 @@ class _Follower:
                 and bool(arguments)
                 and self._maps(script, arguments[0], depth)
             )
+        if (
+            callee.endswith((".replace", ".replaceAll"))
+            and arguments
+            and _drops_markup(script.text(arguments[0]))
+        ):
+            return True
         if _SHAPING_CALLS.search(callee):
             return self.safe(script, receiver, depth) and all(
                 argument.type in FUNCTION_KINDS or self.safe(script, argument, depth)
@@ -246,8 +242,8 @@ class _Follower:
             return False
         if body.type != "statement_block":
             return self.safe(script, body, depth)
-        returned = list(_returned(body))
-        return bool(returned) and all(self.safe(script, value, depth) for value in returned)
+        outcomes = list(returned(body))
+        return bool(outcomes) and all(self.safe(script, value, depth) for value in outcomes)
 
     def _returns(self, name: str, depth: int) -> bool:
         found = self._functions().get(name)
@@ -292,8 +288,16 @@ class _Follower:
 
     def _values(self, name: str) -> Iterator[tuple[Script, Node | None]]:
         """Every value that a name gets in the file; None for one that is not written here, such as an argument."""
+        if self._document.language in ("svelte", "vue"):
+            for source in loops_over(self._document.text, name):
+                parsed = expression_of(source, self._document.deadline)
+                yield (
+                    parsed
+                    if parsed is not None
+                    else (Script(parse("typescript", b"", self._document.deadline)), None)
+                )
         for script in self._document.scripts:
-            yield from _parameters(script, name)
+            yield from parameters_named(script, name)
             for item in script.items("variable_declarator"):
                 target, value = item.node.child_by_field_name("name"), item.node.child_by_field_name("value")
                 if target is None:
@@ -309,7 +313,7 @@ class _Follower:
                     target.type == "array_pattern"
                     and script.text(next(iter(target.named_children), None)) == name
                 ):
-                    yield from _states(script, target, value)
+                    yield from states(script, target, value)
                 elif target.type in ("object_pattern", "array_pattern") and re.search(
                     rf"(?<![\w$.]){re.escape(name)}(?![\w$]|\s*:)", script.text(target)
                 ):
@@ -337,59 +341,6 @@ class _Follower:
         return None
 
 
-def _parameters(script: Script, name: str) -> Iterator[tuple[Script, Node | None]]:
-    """An unknown value for each function that takes the name as a parameter."""
-    word = re.compile(rf"(?<![\w$.]){re.escape(name)}(?![\w$])")
-    for function in script.functions:
-        parameters = function.node.child_by_field_name("parameters") or function.node.child_by_field_name(
-            "parameter"
-        )
-        if parameters is not None and word.search(script.text(parameters)):
-            yield script, _items_of(script, function)
-
-
-def _items_of(script: Script, function: Syntax) -> Node | None:
-    """The list whose items a callback gets: `list` of `list.map(item => …)`; None for any other function."""
-    call = function.parent
-    callee = (
-        call.node.child_by_field_name("function")
-        if call is not None and call.kind == "call_expression"
-        else None
-    )
-    if callee is None or callee.type != "member_expression":
-        return None
-    method = script.text(callee.child_by_field_name("property"))
-    if method not in ("map", "flatMap", "forEach", "filter", "find", "findLast", "some", "every", "sort"):
-        return None
-    return callee.child_by_field_name("object")
-
-
-def _states(script: Script, target: Node, value: Node | None) -> Iterator[tuple[Script, Node | None]]:
-    """The first value of a state and whatever its setter is given."""
-    if value is None or value.type != "call_expression":
-        yield script, None
-        return
-    callee = script.text(value.child_by_field_name("function"))
-    if callee not in _STATES:
-        yield script, None
-        return
-    arguments = value.child_by_field_name("arguments")
-    if arguments is not None and arguments.named_children:
-        yield script, arguments.named_children[0]
-    setter = script.text(target.named_children[1]) if len(target.named_children) > 1 else ""
-    for call in script.calls:
-        if setter and call.callee == setter:
-            yield script, call.arguments[0] if call.arguments else None
-    if setter and re.search(rf"[(,]\s*{re.escape(setter)}\s*[,)]", script.code_text):
-        yield script, None  # Handed to somebody who calls it with what is not seen here.
-
-
-def _returned(body: Node) -> Iterator[Node]:
-    """What the return statements of a function give, those of functions inside left out."""
-    stack = [body]
-    while stack:
-        at = stack.pop()
-        if at.type == "return_statement":
-            yield from at.named_children[:1]
-        elif at.type not in FUNCTION_KINDS:
-            stack.extend(at.named_children)
+def _drops_markup(pattern: str) -> bool:
+    """Whether a replacement takes every `<` away: without one there is no element."""
+    return re.match(r"/\[[^\]^]*<[^\]]*\]\+?/g", pattern) is not None

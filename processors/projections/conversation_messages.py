@@ -1,17 +1,21 @@
-"""Rows of `conversation_messages`: what users, models and tools said, and the answers."""
+"""Rows of `conversation_messages`: the chat, one row a user's message and one an answer.
+
+What a turn used stands on its answer. What no answer tells of stands on the turn's message: of a turn that is
+in progress, that was cut off, or whose bill came late. So a session's sum is always what it was charged.
+What models and tools said on the way is in the event log, and in the view `conversation_steps`.
+"""
+
+from collections.abc import Mapping
 
 from processors.projections.parents import task_rows
 from processors.projections.rows import Cell, Place, RowChange
-from processors.projections.values import as_uuid, clean, cut, int32, json_of, moment
+from processors.projections.values import as_uuid, clean, int32, json_of, moment
 from schemas.envelope import Envelope
+from schemas.events.budgets import BudgetCharged
 from schemas.events.inputs import MessageReceived, SessionForked
-from schemas.events.models import ModelCallCompleted
 from schemas.events.outputs import AnswerGiven, TurnStarted
-from schemas.events.tools import ToolCallCompleted, ToolResultFact
 from schemas.ids import derived_id
 from schemas.plain import to_plain
-
-NODE_OF_PURPOSE = {"plan": "plan", "critique": "critique", "step": "execute", "synthesize": "synthesize"}
 
 
 def of_message(envelope: Envelope, fact: MessageReceived, place: Place) -> tuple[RowChange, ...]:
@@ -25,19 +29,18 @@ def of_message(envelope: Envelope, fact: MessageReceived, place: Place) -> tuple
             {"event_id": envelope.event_id, "user_id": envelope.user_id, "attachments": attachments}
         ),
         "graph_node": "intake",
-        "cost_tokens": int32(fact.tokens),
     }
     return _row(envelope, "input", envelope.event_id, None, values)
 
 
 def of_fork(envelope: Envelope, fact: SessionForked, place: Place) -> tuple[RowChange, ...]:
     """What a fork says in the place of what its origin was told, or that it goes on with that."""
-    if fact.call_id is not None:
-        said, role = fact.text or "", "tool"
-    else:
-        said, role = fact.text or f"(forked from session {fact.origin_session_id})", "user"
+    said = fact.text if fact.text is not None and fact.call_id is None else ""
+    if not said:
+        what = " with another result of a tool" if fact.call_id is not None else ""
+        said = f"(forked from session {fact.origin_session_id}{what})"
     values: dict[str, Cell] = {
-        "role": role,
+        "role": "user",
         "content": clean(said),
         "created_at": moment(envelope.occurred_at_ms or place.timestamp_ms),
         "metadata": json_of(
@@ -53,7 +56,6 @@ def of_fork(envelope: Envelope, fact: SessionForked, place: Place) -> tuple[RowC
             }
         ),
         "graph_node": "fork",
-        "cost_tokens": int32(fact.tokens),
     }
     return _row(envelope, "input", envelope.event_id, None, values)
 
@@ -63,57 +65,9 @@ def of_turn(envelope: Envelope, fact: TurnStarted) -> tuple[RowChange, ...]:
     return _row(envelope, "input", fact.input_id, fact.task_id, {})
 
 
-def of_model(envelope: Envelope, fact: ModelCallCompleted) -> tuple[RowChange, ...]:
-    """What a model said."""
-    values: dict[str, Cell] = {
-        "role": "assistant",
-        "content": clean(fact.text),
-        "created_at": moment(envelope.occurred_at_ms),
-        "metadata": json_of(
-            {
-                "event_id": envelope.event_id,
-                "call_id": fact.call_id,
-                "agent": fact.agent,
-                "purpose": fact.purpose,
-                "model": fact.model,
-                "local": fact.local,
-                "finish_reason": fact.finish_reason,
-                "input_tokens": fact.input_tokens,
-                "output_tokens": fact.output_tokens,
-                "cost_nanodollars": fact.cost_nanodollars,
-                "tool_calls": [to_plain(call) for call in fact.tool_calls],
-            }
-        ),
-        "graph_node": cut(NODE_OF_PURPOSE.get(fact.purpose, fact.purpose), 50),
-        "cost_tokens": int32(fact.input_tokens + fact.output_tokens),
-    }
-    return _row(envelope, "model", envelope.event_id, fact.task_id, values)
-
-
-def of_tool(envelope: Envelope, fact: ToolResultFact) -> tuple[RowChange, ...]:
-    """What a tool gave, or why it gave nothing."""
-    succeeded = isinstance(fact, ToolCallCompleted)
-    metadata: dict[str, object] = {
-        "event_id": envelope.event_id,
-        "call_id": fact.call_id,
-        "agent": fact.agent,
-        "tool_name": fact.tool,
-        "tool_version": fact.tool_version,
-        "tool_call_id": fact.tool_call_id,
-        "success": succeeded,
-        "cost_nanodollars": fact.cost_nanodollars,
-    }
-    if not isinstance(fact, ToolCallCompleted):
-        metadata["error"] = fact.kind
-    values: dict[str, Cell] = {
-        "role": "tool",
-        "content": clean(fact.result_json if isinstance(fact, ToolCallCompleted) else fact.message),
-        "created_at": moment(envelope.occurred_at_ms),
-        "metadata": json_of(metadata),
-        "graph_node": "execute",
-        "cost_tokens": int32(fact.used_tokens),
-    }
-    return _row(envelope, "tool", envelope.event_id, fact.task_id, values)
+def of_charged(envelope: Envelope, fact: BudgetCharged) -> tuple[RowChange, ...]:
+    """What a call used stands on its turn's message, until an answer tells of it."""
+    return _row(envelope, "input", envelope.correlation_id, None, {"cost_tokens": int32(fact.tokens)})
 
 
 def of_answer(envelope: Envelope, fact: AnswerGiven) -> tuple[RowChange, ...]:
@@ -137,11 +91,15 @@ def of_answer(envelope: Envelope, fact: AnswerGiven) -> tuple[RowChange, ...]:
         "graph_node": "answer",
         "cost_tokens": int32(fact.tokens),
     }
-    return _row(envelope, "answer", envelope.event_id, fact.task_id, values)
+    told = {"cost_tokens": -int32(fact.tokens)}
+    return (
+        *_row(envelope, "input", fact.input_id, None, told),
+        *_row(envelope, "answer", envelope.event_id, fact.task_id, values),
+    )
 
 
 def _row(
-    envelope: Envelope, kind: str, event_id: str, task_id: str | None, values: dict[str, Cell]
+    envelope: Envelope, kind: str, event_id: str | None, task_id: str | None, values: Mapping[str, Cell]
 ) -> tuple[RowChange, ...]:
     session_id, task = as_uuid(envelope.session_id), as_uuid(task_id)
     if session_id is None or not event_id:
@@ -149,8 +107,8 @@ def _row(
     # People choose the ids of their messages, and two sessions may have chosen the same one; what the system
     # says has ids of its own. The kind is part of the id, so that no two topics write one row.
     key = derived_id("message", kind, session_id, event_id)
-    values |= {"session_id": session_id, "task_id": task}
+    whole = {**values, "session_id": session_id, "task_id": task}
     return (
         *task_rows(session_id, task),
-        RowChange("conversation_messages", key, values),
+        RowChange("conversation_messages", key, whole),
     )

@@ -17,8 +17,9 @@ from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.tools import ToolCallFact, ToolResultFact
 from schemas.ids import derived_id
 from schemas.plain import to_plain
-from topics.catalog import USER_INPUTS
+from topics.catalog import ENTRANCES
 
+_ENTRANCES: Final = frozenset(topic.name for topic in ENTRANCES)
 # Indexed columns: a B-tree holds no entry of more than 2,704 bytes.
 _NAME_CHARACTERS_MAX: Final = 200
 
@@ -140,7 +141,8 @@ def _row(
     head: Envelope | _Head, place: Place, *, type_: str, subject_id: str | None, versions: str, body: str
 ) -> LogRow:
     logged_id, correlated_id = as_uuid(head.event_id), as_uuid(head.correlation_id)
-    if place.topic == USER_INPUTS.name or logged_id is None:
+    entered = place.topic in _ENTRANCES
+    if entered or logged_id is None:
         # An input's own id is what the ingress shell puts on session.inputs, where it is what others name as
         # their cause. What people wrote, repeats included, gets an id by its place, and points there.
         correlated_id = logged_id
@@ -158,7 +160,8 @@ def _row(
         correlated_id,
         [item for item in map(as_uuid, head.evidence_ids) if item is not None] if head.evidence_ids else [],
         as_uuid(subject_id),
-        moment(head.occurred_at_ms or place.timestamp_ms),
+        # Of what enters, Kafka's time counts, whatever its producer says.
+        moment(place.timestamp_ms if entered else head.occurred_at_ms or place.timestamp_ms),
         moment(place.timestamp_ms),
         _name(head.tenant_id),
         _name(head.user_id),

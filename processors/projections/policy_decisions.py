@@ -19,7 +19,7 @@ def of_decided(envelope: Envelope, fact: PolicyDecided) -> tuple[RowChange, ...]
     reason = fact.reason if decision == fact.decision else f"[{fact.decision}] {fact.reason}"
     values = {
         "session_id": session_id,
-        "tool_name": cut(fact.tool, 100),
+        "tool_name": cut(fact.tool, 100) if fact.tool else None,
         "agent_name": cut(fact.agent, 50),
         "decision": decision,
         "policy_rule": cut(fact.rule, 100),

@@ -1,5 +1,7 @@
 """Which projections an event goes through: the one map from facts to tables."""
 
+from typing import Final
+
 from processors.projections import (
     conversation_messages,
     graph_snapshots,
@@ -23,7 +25,6 @@ from schemas.events.inputs import (
     SessionForked,
     SessionOpened,
 )
-from schemas.events.models import ModelCallCompleted
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
 from schemas.events.policies import PolicyDecided
 from schemas.events.retrieval import RetrievalMeasured
@@ -40,16 +41,18 @@ from schemas.events.tasks import (
     TaskStarted,
 )
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolOutcomeObserved
-from topics.catalog import USER_INPUTS
+from topics.catalog import ENTRANCES
+
+_ENTRANCES: Final = frozenset(topic.name for topic in ENTRANCES)
 
 
 def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
     """Return what an event changes beside the event log, parents before children; it never fails.
 
-    Nothing for an event that changes no table, nor for what stands on `user.inputs`: only what the ingress
+    Nothing for an event that changes no table, nor for what stands where inputs enter: only what the ingress
     shell took in counts, and that stands on `session.inputs`.
     """
-    if place.topic == USER_INPUTS.name:
+    if place.topic in _ENTRANCES:
         return ()
     match envelope.body:
         case MessageReceived() as fact:
@@ -64,8 +67,13 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             )
         case SessionOpened() | ApprovalReceived() | SessionCancelled() | SessionClosed() as fact:
             return sessions.of_input(envelope, fact, place)
-        case BudgetGranted() | BudgetCharged() as fact:
+        case BudgetGranted() as fact:
             return sessions.of_budget(envelope, fact)
+        case BudgetCharged() as fact:
+            return (
+                *sessions.of_budget(envelope, fact),
+                *conversation_messages.of_charged(envelope, fact),
+            )
         case TurnStarted() as fact:
             return (*sessions.of_output(envelope, fact), *conversation_messages.of_turn(envelope, fact))
         case AnswerGiven() as fact:
@@ -85,19 +93,13 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             | TaskStalled() as fact
         ):
             return tasks_v2.of_task(envelope, fact)
-        case ModelCallCompleted() as fact:
-            return conversation_messages.of_model(envelope, fact)
         case ToolCallCompleted() as fact:
             return (
-                *conversation_messages.of_tool(envelope, fact),
                 *tool_invocations.of_result(envelope, fact),
                 *retrieval_metrics.of_result(envelope, fact),
             )
         case ToolCallFailed() as fact:
-            return (
-                *conversation_messages.of_tool(envelope, fact),
-                *tool_invocations.of_result(envelope, fact),
-            )
+            return tool_invocations.of_result(envelope, fact)
         case ToolOutcomeObserved() as fact:
             return tool_invocations.of_outcome(envelope, fact)
         case RetrievalMeasured() as fact:

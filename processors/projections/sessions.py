@@ -19,12 +19,12 @@ def of_input(envelope: Envelope, fact: InputFact, place: Place) -> tuple[RowChan
     if session_id is None:
         return ()
     taken_at = moment(envelope.occurred_at_ms or place.timestamp_ms)
-    values: dict[str, Cell] = {
-        "tenant_id": cut(envelope.tenant_id, ACCOUNT_CHARACTERS_MAX),
-        "user_id": cut(envelope.user_id, ACCOUNT_CHARACTERS_MAX),
-        "opened_at": taken_at,
-        "last_input_at": taken_at,
-    }
+    values: dict[str, Cell] = {"last_input_at": taken_at}
+    if isinstance(fact, SessionOpened | MessageReceived | SessionForked):
+        # Anybody may send the others, and they open nothing.
+        values["tenant_id"] = cut(envelope.tenant_id, ACCOUNT_CHARACTERS_MAX)
+        values["user_id"] = cut(envelope.user_id, ACCOUNT_CHARACTERS_MAX)
+        values["opened_at"] = taken_at
     if isinstance(fact, SessionOpened):
         values["title"] = cut(fact.title, TITLE_CHARACTERS_MAX) if fact.title else None
     if isinstance(fact, MessageReceived):

@@ -217,21 +217,33 @@ POLICY_DECISIONS: Final = Table(
     purpose="What was allowed or denied, by which rule and why.",
     columns=(
         _session(),
-        _column("tool_name", "varchar(100)", _POLICIES, "The tool that was to be called."),
+        _column(
+            "tool_name", "varchar(100)", _POLICIES, "The tool that was to be called; NULL for a model call."
+        ),
         _column("agent_name", "varchar(50)", _POLICIES, "Who was to call it."),
         _column("decision", "varchar(20)", _POLICIES, "allow, deny, throttle, escalate or audit."),
-        _column("policy_rule", "varchar(100)", _POLICIES, "The rule that decided."),
+        _column(
+            "policy_rule",
+            "varchar(100)",
+            _POLICIES,
+            "The rule that decided; budget_downshift and budget_exhausted are the budget's.",
+        ),
         _column("reason", "text", _POLICIES, "Why."),
         _column("cost_limit_before", "integer", _POLICIES, "Tokens left to reserve before the call."),
         _column("cost_limit_after", "integer", _POLICIES, "The same once its reservation is made."),
-        _column("resource_usage_before", "jsonb", _POLICIES, "What the session has used and reserved."),
-        _column("resource_usage_after", "jsonb", _POLICIES, "The same afterwards."),
+        _column(
+            "resource_usage_before",
+            "jsonb",
+            _POLICIES,
+            "Tokens and nanodollars granted, used, reserved and left.",
+        ),
+        _column("resource_usage_after", "jsonb", _POLICIES, "The same once its reservation is made."),
         _column("created_at", "timestamptz", _POLICIES, "When."),
         _column("request_context", "jsonb", _POLICIES, "The call as it was asked for."),
         _column("user_context", "jsonb", _POLICIES, "For whom."),
     ),
 )
-_BY_ROLE: Final = (_INPUTS, _MODELS, _TOOLS, _OUTPUTS)
+_BY_ROLE: Final = (_INPUTS, _OUTPUTS)
 
 
 def _message(name: str, type_: str, meaning: str, initial: str = "NULL") -> Column:
@@ -241,20 +253,30 @@ def _message(name: str, type_: str, meaning: str, initial: str = "NULL") -> Colu
 CONVERSATION_MESSAGES: Final = Table(
     name="conversation_messages",
     purpose=(
-        "What was said: users' messages (session.inputs), models' (model.results), tools' (tool.results) "
-        "and the answers (session.outputs). Each kind of row has its one topic, but for a user message's "
-        "task, which session.outputs says."
+        "The chat: one row a user's message (session.inputs) and one an answer (session.outputs). Each kind "
+        "of row has its one topic, but for a message's task, which session.outputs says, and for its cost. "
+        "What models and tools said on the way is in the view `conversation_steps`."
     ),
     version_one=True,
     columns=(
         _session(),
-        _message("role", "text", "user, assistant or tool.", "'user'"),
+        _message("role", "text", "user or assistant.", "'user'"),
         _message("content", "text", "The text.", "''"),
         _message("created_at", "timestamptz", "When it was said."),
-        _message("metadata", "jsonb", "What goes with it: event_id, model, tool_name and more.", "'{}'"),
-        _message("task_id", "uuid", "The task in which it was said."),
-        _message("graph_node", "varchar(50)", "The node of the session's graph.", "'intake'"),
-        _message("cost_tokens", "integer", "What it used.", "0"),
+        _message("metadata", "jsonb", "What goes with it: event_id, attachments, model, citations.", "'{}'"),
+        _message("task_id", "uuid", "The root task of its turn."),
+        _message("graph_node", "varchar(50)", "intake, fork or answer.", "'intake'"),
+        Column(
+            name="cost_tokens",
+            type="integer",
+            topics=(_BUDGETS, _OUTPUTS),
+            meaning=(
+                "On an answer: what its turn used. On a message: what was charged and no answer tells of. "
+                "The sum over a session is what it used."
+            ),
+            resolve=_ADD,
+            initial="0",
+        ),
     ),
 )
 TOOL_INVOCATIONS: Final = Table(

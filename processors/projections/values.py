@@ -9,6 +9,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -120,6 +121,8 @@ def _second(seconds: int) -> str:
 def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return str(value)  # in a fact of a newer program: it has more digits than a number of JSON
     raise TypeError(type(value).__name__)
 
 

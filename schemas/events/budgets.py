@@ -26,11 +26,23 @@ class ChargeBasis(Word):
     """The bill is not known, so that the whole reservation counts as used."""
 
 
+class DownshiftCause(Word):
+    """Why a call goes to another model than was wished for."""
+
+    TOKENS = "tokens"
+    """So little is left that the call may take only a share of the tokens."""
+    MONEY = "money"
+    """The same of the money."""
+    WINDOW = "window"
+    """The prompt and its answer do not fit the wished model."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetGranted:
-    """A session or a task may use so much."""
+    """A session may use so much. What a task may use of it stands in its TaskCreated."""
 
     scope: BudgetScope
+    """Always the session."""
     scope_id: Impersonal
     tokens: int
     nanodollars: int
@@ -68,18 +80,27 @@ class BudgetWarned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetDownshifted:
-    """A call goes to a cheaper model than its purpose asks for, since little is left."""
+    """A call goes to another model than its purpose asks for: the cheapest that it fits.
+
+    A PolicyDecided by the rule budget_downshift tells the same with what the session had left.
+    """
 
     reservation_id: Impersonal
     task_id: Impersonal
     from_model: Impersonal
     to_model: Impersonal
     share_left: float
+    """0 to 1; of tokens or of money, whichever is less."""
+    limited_by: DownshiftCause | None = None
+    """Why; absent in events of before it was told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetExhausted:
-    """A call could not be admitted: not even the cheapest model's smallest useful call fits."""
+    """A call could not be admitted: not even the cheapest model's smallest useful call fits.
+
+    A PolicyDecided by the rule budget_exhausted tells the same with what the session had left.
+    """
 
     scope: BudgetScope
     """Whose budget is too small."""

@@ -1,4 +1,4 @@
-"""What people and programs ask for: the facts of `user.inputs` and `session.inputs`."""
+"""What people and programs ask for: the facts of `user.inputs`, `operator.inputs` and `session.inputs`."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,11 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalReceived:
-    """Somebody decided an approval request."""
+    """An operator decided an approval request; it enters by `operator.inputs` alone.
+
+    The envelope's `user_id` is the operator, and `tenant_id` the tenant for which the operator acts: `*` is
+    every one.
+    """
 
     approval_id: Impersonal
     approved: bool
@@ -96,6 +100,8 @@ class SessionForked:
     budget_nanodollars: int | None = None
 
 
+OperatorFact = ApprovalReceived
+"""Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
 InputFact = (
     SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed | SessionForked
 )

@@ -128,6 +128,8 @@ class ToolCallProposed:
     arguments_json: Personal
     """As the model wrote it; not yet checked."""
     arguments_tokens: int = 0
+    provider_state_json: Personal | None = None
+    """What else the provider said with the call, as a JSON object: it wants it back unchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,8 @@ class ModelCallCompleted:
     first_token_ms: int | None = None
     local: bool = False
     """True when the deterministic local model answered."""
+    provider_state_json: Personal | None = None
+    """What the provider wants back with its tool calls, such as its reasoning, as a JSON object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,9 @@ class AnswerReason(Word):
     MODEL_FAILED = "model_failed"
     """The planner's or the synthesizer's model did."""
     PLAN_REJECTED = "plan_rejected"
-    """No plan passed validation."""
+    """No plan passed validation; behaviours up to 4 gave no answer then."""
+    UNPLANNED = "unplanned"
+    """No plan could be had, and one task of the default agent answered in full."""
 
 
 class ErrorCode(Word):

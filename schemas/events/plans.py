@@ -50,6 +50,8 @@ class AcceptReason(Word):
     """The planner's model failed to revise it; the plan that stands is carried out."""
     REVISION_REJECTED = "revision_rejected"
     """The revised plan failed validation; the plan that stands is carried out."""
+    DEFAULT_TASK = "default_task"
+    """No plan could be had; one task of the default agent takes its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,24 +21,27 @@ class Decision(Word):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDecided:
-    """A rule decided a tool call before it ran."""
+    """A rule decided a call before it ran: policy a tool's, the budget a model's or a tool's."""
 
     decision_id: Impersonal
     call_id: Impersonal
+    """Empty for a model call that was not made."""
     task_id: Impersonal
     agent: Impersonal
     tool: Personal
+    """Empty for a model call, whose purpose and models stand in `request_json`."""
     decision: Decision
     rule: Impersonal
-    """Name of the rule that decided."""
+    """Name of the rule that decided: of the policy, or budget_downshift or budget_exhausted."""
     reason: Impersonal
     tokens_left_before: int
     """What the session had left to reserve before the call."""
     tokens_left_after: int
     """The same once the call's reservation is made; unchanged when it is not."""
     usage_before_json: Impersonal
-    """JSON object: what the session has used and reserved."""
+    """JSON object: tokens and nanodollars granted, used, reserved and left."""
     usage_after_json: Impersonal
+    """The same once the call's reservation is made."""
     request_json: Personal
     """JSON object: the call as it was asked for."""
     user_json: Personal

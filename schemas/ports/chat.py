@@ -23,6 +23,8 @@ class ChatMessage:
     text: str
     tool_calls: tuple[ToolCallProposed, ...] = ()
     tool_call_id: str | None = None
+    provider_state_json: str | None = None
+    """For an assistant's message with tool calls: what the provider wants back with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class ChatRequest:
     messages: tuple[ChatMessage, ...]
     tools: tuple[ToolOffered, ...] = ()
     json_mode: bool = False
+    json_schema: str | None = None
+    """In JSON mode: the schema of what is wanted, for models that are asked by one."""
     temperature: float = 0.0
     input_tokens_max: int
     output_tokens_max: int
@@ -66,6 +70,8 @@ class ChatAnswer:
     attempts: int
     first_token_ms: int | None
     local: bool
+    provider_state_json: str | None = None
+    """What the provider wants back with its tool calls."""
 
 
 class ConnectorError(Exception):

@@ -25,6 +25,7 @@ _PRIMITIVES: Final[Mapping[object, str]] = {
     bool: "boolean",
     bytes: "bytes",
 }
+_PROMISED_LOGICAL_TYPES: Final = (("long", "timestamp-millis"), ("string", "uuid"))
 
 
 def derived_schema(topic: Subject) -> Schema:
@@ -47,9 +48,12 @@ def rendered(schema: Schema) -> str:
 
 
 def without_logical_types(schema: object) -> object:
-    """Drop logical types, so that times stay integers in Python; the binary form is the same."""
+    """Drop the logical types that events promise, so that times stay integers and ids texts in Python.
+
+    The binary form is the same. Others stay: what is of another unit or form must be seen to be so.
+    """
     if isinstance(schema, dict):
-        if set(schema) == {"type", "logicalType"}:
+        if (schema.get("type"), schema.get("logicalType")) in _PROMISED_LOGICAL_TYPES:
             return schema["type"]
         return {key: without_logical_types(value) for key, value in schema.items()}
     if isinstance(schema, list):

@@ -5,21 +5,17 @@ CloudEvents Kafka binding, plus the schema's fingerprint, by which a record can 
 registry that gave the id is gone.
 """
 
-import io
-import json
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
-
-import fastavro
-from fastavro.schema import fingerprint, to_parsing_canonical_form
-from fastavro.types import Schema
+from typing import Final, NoReturn
 
 from schemas.envelope import Envelope
-from schemas.plain import decoder_of, members_of
-from schemas.wire.avro_schema import schema_text, without_logical_types
+from schemas.wire import foreign
+from schemas.wire.avro_schema import schema_text
 from schemas.wire.binary import Reader, Writer, reader_of, writer_of
+from schemas.wire.conformity import Unfit, demand_fit
+from schemas.wire.foreign import Unreadable, Written, written_with
 from schemas.wire.registry import SchemaRegistry, SchemaUnknown
 from schemas.wire.subject import Subject
 
@@ -28,8 +24,6 @@ Headers = list[tuple[str, bytes]]
 FINGERPRINT_HEADER: Final = "cartrita_schema"
 COMPATIBILITY: Final = "BACKWARD_TRANSITIVE"
 _HEAD: Final = struct.Struct(">bI")
-_FACTS: Final = {cls.__name__: cls for cls in members_of(Envelope.__dataclass_fields__["body"].type)}
-_READ_ENVELOPE: Final = cast("Callable[[Mapping[str, object]], Envelope]", decoder_of(Envelope))
 
 
 class UndecodableError(Exception):
@@ -52,15 +46,16 @@ class UnknownFactError(UndecodableError):
         self.plain = plain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    """A schema with which records were written."""
+class UnencodableError(ValueError):
+    """An event cannot be written: a value is not of the type that is promised; the message says where."""
 
-    schema: Schema
-    sole_fact: str | None
-    """The name of the body's only fact, which Avro then does not repeat."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A schema with which records were written, and what reads them at once where it is our own."""
+
+    written: Written
     read: Reader | None = None
-    """Reads them at once, where the schema is this program's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +76,15 @@ class Codec:
         """Take the topics, the registry, and by topic the id of the schema with which this program writes."""
         self._registry = registry
         self._subjects: dict[str, _Encoding] = {}
-        self._by_id: dict[int, _Written] = {}
-        self._by_fingerprint: dict[bytes, _Written] = {}
+        self._by_id: dict[int, _Known] = {}
+        self._unusable: dict[int, str] = {}
+        self._by_fingerprint: dict[bytes, _Known] = {}
         for topic in subjects:
-            written, mark = _parsed(schema_text(topic), reader_of(topic))
-            self._by_fingerprint[mark] = written
+            known = _Known(written=written_with(schema_text(topic)), read=reader_of(topic))
+            mark = known.written.fingerprint
+            self._by_fingerprint[mark] = known
             if topic.name in ids:
-                self._by_id[ids[topic.name]] = written
+                self._by_id[ids[topic.name]] = known
                 head = _HEAD.pack(0, ids[topic.name])
                 self._subjects[topic.name] = _Encoding(write=writer_of(topic), head=head, fingerprint=mark)
 
@@ -114,9 +111,23 @@ class Codec:
         return cls(subjects, None, {topic.name: number for number, topic in enumerate(subjects, start=1)})
 
     def encode(self, topic: Subject, envelope: Envelope) -> bytes:
-        """Return the value of the record that carries `envelope` on `topic`."""
+        """Return the value of the record that carries `envelope` on `topic`.
+
+        Raises:
+            UnencodableError: the event holds what its class does not allow.
+        """
         subject = self._subjects[topic.name]
-        return subject.head + subject.write(envelope)
+        try:
+            return subject.head + subject.write(envelope)
+        except (
+            AttributeError,
+            TypeError,
+            KeyError,
+            OverflowError,
+            UnicodeEncodeError,
+            struct.error,
+        ) as error:
+            _tell_unencodable(envelope, error)
 
     def headers(self, topic: Subject, envelope: Envelope) -> Headers:
         """Return the headers of the record that carries `envelope` on `topic`."""
@@ -147,25 +158,27 @@ class Codec:
                 "not_avro",
                 "the value is not in Confluent's wire format: it lacks the zero byte and schema id",
             )
-        written = self._by_id.get(_HEAD.unpack_from(value)[1])
+        known = self._by_id.get(_HEAD.unpack_from(value)[1])
         for name, mark in headers:
             if name == FINGERPRINT_HEADER and mark is not None:
                 # The fingerprint says more than an id, which a new registry may have given to another schema.
-                written = self._by_fingerprint.get(mark, written)
-        if written is None:
-            written = await self._look_up(_HEAD.unpack_from(value)[1])
-        if written.read is not None:
+                known = self._by_fingerprint.get(mark, known)
+        if known is None:
+            known = await self._look_up(_HEAD.unpack_from(value)[1])
+        if known.read is not None:
             try:
-                envelope, end = written.read(value, _HEAD.size)
+                envelope, end = known.read(value, _HEAD.size)
             except (IndexError, KeyError, ValueError, struct.error):
-                return _read(value, written)
+                return _read(value, known.written)
             if end == len(value):
                 return envelope
-        return _read(value, written)
+        return _read(value, known.written)
 
-    async def _look_up(self, schema_id: int) -> _Written:
+    async def _look_up(self, schema_id: int) -> _Known:
         if self._registry is None:
             raise UndecodableError("unknown_schema", f"schema id {schema_id} is not known")
+        if schema_id in self._unusable:
+            raise UndecodableError("not_avro", self._unusable[schema_id])
         try:
             text = await self._registry.schema_of(schema_id)
         except SchemaUnknown as error:
@@ -173,57 +186,28 @@ class Codec:
                 "unknown_schema", f"the registry has no schema of id {schema_id}"
             ) from error
         try:
-            written, _ = _parsed(text)
-        except (ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException) as error:
-            raise UndecodableError(
-                "not_avro", f"schema id {schema_id} is no Avro schema of an event"
-            ) from error
-        self._by_id[schema_id] = written
-        return written
+            known = _Known(written=written_with(text))
+        except Unreadable as error:
+            self._unusable[schema_id] = f"schema id {schema_id} cannot be used: {error}"
+            raise UndecodableError("not_avro", self._unusable[schema_id]) from error
+        self._by_id[schema_id] = known
+        return known
 
 
-def _parsed(text: str, read: Reader | None = None) -> tuple[_Written, bytes]:
-    plain = without_logical_types(json.loads(text))
-    if not isinstance(plain, dict):
-        raise TypeError("an event's schema is a record")
-    mark = fingerprint(to_parsing_canonical_form(plain), "CRC-64-AVRO").encode()
-    body: object = next((field["type"] for field in plain["fields"] if field["name"] == "body"), [])
-    names = [branch["name"] for branch in body if isinstance(branch, dict)] if isinstance(body, list) else []
-    sole = str(names[0]) if len(names) == 1 else None
-    return _Written(schema=fastavro.parse_schema(plain), sole_fact=sole, read=read), mark
-
-
-def _read(value: bytes, written: _Written) -> Envelope:
-    buffer = io.BytesIO(value)
-    buffer.seek(_HEAD.size)
+def _read(value: bytes, written: Written) -> Envelope:
     try:
-        read = fastavro.schemaless_reader(
-            buffer, written.schema, None, return_record_name=True, return_record_name_override=True
-        )
-    except Exception as error:
-        # fastavro raises what the bytes happen to break: EOFError, IndexError, UnicodeDecodeError and others.
-        raise UndecodableError(
-            "not_avro", f"the value does not fit its schema: {type(error).__name__}"
-        ) from error
-    if buffer.tell() != len(value):
-        raise UndecodableError("not_avro", "the value goes on after the record's end")
-    if not isinstance(read, dict):
-        raise UndecodableError("not_avro", "the value is not a record")
-    return _envelope(cast("dict[str, object]", read), written)
+        found = foreign.read(value, _HEAD.size, written)
+    except Unreadable as error:
+        raise UndecodableError("not_avro", str(error)) from error
+    if isinstance(found, foreign.UnknownFact):
+        raise UnknownFactError(found.name, found.plain)
+    return found
 
 
-def _envelope(read: dict[str, object], written: _Written) -> Envelope:
-    body = read.get("body")
-    if isinstance(body, dict) and written.sole_fact is not None:
-        body = (written.sole_fact, body)
-    if not isinstance(body, tuple):
-        raise UndecodableError("not_avro", "the record's schema has no body of a known form")
-    name = str(body[0]).rpartition(".")[2]
-    read["type"] = name
-    if name not in _FACTS:
-        raise UnknownFactError(name, {**read, "body": body[1]})
-    read["body"] = (name, body[1])
+def _tell_unencodable(envelope: Envelope, error: Exception) -> NoReturn:
+    name = type(envelope.body).__name__
     try:
-        return _READ_ENVELOPE(read)
-    except (KeyError, TypeError) as error:
-        raise UndecodableError("not_avro", f"the record lacks what {name} needs: {error}") from error
+        demand_fit(envelope)
+    except Unfit as unfit:
+        raise UnencodableError(f"{name} cannot be written: {unfit}") from error
+    raise UnencodableError(f"{name} cannot be written: {type(error).__name__}") from error

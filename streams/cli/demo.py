@@ -13,6 +13,7 @@ import psycopg
 import typer
 from rich.panel import Panel
 
+from processors.budgets import DOWNSHIFT_RULE
 from schemas.envelope import Envelope
 from schemas.events.inputs import Attachment, MessageReceived
 from schemas.events.outputs import AnswerGiven, ProgressReported
@@ -47,6 +48,8 @@ class Scene:
     budget_tokens: int | None = None
     complete: bool = True
     """Whether the answer has to be complete."""
+    downshifts: bool = False
+    """Whether a cheaper model has to take over at some time."""
     kill_worker: bool = False
 
 
@@ -81,6 +84,7 @@ def scenes(docs: Path) -> tuple[Scene, ...]:
             ),
             budget_tokens=9_000,
             complete=False,
+            downshifts=True,
         ),
         Scene(
             title="A computation, in the sandbox, and a document that is not there",
@@ -148,7 +152,9 @@ async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...])
             if not isinstance(fact, AnswerGiven) or fact.complete != scene.complete:
                 failures.append(f"{scene.title}: {type(fact).__name__}")
             last = told
-            await _show_plan(connection, told)
+            shown = await _show_plan(connection, told)
+            if scene.downshifts and not any(one.rule == DOWNSHIFT_RULE for one in shown.decisions):
+                failures.append(f"{scene.title}: no cheaper model took over")
         if last is not None:
             output.show(Panel.fit(output.styled("[bold]Why this answer? Its causes, from one SQL query[/]")))
             found = await trace(connection, UUID(last.event.event_id))
@@ -188,8 +194,10 @@ def _killer(here: Deployment) -> Callable[[], Awaitable[None]]:
     return kill
 
 
-async def _show_plan(connection: psycopg.AsyncConnection[tuple[object, ...]], told: Told) -> None:
-    """Show the plan as soon as the sink has the answer."""
+async def _show_plan(
+    connection: psycopg.AsyncConnection[tuple[object, ...]], told: Told
+) -> queries.SessionDetail:
+    """Show the plan as soon as the sink has the answer, and return what was shown."""
     async with asyncio.timeout(SINK_S):
         while True:
             cursor = await connection.execute(
@@ -199,5 +207,6 @@ async def _show_plan(connection: psycopg.AsyncConnection[tuple[object, ...]], to
                 break
             await asyncio.sleep(0.1)
     detail = await queries.session_detail(connection, UUID(told.event.session_id))
-    if detail is not None:
-        show_session(detail)
+    assert detail is not None
+    show_session(detail)
+    return detail

@@ -12,6 +12,7 @@ import typer
 
 from connectors.retrieval.naming import citable
 from connectors.text.decoding import NotText, decoded
+from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
@@ -40,6 +41,7 @@ from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.client.conversation import Told, ask
 from streams.configuration.loading import NANODOLLARS
+from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
 PRODUCER: Final = "cartrita-cli"
@@ -100,15 +102,17 @@ async def send(
 async def cancel(
     session: SessionArgument,
     reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None,
+    user: User = "anonymous",
+    tenant: Tenant = "default",
 ) -> None:
-    """Stop a session: its tasks and calls in flight are aborted, and it takes no more input."""
-    await _post(SessionCancelled(reason=reason), session)
+    """Stop a session of the user: its tasks and calls in flight are aborted, and it takes no more input."""
+    await _post(_envelope(SessionCancelled(reason=reason), session, user, tenant))
 
 
 @command
-async def close(session: SessionArgument) -> None:
-    """End a session once the messages that it has taken are answered."""
-    await _post(SessionClosed(), session)
+async def close(session: SessionArgument, user: User = "anonymous", tenant: Tenant = "default") -> None:
+    """End a session of the user once the messages that it has taken are answered."""
+    await _post(_envelope(SessionClosed(), session, user, tenant))
 
 
 @command
@@ -117,9 +121,14 @@ async def approve(
     approval: Annotated[str, typer.Argument(help="Id of the approval request.")],
     deny: Annotated[bool, typer.Option("--deny", help="Refuse instead.")] = False,
     reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None,
+    user: Annotated[str, typer.Option(help="Which operator decides, for the record.")] = "operator",
+    tenant: Annotated[
+        str, typer.Option(help="Only in a session of this tenant; by default in whosever it is.")
+    ] = EVERY_TENANT,
 ) -> None:
-    """Approve or refuse a tool call that waits for a person."""
-    await _post(ApprovalReceived(approval_id=approval, approved=not deny, reason=reason), session)
+    """Approve or refuse a tool call that waits for a person; an operator's act."""
+    decided = ApprovalReceived(approval_id=approval, approved=not deny, reason=reason)
+    await _post(_envelope(decided, session, user, tenant), OPERATOR_INPUTS)
 
 
 def nanodollars_of(dollars: float | None) -> int | None:
@@ -224,11 +233,10 @@ def _envelope(body: InputFact, session: str | None, user: str, tenant: str) -> E
     )
 
 
-async def _post(body: InputFact, session: str) -> None:
-    message = _envelope(body, session, "anonymous", "default")
+async def _post(message: Envelope, topic: Topic = USER_INPUTS) -> None:
     async with Client(settings()) as client:
-        await client.post(message)
-    output.say("sent to session {session}", session=session)
+        await client.post(message, topic)
+    output.say("sent to session {session}", session=message.session_id)
 
 
 def _standard_input() -> str:

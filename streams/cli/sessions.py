@@ -59,6 +59,17 @@ def show_session(detail: SessionDetail) -> None:
     root = Tree(output.styled("[bold]session {session}[/] {told}", session=session.id, told=told))
     for node in detail.tasks:
         _add_task(root, node)
+    for decision in detail.decisions:
+        root.add(
+            output.styled(
+                "[yellow]{decision}[/] {what} of {agent}: {reason} [dim]{rule}[/]",
+                decision=decision.decision,
+                what=decision.tool or "model call",
+                agent=decision.agent or "-",
+                reason=decision.reason or "",
+                rule=decision.rule,
+            )
+        )
     output.show(root)
 
 

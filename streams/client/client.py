@@ -1,4 +1,4 @@
-"""A client of the pipeline: posts inputs to `user.inputs`, and reads what any topic carries."""
+"""A client of the pipeline: posts inputs, and reads what any topic carries."""
 
 import asyncio
 import time
@@ -69,8 +69,8 @@ class Client:
         assert self._codec is not None
         return self._codec
 
-    async def post(self, envelope: Envelope) -> tuple[int, int]:
-        """Append an input to `user.inputs`, and return its partition and offset when Kafka has it.
+    async def post(self, envelope: Envelope, topic: Topic = USER_INPUTS) -> tuple[int, int]:
+        """Append an input to a topic that leads in, and return its partition and offset when Kafka has it.
 
         Raises:
             KafkaError: Kafka is away, or refuses the record.
@@ -81,10 +81,10 @@ class Client:
             occurred_at_ms=envelope.occurred_at_ms or time.time_ns() // 1_000_000,
         )
         return await self.append(
-            USER_INPUTS,
-            self.codec.encode(USER_INPUTS, envelope),
+            topic,
+            self.codec.encode(topic, envelope),
             key=envelope.session_id.encode() or None,
-            headers=self.codec.headers(USER_INPUTS, envelope),
+            headers=self.codec.headers(topic, envelope),
         )
 
     async def append(

@@ -15,23 +15,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
 
 from processors.effects import Outcome
 from schemas.envelope import Envelope
-from schemas.wire.codec import Codec, UnknownFactError
+from schemas.wire.codec import Codec, UnencodableError
+from streams.effects.admission import Admission
 from streams.effects.calls import Call, Intaken, survey_of, too_large
 from streams.effects.executor import Cancellation, Executor
-from streams.effects.ledger import LedgerEntry, Status, call_key
+from streams.effects.ledger import Status
 from streams.effects.ledger_memory import REMEMBERED_MS
 from streams.effects.ledger_writer import LedgerWriter
 from streams.process import failpoints
 from streams.process.ending import end_process
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost, outgoing, restored
-from streams.records.intake import Intake, RecordRefused
+from streams.records.intake import Intake
 from streams.records.known import only_known
 
 _log = structlog.get_logger()
@@ -94,6 +96,7 @@ class EffectShell:
         self._intake = Intake(
             codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
         )
+        self._admission = Admission(executor, self._intake, shell=name, ledger=table, metrics=metrics)
         self._owner, self._generation = False, 0
         self._positions: dict[tuple[str, int], int] = {}
         self._calls: dict[str, Call] = {}
@@ -159,7 +162,12 @@ class EffectShell:
             self._check(batch.generation)
             await self._wait_for_room(batch.generation)
             for delivery in deliveries:
-                await self._take(delivery, batch)
+                await self._admission.take(
+                    delivery,
+                    batch,
+                    lambda place: self._positions.get(place, -1),
+                    partial(self._check, batch.generation),
+                )
             if batch.letters:
                 await self._out.publish(batch.letters)
                 self._check(batch.generation)
@@ -169,46 +177,6 @@ class EffectShell:
             for cancellation in batch.cancellations:
                 self._cancel(cancellation)
             self._fill_places()
-
-    async def _take(self, delivery: Delivery, batch: Intaken) -> None:
-        try:
-            event = await self._intake.read(delivery)
-            self._check(batch.generation)
-        except RecordRefused as refused:
-            self._metrics.dead_letter(refused.code)
-            self._metrics.input(delivery.topic, "rejected")
-            _log.warning("record_refused", shell=self.name, code=refused.code, place=delivery.coordinates)
-            batch.letters.append(outgoing(self._codec, self._intake.dead_letter(delivery, refused)))
-            return
-        except UnknownFactError as unknown:
-            self._metrics.input(delivery.topic, "unknown_fact")
-            _log.warning("unknown_fact", shell=self.name, fact=unknown.name, place=delivery.coordinates)
-            return
-        cancellation = self._executor.cancellation(event)
-        if cancellation is not None:
-            # Whatever its position: for a call that is gone it does nothing.
-            batch.cancellations.append(cancellation)
-        call_id = self._executor.call_id(event)
-        place = (delivery.topic, delivery.partition)
-        if delivery.offset <= self._positions.get(place, -1):
-            self._metrics.input(delivery.topic, "replayed")
-            return
-        batch.positions[place] = delivery.offset
-        if call_id is None:
-            return
-        if call_key(call_id) in self._table or any(call_id == one.call_id for one in batch.calls):
-            self._metrics.input(delivery.topic, "repeated")
-            return
-        assert delivery.value is not None
-        entry = LedgerEntry(
-            status=Status.ACCEPTED,
-            partition=delivery.partition,
-            offset=delivery.offset,
-            call=delivery.value,
-        )
-        batch.calls.append(Call(call_id=call_id, entry=entry, event=event))
-        self._metrics.input(delivery.topic, "applied")
-        self._metrics.budget_tokens_reserved.inc(self._executor.reserved_tokens(event))
 
     async def _accept(self, batch: Intaken) -> None:
         free = self._places - self._running - len(self._waiting)
@@ -268,14 +236,17 @@ class EffectShell:
                 return await self._executor.run(event, call.entry.attempt)
         except TimeoutError:
             return self._executor.broken(event, "the call took longer than it may", self._latency_ms(call))
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             self._check(generation)
-            if call.cancelled is None or call.running is None:
+            assert call.running is not None, "only while it runs may a call be cancelled"
+            if not call.running.cancelling():
+                return self._executor.broken(event, f"cancelled itself: {error}", self._latency_ms(call))
+            if call.cancelled is None:
                 raise
             call.running.uncancel()
             return self._cancelled(call, event)
-        except Exception as error:
-            # A bug of an executor ends its call, which comes back for ever otherwise.
+        except (Exception, SystemExit, BaseExceptionGroup) as error:
+            # A bug of an executor, or a tool that exits, ends its call: it would come back for ever.
             _log.exception("executor_raised", shell=self.name, call_id=call.call_id)
             message = f"{type(error).__name__}: {error}"[:500]
             return self._executor.broken(event, message, self._latency_ms(call))
@@ -284,10 +255,14 @@ class EffectShell:
 
     async def _end(self, call: Call, outcome: Outcome, generation: int) -> None:
         assert call.event is not None
-        records = [outgoing(self._codec, event) for event in outcome.events]
-        if too_large(records):
-            message = "the result is larger than a record may be"
-            outcome = self._executor.broken(call.event, message, self._latency_ms(call))
+        try:
+            records = [outgoing(self._codec, event) for event in outcome.events]
+            problem = "the result is larger than a record may be" if too_large(records) else None
+        except UnencodableError as error:
+            records, problem = [], str(error)
+        if problem is not None:
+            _log.warning("outcome_refused", shell=self.name, call_id=call.call_id, reason=problem)
+            outcome = self._executor.broken(call.event, problem, self._latency_ms(call))
             records = [outgoing(self._codec, event) for event in outcome.events]
         call.end(records)
         await self._store([call.stored()], generation)

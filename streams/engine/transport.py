@@ -14,6 +14,9 @@ from streams.engine.heartbeat import Heartbeat
 from streams.engine.recovery_fix import RepairedFetching
 from streams.engine.shared_producer import SharedProducer
 from streams.process import failpoints
+from topics import header_names
+
+header_names.repair()
 
 
 class LoopConsumer(driver.AIOKafkaConsumerThread):

@@ -12,7 +12,7 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.wire.codec import Codec, UndecodableError
 from streams.history.configuration import has_hash
 from streams.history.recording import Recorded, Recording
-from topics.catalog import CONFIGURATION, DEAD_LETTERS, TOPICS, USER_INPUTS, Keying, Topic, read_by
+from topics.catalog import CONFIGURATION, DEAD_LETTERS, ENTRANCES, TOPICS, Keying, Topic, read_by
 from topics.clients import consumer_of, partitions_of
 from topics.routing import key_of, partition_of
 from topics.shells import SESSION
@@ -75,7 +75,7 @@ class RecordingReader:
             inputs: list[Recorded] = []
             outputs: list[Recorded] = []
             for topic in TOPICS:
-                if not topic.is_truth or topic in (USER_INPUTS, CONFIGURATION, DEAD_LETTERS):
+                if not topic.is_truth or topic in (*ENTRANCES, CONFIGURATION, DEAD_LETTERS):
                     continue
                 async for one in self._records(
                     consumer, topic, key if topic.keying is Keying.SESSION else None

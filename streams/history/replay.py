@@ -344,7 +344,7 @@ class _Replay:
         if versions not in self._deciders:
             parts = [one.event.body for one in self.recording.configuration]
             published = [part for part in parts if isinstance(part, ConfigurationPublished)]
-            self._deciders[versions] = SessionDecider(configuration_of(versions, published))
+            self._deciders[versions] = SessionDecider(configuration_of(versions, published), objects=False)
         return self._deciders[versions]
 
     def _diverged(

@@ -122,6 +122,11 @@ class Settings:
         None, "Folder with tiktoken's vocabularies; absent: tiktoken downloads them."
     )
     data_directory: Path = _setting(Path(".cartrita/worker"), "Folder for locks and local state.")
+    sandbox_directory: Path | None = _setting(
+        None,
+        "Folder for what foreign code writes while it runs; by default one in the data folder. On a file "
+        "system of its own it can't fill that of the worker's state.",
+    )
     metrics_host: str = _setting("127.0.0.1", "Address of /metrics and /healthz.")
     metrics_port: int = _setting(
         0, "Port of /metrics and /healthz; 0 takes a free one.", least=0, most=65_535

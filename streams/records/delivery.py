@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from schemas.envelope import Envelope
-from schemas.wire.codec import Codec, Headers
+from schemas.surrogates import mended
+from schemas.wire.codec import Codec, Headers, UnencodableError
 from topics.catalog import BY_NAME, Topic, topic_of
 from topics.routing import key_of
 
@@ -95,14 +96,19 @@ class OwnershipLost(Exception):
 
 
 def outgoing(codec: Codec, event: Envelope, topic: Topic | None = None) -> Outgoing:
-    """Encode an event for its topic."""
+    """Encode an event for its topic; halves of characters, which providers send, are joined or replaced.
+
+    Raises:
+        UnencodableError: it holds what its class does not allow.
+    """
     to = topic or topic_of(event.body)
+    try:
+        value = codec.encode(to, event)
+    except UnencodableError:
+        event = mended(event)
+        value = codec.encode(to, event)
     return Outgoing(
-        topic=to,
-        key=key_of(to, event),
-        value=codec.encode(to, event),
-        headers=codec.headers(to, event),
-        event=event,
+        topic=to, key=key_of(to, event), value=value, headers=codec.headers(to, event), event=event
     )
 
 

@@ -6,16 +6,18 @@ from typing import Final
 
 import structlog
 
+from processors.rejections import Refused, rejected
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordHeader, RecordRejected, RejectionCode
-from schemas.ids import derived_id, is_uuid
+from schemas.ids import is_uuid
 from schemas.wire.codec import Codec, UndecodableError, UnknownFactError
 from schemas.wire.registry import RegistryUnavailable
-from streams.records.delivery import Delivery, OwnershipLost
+from streams.records.delivery import Delivery, Outgoing, OwnershipLost, outgoing
 from topics.catalog import BY_NAME, Keying
 from topics.routing import key_of
 
 _log = structlog.get_logger()
+RESERVED_KEYS: Final = b"\0"
+"""With this begin the keys under which a table keeps what belongs to no key of its shell."""
 _RETRY_DELAY_S: Final = 0.25
 _RETRY_DELAY_S_MAX: Final = 5.0
 
@@ -77,6 +79,8 @@ class Intake:
             raise RecordRefused(
                 "key_missing", f"records of {topic.name} have a key; this one has none", event
             )
+        if delivery.key.startswith(RESERVED_KEYS):
+            raise RecordRefused("key_mismatch", "keys that begin with a zero byte are the shells' own", event)
         if delivery.key != key_of(topic, event):
             raise RecordRefused(
                 "key_mismatch", f"the record's key is not the {topic.keying} that its value names", event
@@ -108,31 +112,31 @@ class Intake:
             if not self._is_owner():
                 raise OwnershipLost
 
+    def letter(self, delivery: Delivery, refused: RecordRefused) -> Outgoing:
+        """Make the dead letter of a record, as it is published, and log it."""
+        _log.warning(
+            "record_refused",
+            shell=self._shell,
+            code=refused.code,
+            reason=refused.reason,
+            place=delivery.coordinates,
+        )
+        return outgoing(self._codec, self.dead_letter(delivery, refused))
+
     def dead_letter(self, delivery: Delivery, refused: RecordRefused) -> Envelope:
         """Make the event that puts a record aside; the same record, refused again, gives the same id."""
-        full_name = self._prefix + delivery.topic
-        event = refused.event
-        return Envelope(
-            event_id=derived_id(
-                full_name, str(delivery.partition), str(delivery.offset), self._shell, refused.code
-            ),
-            type=RecordRejected.__name__,
-            session_id=event.session_id if event is not None and is_uuid(event.session_id) else "",
-            tenant_id=event.tenant_id if event is not None else "default",
-            user_id=event.user_id if event is not None else "anonymous",
-            causation_id=event.event_id if event is not None and is_uuid(event.event_id) else None,
-            correlation_id=event.correlation_id if event is not None else None,
-            occurred_at_ms=self._now_ms(),
-            producer=self._shell,
-            body=RecordRejected(
-                topic=full_name,
+        return rejected(
+            Refused(
+                topic=self._prefix + delivery.topic,
                 partition=delivery.partition,
                 offset=delivery.offset,
                 key=delivery.key,
                 value=delivery.value,
-                headers=tuple(RecordHeader(name=name, value=value) for name, value in delivery.headers),
-                code=RejectionCode(refused.code),
+                headers=delivery.headers,
+                code=refused.code,
                 reason=refused.reason,
-                shell=self._shell,
+                event=refused.event,
             ),
+            by=self._shell,
+            now_ms=self._now_ms(),
         )

@@ -1,7 +1,8 @@
 """The ingress shell: checks what the world sends, counts its tokens, and puts it on its session's partition.
 
-`user.inputs` takes any key and any partitioner; everything behind this shell writes with Java's murmur2, so
-that a session never has two owners.
+Two topics lead in: `user.inputs` for everybody, `operator.inputs` for operators. The first takes any key, and
+both any partitioner; everything behind this shell writes with Java's murmur2, so that a session never has two
+owners.
 """
 
 import asyncio
@@ -120,13 +121,18 @@ class IngressShell:
             refused = RecordRefused("invalid_input", str(invalid), event)
         except RecordRefused as error:
             refused = error
+        except OwnershipLost:
+            raise
+        except Exception as error:
+            # The rules are pure: what raises on this input raises for ever.
+            _log.exception("input_rules_raised", place=delivery.coordinates)
+            refused = RecordRefused("invalid_input", f"the input cannot be checked: {error!r}", event)
         else:
             self._metrics.input(delivery.topic, "applied")
             return record
         self._metrics.input(delivery.topic, "rejected")
         self._metrics.dead_letter(refused.code)
-        _log.warning("input_refused", code=refused.code, reason=refused.reason, place=delivery.coordinates)
-        return outgoing(self._codec, self._intake.dead_letter(delivery, refused))
+        return self._intake.letter(delivery, refused)
 
     def _checked(self, event: Envelope, delivery: Delivery) -> Envelope:
         return checked_input(

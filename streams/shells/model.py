@@ -5,11 +5,13 @@ from collections.abc import Callable
 from typing import Final
 
 from processors.effects import Ending, ModelOutcomes, Outcome, model_request
+from processors.outputs import schema_of_critique, schema_of_plan
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
+    CallPurpose,
     ModelCallCancelled,
     ModelCallCompleted,
     ModelCallRequested,
@@ -64,6 +66,10 @@ class ModelExecutor:
         prices = {chat.name: chat for chat in configuration.models.chat}
         self._outcomes = ModelOutcomes(prices, MODEL)
         self._tools = configuration.tools
+        self._schemas = {
+            CallPurpose.PLAN: schema_of_plan(configuration.agents),
+            CallPurpose.CRITIQUE: schema_of_critique(),
+        }
         self._reader = reader
         self._feed = feed
         self._metrics = metrics
@@ -138,6 +144,7 @@ class ModelExecutor:
             messages=tuple([await self._message(message) for message in body.messages]),
             tools=tuple(self._offered(name) for name in body.tools if name in self._tools),
             json_mode=body.json_mode,
+            json_schema=self._schemas.get(body.purpose) if body.json_mode else None,
             temperature=body.temperature,
             input_tokens_max=body.input_tokens_max,
             output_tokens_max=body.output_tokens_max,
@@ -152,7 +159,12 @@ class ModelExecutor:
             return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
         source = (await self._reader.event(message.source)).body
         if isinstance(source, ModelCallCompleted):
-            return ChatMessage(role=message.role, text=text + source.text, tool_calls=source.tool_calls)
+            return ChatMessage(
+                role=message.role,
+                text=text + source.text,
+                tool_calls=source.tool_calls,
+                provider_state_json=source.provider_state_json,
+            )
         if isinstance(source, MessageReceived):
             text += source.text
         elif isinstance(source, SessionForked):

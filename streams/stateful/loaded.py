@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from schemas.envelope import Envelope
+from schemas.events.inputs import OperatorFact
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, Outgoing
-from streams.stateful.stored_record import NEVER, StoredRecord
+from streams.stateful.stored_record import NEVER, TEXT_CHARACTERS_MAX, StoredRecord
 from topics.catalog import RECORD_BYTES_MAX
 
 State = TypeVar("State")
@@ -65,19 +66,21 @@ class Loaded(Generic[State]):
 
     def after(self, delivery: Delivery, event: Envelope, state: bytes, due_at_ms: int) -> StoredRecord:
         """Return the record as it is after an input was applied, still without its outbox."""
+        # An operator who acts in a session does not become its owner.
+        owner = self.stored if isinstance(event.body, OperatorFact) else event
         return StoredRecord(
             state=state,
             positions={**self.stored.positions, delivery.topic: delivery.offset},
             parked=list(self.stored.parked),
             due_at_ms=due_at_ms,
-            tenant_id=event.tenant_id,
-            user_id=event.user_id,
+            tenant_id=owner.tenant_id,
+            user_id=owner.user_id,
         )
 
     def park(self, delivery: Delivery, *, instead_of: tuple[str, int] | None) -> None:
         """Note an input that was put aside; a redriven one takes the place of the record it repeats."""
-        if instead_of in self.stored.parked:
-            self.stored.parked.remove(instead_of)
+        if instead_of is not None:
+            self.stored.unpark(instead_of)
         if len(self.stored.parked) < PARKED_MAX:
             self.stored.parked.append((delivery.topic, delivery.offset))
         # A quarantined key's timers wait too; the state that holds them is untouched.
@@ -103,6 +106,8 @@ def too_large(candidate: StoredRecord, outbox_bytes: int, caused: Sequence[Outgo
     size_bytes = candidate.size_bytes + outbox_bytes
     if size_bytes > STORED_BYTES_MAX:
         return f"the key's record would have {size_bytes:,} bytes; the most is {STORED_BYTES_MAX:,}"
+    if max(len(candidate.tenant_id), len(candidate.user_id)) > TEXT_CHARACTERS_MAX:
+        return f"a tenant's or user's name has more than {TEXT_CHARACTERS_MAX:,} characters"
     for record in caused:
         if record.size_bytes > RECORD_BYTES_MAX:
             name = type(record.event.body).__name__

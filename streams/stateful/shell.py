@@ -47,7 +47,7 @@ from streams.stateful.loaded import Loaded, outbox_bytes_of, redriven_place, too
 from streams.stateful.loaded_keys import LoadedKeys
 from streams.stateful.positions import survey_of
 from streams.stateful.retirement import Retirement
-from streams.stateful.stored_record import NEVER, StoredRecord
+from streams.stateful.stored_record import DUE_AT_MS_MAX, NEVER, StoredRecord
 from streams.stateful.ticker import Ticker
 from topics.routing import partition_of
 
@@ -251,7 +251,7 @@ class StatefulShell(Generic[State]):
             is_held = delivery.key in batch.touched or delivery.key in self._loaded
             fate = None if is_held else self._retirement.fate_of(delivery, event, self._table)
         except RecordRefused as refused:
-            self._refuse(delivery, refused, batch)
+            self._tell(delivery, refused, batch, "rejected")
             return
         except UnknownFactError as unknown:
             # Sinks store it; a newer program that knows it is upgraded before its producers are.
@@ -294,15 +294,23 @@ class StatefulShell(Generic[State]):
             reason = f"the decider raised {type(error).__name__}: {error}"[:2_000]
             self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch, place)
             return
+        if step.refused is not None:
+            if loaded.stored.unpark(place):
+                self._metrics.quarantined_keys.dec()
+                loaded.stored.due_at_ms = due_at_ms
+            # A key that was never told anything stays unknown.
+            if loaded.stored.positions:
+                loaded.pass_over(delivery)
+            self._tell(delivery, RecordRefused(*step.refused, event), batch, "rejected")
+            return
         candidate = loaded.after(delivery, event, state, due_at_ms)
         caused_bytes = outbox_bytes_of(caused)
         problem = too_large(candidate, loaded.outbox_bytes + caused_bytes, caused)
         if problem is not None:
             self._park(loaded, delivery, RecordRefused("too_large", problem, event), batch, place)
             return
-        if place in candidate.parked:
-            candidate.parked.remove(place)
-            self._metrics.quarantined_keys.dec(0 if candidate.parked else 1)
+        if candidate.unpark(place):
+            self._metrics.quarantined_keys.dec()
         self._loaded.grow(len(state) - len(loaded.stored.state))
         loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
         loaded.cause(caused, caused_bytes)
@@ -310,7 +318,9 @@ class StatefulShell(Generic[State]):
 
     def _due_at_ms(self, state: State) -> int:
         timers = self.decider.timers(state)
-        return min(timer.due_at_ms for timer in timers) if timers else self._retirement.due_at_ms(state)
+        if not timers:
+            return self._retirement.due_at_ms(state)
+        return min(max(min(timer.due_at_ms for timer in timers), 0), DUE_AT_MS_MAX)
 
     def _park(
         self,
@@ -323,23 +333,12 @@ class StatefulShell(Generic[State]):
         if not loaded.stored.parked:
             self._metrics.quarantined_keys.inc()
         loaded.park(delivery, instead_of=place)
-        batch.letters.append(self._letter(delivery, refused))
-        self._metrics.input(delivery.topic, "parked")
+        self._tell(delivery, refused, batch, "parked")
 
-    def _refuse(self, delivery: Delivery, refused: RecordRefused, batch: Batch[State]) -> None:
-        batch.letters.append(self._letter(delivery, refused))
-        self._metrics.input(delivery.topic, "rejected")
-
-    def _letter(self, delivery: Delivery, refused: RecordRefused) -> Outgoing:
+    def _tell(self, delivery: Delivery, refused: RecordRefused, batch: Batch[State], outcome: str) -> None:
+        self._metrics.input(delivery.topic, outcome)
         self._metrics.dead_letter(refused.code)
-        _log.warning(
-            "record_refused",
-            shell=self.name,
-            code=refused.code,
-            reason=refused.reason,
-            place=delivery.coordinates,
-        )
-        return outgoing(self._codec, self.intake.dead_letter(delivery, refused))
+        batch.letters.append(self.intake.letter(delivery, refused))
 
     async def _commit(self, batch: Batch[State]) -> None:
         sealed = batch.seal()

@@ -17,6 +17,9 @@ _U32: Final = struct.Struct(">I")
 _I64: Final = struct.Struct(">q")
 _VERSION: Final = 2
 NEVER: Final = -1
+DUE_AT_MS_MAX: Final = 2**62
+TEXT_CHARACTERS_MAX: Final = 16_000
+"""Of a tenant's or user's name; its length takes 2 bytes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +50,13 @@ class StoredRecord:
         for topic, value in self.outbox:
             size_bytes += 8 + len(topic) + len(value)
         return size_bytes
+
+    def unpark(self, place: tuple[str, int]) -> bool:
+        """Take an input out of those put aside; tell whether that ended the key's quarantine."""
+        if place not in self.parked:
+            return False
+        self.parked.remove(place)
+        return not self.parked
 
     def encode(self) -> bytes:
         """Write the record."""

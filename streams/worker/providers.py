@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.chat import OpenAIModel
 from connectors.models.embeddings import OpenAIEmbeddings
-from connectors.models.tokens import count_tokens, prepare_vocabularies
+from connectors.models.tokens import count_tokens_in_pieces, prepare_vocabularies
 from connectors.retrieval.index import PassageIndex
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import TierDemand
@@ -73,7 +73,8 @@ async def make_providers(settings: Settings) -> Providers:
     index = PassageIndex(pool)
     sandbox = await Sandbox.open(
         SandboxConfig(
-            state_path=settings.data_directory.absolute() / "sandbox", demand=TierDemand(settings.sandbox)
+            state_path=(settings.sandbox_directory or settings.data_directory / "sandbox").absolute(),
+            demand=TierDemand(settings.sandbox),
         )
     )
     _log.info("sandbox_opened", tier=sandbox.tier.value, reason=sandbox.probes[-1].reason)
@@ -146,6 +147,6 @@ def _tokenizer(models: Models) -> Callable[[str], int]:
     encodings = sorted({chat.encoding for chat in models.chat})
 
     def count(text: str) -> int:
-        return max(count_tokens(text, encoding) for encoding in encodings)
+        return max(count_tokens_in_pieces(text, encoding) for encoding in encodings)
 
     return count

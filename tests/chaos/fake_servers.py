@@ -28,9 +28,11 @@ from aiohttp import web
 from connectors.embedded.ports import choose_port
 from connectors.local_model.faults import Fault, RequestSeen
 from connectors.local_model.ledger import LedgerEntry
-from connectors.local_model.server import LocalModelServer
+from connectors.local_model.server import Account, LocalModelServer
+from connectors.local_model.wire import MODEL_PREFIX, ChatCall, Completion, usage
 from connectors.models.tokens import prepare_vocabularies
 from tests.chaos.ledgers import DiskLedger, ToolEntry, append, read
+from tests.connectors.quirks import CALL_QUIRKS, CONTENT_QUIRKS, MODEL, QUIRKS, STREAM_QUIRKS, Answer, Call
 
 PROJECT_DIRECTORY: Final = Path(__file__).parents[2]
 READY_S: Final = 120.0
@@ -72,6 +74,8 @@ class Behaviour:
 
     rate: float = 0.0
     """Share of requests that a fault meets, 0 to 1."""
+    quirk_share: float = 0.0
+    """Share of the model's sound answers that come as some provider writes them: oddly, and all the same."""
     plan: str = ""
     """What every planner answers; empty: what the rules say."""
     long_share: float = 0.0
@@ -142,8 +146,8 @@ class FakeServers:
             process.wait(STOP_S)
 
     def misbehave(self, rate: float) -> None:
-        """Meet this share of all requests, 0 to 1, with a fault from now on."""
-        self.behave_as(replace(self._behaviour, rate=rate))
+        """Meet this share of all requests, 0 to 1, with a fault from now on, and others with a quirk."""
+        self.behave_as(replace(self._behaviour, rate=rate, quirk_share=rate))
 
     def behave(self) -> None:
         """Answer properly from now on."""
@@ -213,6 +217,35 @@ class Provider(LocalModelServer):
             return Fault(kind="text", text=behaviour.plan)
         is_long = seen.role.startswith("agent") and self._chance("long", repr(seen)) < behaviour.long_share
         return Fault(kind="long_answer") if is_long else None
+
+    async def _stream(
+        self,
+        request: web.Request,
+        account: Account,
+        call: ChatCall,
+        completion: Completion,
+        fault: Fault | None,
+    ) -> web.StreamResponse:
+        chance = self._chance("quirk", completion.id)
+        share = self._behaviour.quirk_share
+        if fault is not None or chance >= share:
+            return await super()._stream(request, account, call, completion, fault)
+        reply = completion.reply
+        answer = Answer(
+            text=reply.text,
+            calls=tuple(
+                Call(id=call.tool_call_id, name=call.name, arguments=call.arguments_json)
+                for call in reply.tool_calls
+            ),
+            usage=usage(completion),
+            reason=completion.finish_reason,
+        )
+        names = sorted(CALL_QUIRKS if answer.calls else {**CONTENT_QUIRKS, **STREAM_QUIRKS})
+        account.outcome = names[int(chance / share * len(names))]
+        sent = QUIRKS[account.outcome](answer)
+        body = sent.body.replace(MODEL.encode(), (MODEL_PREFIX + completion.model).encode())
+        headers = {"Content-Type": sent.content_type}
+        return web.Response(body=body, status=sent.status, headers=headers)
 
     async def _tool(self, request: web.Request) -> web.StreamResponse:
         tool = request.match_info["tool"]

@@ -13,7 +13,6 @@ from unittest.mock import patch
 from processors.projections.event_log import LogRow
 from sinks.writer import Writer
 from streams.records.delivery import Delivery
-from streams.shells import effect as effect_app
 from streams.shells import stateful as stateful_app
 from streams.stateful.shell import StatefulShell
 from tests.simulation import mutants
@@ -55,7 +54,7 @@ MUTANTS: Final[Mapping[str, Patch]] = MappingProxyType(
         "outbox-skipped": _shell(mutants.OutboxSkipped),
         "budget-check-after-the-call": mutants.checked_after_the_call,
         "ledger-not-consulted": mutants.ledger_not_consulted,
-        "repeated-calls-run-again": lambda: patch.object(effect_app, "EffectShell", mutants.RepeatsRun),
+        "repeated-calls-run-again": mutants.repeats_run,
         "repeats-counted-in-postgres": lambda: patch.object(Writer, "_log", _log_as_if_fresh),
     }
 )

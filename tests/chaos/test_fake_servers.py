@@ -10,6 +10,7 @@ import pytest
 from connectors.models.chat import OpenAIModel
 from schemas.ports.chat import ChatMessage, ChatRequest, ConnectorError
 from tests.chaos.fake_servers import Behaviour, FakeServers
+from tests.connectors.quirks import QUIRKS
 from tests.vocabularies import prepared_vocabularies
 
 
@@ -138,3 +139,17 @@ def test_a_misbehaving_tool_writes_down_what_it_did_before_it_fails(servers: Fak
     assert len(entries) == len(said)
     assert all(entry.fault for entry in entries)
     assert {entry.outcome for entry in entries} == {"executed", "refused"}
+
+
+def test_odd_answers_say_the_same_and_are_billed_the_same(servers: FakeServers) -> None:
+    said = [ask(servers, f"plain-{number}", role=f"agent {number}") for number in range(8)]
+    servers.behave_as(Behaviour(quirk_share=1.0))
+
+    odd = [ask(servers, f"odd-{number}", role=f"agent {number}") for number in range(8)]
+
+    entries = servers.ledger()
+    assert odd == said
+    assert {entry.outcome for entry in entries[8:]} <= QUIRKS.keys()
+    assert [entry.completion_tokens for entry in entries[:8]] == [
+        entry.completion_tokens for entry in entries[8:]
+    ]

@@ -24,7 +24,7 @@ def request(
     json_mode: bool = False,
     input_tokens_max: int = 4_000,
     output_tokens_max: int = 400,
-    timeout_ms: int = 5_000,
+    timeout_ms: int = 60_000,
     attempts_max: int = 5,
     call_id: str = "call-1",
 ) -> ChatRequest:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.models.chunks import Usage, read_chunk
+from connectors.models.chunks import read_chunk
+from connectors.models.usage import Usage
 
 
 def test_a_whole_chunk_is_read() -> None:
@@ -31,12 +32,12 @@ def test_a_whole_chunk_is_read() -> None:
     assert (part.index, part.id, part.name, part.arguments) == (1, "c1", "look", '{"a"')
 
 
-def test_calls_without_an_index_are_told_apart_by_their_order() -> None:
+def test_a_call_without_an_index_has_none() -> None:
     calls = [{"id": "a"}, {"id": "b", "index": None}]
 
     (piece,) = read_chunk({"choices": [{"delta": {"tool_calls": calls}}]}).pieces
 
-    assert [(part.index, part.id) for part in piece.tool_calls] == [(0, "a"), (1, "b")]
+    assert [(part.index, part.id) for part in piece.tool_calls] == [(None, "a"), (None, "b")]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class TestOpenAIModel(ModelConformance):
 async def failing(local: Local, **wanted: int) -> ConnectorError:
     """Ask, and return the failure."""
     with pytest.raises(ConnectorError) as caught:
-        await local.model.complete(request(timeout_ms=wanted.get("timeout_ms", 5_000)))
+        await local.model.complete(request(timeout_ms=wanted.get("timeout_ms", 60_000)))
     return caught.value
 
 
@@ -270,7 +270,7 @@ async def test_a_failure_of_whoever_follows_the_text_is_not_the_providers(local:
                 messages=asked.messages,
                 input_tokens_max=4_000,
                 output_tokens_max=100,
-                timeout_ms=5_000,
+                timeout_ms=60_000,
                 attempts_max=5,
                 on_text=broken,
             )

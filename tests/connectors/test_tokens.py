@@ -7,7 +7,14 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.models.tokens import TokenCounter, VocabularyMissing, prepare_vocabularies
+from connectors.models.tokens import (
+    EXACT_CHARACTERS_MAX,
+    TokenCounter,
+    VocabularyMissing,
+    count_tokens,
+    count_tokens_in_pieces,
+    prepare_vocabularies,
+)
 from schemas.events.models import ToolCallProposed
 from schemas.ports.chat import ChatMessage, ToolOffered
 
@@ -77,3 +84,13 @@ def test_a_long_text_is_counted_like_a_short_one() -> None:
 def test_a_directory_without_vocabularies_is_refused_before_anything_is_downloaded(tmp_path: Path) -> None:
     with pytest.raises(VocabularyMissing, match="o200k_base, cl100k_base"):
         prepare_vocabularies(tmp_path)
+
+
+@pytest.mark.parametrize("word", ["a", " ", "\n", "!", "The quick brown fox. ", "\u0628", "1"])
+def test_a_long_text_counts_nearly_as_much_in_pieces(word: str) -> None:
+    text = (word * EXACT_CHARACTERS_MAX)[: 2 * EXACT_CHARACTERS_MAX]
+    exact = count_tokens(text, "o200k_base")
+
+    assert exact <= count_tokens_in_pieces(text, "o200k_base") <= exact * 1.1
+    short = text[:EXACT_CHARACTERS_MAX]
+    assert count_tokens_in_pieces(short, "o200k_base") == count_tokens(short, "o200k_base")

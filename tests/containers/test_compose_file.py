@@ -152,7 +152,10 @@ def test_our_image_runs_without_rights_on_a_root_that_it_cannot_write(name: str)
     assert raw["cap_drop"] == ["ALL"]
     assert raw["security_opt"] == ["no-new-privileges:true"]
     writable = {mount.partition(":")[0] for mount in strings(raw["tmpfs"])}
-    assert writable == {"/tmp", image_environment()["CARTRITA_HOME"]}
+    sandbox = image_environment()["CARTRITA_SANDBOX_DIRECTORY"]
+    assert writable == {"/tmp", image_environment()["CARTRITA_HOME"], sandbox}
+    # Its parent is mounted with the right owner; a deeper one would be made by root.
+    assert sandbox.rpartition("/")[0] == image_environment()["CARTRITA_HOME"]
     assert image_environment()["CARTRITA_DATA_DIRECTORY"].startswith(image_environment()["CARTRITA_HOME"])
 
 

@@ -18,6 +18,7 @@ def wish(**more: int | str | None) -> Wish:
     plain: dict[str, int | str | None] = {
         "task_id": "t",
         "purpose": "step",
+        "agent": "worker",
         "tier": "premium",
         "input_tokens": 1_000,
         "output_tokens": 500,
@@ -52,6 +53,32 @@ def test_while_little_is_left_a_call_may_cost_only_a_share_of_it() -> None:
 
     assert isinstance(admission, Admission)
     assert admission.model.name == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize(("used", "model"), [(0, "gpt-4o"), (45_000, "gpt-4o"), (95_000, "gpt-4o-mini")])
+def test_as_tokens_run_out_the_cheaper_model_takes_over_however_much_money_is_left(
+    used: int, model: str
+) -> None:
+    budget = Budget(tokens_granted=100_000, nanodollars_granted=10**12, tokens_used=used)
+
+    admission = admit(wish(tokens_left=budget.tokens_left), budget, MODELS.chat, Limits())
+
+    assert isinstance(admission, Admission)
+    assert admission.model.name == model
+    assert admission.limited_by == (None if model == "gpt-4o" else "tokens")
+
+
+@given(st.integers(1_000, 10**7), st.integers(0, 10**6), st.integers(0, 10**6))
+@settings(max_examples=300, deadline=None)
+def test_once_the_cheaper_model_has_taken_over_it_stays(granted: int, first: int, more: int) -> None:
+    def model(used: int) -> str | None:
+        budget = Budget(tokens_granted=granted, nanodollars_granted=10**13, tokens_used=used)
+        asked = wish(tokens_left=max(0, budget.tokens_left), nanodollars_left=10**13)
+        admission = admit(asked, budget, MODELS.chat, Limits())
+        return admission.model.name if isinstance(admission, Admission) else None
+
+    if model(first) in ("gpt-4o-mini", None):
+        assert model(first + more) != "gpt-4o"
 
 
 def test_an_answer_is_shortened_before_a_call_is_refused() -> None:

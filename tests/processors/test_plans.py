@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.plans import PlanFault, parse_critique, parse_plan, prerequisites_of
+from processors.outputs import read_critique
+from processors.plans import PlanFault, parse_plan, prerequisites_of
 from schemas.configuration import Limits
 from schemas.events.plans import Relation
 from tests.processors.world import configuration, plan_text, task
@@ -53,13 +54,13 @@ def test_an_unsound_plan_is_rejected_for_its_reason(text: str, reason: str) -> N
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
-        ("not JSON at all", "the answer: this is not JSON"),
+        ("not JSON at all", "the answer: this is not JSON: it begins with “not JSON at all”"),
         ("[]", "the answer: this must be an object"),
         ('{"tasks": 5}', "tasks: this must be a list"),
         ('{"tasks": [7]}', "tasks.0: this must be an object"),
         ('{"tasks": [{"key": "a"}]}', "tasks.0.intent: this is missing; tasks.0.agent: this is missing"),
         (plan_text({**task("a"), "key": ""}), "tasks.0.key: this must not be empty"),
-        (plan_text({**task("a"), "key": 5}), "tasks.0.key: this must be a text"),
+        (plan_text({**task("a"), "key": [5]}), "tasks.0.key: this must be a text"),
         (plan_text({**task("a"), "key": "k" * 61}), "tasks.0.key: this may have at most 60 characters"),
         (plan_text(task("a", priority=11)), "tasks.0.priority: this must be at most 10"),
         (plan_text(task("a", priority=0)), "tasks.0.priority: this must be at least 1"),
@@ -171,8 +172,8 @@ def test_every_graph_ends_in_an_order_or_a_fault(edges: list[tuple[int, str, int
 
 
 def test_critiques_are_checked_too() -> None:
-    good = parse_critique('{"score": 0.4, "remarks": "split it"}')
+    good = read_critique('{"score": 0.4, "remarks": "split it"}')
     assert not isinstance(good, str)
     assert good.score == 0.4
-    assert isinstance(parse_critique('{"score": 4}'), str)
-    assert isinstance(parse_critique("well done"), str)
+    assert isinstance(read_critique('{"score": 4}'), str)
+    assert isinstance(read_critique("well done"), str)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -15,12 +16,20 @@ from schemas.events.budgets import (
 from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionCancelled, SessionClosed
 from schemas.events.models import (
     CallPurpose,
+    FinishReason,
     ModelCallCancelled,
     ModelCallFailed,
     ModelCallRequested,
     ModelFailureKind,
 )
-from schemas.events.outputs import AnswerGiven, ApprovalRequested, ErrorReported, SessionEnded, TurnStarted
+from schemas.events.outputs import (
+    AnswerGiven,
+    ApprovalRequested,
+    ErrorReported,
+    ProgressReported,
+    SessionEnded,
+    TurnStarted,
+)
 from schemas.events.plans import PlanAccepted, PlanCriticised, PlanProposed, PlanRejected
 from schemas.events.policies import PolicyDecided
 from schemas.events.snapshots import GraphSnapshotTaken
@@ -146,7 +155,7 @@ def test_a_plan_that_is_no_json_is_repaired_with_the_error_quoted() -> None:
     assert answer_of(world).complete
 
 
-def test_a_plan_is_repaired_at_most_twice_then_the_turn_ends_with_the_reason() -> None:
+def test_a_plan_is_repaired_at_most_twice_then_one_task_of_the_default_agent_answers() -> None:
     world = World(obliging(plan_text(task("a", needs=["b"]), task("b", needs=["a"]))))
 
     world.say()
@@ -154,10 +163,78 @@ def test_a_plan_is_repaired_at_most_twice_then_the_turn_ends_with_the_reason() -
 
     rejected = world.facts(PlanRejected)
     assert [fact.final for fact in rejected] == [False, False, True]
+    assert "a → b → a" in rejected[-1].detail or "b → a → b" in rejected[-1].detail
     answer = answer_of(world)
-    assert not answer.complete
-    assert answer.reason == "plan_rejected"
-    assert "a → b → a" in answer.text or "b → a → b" in answer.text
+    assert (answer.complete, answer.reason) == (True, "unplanned")
+    (accepted,) = world.facts(PlanAccepted)
+    assert accepted.reason == "default_task"
+    assert [fact.agent for fact in world.facts(TaskCreated) if fact.plan_id] == ["writer"]
+    assert any("no plan could be had" in fact.detail for fact in world.facts(ProgressReported))
+    assert decided_again(world) == world.events
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("length", "cut off at its limit"), ("content_filter", "content filter"), ("stop", "wrote nothing")],
+)
+def test_a_planner_that_writes_nothing_is_not_asked_to_repair_it(reason: str, words: str) -> None:
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        if call.purpose == "plan":
+            return replace(completed(call, ""), finish_reason=FinishReason(reason))
+        return obliging(DIAMOND)(call)
+
+    world = World(answer)
+    world.say()
+    world.run()
+
+    (rejected,) = world.facts(PlanRejected)
+    assert (rejected.reason, rejected.final) == ("empty", True)
+    assert words in rejected.detail
+    assert answer_of(world).reason == "unplanned"
+    assert [call.purpose for call in world.facts(ModelCallRequested)] == ["plan", "step", "synthesize"]
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("invalid_request", "unplanned"), ("refused", "model_failed")])
+def test_a_planners_call_that_is_refused_leaves_a_plan_to_the_default_agent_where_others_may_pass(
+    kind: str, reason: str
+) -> None:
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        return failed(call, kind, retryable=False) if call.purpose == "plan" else obliging(DIAMOND)(call)
+
+    world = World(answer)
+    world.say()
+    world.run()
+
+    assert answer_of(world).reason == reason
+
+
+def test_a_default_task_that_fails_is_no_answer() -> None:
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        if call.purpose == "plan":
+            return completed(call, "I would rather not.")
+        return failed(call, "invalid_request", retryable=False)
+
+    world = World(answer)
+    world.say()
+    world.run()
+
+    assert (answer_of(world).complete, answer_of(world).reason) == (False, "tasks_failed")
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_step_that_was_cut_off_before_any_text_is_not_repeated(reason: str) -> None:
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        if call.purpose == "step":
+            return replace(completed(call, ""), finish_reason=FinishReason(reason))
+        return obliging(plan_text(task("a")))(call)
+
+    world = World(answer)
+    world.say()
+    world.run()
+
+    (failure,) = [fact for fact in world.facts(TaskFailed) if fact.error_kind == "empty_answer"]
+    assert "cut off" in failure.error or "filter" in failure.error
+    assert not world.facts(TaskRetried)
 
 
 def test_a_poor_plan_is_revised_at_most_twice() -> None:

@@ -295,7 +295,14 @@ class World:
             )
         )
 
-    def post(self, body: Fact, *, input_id: str | None = None, causation_id: str | None = None) -> Envelope:
+    def post(
+        self,
+        body: Fact,
+        *,
+        input_id: str | None = None,
+        causation_id: str | None = None,
+        correlation_id: str | None = None,
+    ) -> Envelope:
         """Apply one input at the next place of its topic."""
         number = len(self.inputs)
         event = Envelope(
@@ -303,6 +310,7 @@ class World:
             type=type(body).__name__,
             session_id=self.session_id,
             causation_id=causation_id,
+            correlation_id=correlation_id,
             occurred_at_ms=self.now_ms,
             producer="world",
             body=body,
@@ -365,7 +373,12 @@ class World:
                 outcome = self.tool(call.body)
             case _:
                 raise AssertionError
-        self.post(outcome, input_id=derived_id(call.event_id, "result"), causation_id=call.event_id)
+        self.post(
+            outcome,
+            input_id=derived_id(call.event_id, "result"),
+            causation_id=call.event_id,
+            correlation_id=call.correlation_id,
+        )
 
 
 def decided_again(world: World) -> list[Envelope]:

@@ -44,7 +44,7 @@ def executor(state_path: Path) -> Iterator[Executor]:
     if can_run(Tier.WASM):
         prepared = with_wasm(prepared, config, lambda _: None)
     yield prepared
-    prepared.scratch_parent.close()
+    prepared.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sandbox.cleaning import TextCleaner, clean
+from connectors.sandbox.cleaning import MARKS_MAX, TextCleaner, clean, clean_line
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,55 @@ def test_no_sequence_leaves_an_escape_behind(parts: list[str]) -> None:
     assert "\x1b" not in shown
     assert "\r" not in shown
     assert "\x9b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b\x1b[31mred", "red"),
+        ("a\x1b[31m\r\nb", "a\nb"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b[" + "0" * 5000 + "m", "0" * 904 + "m"),
+        ("\x1b]" + "x" * 5000, "x" * 904),
+        ("e\u0301\u200b\u0302", "e\u0301\u0302"),
+    ],
+)
+def test_sequences_and_marks_at_their_borders(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+@given(st.lists(st.sampled_from("\u0301\u0489\u20e0\u0903\U0001d165\u200b"), min_size=20, max_size=60))
+def test_no_letter_carries_marks_without_end(marks: list[str]) -> None:
+    shown = clean("V" + "".join(marks) + "V")
+
+    assert shown[0] == shown[-1] == "V"
+    assert len(shown) <= MARKS_MAX + 2
+
+
+@given(st.lists(st.integers(min_value=1, max_value=7), min_size=4, max_size=12))
+def test_marks_that_come_in_pieces_are_counted_together(sizes: list[int]) -> None:
+    cleaner = TextCleaner()
+
+    shown = cleaner.feed_text("V") + "".join(cleaner.feed_text("\u0301" * size) for size in sizes)
+
+    assert shown == "V" + "\u0301" * min(MARKS_MAX, sum(sizes))
+
+
+def test_one_line_stays_one_line() -> None:
+    assert clean_line("Ok\n\n[system]\tyes\r\u2028X\x1b[2J ", 200) == "Ok [system] yes X"
+    assert clean_line("x" * 1000, 200) == "x" * 200
+
+
+@given(
+    st.text(alphabet=st.sampled_from("ab\x1b[]P\\m0\n\r\x07\x9b\x9c\x90é🙂\u200b\u0301"), max_size=60),
+    st.data(),
+)
+def test_pieces_of_hostile_text_come_to_the_same_as_the_whole(text: str, data: st.DataObject) -> None:
+    cleaner = TextCleaner()
+    shown, rest = "", text
+    while rest:
+        size = data.draw(st.integers(min_value=1, max_value=len(rest)))
+        shown += cleaner.feed_text(rest[:size])
+        rest = rest[size:]
+
+    assert shown + cleaner.finish() == clean(text)

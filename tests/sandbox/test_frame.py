@@ -98,15 +98,19 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(data: bytes) -> None:
         return
 
 
+# Two others may come to be the same when they are cleaned, which is refused.
+_KEYS = st.text(alphabet=st.characters(codec="latin-1"), max_size=5)
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_KEYS, inner, max_size=4),
         max_leaves=20,
     )
 )
 def test_what_the_child_encodes_the_parent_can_read(value: object) -> None:
-    frame = read_frame(evaluate(f"from math import inf, nan\n{value!r}"))
+    frame = read_frame(evaluate(f"from math import inf, nan\n{value!r}")[0])
 
     assert frame.exit_code == 0
     assert frame.error is None
@@ -129,7 +133,7 @@ def test_what_the_child_encodes_the_parent_can_read(value: object) -> None:
     ],
 )
 def test_a_value_is_json_where_json_holds_it_exactly(code: str, kind: str, value: object) -> None:
-    frame = read_frame(evaluate(code))
+    frame = read_frame(evaluate(code)[0])
 
     assert (frame.value_kind.value, frame.value) == (kind, value)
 
@@ -147,14 +151,14 @@ def test_a_value_is_json_where_json_holds_it_exactly(code: str, kind: str, value
     ],
 )
 def test_how_the_code_ended_is_told(code: str, error: str | None, exit_code: int) -> None:
-    frame = read_frame(evaluate(code))
+    frame = read_frame(evaluate(code)[0])
 
     assert (None if frame.error is None else frame.error.type) == error
     assert frame.exit_code == exit_code
 
 
 def test_a_traceback_shows_the_code_and_nothing_of_the_runner() -> None:
-    frame = read_frame(evaluate("def f():\n    return 1 / 0\nf()"))
+    frame = read_frame(evaluate("def f():\n    return 1 / 0\nf()")[0])
 
     assert frame.error is not None
     assert "return 1 / 0" in frame.error.traceback
@@ -162,7 +166,7 @@ def test_a_traceback_shows_the_code_and_nothing_of_the_runner() -> None:
 
 
 def test_a_huge_message_keeps_the_document_within_its_bound() -> None:
-    frame = read_frame(evaluate("raise ValueError('\\U0001f600' * 100_000)"))
+    frame = read_frame(evaluate("raise ValueError('\\U0001f600' * 100_000)")[0])
 
     assert frame.error is not None
     assert frame.error.type == "ValueError"

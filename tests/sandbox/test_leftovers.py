@@ -6,17 +6,20 @@ import asyncio
 import gc
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.request import ExecutionRequest
-from connectors.sandbox.sandbox import Sandbox, SandboxConfig
+from connectors.sandbox.sandbox import Sandbox, SandboxConfig, open_executor
 from connectors.sandbox.tier import Tier, TierDemand
 
 # A mix of what runs do: end well, fail, leave files, crash, run into a limit.
@@ -30,7 +33,8 @@ CODES = (
 )
 
 # Of this process alone, so that a sandbox of another one on this machine is not taken for a leftover.
-FIRST_USER_ID = 100_000 + os.getpid() * 10
+USER_IDS = 64
+FIRST_USER_ID = 100_000 + os.getpid() * USER_IDS
 
 PARENT = """
 import asyncio, sys
@@ -79,7 +83,8 @@ def held() -> dict[str, object]:
     segments = Path("/proc/sysvipc/shm").read_text().splitlines()
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "threads": threading.active_count(),
+        # A sandbox keeps those in which its runs are watched, and makes them as it needs them.
+        "threads": sum(not thread.name.startswith("sandbox") for thread in threading.enumerate()),
         "mounts": Path("/proc/self/mountinfo").read_text().count("\n"),
         "children": descendants(),
         "shared_memory": sum(_is_of_run(int(line.split()[7])) for line in segments[1:]),
@@ -111,7 +116,7 @@ def processes_of_runs() -> set[int]:
 
 
 def _is_of_run(user_id: int) -> bool:
-    return FIRST_USER_ID <= user_id < FIRST_USER_ID + 10
+    return FIRST_USER_ID <= user_id < FIRST_USER_ID + USER_IDS
 
 
 def parent_of(process: str) -> int:
@@ -158,3 +163,26 @@ def test_a_run_ends_with_its_parent(tier: Tier, state_path: Path) -> None:
     ):
         time.sleep(0.02)
     assert alive == set()
+
+
+def test_what_waits_for_a_start_that_is_cut_off_ends_with_it(tmp_path: Path) -> None:
+    """Such as the process that bwrap has made in a namespace and has not yet let run."""
+    program, made = tmp_path / "bwrap", tmp_path / "made"
+    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $! > {made}.new\nmv {made}.new {made}\nwait\n")
+    program.chmod(0o755)
+    executor = open_executor(SandboxConfig(state_path=tmp_path / "state", bubblewrap_path=program))
+    cancel, request = threading.Event(), ExecutionRequest(code="1", timeout_ms=1_000)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(executor.execute, Tier.NS, request, lambda _: None, cancel, "")
+        while not made.exists() and not running.done():
+            time.sleep(0.01)
+        waiting = os.pidfd_open(int(made.read_text()))
+        cancel.set()
+
+    with pytest.raises(SandboxUnavailable):
+        running.result()
+    executor.close()
+    ended = select.poll()
+    ended.register(waiting, select.POLLIN)
+    assert ended.poll(30_000)
+    os.close(waiting)

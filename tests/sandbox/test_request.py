@@ -18,6 +18,8 @@ from connectors.sandbox.request import ExecutionRequest
         ({"code": "", "timeout_ms": 0}, "positive"),
         ({"code": "", "files": {str(index): b"" for index in range(65)}}, "65 files"),
         ({"code": "", "files": {"a": bytes(FILES_BYTES_MAX + 1)}}, "bytes together"),
+        ({"code": "", "files": {"a": b"", "a/b": b""}}, "the directory of 'a/b'"),
+        ({"code": "", "files": {"a/b/c/d": b"", "a/b": b"", "e": b""}}, "'a/b' would also be"),
         *(
             ({"code": "", "files": {name: b""}}, "plain relative path")
             for name in (
@@ -31,6 +33,13 @@ from connectors.sandbox.request import ExecutionRequest
                 "\ud800",
                 " a",
                 "a" * 201,
+                "a\u3164b",
+                "x\ufe0f",
+                "report\U000e0159.txt",
+                "\u2800",
+                "bidi\u202e",
+                "e" + "\u0301" * 9,
+                "g\u034fh/i",
             )
         ),
     ],

@@ -17,6 +17,7 @@ from connectors.sandbox.result import ExecutionResult, OutputChunk, Status, Stre
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import Tier, TierDemand
 from tests.sandbox.conftest import available
+from tests.sandbox.processes import children, seen_with
 
 ORDINARY = """
 import asyncio, collections, datetime, decimal, io, json, math, random, re, shutil, sqlite3, statistics
@@ -235,6 +236,52 @@ async def test_code_that_closes_everything_still_ends(sandbox: Sandbox) -> None:
     assert result.status in (Status.CRASHED, Status.FAILED)
 
 
+async def test_no_file_of_the_run_takes_the_name_of_an_approved_package(tier: Tier, state_path: Path) -> None:
+    approved = ApprovedPackage(name="tinycss2", distributions=("tinycss2", "webencodings"))
+    config = SandboxConfig(state_path=state_path, demand=TierDemand(tier.value), approved=(approved,))
+    sandbox = await Sandbox.open(config)
+    files = {"tinycss2.py": b"forged = True", "webencodings/__init__.py": b"forged = True"}
+    code = "import tinycss2, webencodings\n[hasattr(m, 'forged') for m in (tinycss2, webencodings)]"
+
+    result = await sandbox.run(request(code, packages=("tinycss2",), files=files))
+
+    assert result.value == [False, False], result.error
+    await sandbox.close()
+
+
+async def test_output_on_both_streams_in_turn_makes_few_pieces(sandbox: Sandbox) -> None:
+    code = "import os\nfor _ in range(20_000):\n    os.write(1, b'x')\n    os.write(2, b'y')"
+    pieces: list[OutputChunk] = []
+
+    result = await sandbox.run(request(code, timeout_ms=120_000), pieces.append)
+
+    assert (result.stdout, result.stderr) == ("x" * 20_000, "y" * 20_000)
+    # One of each stream in twenty milliseconds, and one of each when it is over.
+    assert len(pieces) <= 2 * (result.execution_ms / 20 + 2)
+
+
+async def test_a_large_output_comes_in_pieces_that_fit_into_a_record(sandbox: Sandbox) -> None:
+    pieces: list[OutputChunk] = []
+
+    result = await sandbox.run(request("print('x' * 900_000, end='')"), pieces.append)
+
+    assert "".join(piece.text for piece in pieces) == result.stdout == "x" * 900_000
+    assert max(len(piece.text) for piece in pieces) <= 64 * 1024
+
+
+async def test_a_run_gives_way_and_is_the_first_to_go(sandbox: Sandbox) -> None:
+    begun = asyncio.Event()
+    code = "print('begun', flush=True)\nimport time\ntime.sleep(1000)"
+    running = asyncio.ensure_future(sandbox.run(request(code), lambda _: begun.set()))
+    await asyncio.wait_for(begun.wait(), 60)
+
+    # It is given to a run that lasts; nothing but this wait, which has an end, depends on when.
+    assert await asyncio.to_thread(seen_with, (19, "1000"), 25)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_refuse_runs_nothing(state_path: Path) -> None:
     sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand.REFUSE))
 
@@ -314,18 +361,3 @@ async def test_the_parent_stays_responsive_while_code_spins(native_sandbox: Sand
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-
-
-def children() -> set[int]:
-    """Return the processes below this one, except those that have ended and wait to be noticed."""
-    found = set()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            fields = Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == os.getpid() and fields[0] != "Z":
-            found.add(int(name))
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -16,7 +17,8 @@ from connectors.sandbox.limits import Limits
 from connectors.sandbox.result import Artefact
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import TierDemand
-from connectors.tools.python import PARAMETERS, RESULT, ExecutePython, execute_python, parse
+from connectors.sandbox.tool import PARAMETERS, RESULT, execute_python, parse
+from connectors.tools.python import ExecutePython
 from connectors.tools.registry import RESULT_BYTES_MAX
 from schemas.ports.tool import Tool, ToolContext, ToolError
 from tests.connectors.tool_conformance import ToolConformance
@@ -173,6 +175,11 @@ for index in range(32):
         ({"code": "", "files": [{"name": "a"}]}, "not valid under any"),
         ({"code": "", "files": [{"name": "a", "text": "", "base64": ""}]}, "valid under each"),
         ({"code": "", "files": [{"name": "a", "base64": "?"}]}, "no valid content"),
+        ({"code": "", "files": [{"name": "a", "base64": "\u00e9"}]}, "no valid content"),
+        ({"code": "", "files": [{"name": "a", "base64": "\ud800"}]}, "no valid content"),
+        ({"code": "", "files": [{"name": "a", "text": "\ud800"}]}, "no valid content"),
+        ({"code": "", "files": [{"name": "a", "text": ""}, {"name": "a/b", "text": ""}]}, "the directory of"),
+        ({"code": "", "files": [{"name": "a\u3164", "text": ""}]}, "plain relative path"),
         ({"code": "", "files": [{"name": "../a", "text": ""}]}, "plain relative path"),
         ({"code": "", "files": [{"name": "a", "text": ""}] * 2}, "given twice"),
     ],
@@ -194,3 +201,36 @@ async def test_a_timeout_above_the_sandboxes_own_ceiling_is_refused(sandbox: San
 async def test_a_package_that_is_not_approved_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises(RequestInvalid, match="'requests' is not approved"):
         await execute_python({"code": "", "packages": ["requests"]}, sandbox)
+
+
+@pytest.mark.parametrize(
+    ("code", "return_value"),
+    [("1", "0"), ("1 / 0", "1"), ("import sys\nsys.exit(7)", "7"), ("import os\nos.abort()", "")],
+)
+async def test_the_return_value_is_the_exit_code_as_text(
+    sandbox: Sandbox, code: str, return_value: str
+) -> None:
+    assert (await execute_python({"code": code}, sandbox))["return_value"] == return_value
+
+
+async def test_a_busy_sandbox_is_worth_a_retry(state_path: Path) -> None:
+    config = SandboxConfig(state_path=state_path, concurrency_max=1, wait_ms_max=1)
+    busy = await Sandbox.open(config)
+    begun = asyncio.Event()
+
+    async def hear(_channel: str, _text: str) -> None:
+        begun.set()
+
+    # It spins: one that slept would give its place away.
+    code = "print('begun', flush=True)\nwhile True: pass"
+    holder = asyncio.ensure_future(ExecutePython(busy).run({"code": code}, context(on_output=hear)))
+    await asyncio.wait_for(begun.wait(), 60)
+
+    with pytest.raises(ToolError, match="busy") as caught:
+        await ExecutePython(busy).run({"code": "1"}, context())
+
+    assert (caught.value.kind, caught.value.retryable) == ("execution_error", True)
+    holder.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holder
+    await busy.close()

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import struct
 from dataclasses import FrozenInstanceError
 
@@ -15,25 +14,12 @@ from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived, SessionClosed
 from schemas.wire.avro_schema import derived_schema, without_logical_types
 from schemas.wire.codec import FINGERPRINT_HEADER, Codec, UndecodableError, UnknownFactError
-from schemas.wire.registry import SchemaRegistry, SchemaUnknown
+from tests.aliens import FixedRegistry
 from tests.schemas.events import topics_and_envelopes
 from topics import catalog
 from topics.catalog import TOPICS, Topic
 
 CODEC = Codec.offline(TOPICS)
-
-
-class FixedRegistry(SchemaRegistry):
-    """A registry that knows the schemas that it was given, by id."""
-
-    def __init__(self, schemas: dict[int, object]) -> None:
-        super().__init__("http://127.0.0.1:9")
-        self.schemas = schemas
-
-    async def schema_of(self, schema_id: int) -> str:
-        if schema_id not in self.schemas:
-            raise SchemaUnknown(str(schema_id))
-        return json.dumps(self.schemas[schema_id])
 
 
 def written(schema: dict[str, object], record: dict[str, object], schema_id: int) -> bytes:

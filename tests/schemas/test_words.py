@@ -23,6 +23,7 @@ from schemas.references import RecordReference
 from schemas.wire.avro_schema import derived_schema, without_logical_types
 from schemas.wire.codec import Codec
 from schemas.words import Word, listed, meanings_of
+from tests.aliens import FixedRegistry
 from topics.catalog import PLANS, SESSION_OUTPUTS, TOPICS
 from topics.documentation import events_markdown
 
@@ -99,8 +100,7 @@ async def test_so_it_is_where_another_schema_wrote_it() -> None:
     fastavro.schemaless_writer(
         buffer, fastavro.parse_schema(older), {"body": ("cartrita.events.ErrorReported", body)}
     )
-    codec = Codec.offline(TOPICS)
-    codec._by_id[7] = type(codec._by_id[1])(schema=fastavro.parse_schema(older), sole_fact=None)
+    codec = Codec(TOPICS, FixedRegistry({7: older}), {})
 
     read = await codec.decode(buffer.getvalue())
 
@@ -132,7 +132,7 @@ def test_what_a_task_can_fail_of_includes_every_failure_of_a_model_call_and_end_
     known = {kind.value for kind in TaskErrorKind}
 
     assert {kind.value for kind in ModelFailureKind} <= known
-    assert {reason.value for reason in AnswerReason} - {"answered"} <= known
+    assert {reason.value for reason in AnswerReason} - {"answered", "unplanned"} <= known
 
 
 def test_the_stages_that_a_user_sees_are_the_phases_of_a_turn() -> None:

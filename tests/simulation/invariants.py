@@ -11,7 +11,8 @@ from processors.state import SessionState, SessionStatus
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
-from schemas.events.outputs import SessionEnded
+from schemas.events.inputs import InputFact, OperatorFact
+from schemas.events.outputs import ErrorReported, SessionEnded
 from schemas.plain import from_plain
 from streams.stateful.departures import is_departures
 from streams.stateful.stored_record import StoredRecord
@@ -45,7 +46,7 @@ def check(
     """
     distinct = distinct_of(broker.published)
     for event in distinct.values():
-        if isinstance(event.body, RecordRejected) and event.body.code != "ended":
+        if isinstance(event.body, RecordRejected) and event.body.code not in ("ended", "not_owner"):
             raise Violated(f"a record was put aside: {event.body.code}, {event.body.reason}")
     for event_id in sent:
         _hold(event_id in distinct, f"the input {event_id} was lost on its way in")
@@ -59,6 +60,7 @@ def check(
             _demand(rule(story))
         _demand(calls(story, outcomes, provider.runs, provider.billed_tokens))
         _at_rest(story, state)
+        _owned(story, distinct.values())
     _leases_returned(broker)
     return stories
 
@@ -178,6 +180,35 @@ def _at_rest(story: Story, state: SessionState | None) -> None:
     _hold(state.turn is None and not state.queue, "the session is not at rest")
     has_ended = bool(story.facts(SessionEnded))
     _hold((state.status is SessionStatus.ENDED) == has_ended, "the session's end is not on the log")
+
+
+def _owned(story: Story, events: Iterable[Envelope]) -> None:
+    """Everything in a session is its owner's; who else sent something was told so, and only they."""
+    owners = {_who(event) for event in story.events if not _is_of_no_session(event)}
+    _hold(len(owners) <= 1, f"{story.session_id} has the owners {owners}")
+    caused = {event.causation_id: event for event in story.events}
+    told = {event.causation_id: event for event in events if isinstance(event.body, RecordRejected)}
+    for sent in events:
+        if sent.session_id != story.session_id or not isinstance(sent.body, InputFact):
+            continue
+        is_strange = not isinstance(sent.body, OperatorFact) and _who(sent) not in owners
+        answer = caused.get(sent.event_id)
+        if answer is not None:
+            is_told = _is_of_no_session(answer) and _who(answer) == _who(sent)
+            _hold(is_told or not is_strange, f"{sent.type} of {_who(sent)} caused {answer.type}")
+        elif is_strange:
+            letter = told.get(sent.event_id)
+            _hold(letter is not None, f"nobody told {_who(sent)} what became of {sent.type}")
+            assert letter is not None
+            _hold(_who(letter) == _who(sent), f"{_who(letter)} was told of what {_who(sent)} sent")
+
+
+def _who(event: Envelope) -> tuple[str, str]:
+    return event.tenant_id, event.user_id
+
+
+def _is_of_no_session(event: Envelope) -> bool:
+    return isinstance(event.body, ErrorReported) and event.body.code in ("unknown_session", "fork_invalid")
 
 
 def _leases_returned(broker: Broker) -> None:

@@ -51,7 +51,6 @@ class Kinds:
     """The classes of which processes are made; mutants replace one."""
 
     stateful: type[StatefulShell[object]] = StatefulShell
-    effect: type[EffectShell] = EffectShell
     fenced: bool = True
 
 
@@ -200,7 +199,7 @@ class Life:
         async def wait() -> None:
             await self.gate("run")
 
-        return kinds.effect(
+        return EffectShell(
             ProviderExecutor(provider, wait=wait, now_ms=self._now_ms),
             name=self.name,
             source=SOURCES[self.name][0],

@@ -13,8 +13,7 @@ from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
 from streams.effects import calls
 from streams.effects import shell as effect_shell
-from streams.effects.calls import Intaken
-from streams.effects.shell import EffectShell
+from streams.effects.admission import Admission as CallAdmission
 from streams.records.delivery import Delivery, Outgoing
 from streams.stateful.batch import Batch, Sealed
 from streams.stateful.loaded import Loaded
@@ -85,12 +84,9 @@ async def _runs_blindly(ledger: Mapping[bytes, bytes], source: str) -> calls.Sur
     return survey
 
 
-class RepeatsRun(EffectShell):
-    """Runs a call again that was asked for again."""
-
-    async def _take(self, delivery: Delivery, batch: Intaken) -> None:
-        with patch.object(effect_shell, "call_key", lambda _: b"never"):
-            await super()._take(delivery, batch)
+def repeats_run() -> AbstractContextManager[object]:
+    """Run a call again that was asked for again."""
+    return patch.object(CallAdmission, "_is_known", lambda *_: False)
 
 
 def _reserve_nothing(transition: Transition, call_id: str, reservation: Reservation) -> Left:
@@ -150,5 +146,5 @@ MUTANTS = (
     Mutant(name="reservation not held", patches=_reservation_not_held),
     Mutant(name="budget check after the call", patches=checked_after_the_call),
     Mutant(name="ledger not consulted after a crash", patches=ledger_not_consulted),
-    Mutant(name="repeated calls run again", kinds=Kinds(effect=RepeatsRun)),
+    Mutant(name="repeated calls run again", patches=repeats_run),
 )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Final
 
+from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
 from schemas.events.inputs import ApprovalReceived
 from schemas.events.outputs import ApprovalRequested
@@ -21,10 +22,11 @@ from tests.simulation.invariants import Violated, check
 from tests.simulation.life import SOURCES, Gate, Kinds, Life
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider
-from tests.simulation.users import Scenario, acts_of, limits_of
+from tests.simulation.users import Act, Scenario, acts_of, limits_of
 from tests.streams.twin import Crash
-from topics.catalog import USER_INPUTS
+from topics.catalog import OPERATOR_INPUTS, USER_INPUTS
 
+OPERATOR: Final = EVERY_TENANT
 START_MS: Final = 1_700_000_000_000
 REST_STEPS_MAX: Final = 60_000
 """Without faults, everything comes to rest in fewer steps than this."""
@@ -191,21 +193,30 @@ class Simulation:
         for event in self._broker.published[self._approvals_seen :]:
             if isinstance(event.body, ApprovalRequested):
                 self._approvals.append(event.body)
-                self._acts.append((event.session_id, None))
+                self._acts.append(Act(event.session_id, None, OPERATOR))
         self._approvals_seen = len(self._broker.published)
         if not self._acts:
             return False
-        session_id, body = self._acts.popleft()
+        session_id, body, who = self._acts.popleft()
+        topic = USER_INPUTS
         if body is None:
+            topic = OPERATOR_INPUTS
             approval_id = self._approvals.pop(0).approval_id
             body = ApprovalReceived(approval_id=approval_id, approved=self._random.random() < 0.7)
         number = len(self._sent)
         event_id = derived_id("simulated", str(self.outcome.seed), str(number))
-        event = Envelope(event_id=event_id, type=type(body).__name__, session_id=session_id, body=body)
+        event = Envelope(
+            event_id=event_id,
+            type=type(body).__name__,
+            session_id=session_id,
+            tenant_id=who,
+            user_id=who,
+            body=body,
+        )
         self._sent[event_id] = session_id
         # Producers use any partitioner.
-        self._broker.send(event, USER_INPUTS, self._random.randrange(PARTITIONS), self._loop.now_ms)
-        self._note(None, f"a user sends {event.type}")
+        self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
+        self._note(None, f"{who} sends {event.type}")
         return True
 
     def _pass_to_next(self) -> bool:

@@ -15,7 +15,7 @@ from tests.invariants.stories import Story, once, stories_of
 from tests.processors.world import plan_text, task
 from tests.simulation.campaign import quiet
 from tests.simulation.simulation import Simulation
-from tests.simulation.users import Scenario
+from tests.simulation.users import Act, Scenario
 
 SESSIONS = 5
 CALLS = 10
@@ -27,7 +27,7 @@ LIMITS = replace(Limits(), running_max=CALLS, tasks_max=CALLS)
 def scenario(seed: int) -> Scenario:
     """Every session plans tasks that may all run at once; half are short of tokens, half of money."""
     acts = tuple(
-        (
+        Act(
             derived_id("overspending", str(seed), str(number)),
             MessageReceived(
                 text="please do it",

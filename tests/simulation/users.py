@@ -3,12 +3,25 @@
 from collections import deque
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Final, NamedTuple
 
 from schemas.configuration import Limits
 from schemas.envelope import Fact
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed
 from schemas.ids import derived_id
 from tests.simulation.forks import fork_of
+
+STRANGER: Final = "stranger"
+"""Tenant and user of whoever speaks in sessions of others."""
+
+
+class Act(NamedTuple):
+    """What somebody does in a session; None: an operator decides the oldest approval that is asked for."""
+
+    session_id: str
+    body: Fact | None
+    who: str = "default"
+    """Their tenant, and their user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +31,7 @@ class Scenario:
     limits: Limits
     plan: str
     """What every planner answers."""
-    acts: tuple[tuple[str, Fact | None], ...]
-    """Session, and what its user does."""
+    acts: tuple[Act, ...]
 
 
 def limits_of(random: Random) -> Limits:
@@ -40,9 +52,9 @@ def limits_of(random: Random) -> Limits:
     )
 
 
-def acts_of(random: Random, seed: int) -> deque[tuple[str, Fact | None]]:
-    """Draw what users do: messages above all, now and then a cancellation, an end or a fork."""
-    acts: list[tuple[str, Fact | None]] = []
+def acts_of(random: Random, seed: int) -> deque[Act]:
+    """Draw what users do: messages above all, now and then a cancellation, an end, a fork, or a stranger."""
+    acts: list[Act] = []
     for number in range(random.randint(1, 3)):
         session_id = derived_id("simulated", str(seed), "session", str(number))
         for _ in range(random.randint(1, 3)):
@@ -56,11 +68,16 @@ def acts_of(random: Random, seed: int) -> deque[tuple[str, Fact | None]]:
                 body = SessionCancelled()
             elif kind == "close":
                 body = SessionClosed()
-            acts.append((session_id, body))
+            acts.append(Act(session_id, body))
     random.shuffle(acts)
     # Drawn apart, so that a seed means the same whether its users fork or not.
     others = Random(f"{seed} forks")
     for number in range(others.choice((0, 0, 1, 2))):
         place = others.randrange(len(acts) + 1)
-        acts.insert(place, (derived_id("simulated", str(seed), "fork", str(number)), fork_of(others)))
+        acts.insert(place, Act(derived_id("simulated", str(seed), "fork", str(number)), fork_of(others)))
+    strangers = Random(f"{seed} strangers")
+    for _ in range(strangers.choice((0, 0, 1, 2))):
+        place = strangers.randrange(len(acts) + 1)
+        said = strangers.choice((MessageReceived(text="let me in"), SessionCancelled(), SessionClosed()))
+        acts.insert(place, Act(strangers.choice(acts).session_id, said, STRANGER))
     return deque(acts)

@@ -14,6 +14,7 @@ LANDED = (
     ("reservations_of_calls", "ff81900acf1d1b6e"),
     ("budget_balances", "1d70c2f625c62f12"),
     ("list_of_sessions", "49b3fe252e9041de"),
+    ("a_chat_again", "963657c2610555dc"),
     ("document_collections", "d6f27e4e129230a5"),
 )
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from processors.decider import Step, Timer
+from processors.decider import Refused, Step, Timer
 from schemas.envelope import Envelope
+from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed, SessionOpened
 from schemas.events.outputs import ProgressReported, Stage
 from schemas.events.timers import TimerFired, TimerKind
@@ -21,7 +22,7 @@ class Count:
 
 
 class CountingDecider:
-    """Counts inputs; raises on the text `poison`, grows on `grow:N`, sets a timer on `timer:DUE_MS`."""
+    """Counts; raises on `poison`, refuses `refuse`, grows on `grow:N`, sets a timer on `timer:DUE_MS`."""
 
     def __init__(self, *, poison: bool = True) -> None:
         """Take whether the text `poison` raises, as a bug that a later version fixes."""
@@ -37,6 +38,8 @@ class CountingDecider:
         self.advanced += 1
         body = event.body
         detail = source.topic
+        if isinstance(body, MessageReceived) and body.text == "refuse":
+            return Step(state=state, events=(), refused=Refused(RejectionCode.NOT_OWNER, "it is not yours"))
         state = replace(state, count=state.count + 1)
         if isinstance(body, MessageReceived):
             if body.text == "poison" and self._poison:

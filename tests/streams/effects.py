@@ -36,7 +36,8 @@ class World:
         self.at_once_max = 0
         self.hold: asyncio.Event | None = None
         self.answer = "fine"
-        self.raises: Exception | None = None
+        self.raises: BaseException | None = None
+        self.cost_nanodollars = 1
         self.duration_ms_max = 60_000
 
 
@@ -89,7 +90,7 @@ class FakeExecutor:
             input_tokens=1,
             output_tokens=1,
             usage_source=UsageSource.PROVIDER,
-            cost_nanodollars=1,
+            cost_nanodollars=self.world.cost_nanodollars,
             attempts=attempt,
             latency_ms=1,
         )

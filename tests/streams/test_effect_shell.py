@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.models import (
     ModelCallCompleted,
     ModelCallFailed,
+    ModelCallRequested,
 )
 from schemas.ids import derived_id
 from streams.effects.ledger import LedgerEntry, Status, call_key
@@ -39,6 +42,10 @@ def outcomes(kafka: Kafka) -> dict[str, Envelope]:
         known = distinct.setdefault(one.event_id, one)
         assert known.body == one.body, "one call with two outcomes"
     return distinct
+
+
+def letters_on(kafka: Kafka) -> list[RecordRejected]:
+    return [one.body for one in kafka.events(DEAD_LETTERS) if isinstance(one.body, RecordRejected)]
 
 
 @settings(max_examples=120, deadline=None)
@@ -338,6 +345,86 @@ async def test_an_outcome_that_is_too_large_for_a_record_ends_the_call_as_failed
     assert "larger than a record" in outcome.body.message
 
 
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ("It is 42 \ud83d\ude00 indeed.", "It is 42 \U0001f600 indeed."),
+        ("\ud83d alone, \ude00 too, and \ude00\ud83d", "\ufffd alone, \ufffd too, and \ufffd\ufffd"),
+        ("\0 \uffff \U0010ffff", "\0 \uffff \U0010ffff"),
+    ],
+)
+async def test_halves_of_characters_in_an_answer_are_joined_or_replaced(answer: str, kept: str) -> None:
+    kafka, world = Kafka(), World()
+    world.answer = answer
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallCompleted)
+    assert outcome.body.text == kept
+
+
+@pytest.mark.parametrize("cost", [2**63, -(2**70), None, 1.5, "much"])
+async def test_an_outcome_that_no_record_can_hold_ends_its_call_as_failed(cost: object) -> None:
+    kafka, world = Kafka(), World()
+    world.cost_nanodollars = cast("int", cost)
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert "ModelCallCompleted cannot be written: body.cost_nanodollars is" in outcome.body.message
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (asyncio.CancelledError("enough"), "cancelled itself: enough"),
+        (BaseExceptionGroup("several", [SystemExit(1)]), "several"),
+        (ValueError("half a \ud83d"), "half a \ufffd"),
+    ],
+)
+async def test_whatever_an_executor_raises_ends_its_call_alone(error: BaseException, told: str) -> None:
+    kafka, world = Kafka(), World()
+    world.raises = error
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    (outcome,) = outcomes(kafka).values()
+    assert isinstance(outcome.body, ModelCallFailed)
+    assert told in outcome.body.message
+
+
+@pytest.mark.parametrize("duration_ms", [-1, 2**63, 8 * 86_400_000])
+async def test_a_call_that_would_run_without_an_end_is_put_aside(duration_ms: int) -> None:
+    kafka, world = Kafka(), World()
+    world.duration_ms_max = duration_ms
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    assert [letter.code for letter in letters_on(kafka)] == ["invalid_input"]
+    assert outcomes(kafka) == {}
+
+
+async def test_a_call_that_the_ledger_cannot_hold_is_put_aside() -> None:
+    kafka, world = Kafka(), World()
+    call = requested(1)
+    assert isinstance(call.body, ModelCallRequested)
+    large = replace(call, body=replace(call.body, agent="x" * 999_000))
+    kafka.send(large, MODEL_CALLS)
+    kafka.send(requested(2), MODEL_CALLS)
+
+    await live(kafka, world)
+
+    assert [letter.code for letter in letters_on(kafka)] == ["too_large"]
+    assert len(outcomes(kafka)) == 1
+
+
 async def test_an_executor_that_raises_ends_its_call_as_failed() -> None:
     kafka, world = Kafka(), World()
     world.raises = RuntimeError("a bug")
@@ -370,6 +457,5 @@ async def test_a_record_that_cannot_be_read_is_put_aside_and_its_neighbours_run(
 
     await live(kafka, world)
 
-    letters = [one.body for one in kafka.events(DEAD_LETTERS) if isinstance(one.body, RecordRejected)]
-    assert [letter.code for letter in letters] == ["not_avro"]
+    assert [letter.code for letter in letters_on(kafka)] == ["not_avro"]
     assert len(outcomes(kafka)) == 1

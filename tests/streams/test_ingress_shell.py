@@ -22,7 +22,7 @@ from schemas.ids import derived_id, is_uuid
 from streams.records.delivery import OwnershipLost
 from streams.shells.ingress import IngressShell
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, metrics
-from topics.catalog import DEAD_LETTERS, SESSION_INPUTS, USER_INPUTS
+from topics.catalog import DEAD_LETTERS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS
 
 SESSION = derived_id("session", "x")
 ID = derived_id("input", "x")
@@ -230,15 +230,64 @@ async def test_ids_that_are_no_uuids_are_refused() -> None:
     assert "session_id" in await refusal(body, session_id="my-session")
     assert "session_id" in await refusal(body, session_id=SESSION.upper())
     assert "event_id" in await refusal(body, event_id="1")
-    assert "approval_id" in await refusal(ApprovalReceived(approval_id="7", approved=True))
 
 
 @pytest.mark.parametrize(
     "body",
-    [SessionCancelled(), SessionClosed(), ApprovalReceived(approval_id=ID, approved=False)],
+    [SessionCancelled(), SessionClosed()],
 )
 async def test_inputs_about_a_session_have_to_name_it(body: Fact) -> None:
     assert "needs the session_id" in await refusal(body, session_id="")
+
+
+async def operated(event: Envelope) -> Kafka:
+    kafka = Kafka()
+    kafka.send(event, OPERATOR_INPUTS)
+    shell = shell_on(TwinLog(kafka))
+    await shell.own({})
+    await shell.process(kafka.waiting())
+    assert kafka.waiting() == []
+    return kafka
+
+
+async def test_an_act_of_an_operator_enters_by_its_own_topic_with_the_operators_name() -> None:
+    body = ApprovalReceived(approval_id=ID, approved=True)
+    sent = Envelope(event_id=ID, session_id=SESSION, tenant_id="*", user_id="olga", body=body)
+
+    (event,) = (await operated(sent)).events(SESSION_INPUTS)
+
+    assert (event.event_id, event.tenant_id, event.user_id) == (ID, "*", "olga")
+    assert (event.occurred_at_ms, event.body) == (1_000, body)
+
+
+async def test_an_act_of_an_operator_on_the_public_topic_is_put_aside_with_the_topic_that_takes_it() -> None:
+    reason = await refusal(ApprovalReceived(approval_id=ID, approved=True), tenant_id="*")
+
+    assert "ApprovalReceived" in reason
+    assert OPERATOR_INPUTS.name in reason
+
+
+async def test_only_acts_of_operators_enter_by_their_topic() -> None:
+    kafka = Kafka()
+    said = Envelope(event_id=ID, session_id=SESSION, body=MessageReceived(text="hello"))
+    kafka.send(said, OPERATOR_INPUTS, value=CODEC.encode(USER_INPUTS, said))
+    shell = shell_on(TwinLog(kafka))
+    await shell.own({})
+    await shell.process(kafka.waiting())
+
+    assert kafka.events(SESSION_INPUTS) == []
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    assert letter.body.code == "wrong_topic"
+
+
+async def test_a_decision_names_its_approval_by_a_uuid() -> None:
+    body = ApprovalReceived(approval_id="7", approved=True)
+
+    (letter,) = (await operated(Envelope(event_id=ID, session_id=SESSION, body=body))).events(DEAD_LETTERS)
+
+    assert isinstance(letter.body, RecordRejected)
+    assert "approval_id" in letter.body.reason
 
 
 async def test_bytes_that_are_no_event_are_put_aside_and_their_neighbours_go_on() -> None:
@@ -292,3 +341,26 @@ async def test_a_revocation_while_publishing_leaves_the_batch_to_the_next_owner(
         await shell.process(kafka.waiting())
 
     assert kafka.waiting() != []
+
+
+async def test_rules_that_raise_put_the_input_aside_and_its_neighbours_go_on() -> None:
+    kafka = Kafka()
+    shell = IngressShell(
+        codec=CODEC,
+        log=TwinLog(kafka),
+        tokenizer=lambda text: 1 // (text != "zero"),
+        limits=Limits(text_bytes_max=1_000),
+        topic_prefix="p.",
+        metrics=metrics("ingress"),
+        now_ms=lambda: NOW_MS,
+    )
+    for text in ("zero", "one"):
+        kafka.send(Envelope(body=MessageReceived(text=text)), USER_INPUTS)
+    await shell.own({})
+
+    await shell.process(kafka.waiting())
+
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    assert "ZeroDivisionError" in letter.body.reason
+    assert len(kafka.events(SESSION_INPUTS)) == 1

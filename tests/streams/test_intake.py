@@ -10,9 +10,10 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.wire.codec import Codec, UnknownFactError
 from schemas.wire.registry import RegistryUnavailable
-from streams.records.delivery import Delivery, OwnershipLost
+from streams.records.delivery import Delivery, OwnershipLost, outgoing
 from streams.records.intake import Intake, RecordRefused
 from tests.streams.twin import CODEC, Kafka, event
+from topics.admin import DEAD_LETTER_BYTES_MAX
 from topics.catalog import MODEL_RESULTS, SESSION_INPUTS
 
 MESSAGE = event(MessageReceived(text="hello"))
@@ -138,3 +139,44 @@ async def test_the_same_record_refused_twice_makes_the_same_dead_letter() -> Non
     error = await refused(delivery)
 
     assert intake().dead_letter(delivery, error).event_id == intake().dead_letter(delivery, error).event_id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"value": b"x" * 5_000_000},
+        {"key": b"k" * 2_000_000},
+        {"headers": tuple((f"h{n}", b"x" * 1_000) for n in range(3_000))},
+        {"headers": (("n" * 2_000_000, b""),)},
+        {"headers": (("half a \ud83d", None),)},
+    ],
+    ids=["value", "key", "headers", "name", "surrogate"],
+)
+def test_a_letter_fits_its_topic_whatever_it_holds(changes: dict[str, object]) -> None:
+    """Kafka bounds a record as it was compressed; what comes out of it may be any number of times larger."""
+    delivery = Kafka().send(MESSAGE)._replace(**changes)  # type: ignore[arg-type]  # fields of a delivery
+    named = replace(
+        MESSAGE, tenant_id="t" * 1_000_000, user_id="u" * 1_000_000, correlation_id="c" * 1_000_000
+    )
+    error = RecordRefused("invalid_input", "why " * 1_000_000, named)
+
+    letter = outgoing(CODEC, intake().dead_letter(delivery, error))
+
+    assert letter.size_bytes <= DEAD_LETTER_BYTES_MAX
+    assert isinstance(letter.event.body, RecordRejected)
+    assert letter.event.body.reason.startswith("why ")
+
+
+async def test_a_letter_keeps_whatever_its_topic_could_hold() -> None:
+    value = b"x" * 999_000
+    letter = intake().dead_letter(Kafka().send(MESSAGE, value=value), RecordRefused("not_avro", "why"))
+
+    assert isinstance(letter.body, RecordRejected)
+    assert letter.body.value == value
+    assert letter.body.reason == "why"
+
+
+async def test_a_key_of_the_shells_own_is_refused() -> None:
+    session = "\0departed/0/0"
+    error = await refused(Kafka().send(replace(MESSAGE, session_id=session)))
+    assert (error.code, error.reason[:4]) == ("key_mismatch", "keys")

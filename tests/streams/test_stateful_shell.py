@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
-from schemas.events.inputs import MessageReceived, SessionClosed
+from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionClosed
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallFailed, ToolFailureKind
 from streams.process.ending import ExitCode, ShellStopped
@@ -240,8 +241,11 @@ async def test_fresh_input_of_a_quarantined_session_waits_behind_what_was_put_as
     assert len(kafka.events(DEAD_LETTERS)) == 3
 
 
+def redriving(one: Delivery) -> tuple[tuple[str, bytes | None], ...]:
+    return ((REDRIVEN_HEADER, f"{one.topic}/{one.partition}/{one.offset}".encode()),)
+
+
 def redriven(kafka: Kafka, one: Delivery) -> Delivery:
-    header = (REDRIVEN_HEADER, f"{one.topic}/{one.partition}/{one.offset}".encode())
     records = kafka.sources[one.topic, one.partition]
     again = Delivery(
         topic=one.topic,
@@ -249,7 +253,7 @@ def redriven(kafka: Kafka, one: Delivery) -> Delivery:
         offset=len(records),
         key=one.key,
         value=one.value,
-        headers=(header,),
+        headers=redriving(one),
         timestamp_ms=one.timestamp_ms,
     )
     records.append(again)
@@ -455,3 +459,56 @@ async def test_whoever_is_revoked_while_it_looks_through_its_table_owns_nothing(
     await owning
 
     assert not heir.is_owner()
+
+
+async def test_an_input_that_the_decider_refuses_is_put_aside_once_and_its_neighbours_go_on() -> None:
+    kafka = Kafka()
+    kafka.send(message("hello", number=1))
+    kafka.send(message("refuse", number=2))
+    kafka.send(message("again", number=3))
+
+    await run(kafka)
+    kafka.committed.clear()
+    await run(kafka)
+
+    assert_exactly_once(kafka, 2)
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    assert (letter.body.code, letter.causation_id) == ("not_owner", message("refuse", number=2).event_id)
+
+
+async def test_what_is_refused_of_a_session_that_nobody_knows_leaves_no_trace_in_the_table() -> None:
+    kafka = Kafka()
+
+    await run_one(kafka, message("refuse"))
+
+    assert kafka.table() == {}
+    assert len(kafka.events(DEAD_LETTERS)) == 1
+
+
+async def test_a_redriven_input_that_is_refused_lifts_the_quarantine_and_the_timers_go_on() -> None:
+    kafka = Kafka()
+    await run_one(kafka, message(f"timer:{NOW_MS - 1}", number=1))
+    poison = kafka.send(message("poison", number=2))
+    await run(kafka)
+    shell, _ = await start(kafka)
+
+    again = kafka.send(message("refuse", number=2), headers=redriving(poison))
+    await shell.process([again])
+    await shell.ticker.fire_due()
+
+    record = StoredRecord.decode(kafka.table()[session_id(0).encode()])
+    assert record.parked == []
+    assert len(kafka.events(SESSION_TIMERS)) == 1
+
+
+async def test_an_operator_who_acts_in_a_session_does_not_become_its_owner() -> None:
+    kafka = Kafka()
+    kafka.send(message("hello", number=1))
+    approval = ApprovalReceived(approval_id=session_id(9), approved=True)
+    kafka.send(replace(event(approval, number=2), tenant_id="*", user_id="olga"))
+
+    await run(kafka)
+
+    record = StoredRecord.decode(kafka.table()[session_id(0).encode()])
+    assert (record.tenant_id, record.user_id) == ("tenant", "user")

@@ -117,7 +117,6 @@ MUTATIONS = (
     _m("moving text", _MARKUP, r"<p[^>]*>([^<{]+)</p>", r"<marquee>\1</marquee>", "moving-elements"),
     _m("id twice", _PAGES, r'id="list"', 'id="more"', "duplicate-id"),
     _m("id in a loop", r"\.(?:tsx|vue|svelte)$", r"<li( key=| v-for|>(?=\s*<img|\{item))", r'<li id="row"\1', "id-in-loop"),
-    _m("new tab without noopener", _MARKUP, r'target="_blank" rel="noopener"', 'target="_blank"', "target-blank"),
     _m("focus ring removed", r"\.(?:css|vue|svelte)$", r"outline: [23]px solid[^;]*;", "outline: none;", "focus-outline"),
     _m("focus twin removed", r"\.css$", r",\n\.card:focus-within \.actions", "", "hover-only"),
     _m("tiny target", r"\.(?:css|vue|svelte)$", r"min-width: (?:44px|2.75rem);\s*min-height: (?:44px|2.75rem);", "width: 18px; height: 18px;", "target-size"),

@@ -7,6 +7,7 @@ end without one: by an exception, where the kernel refused it something, or by t
 from __future__ import annotations
 
 from connectors.sandbox.attacks.attack import ExhaustionAttack
+from connectors.sandbox.attacks.filling import FILLING
 from connectors.sandbox.result import Status
 
 _Ends = frozenset[Status]
@@ -160,6 +161,32 @@ for number in range(100):
     os.posix_fallocate(os.open(f"file-{number}", os.O_CREAT | os.O_RDWR), 0, 8_000_000)
 """
 
+_SOCKET_BUFFERS_OF_THREADS = """
+import ctypes, socket, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+threading.stack_size(256 * 1024)
+sent, pairs = [], []
+def hold():
+    libc.syscall(436, 20, 0x7FFFFFFF, 2)
+    while True:
+        pair = socket.socketpair()
+        pairs.append(pair)
+        for end in pair:
+            end.setblocking(False)
+            try:
+                while True:
+                    sent.append(end.send(bytes(65536)))
+            except BlockingIOError:
+                pass
+threads = [threading.Thread(target=hold) for _ in range(20)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+if sum(sent) < 128 * 1024 * 1024:
+    raise SystemExit("no more than one table of descriptors holds")
+"""
+
 _CODES: dict[str, tuple[str, _Ends]] = {
     "loop_forever": ("while True:\n    pass", _ONLY_LIMITED),
     "loop_ignoring_signals": (_IGNORE_SIGNALS, _ONLY_LIMITED),
@@ -226,6 +253,8 @@ _CODES: dict[str, tuple[str, _Ends]] = {
         _ONLY_LIMITED,
     ),
     "thread_that_never_ends": (_THREAD_GOES_ON, _FAILS),
+    "socket_buffers_of_threads": (_SOCKET_BUFFERS_OF_THREADS, _FAILS),
+    **{name: (code, _FAILS_OR_CRASHES) for name, code in FILLING.items()},
 }
 
 

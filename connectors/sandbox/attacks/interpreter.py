@@ -104,6 +104,52 @@ def read_through_zip_import(target: Target) -> str | None:
     return f"imported {secret}"
 
 
+def import_packages_of_host(target: Target) -> str | None:
+    import glob
+    import sys
+
+    sys.path += [*glob.glob("/usr/lib/python3*/dist-packages"), "/usr/lib/python3/dist-packages"]
+    found = []
+    for name in ("yaml", "jwt", "cryptography", "apt_pkg", "dbus", "httplib2", "pkg_resources", "debconf"):
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+        found.append(name)
+    return f"imported {found}, which nobody approved" if found else None
+
+
+def list_packages_of_host(target: Target) -> str | None:
+    import os
+    import sys
+
+    found: list[str] = []
+    for path in [*sys.path, os.path.dirname(os.__file__), "/usr/lib", "/usr/lib/python3", "/usr/local/lib"]:
+        for place in (path, f"{path}/site-packages", f"{path}/dist-packages", f"{path}/.."):
+            try:
+                names = os.listdir(place)
+            except OSError:
+                continue
+            found += [name for name in names if name.endswith((".dist-info", ".egg-info", ".pth"))]
+    return f"saw what is installed: {found[:5]}" if found else None
+
+
+def list_libraries_of_host(target: Target) -> str | None:
+    import glob
+    import os
+
+    directories = [*glob.glob("/usr/lib/*-linux-gnu"), "/usr/lib", "/usr/lib64", "/lib64", "/lib"]
+    names: list[str] = []
+    for path in directories:
+        try:
+            names += os.listdir(path)
+        except OSError:
+            continue
+    # What the interpreter needs is there by name; what it does not need must not be.
+    unneeded = [name for name in names if name.startswith(("libapt", "libsystemd", "libX11", "dpkg", "apt"))]
+    return f"saw libraries that nothing here needs: {unneeded[:5]}" if unneeded else None
+
+
 ATTACKS: tuple[IsolationAttack, ...] = (
     *isolation(
         "python", read_through_subclasses, rewrite_code_object, bypass_audit_hooks, succeeds_outside=True
@@ -116,5 +162,8 @@ ATTACKS: tuple[IsolationAttack, ...] = (
         search_memory_for_channel,
         search_modules_for_project,
         read_through_zip_import,
+        import_packages_of_host,
+        list_packages_of_host,
+        list_libraries_of_host,
     ),
 )

@@ -10,6 +10,7 @@ import ctypes
 import os
 import resource
 import sys
+from _frozen_importlib_external import FileFinder, SourceFileLoader, SourcelessFileLoader
 
 from connectors.sandbox.child import landlock, seccomp
 from connectors.sandbox.child.syscalls import TABLES
@@ -52,6 +53,7 @@ def confine(plan: Confinement) -> tuple[Report, dict[str, str]]:
         _no_new_privileges()
         _die_with(plan["parent_process_id"])
         relocations = _relocate(plan, handles)
+        _pin_names(plan["library_path"], relocations)
         version = landlock.restrict(_rules(plan, handles)) if with_landlock else 0
         for path, handle in handles.items():
             if path not in relocations:
@@ -65,7 +67,7 @@ def confine(plan: Confinement) -> tuple[Report, dict[str, str]]:
 
 
 def _paths(plan: Confinement) -> tuple[str, ...]:
-    return (*plan["read_paths"], *plan["list_paths"], *plan["device_paths"], plan["scratch_path"])
+    return (*plan["read_paths"], plan["library_path"], *plan["device_paths"], plan["scratch_path"])
 
 
 def _become(user_id: int | None) -> None:
@@ -100,7 +102,7 @@ def _relocate(plan: Confinement, handles: Mapping[str, int]) -> dict[str, str]:
     """Find what the user cannot reach by name, such as an interpreter below root's home."""
     relocations: dict[str, str] = {}
     # The library's directory comes first: what lies in it is reached through it, by one descriptor.
-    for path in (*plan["list_paths"], *plan["read_paths"]):
+    for path in (plan["library_path"], *plan["read_paths"]):
         inside = relocated(path, relocations) != path
         if path in handles and not inside and not os.access(path, os.R_OK):
             relocations[path] = f"/proc/self/fd/{handles[path]}"
@@ -118,6 +120,19 @@ def _rewrite_import_paths(relocations: Mapping[str, str]) -> None:
             paths[:] = [relocated(path, relocations) for path in paths]
 
 
+def _pin_names(library: str, relocations: Mapping[str, str]) -> None:
+    """Let imports go by the names that the library has now: from here on its directory can't be listed."""
+    place = relocated(library, relocations)
+    for path in sys.path:
+        if os.path.realpath(path) not in (library, os.path.realpath(place)):
+            continue
+        finder = FileFinder(path, (SourceFileLoader, [".py"]), (SourcelessFileLoader, [".pyc"]))
+        finder.find_spec("json")
+        # invalidate_caches() would make it ask for the names anew.
+        vars(finder).update(_fill_cache=lambda: None, invalidate_caches=lambda: None)
+        sys.path_importer_cache[path] = finder
+
+
 def relocated(path: str, relocations: Mapping[str, str]) -> str:
     """Return where `path` can be reached: itself, or below the directory that is held open for it."""
     for original in sorted(relocations, key=len, reverse=True):
@@ -127,11 +142,12 @@ def relocated(path: str, relocations: Mapping[str, str]) -> str:
 
 
 def _rules(plan: Confinement, handles: Mapping[str, int]) -> list[landlock.PathRule]:
+    # In a namespace the parent asks the file system itself how full it is.
+    watched = plan["scratch_bytes"] == 0 and plan["parent_process_id"] is not None
     kinds = (
         (plan["read_paths"], landlock.read_rule),
-        (plan["list_paths"], landlock.list_rule),
         (plan["device_paths"], landlock.device_rule),
-        ((plan["scratch_path"],), landlock.scratch_rule),
+        ((plan["scratch_path"],), landlock.watched_scratch_rule if watched else landlock.scratch_rule),
     )
     return [rule(handles[path]) for paths, rule in kinds for path in paths if path in handles]
 

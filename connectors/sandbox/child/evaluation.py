@@ -29,26 +29,28 @@ DEPTH_MAX = 24
 INTEGER_MAX = 2**63
 
 
-def evaluate(code: str) -> bytes:
+def evaluate(code: str, exit_code_max: int = 255) -> tuple[bytes, int]:
     """Run `code` as a module named __main__; the value is that of its last line, if that is an expression.
 
     Returns:
         A JSON object: value, value_kind ("none", "json" or "repr"), error (null, or type, message and
-        traceback) and exit_code. At most 64 KiB.
+        traceback) and exit_code, at most 64 KiB; and that exit code, with which the process must end.
     """
     _show_in_tracebacks(code)
     main = type(sys)("__main__")
     vars(main)["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
     document: dict[str, object] = {"value": None, "value_kind": "none", "error": None, "exit_code": 0}
+    exit_code = 0
     try:
         value = _run(code, vars(main))
         document["value"], document["value_kind"] = _portable(value)
     except SystemExit as stop:
-        document["exit_code"] = _exit_code(stop)
+        exit_code = min(_exit_code(stop), exit_code_max)
     except BaseException as error:  # foreign code raises what it likes, KeyboardInterrupt included
-        document["error"], document["exit_code"] = _describe(error), 1
-    return _encode(document)
+        document["error"], exit_code = _describe(error), 1
+    document["exit_code"] = exit_code
+    return _encode(document), exit_code
 
 
 def json_text(value: object) -> str:
@@ -87,7 +89,9 @@ def offer_packages(places: Mapping[str, str]) -> None:
             return spec_from_file_location(name, f"{place}/__init__.py", submodule_search_locations=[place])
 
     if places:
-        sys.meta_path.append(ApprovedPackages)  # type: ignore[arg-type]  # a finder needs find_spec alone
+        # Before whatever looks at paths, where a file of the code's own could take a package's name.
+        place = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+        sys.meta_path.insert(place, ApprovedPackages)  # type: ignore[arg-type]  # a finder needs find_spec alone
 
 
 def _show_in_tracebacks(code: str) -> None:
@@ -182,8 +186,8 @@ def _plain(value: object, depth: int) -> object:
         return [_plain(item, depth + 1) for item in value]
     if kind is dict:
         assert isinstance(value, dict)
-        if any(type(key) is not str for key in value):
-            raise TypeError("keys that are no text")
+        if any(type(key) is not str or not key.isprintable() for key in value):
+            raise TypeError("keys that are no text, or that cleaning would make into others")
         return {_plain(key, depth): _plain(item, depth + 1) for key, item in value.items()}
     raise TypeError("no JSON type")
 

@@ -19,9 +19,13 @@ class Confinement(TypedDict):
     landlock_required: bool
     seccomp_required: bool
     read_paths: Sequence[str]
-    list_paths: Sequence[str]
+    library_path: str
+    """The standard library's directory, whose entries are among `read_paths`; its own names stay hidden."""
     device_paths: Sequence[str]
     scratch_path: str
+    scratch_bytes: int
+    """Size of the file system to mount at `scratch_path`; 0 where the parent has made the space."""
+    scratch_inodes: int
     memory_bytes: int
     """Limit of the address space; 0 leaves it, where an engine reserves far more than it uses."""
     data_bytes: int
@@ -51,6 +55,8 @@ class WasmPlan(TypedDict):
 class Plan(TypedDict):
     """All of one run."""
 
+    first_process: bool
+    """The first process of a namespace starts another for the code, and tells how that ended."""
     confinement: Confinement
     code: str
     files: Sequence[tuple[str, bytes]]

@@ -6,7 +6,7 @@ import _socket
 import os
 import sys
 
-from connectors.sandbox.child import evaluation
+from connectors.sandbox.child import evaluation, scratch
 from connectors.sandbox.child.confinement import ConfinementFailed, confine, relocated
 from connectors.sandbox.child.evaluation import json_text
 from connectors.sandbox.child.wasm import load_engine, run_guest
@@ -29,21 +29,30 @@ def main(control: int, result: int, plan: Plan) -> None:
         plan: what the parent's launch module encoded.
     """
     channel = _socket.socket(fileno=control)
-    wasm = plan["wasm"]
+    wasm, confinement = plan["wasm"], plan["confinement"]
     try:
+        if plan["first_process"]:
+            _start_second(channel)
+        if confinement["scratch_bytes"] > 0:
+            scratch.mount(
+                confinement["scratch_path"],
+                confinement["scratch_bytes"],
+                confinement["scratch_inodes"],
+                confinement["user_id"],
+            )
         if wasm is not None:
             load_engine(wasm)
-        work = _prepare(plan["confinement"]["scratch_path"])
+        work = _prepare(confinement["scratch_path"])
         # Before the filter, under which no message can carry a descriptor any more.
         directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, directory.to_bytes(4, sys.byteorder))
         channel.sendmsg([b"work"], [rights])
         os.close(directory)
-        report, relocations = confine(plan["confinement"])
+        report, relocations = confine(confinement)
+        _write_inputs(plan["files"])
     except (ConfinementFailed, OSError, ImportError) as error:
         channel.send(json_text({"refused": str(error)[:1000]}).encode())
         os._exit(EXIT_REFUSED)
-    _write_inputs(plan["files"])
     channel.send(json_text(report).encode())
     # Foreign code starts only after the parent has looked at the report and has the scratch space in hand.
     if channel.recv(1) != b"g":
@@ -51,22 +60,38 @@ def main(control: int, result: int, plan: Plan) -> None:
     channel.close()
     code = plan["code"]
     if wasm is not None:
-        document = run_guest(wasm, code, work)
+        document, exit_code = run_guest(wasm, code)
     else:
         places = {name: relocated(path, relocations) for name, path in plan["packages"].items()}
         evaluation.offer_packages(places)
         _forget_own_modules()
         # Behind the library, so that a file of the request may be imported but replaces nothing.
         sys.path.append(work)
-        document = evaluation.evaluate(code)
+        document, exit_code = evaluation.evaluate(code)
         _finish_threads()
     _flush()
     _write_all(result, document)
+    os._exit(exit_code)
+
+
+def _start_second(channel: _socket.socket) -> None:
+    """Return in a new process alone; this one waits for it, and tells the parent by what it ended.
+
+    Whoever starts a namespace learns only a number of it, in which an exit code may pass for a signal.
+    """
+    second = os.fork()
+    if second == 0:
+        return
+    # What the second one closes must be closed.
+    for descriptor in range(3):
+        os.close(descriptor)
+    _, status = os.waitpid(second, 0)
+    channel.send(json_text({"ended": status}).encode())
     os._exit(0)
 
 
-def _prepare(scratch: str) -> str:
-    work = f"{scratch}/work"
+def _prepare(scratch_path: str) -> str:
+    work = f"{scratch_path}/work"
     os.chdir(work)
     return work
 

@@ -21,17 +21,16 @@ if TYPE_CHECKING:
 
 # Calls that need no look at their arguments.
 _ALLOWED_NAMES = """
-    access alarm arch_prctl brk chdir clock_getres clock_gettime clock_nanosleep close close_range
-    copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2
-    exit exit_group faccessat faccessat2 fchdir fstat ftruncate
-    getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid
-    getpgrp getpid getppid getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt
-    gettid gettimeofday getuid link linkat lseek lstat membarrier mkdir mkdirat mprotect
-    mremap msync munmap nanosleep newfstatat open openat pause pipe pipe2 poll ppoll pread64 preadv preadv2
-    pselect6 pwrite64 pwritev pwritev2 read readlink readlinkat readv recvfrom rename renameat renameat2
+    access alarm brk chdir close copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl
+    epoll_pwait epoll_wait eventfd2 exit exit_group faccessat faccessat2 fchdir fstat ftruncate
+    getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername
+    getpgrp getpid getppid getrandom getresgid getresuid getrlimit getrusage getsockname
+    gettid gettimeofday getuid link linkat lseek lstat mprotect
+    mremap munmap nanosleep newfstatat pause pipe poll ppoll pread64 preadv
+    pselect6 pwrite64 pwritev read readlink readlinkat readv rename renameat
     restart_syscall rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend
-    rt_sigtimedwait sched_getaffinity sched_yield select sendfile set_robust_list setitimer shutdown
-    sigaltstack stat statx symlink symlinkat time times umask uname unlink unlinkat write writev
+    rt_sigtimedwait sched_yield select sendfile setitimer shutdown
+    sigaltstack stat statx symlink symlinkat time times uname unlink unlinkat write writev
 """
 ALLOWED = frozenset(_ALLOWED_NAMES.split())
 
@@ -40,9 +39,10 @@ ALLOWED = frozenset(_ALLOWED_NAMES.split())
 # the scratch space ends with the run, so that flushing it to disk would only slow down the host.
 # A lock needs no right to write: one on a shared library would make the host's processes wait, and two runs
 # could talk by it. Within one process it means nothing. Advice could push the host's files out of its cache.
+# The mask of modes stays what it is, so that the parent may list every directory that a run makes.
 _FAKE_SUCCESS_NAMES = """
     chmod chown fchmod fchmodat fchmodat2 fchown fchownat futimesat lchown utime utimensat utimes
-    fdatasync fsync fadvise64 flock
+    fdatasync fsync msync fadvise64 flock umask
 """
 FAKE_SUCCESS = frozenset(_FAKE_SUCCESS_NAMES.split())
 
@@ -52,8 +52,9 @@ NOT_SUPPORTED = frozenset(
     f"{prefix}{verb}xattr" for prefix in ("", "f", "l") for verb in ("get", "list", "remove", "set")
 ) | {"fallocate"}
 
-# glibc asks for clone3 first and falls back to clone, whose flags a filter can read, on ENOSYS alone.
-NOT_IMPLEMENTED = frozenset({"clone3"})
+# glibc asks for clone3 first and falls back to clone, whose flags a filter can read, on ENOSYS alone. By a
+# robust list the kernel would wake, at a thread's end, whoever waits on a page that runs have in common.
+NOT_IMPLEMENTED = frozenset({"clone3", "set_robust_list"})
 
 ALLOW = 0x7FFF0000
 KILL_PROCESS = 0x80000000
@@ -61,14 +62,32 @@ ERRNO = 0x00050000
 
 _OFFSET_NUMBER, _OFFSET_ARCHITECTURE, _OFFSET_ARGUMENTS = 0, 4, 16
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
-_CLONE_THREAD = 0x00010000
-_CLONE_NEW_NAMESPACES = 0x7E020000
+_ALL_BITS = 0xFFFFFFFF
+# The flags of a thread that shares all with its process, its table of descriptors too: what a thread opens is
+# then bounded and seen with the rest. The second is musl's. Never a process, never a namespace.
+_CLONE_THREAD = (0x003D0F00, 0x007D0F00)
+_CLOSE_RANGE_FLAGS = (0, 4)  # CLOEXEC, but not UNSHARE
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPE_MASK = 1, 1, 0xF
+_SOL_SOCKET = 1
+# REUSEADDR, TYPE, ERROR, SNDBUF, RCVBUF, KEEPALIVE, LINGER, RCVTIMEO, SNDTIMEO, ACCEPTCONN, PROTOCOL, DOMAIN;
+# not those that make a descriptor of a process.
+_SOCKET_OPTIONS = (2, 3, 4, 7, 8, 9, 13, 20, 21, 30, 38, 39)
+# PEEK, TRUNC, DONTWAIT, WAITALL, NOSIGNAL, MORE; not OOB, ERRQUEUE, ZEROCOPY and what is still to come.
+_MESSAGE_FLAGS = 0x2 | 0x20 | 0x40 | 0x100 | 0x4000 | 0x8000
 _F_OFD_GETLK = 36
+# What would make the host wait for its disk (DSYNC, SYNC, DIRECT), send signals (ASYNC), or make a file that
+# no directory names (TMPFILE). O_DIRECT has a number of its own on aarch64.
+_OPEN_REFUSED = {"x86_64": 0x507000, "aarch64": 0x513000}
+_PIPE_FLAGS = 0x80800  # NONBLOCK, CLOEXEC
+_OWNER_MODE = 0o700
+_RENAME_FLAGS = (0, 1)  # NOREPLACE; WHITEOUT would leave a device
+_APPEND = 0x10  # The engine of tier wasm appends by it.
+_RLIMIT_CPU, _SIGXCPU = 0, 24
+_CLOCKS_END = 16  # Numbers from here on are clocks of processes, other ones too.
 
 # F_SETOWN and F_SETSIG are missing on purpose: with O_ASYNC they send signals to processes outside.
 _FCNTL_COMMANDS = (
-    fcntl.F_DUPFD, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETLK,
+    fcntl.F_DUPFD, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_GETLK,
     fcntl.F_DUPFD_CLOEXEC, _F_OFD_GETLK,
 )  # fmt: skip
 # Locks, which appear to be had; see FAKE_SUCCESS.
@@ -78,7 +97,8 @@ _IOCTL_COMMANDS = (
 )  # fmt: skip
 _PR_GET_DUMPABLE, _PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA = 3, 15, 16, 0x53564D41
 _PRCTL_COMMANDS = (_PR_GET_DUMPABLE, _PR_GET_NAME, _PR_SET_VMA)
-_MAP_HUGETLB = 0x00040000
+# HUGETLB, SYNC, LOCKED, GROWSDOWN. Huge pages are a pool that the host has set aside for somebody.
+_MAP_REFUSED = 0x00040000 | 0x00080000 | 0x2000 | 0x100
 # MADV_NORMAL to MADV_DONTNEED, FREE, REMOVE, DONTFORK, DOFORK, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP. Not
 # MERGEABLE: what is merged with the pages of others tells, by its timing, what those hold.
 _MADVISE_ADVICES = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17)
@@ -106,7 +126,7 @@ def filter_program(machine: str, process_id: int) -> list[Instruction]:
     ]
     if machine == "x86_64":
         program += [(_JUMP_AT_LEAST, 0, 1, X32_BIT), _return(KILL_PROCESS)]
-    for name, checks in _argument_checks(process_id).items():
+    for name, checks in _argument_checks(machine, process_id).items():
         if name in numbers:
             program += _block(numbers[name], [*checks, _return(ERRNO | errno.EPERM)])
     for names, action in (
@@ -141,43 +161,92 @@ def install(program: Sequence[Instruction]) -> None:
         raise OSError(number, f"seccomp: the kernel refused the filter (errno {number})")
 
 
-def _argument_checks(process_id: int) -> dict[str, list[Instruction]]:
+def _argument_checks(machine: str, process_id: int) -> dict[str, list[Instruction]]:
     """Return the calls that depend on their arguments; what falls through a check is refused."""
-    own_process = _allow_if_argument_in(0, (process_id,))
+    return _file_checks(_OPEN_REFUSED[machine]) | _process_checks(process_id) | _socket_checks()
+
+
+def _file_checks(opening: int) -> dict[str, list[Instruction]]:
+    """Return the checks of calls on files; `opening` are the flags with which none may be opened."""
     return {
-        # A new thread of this process, in no new namespace; never a new process.
-        "clone": [
-            _load(_argument(0)),
-            (_AND, 0, 0, _CLONE_THREAD | _CLONE_NEW_NAMESPACES),
-            *_allow_if_equal(_CLONE_THREAD),
+        "open": _allow_if_no_bit(1, opening),
+        "openat": _allow_if_no_bit(2, opening),
+        "pipe2": _allow_if_no_bit(1, _ALL_BITS ^ _PIPE_FLAGS),
+        # A directory that its owner may not list would hide from the parent what is in it.
+        "mkdir": _allow_if_all_bits(1, _OWNER_MODE),
+        "mkdirat": _allow_if_all_bits(2, _OWNER_MODE),
+        # One flag tells what the host has in its cache, others make it wait for its disk.
+        "preadv2": _allow_if_argument_in(5, (0,)),
+        "pwritev2": _allow_if_argument_in(5, (0, _APPEND)),
+        "renameat2": _allow_if_argument_in(4, _RENAME_FLAGS),
+        "fcntl": [
+            *_allow_if_argument_in(1, _FCNTL_COMMANDS),
+            *_fake_if_in(_FCNTL_LOCKS),
+            _jump_equal(fcntl.F_SETFL, 0, 4),
+            *_allow_if_no_bit(2, opening),
         ],
+    }
+
+
+def _socket_checks() -> dict[str, list[Instruction]]:
+    return {
         # A datagram pair could send to any socket by path, so only streams, and never with an address.
         "socketpair": [
-            _load(_argument(0)),
-            _jump_equal(_AF_UNIX, 0, 4),
+            *_go_on_if_equal(0, _AF_UNIX, 4),
             _load(_argument(1)),
             (_AND, 0, 0, _SOCK_TYPE_MASK),
             *_allow_if_equal(_SOCK_STREAM),
         ],
         "sendto": [
-            _load(_argument(4)),
-            _jump_equal(0, 0, 3),
+            *_go_on_if_equal(4, 0, 6),
             _load(_argument(4) + 4),
+            _jump_equal(0, 0, 4),
+            *_allow_if_no_bit(3, _ALL_BITS ^ _MESSAGE_FLAGS),
+        ],
+        "recvfrom": _allow_if_no_bit(3, _ALL_BITS ^ _MESSAGE_FLAGS),
+        "getsockopt": [
+            *_go_on_if_equal(1, _SOL_SOCKET, 1 + 2 * len(_SOCKET_OPTIONS)),
+            *_allow_if_argument_in(2, _SOCKET_OPTIONS),
+        ],
+    }
+
+
+def _process_checks(process_id: int) -> dict[str, list[Instruction]]:
+    """Return the checks of calls on threads, memory, signals and clocks."""
+    itself = _allow_if_argument_in(0, (0, process_id))
+    clock = [_load(_argument(0)), (_JUMP_AT_LEAST, 1, 0, _CLOCKS_END), _return(ALLOW)]
+    return {
+        "clone": _allow_if_argument_in(0, _CLONE_THREAD),
+        "close_range": _allow_if_argument_in(2, _CLOSE_RANGE_FLAGS),
+        "clock_gettime": clock,
+        "clock_getres": clock,
+        "clock_nanosleep": clock,
+        # Of another process these tell whether it exists.
+        "getpgid": itself,
+        "getsid": itself,
+        "sched_getaffinity": itself,
+        # Of the process itself; its limit of processor time may be asked for, but not made smaller.
+        "prlimit64": [
+            *_go_on_if_equal(0, 0, 8),
+            _load(_argument(1)),
+            _jump_equal(_RLIMIT_CPU, 1, 0),
+            _return(ALLOW),
+            _load(_argument(2)),
+            _jump_equal(0, 0, 3),
+            _load(_argument(2) + 4),
             *_allow_if_equal(0),
         ],
-        "prlimit64": own_process[:1] + _allow_if_equal(0),
-        "kill": own_process,
-        "tgkill": own_process,
-        "fcntl": [*_allow_if_argument_in(1, _FCNTL_COMMANDS), *_fake_if_in(_FCNTL_LOCKS)],
+        # To the process itself, and not the signal by which the kernel holds that limit.
+        "kill": _signal(process_id, 1),
+        "tgkill": _signal(process_id, 2),
         "ioctl": _allow_if_argument_in(1, _IOCTL_COMMANDS),
         # A name of its own choice would be shown to whoever lists the host's processes.
         "prctl": [*_allow_if_argument_in(0, _PRCTL_COMMANDS), *_fake_if_in((_PR_SET_NAME,))],
-        # Huge pages are a pool that the host has set aside for somebody.
-        "mmap": [_load(_argument(3)), (_AND, 0, 0, _MAP_HUGETLB), *_allow_if_equal(0)],
+        "mmap": _allow_if_no_bit(3, _MAP_REFUSED),
         "madvise": _allow_if_argument_in(2, _MADVISE_ADVICES),
         "futex": [
             _load(_argument(1)),
-            (_AND, 0, 0, 0xFFFFFFFF ^ _FUTEX_CLOCK_REALTIME),
+            (_AND, 0, 0, _ALL_BITS ^ _FUTEX_CLOCK_REALTIME),
             *(
                 instruction
                 for operation in (
@@ -188,6 +257,28 @@ def _argument_checks(process_id: int) -> dict[str, list[Instruction]]:
             ),
         ],
     }
+
+
+def _signal(process_id: int, index: int) -> list[Instruction]:
+    return [
+        *_go_on_if_equal(0, process_id, 3),
+        _load(_argument(index)),
+        _jump_equal(_SIGXCPU, 1, 0),
+        _return(ALLOW),
+    ]
+
+
+def _go_on_if_equal(index: int, value: int, otherwise: int) -> list[Instruction]:
+    """Skip the next `otherwise` instructions where an argument is not `value`."""
+    return [_load(_argument(index)), _jump_equal(value, 0, otherwise)]
+
+
+def _allow_if_no_bit(index: int, mask: int) -> list[Instruction]:
+    return [_load(_argument(index)), (_AND, 0, 0, mask), *_allow_if_equal(0)]
+
+
+def _allow_if_all_bits(index: int, mask: int) -> list[Instruction]:
+    return [_load(_argument(index)), (_AND, 0, 0, mask), *_allow_if_equal(mask)]
 
 
 def _allow_if_argument_in(index: int, values: Iterable[int]) -> list[Instruction]:

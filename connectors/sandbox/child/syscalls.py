@@ -26,7 +26,7 @@ X86_64 = {
     "getgid": 104, "geteuid": 107, "getegid": 108, "getppid": 110, "getpgrp": 111, "getgroups": 115,
     "getresuid": 118, "getresgid": 120, "getpgid": 121, "getsid": 124, "rt_sigpending": 127,
     "rt_sigtimedwait": 128, "rt_sigsuspend": 130, "sigaltstack": 131, "utime": 132, "prctl": 157,
-    "arch_prctl": 158, "gettid": 186, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "getxattr": 191,
+    "gettid": 186, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "getxattr": 191,
     "lgetxattr": 192, "fgetxattr": 193, "listxattr": 194, "llistxattr": 195, "flistxattr": 196,
     "removexattr": 197, "lremovexattr": 198, "fremovexattr": 199, "time": 201, "futex": 202,
     "sched_getaffinity": 204, "epoll_create": 213, "getdents64": 217, "restart_syscall": 219,
@@ -36,7 +36,7 @@ X86_64 = {
     "symlinkat": 266, "readlinkat": 267, "fchmodat": 268, "faccessat": 269, "pselect6": 270, "ppoll": 271,
     "set_robust_list": 273, "utimensat": 280, "epoll_pwait": 281, "fallocate": 285, "eventfd2": 290,
     "epoll_create1": 291, "dup3": 292, "pipe2": 293, "preadv": 295, "pwritev": 296, "prlimit64": 302,
-    "getcpu": 309, "renameat2": 316, "getrandom": 318, "membarrier": 324, "copy_file_range": 326,
+    "getcpu": 309, "renameat2": 316, "getrandom": 318, "copy_file_range": 326,
     "preadv2": 327, "pwritev2": 328, "statx": 332, "rseq": 334, "clone3": 435, "close_range": 436,
     "faccessat2": 439, "fchmodat2": 452,
 }  # fmt: skip
@@ -62,7 +62,7 @@ AARCH64 = {
     "getsockname": 204, "getpeername": 205, "sendto": 206, "recvfrom": 207, "getsockopt": 209,
     "shutdown": 210, "brk": 214, "munmap": 215, "mremap": 216, "clone": 220, "mmap": 222, "fadvise64": 223,
     "mprotect": 226, "msync": 227, "madvise": 233, "prlimit64": 261, "renameat2": 276,
-    "getrandom": 278, "membarrier": 283, "copy_file_range": 285, "preadv2": 286, "pwritev2": 287,
+    "getrandom": 278, "copy_file_range": 285, "preadv2": 286, "pwritev2": 287,
     "statx": 291, "rseq": 293, "clone3": 435, "close_range": 436, "faccessat2": 439, "fchmodat2": 452,
 }  # fmt: skip
 

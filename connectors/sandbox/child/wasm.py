@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RESULT_BYTES_MAX = 64 * 1024
 RESULT_NAME = "result.json"
+EXIT_CODE_MAX = 125
+"""An engine for WebAssembly ends a guest that leaves with a higher one as if it had broken."""
 
 
 GUEST_MAIN = """
@@ -26,10 +28,11 @@ sys.path.append("/work")
 offer_packages({name: f"/packages/{name}" for name in json.loads(sys.argv[2])})
 own_module, source = sys.modules["__main__"], binascii.a2b_base64(sys.argv[1]).decode()
 del sys.argv[1:]
-document = evaluate(source)
+document, exit_code = evaluate(source, EXIT_CODE_MAX)
 with open("/result/result.json", "wb") as file:
     file.write(document)
-"""
+sys.exit(exit_code)
+""".replace("EXIT_CODE_MAX", str(EXIT_CODE_MAX))
 
 _engine: list[object] = []
 
@@ -55,8 +58,8 @@ def engine_configuration() -> wasmtime.Config:
     return configuration
 
 
-def run_guest(plan: WasmPlan, code: str, work: str) -> bytes:
-    """Run `code` in the guest and return the result document that it left; empty if there is none."""
+def run_guest(plan: WasmPlan, code: str) -> tuple[bytes, int]:
+    """Run `code` in the guest; return the result document that it left, if it exited, and its exit code."""
     # Here, because the parent runs this text alone to compile the guest.
     import wasmtime
 
@@ -80,23 +83,26 @@ def run_guest(plan: WasmPlan, code: str, work: str) -> bytes:
     configuration.env = [("HOME", "/work"), ("TMPDIR", "/tmp"), ("PWD", "/work")]  # noqa: S108  the guest's
     configuration.inherit_stdout()
     configuration.inherit_stderr()
-    configuration.preopen_dir(work, "/work")
+    configuration.preopen_dir(".", "/work")
     configuration.preopen_dir(plan["temporary_path"], "/tmp")  # noqa: S108  the guest's own
     configuration.preopen_dir(plan["result_path"], "/result")
     for name, path in plan["packages"].items():
         configuration.preopen_dir(path, f"/packages/{name}", fs_mutable=False)
     store.set_wasi(configuration)
+    exit_code = 0
     try:
         start = linker.instantiate(store, module).exports(store)["_start"]
         assert isinstance(start, wasmtime.Func)
         start(store)
-    except wasmtime.ExitTrap:
-        pass
+    except wasmtime.ExitTrap as exit_trap:
+        exit_code = exit_trap.code & 0xFF
     except wasmtime.WasmtimeError as error:
         print(f"the guest stopped: {str(error).splitlines()[0][:200]}", file=sys.stderr)  # noqa: T201
+        return b"", 1
     except wasmtime.Trap as trap:
         print(f"the guest trapped: {trap.trap_code}", file=sys.stderr)  # noqa: T201
-    return _result(plan["result_path"] + "/" + RESULT_NAME)
+        return b"", 1
+    return _result(plan["result_path"] + "/" + RESULT_NAME), exit_code
 
 
 def _result(path: str) -> bytes:

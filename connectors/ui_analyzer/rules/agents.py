@@ -16,6 +16,8 @@ _MODEL_HOST = re.compile(
 _MODEL_KEY = re.compile(
     r"\b(?:sk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|AIza[0-9A-Za-z_-]{35}|gsk_[A-Za-z0-9]{20,})\b"
 )
+_PLACEHOLDER = re.compile(r"(.)\1{5}|\.\.\.|your|example|placeholder", re.I)
+"""What is written in place of a key."""
 _PUBLIC_KEY = re.compile(
     r"(?:import\.meta\.env\.VITE_|process\.env\.(?:NEXT_PUBLIC_|REACT_APP_|VUE_APP_)|PUBLIC_)\w*(?:OPENAI|ANTHROPIC|GEMINI|MISTRAL|GROQ)\w*(?:KEY|TOKEN|SECRET)"
 )
@@ -55,7 +57,9 @@ def _key_in_client(document: Document, tally: Tally) -> None:
             (_PUBLIC_KEY, "the key of a model provider, through the environment of the build,"),
             (re.compile(r"dangerouslyAllowBrowser\s*:\s*true"), "the key of a model provider"),
         ):
-            match = pattern.search(code)
+            match = next(
+                (found for found in pattern.finditer(code) if not _PLACEHOLDER.search(found.group())), None
+            )
             if match:
                 line = code.count("\n", 0, match.start()) + 1
                 tally.failed(_At(line), f"{what} is sent to every visitor")
@@ -83,6 +87,8 @@ def _stream_cancel(document: Document, tally: Tally) -> None:
             if call.callee.endswith((".body.getReader", ".body!.getReader"))
             or call.name == "fetchEventSource"
         ]
+        if not any(True for _ in _agent_requests(script)) and not _MODEL_HOST.search(script.code_text):
+            readers = []  # A stream, but of something else.
         streams = readers or [
             call
             for call in _agent_requests(script)

@@ -44,6 +44,8 @@ _LEGACY = frozenset(
 
 
 def _list_key(document: Document, tally: Tally) -> None:
+    if document.framework == "solid":
+        return  # Its lists know their items by themselves.
     for element in document.elements:
         if not element.loop_root or (element.spread and element.node is not None):
             continue
@@ -115,11 +117,33 @@ def _constant_array(document: Document, expression: str) -> bool:
     return False
 
 
+def _never_changes(document: Document, name: str) -> bool:
+    """Whether a list of a Vue component is written out and nothing in its file assigns or changes it."""
+    code = "\n".join(script.code_text for script in document.scripts)
+    word = rf"(?<![\w$.]){re.escape(name)}"
+    written = re.search(
+        rf"\b(?:const\s+)?{re.escape(name)}\s*(?:=\s*(?:(?:shallow)?[rR]ef(?:<[^>]*>)?\()?|:)\s*\[", code
+    )
+    changed = re.search(
+        rf"(?:{word}|this\.{re.escape(name)})(?:\.value)?\s*(?:=(?!=)(?!\s*(?:ref\(|shallowRef\()?\s*\[)|\.(?:push|pop|shift|unshift|splice|sort|reverse)\()",
+        code,
+    )
+    assigned = len(re.findall(rf"(?:{word}|this\.{re.escape(name)})(?:\.value)?\s*=(?!=)", code))
+    return written is not None and changed is None and assigned <= 2
+
+
 def _static_list(element: Element, document: Document) -> bool:
     """Lists that never change: `Array.from({length: 3})`, `[1, 2, 3].map`, placeholders while loading."""
     if document.language == "vue":
         source = element.attributes.get("v-for")
-        return source is not None and re.search(r"\bin\s+(?:\d+|\[)", source.expression) is not None
+        if source is None:
+            return False
+        name = re.search(
+            r"\b(?:in|of)\s+([A-Za-z_$][\w$]*)(?:\.(?:slice|filter|map)\(.*\))?\s*$", source.expression
+        )
+        return re.search(r"\b(?:in|of)\s+(?:\d+|\[)", source.expression) is not None or (
+            name is not None and _never_changes(document, name.group(1))
+        )
     at = element.node
     while at is not None and at.type not in ("arrow_function", "function_expression"):
         at = at.parent

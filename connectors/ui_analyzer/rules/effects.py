@@ -41,7 +41,11 @@ def _effect_cleanup(document: Document, tally: Tally) -> None:
     for script in document.scripts:
         for _, function in effects(script):
             for what, item in _subscriptions(script, function):
-                if _kept_and_released(script, item):
+                ended = (
+                    "Observer" in what
+                    and re.search(r"\.(?:disconnect|unobserve)\(", script.code_text) is not None
+                )
+                if ended or _kept_and_released(script, item):
                     tally.passed()
                 else:
                     tally.check(

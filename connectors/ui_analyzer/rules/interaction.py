@@ -4,8 +4,9 @@ import re
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import BUTTON, LINK, ref_of
-from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.markup import Element, class_names
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import hidden
 from connectors.ui_analyzer.native import library_control
 from connectors.ui_analyzer.rule import ComponentRef, FileRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.rules.pointing import KEY_HANDLERS, native_interactive, only_stops
@@ -37,32 +38,29 @@ def _link_href(document: Document, tally: Tally) -> None:
             if acts and element.get("role") is None:
                 tally.failed(element, "<a> without href acts as a button: the keyboard cannot reach it")
             continue
-        if href.dynamic:
-            tally.passed()
+        if href.dynamic or (href.value == "#" and re.search(r"\btop\b", element.static_text())):
+            tally.passed()  # "#" leads to the top of the page.
             continue
         value = (href.value or "").strip().lower()
         fake = value in ("#", "#!", "javascript:", "") or value.startswith("javascript:")
         if fake and element.get("role") == "button" and element.has(*KEY_HANDLERS):
             fake = False
-        if value == "#" and not acts and document.language == "html":
+        if value in ("#", "") and not acts and document.language == "html":
             # In plain pages "#" also leads to the top, or script attaches behaviour elsewhere.
-            tally.failed(href, 'href="#" leads nowhere', confidence=Confidence.LOW)
+            tally.failed(href, f'href="{value}" leads nowhere', confidence=Confidence.LOW)
             continue
         tally.check(not fake, href, f'href="{value}" is no destination: this is a button')
 
 
 def _hover_needs_focus(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.native or element.spread:
+        hover = element.attributes.get("on:mouseover") or element.attributes.get("on:mouseenter")
+        if hover is None or not element.native or element.spread or hidden(element):
             continue
-        for pointer, focus in (("on:mouseover", "on:focus"), ("on:mouseout", "on:blur")):
-            if element.has(pointer):
-                ok = element.has(focus, focus + "in", focus + "out", "on:focusin", "on:focusout")
-                tally.check(
-                    ok,
-                    element.attributes[pointer],
-                    f"{pointer[3:]} has no counterpart for the keyboard ({focus[3:]})",
-                )
+        if hover.name == "on:mouseenter" and not element.has("on:mouseover"):
+            continue  # Mostly for ornament; what it shows is another rule's.
+        ok = element.has("on:focus", "on:focusin", "on:focuswithin")
+        tally.check(ok, hover, f"<{element.tag}> reacts to mouseover, and not to focus")
 
 
 def _autofocus(document: Document, tally: Tally) -> None:
@@ -104,8 +102,16 @@ def _hidden_focusable(document: Document, tally: Tally) -> None:
     for element in document.elements:
         if element.native and element.get("aria-hidden") == "true" and not element.spread:
             inner = next((child for child in (element, *element.descendants()) if _focusable(child)), None)
-            tally.check(
-                inner is None, inner or element, "the keyboard reaches what screen readers are told to skip"
+            if inner is None:
+                tally.passed()
+                continue
+            names = class_names(element) | class_names(inner)
+            tally.depends(
+                inner,
+                f"the keyboard reaches <{inner.tag}>, which screen readers are told to skip",
+                (),
+                frozenset(),
+                excused_by=tuple(("hides-class", name) for name in sorted(names)),
             )
 
 

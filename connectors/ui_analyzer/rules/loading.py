@@ -64,9 +64,13 @@ def _css_import(document: Document, tally: Tally) -> None:
 
 def _font_display(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
-        if rule.selector == "@font-face" and "url(" in (rule.value("src") or ""):
+        if rule.selector == "@font-face" and re.search(r"url\(\s*['\"]?(?!data:)", rule.value("src") or ""):
+            # Letters in place of icons would be worse than nothing, so these fonts may block.
+            icons = (
+                re.search(r"icon|awesome|glyph|material", rule.value("font-family") or "", re.I) is not None
+            )
             tally.check(
-                rule.value("font-display") not in (None, "block", "auto"),
+                icons or rule.value("font-display") not in (None, "block", "auto"),
                 rule,
                 "text stays invisible while this font loads",
             )
@@ -99,7 +103,11 @@ def _whole_library(document: Document, tally: Tally) -> None:
     if document.server:
         return
     for script in document.scripts:
+        told: set[int] = set()
         for entry in script.imports:
+            if entry.item.start in told:
+                continue  # One statement, however many names it imports.
+            told.add(entry.item.start)
             if entry.type_only or not entry.module or entry.module.startswith("."):
                 continue
             advice = _WHOLE_LIBRARIES.get(entry.module)

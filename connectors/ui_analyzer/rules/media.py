@@ -69,7 +69,14 @@ def _media_autoplay(document: Document, tally: Tally) -> None:
             if autoplay is None:
                 tally.passed()
             elif autoplay.value not in (None, "false"):
-                tally.check(element.has("muted"), autoplay, f"<{element.tag}> starts with sound")
+                # What appears on request may play at once.
+                asked = element.conditional
+                tally.check(
+                    element.has("muted"),
+                    autoplay,
+                    f"<{element.tag}> starts with sound",
+                    confidence=Confidence.LOW if asked else None,
+                )
 
 
 RULES: tuple[FileRule | ProjectRule, ...] = (

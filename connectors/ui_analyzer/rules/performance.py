@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.native import LINK_TAGS
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, page
 from connectors.ui_analyzer.stylesheet import subject
 
@@ -30,6 +31,7 @@ _SIZE_UTILITY = re.compile(r"^(?:[\w-]+:)*!?(?:w-|h-|size-|aspect-|max-h-|object
 
 
 def _layout_animation(document: Document, tally: Tally) -> None:
+    told: set[str] = set()
     for rule in document.style_rules:
         if rule.in_keyframes():
             moved = next(
@@ -42,7 +44,10 @@ def _layout_animation(document: Document, tally: Tally) -> None:
                 None,
             )
             name = rule.context[-1].split()[-1]
+            if name in told:
+                continue  # One animation, however many of its steps.
             if moved is not None:
+                told.add(name)
                 tally.failed(
                     moved,
                     f"animation {name} changes {moved.name}, which lays the page out anew for each frame",
@@ -65,7 +70,7 @@ def _layout_animation(document: Document, tally: Tally) -> None:
 def image_facts(document: Document) -> Iterator[Fact]:
     """Images without a size of their own, and classes and elements that get one from a stylesheet."""
     for element in document.elements:
-        if not element.native or element.tag != "img" or element.spread:
+        if not element.native or element.tag != "img" or element.spread or _sized_by_parent(element):
             continue
         at = {"line": element.line, "column": element.column}
         if _sized(element):
@@ -115,6 +120,17 @@ def image_facts(document: Document) -> Iterator[Fact]:
                     yield Fact(kind="sizes-class", name="img", line=rule.line)
 
 
+_SIZES_CHILDREN = re.compile(r"^(?:\[&[^\]]*(?:img|\*)[^\]]*\]|\*|\*\*|\*:\[img\]):")
+
+
+def _sized_by_parent(element: Element) -> bool:
+    """Whether what is around an image gives it its size, or may: a component that is no link, `[&_img]:size-full`."""
+    around = element.parent
+    if around is not None and not around.native and around.tag not in LINK_TAGS:
+        return True
+    return any(_SIZES_CHILDREN.match(name) for outer in element.ancestors() for name in outer.classes())
+
+
 def _around(element: Element) -> str:
     return " ".join(sorted({name for outer in element.ancestors() for name in outer.classes()}))[:1_000]
 
@@ -147,7 +163,7 @@ def _image_size(project: Project, tally: Tally) -> None:
         else:
             tally.failed(
                 located,
-                "an image without width and height moves the page when it arrives",
+                "<img> without width and height moves the page when it arrives",
                 path=located.path,
                 confidence=Confidence.MEDIUM if own else None,
             )

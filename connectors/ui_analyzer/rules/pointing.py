@@ -247,6 +247,16 @@ def _is_backdrop(element: Element, handler: Attribute, document: Document) -> bo
     ):
         return True
     empty = not element.children and not element.texts and not element.dynamic_content
+    if (
+        empty
+        and element.conditional
+        and re.search(
+            r"(?:close|dismiss|hide|cancel)\w*\(|^(?:on)?(?:close|dismiss|hide|cancel)\w*$|set\w*\(\s*false\s*\)",
+            code,
+            re.I,
+        )
+    ):
+        return True
     covers = {"inset-0"} <= element.classes() or {"fixed", "w-full", "h-full"} <= element.classes()
     return empty and covers and bool({"fixed", "absolute"} & element.classes())
 

@@ -35,7 +35,7 @@ def _promise_end(document: Document, tally: Tally) -> None:
             first = _first(call.item.node)
             if first is None or first.start_byte in asked or _cannot_reject(script, first):
                 continue
-            handled = _handled(script, call)
+            handled = _handled(script, call) or _looks_at_outcome(script, call)
             tally.check(
                 handled,
                 call.item,
@@ -67,9 +67,27 @@ def _cannot_reject(script: Script, first: Node) -> bool:
     callee = re.sub(r"\s+", "", script.text(first.child_by_field_name("function")))
     if callee == "then" or _NEVER_REJECTS.search(callee) or callee.endswith((".ready", ".then")):
         return True
-    function = script.named_functions.get(callee)
-    # A function of the file that catches by itself.
-    return function is not None and any(True for _ in function.within("catch_clause"))
+    function = script.named_functions.get(callee.rsplit(".", 1)[-1])
+    if function is None:
+        return False
+    # A function of the file that catches by itself, or that has nothing that fails.
+    code = script.code_of(function)
+    return any(True for _ in function.within("catch_clause")) or not re.search(
+        r"\breject\b|\bthrow\b|\bawait\b|fetch|axios|\.(?:get|post|put|delete|query|mutate)\w*\(|\breturn\s+\w[\w.]*\(",
+        code,
+    )
+
+
+def _looks_at_outcome(script: Script, call: Call) -> bool:
+    """Whether the callback tells failures from success by the value: `({ data, error }) =>`, `isLeft(result)`."""
+    text = " ".join(script.code_of(node) for node in call.arguments)
+    return (
+        re.search(
+            r"\berror\b|\berr\b|isLeft|isErr\b|\.ok\b|\.success\b|isFailure|===? (?:true|false)|\bE\.(?:fold|match)|\belse\b",
+            text,
+        )
+        is not None
+    )
 
 
 def _handled(script: Script, last: Call) -> bool:
@@ -98,9 +116,10 @@ def _console_only(document: Document, tally: Tally) -> None:
             around = clause.parent
             waits = around is not None and any(True for _ in around.within("await_expression"))
             body = clause.node.child_by_field_name("body")
-            if waits and body is not None and body.named_children:
+            statements = [] if body is None else list(_statements(body))
+            if waits and statements:
                 tally.check(
-                    not all(_logs(script, node) for node in _statements(body)),
+                    not all(_logs(script, node) for node in statements),
                     clause,
                     "the failure is written to the console, and whoever uses the page never learns of it",
                 )

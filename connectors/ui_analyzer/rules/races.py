@@ -26,7 +26,7 @@ def _effect_race(document: Document, tally: Tally) -> None:
             asked = list(_asked(script, function, setters))
             # What does not depend on anything that changes is asked for in the same words each time.
             if any(
-                re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$])", text)
+                re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$(])", text)
                 for text in asked
                 for name in changing
                 if name
@@ -106,7 +106,7 @@ def _ignores_old(script: Script, function: Syntax) -> bool:
     """Whether an answer is compared with what was asked last before it is taken."""
     return (
         re.search(
-            r"AbortController|\bsignal\b|\.current\s*[!=]==|[!=]==\s*\w+(?:Ref)?\.current|\b(?:cancelled|canceled|ignore|stale|aborted|isMounted|active)\b",
+            r"\.current\)\s*\{?\s*return|AbortController|\bsignal\b|\.current\s*[!=]==|[!=]==\s*\w+(?:Ref)?\.current|\b(?:cancelled|canceled|ignore|stale|aborted|isMounted|active)\b",
             script.code_of(function),
         )
         is not None

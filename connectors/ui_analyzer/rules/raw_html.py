@@ -51,7 +51,11 @@ def _html_sinks(document: Document) -> Iterator[_Sink]:
         for item in script.items("assignment_expression", "augmented_assignment_expression"):
             left = script.text(item.node.child_by_field_name("left"))
             right = item.node.child_by_field_name("right")
-            if left.endswith((".innerHTML", ".outerHTML")) and right is not None:
+            if (
+                left.endswith((".innerHTML", ".outerHTML"))
+                and right is not None
+                and not _styles(script, left)
+            ):
                 yield _Sink(
                     Position(item.line, item.column), " ".join(script.code_of(right).split()), script, right
                 )
@@ -59,6 +63,15 @@ def _html_sinks(document: Document) -> Iterator[_Sink]:
             if call.name == "insertAdjacentHTML" and len(call.arguments) == 2:
                 written = " ".join(script.code_of(call.arguments[1]).split())
                 yield _Sink(Position(call.item.line, call.item.column), written, script, call.arguments[1])
+
+
+def _styles(script: Script, left: str) -> bool:
+    """Whether the element that is filled is a `<style>` that the file made: what is inside is no markup."""
+    name = re.escape(left.rsplit(".", 1)[0])
+    return (
+        re.search(rf"(?<![\w$.]){name}\s*=\s*(?:\w+\.)*createElement\(\s*['\"]style['\"]", script.code_text)
+        is not None
+    )
 
 
 def _html_of(script: Script, node: Node) -> Node:
@@ -104,12 +117,22 @@ def _unsafe_markdown(document: Document, tally: Tally) -> None:
                 continue
         elif not _from_markdown(document, sink.written):
             continue
+        if _escaping_renderer(document):
+            tally.passed()
+            continue
         if harmless(document, sink.script, sink.node):
             tally.passed()
         elif not _project_sanitiser(document, sink):
             tally.failed(
                 sink.place, f"Markdown becomes HTML unsanitised ({sink.written[:40]}): it may contain script"
             )
+
+
+def _escaping_renderer(document: Document) -> bool:
+    """Whether the renderer is markdown-it as it comes: it shows HTML as text unless `html: true` says otherwise."""
+    return any("markdown-it" in script.modules for script in document.scripts) and not any(
+        re.search(r"\bhtml\s*:\s*(?!false\b)", script.code_text) for script in document.scripts
+    )
 
 
 def _shipped_text(document: Document, expression: str) -> bool:
@@ -206,9 +229,10 @@ RULES = (
             _COMPONENTS,
             Severity.MINOR,
             "Links into new tabs give nothing away",
-            reason="Old browsers let the other page navigate this one.",
+            reason="Old browsers let the other page navigate this one; today's do so only when asked for it.",
             fix='Add `rel="noopener"`.',
             reference=mdn("rel=noopener", "Web/HTML/Reference/Attributes/rel/noopener"),
+            confidence=Confidence.LOW,
         ),
         _target_blank,
     ),

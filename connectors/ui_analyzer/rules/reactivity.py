@@ -2,6 +2,8 @@
 
 import re
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
@@ -100,12 +102,19 @@ def _svelte_mutation(document: Document, tally: Tally) -> None:
             continue
         for item in script.items("variable_declarator"):
             value = item.node.child_by_field_name("value")
-            if value is None or value.type != "array" or script.function_around(item) is not None:
+            if value is None or value.type != "array" or not _of_component(item.node):
                 continue
             name = script.text(item.node.child_by_field_name("name"))
             if not re.search(rf"\{{[^}}]*\b{re.escape(name)}\b", document.text):
                 continue
             _judge_svelte(script, name, tally)
+
+
+def _of_component(declarator: Node) -> bool:
+    """Whether a variable lives as long as the component: one inside a block or function is gone before anything is drawn."""
+    declaration = declarator.parent
+    around = declaration.parent if declaration is not None else None
+    return around is not None and around.type in ("program", "export_statement")
 
 
 def _judge_svelte(script: Script, name: str, tally: Tally) -> None:
@@ -132,7 +141,8 @@ def _stored_secret(document: Document, tally: Tally) -> None:
             ):
                 continue
             key = script.text(call.arguments[0])
-            secret = _SECRET.search(key) is not None and not _NO_SECRET.search(key)
+            emptied = len(call.arguments) > 1 and script.text(call.arguments[1]) in ("''", '""', "``")
+            secret = not emptied and _SECRET.search(key) is not None and not _NO_SECRET.search(key)
             tally.check(not secret, call.item, f"{key[:40]} is kept where any script on the page can read it")
 
 

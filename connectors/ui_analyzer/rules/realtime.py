@@ -50,7 +50,8 @@ def bound_name(script: Script, item: Syntax) -> str:
 def message_handlers(script: Script) -> Iterator[Syntax]:
     """Functions that run for each message of a socket or event source."""
     for item in script.items("assignment_expression"):
-        if script.text(item.node.child_by_field_name("left")).endswith(".onmessage"):
+        left = script.text(item.node.child_by_field_name("left"))
+        if left.endswith(".onmessage") and not _OWN_SIDE.search(left) and not _only_workers(script):
             yield from _function_of(script, item)
     for call in script.calls:
         if (
@@ -67,6 +68,17 @@ def message_handlers(script: Script) -> Iterator[Syntax]:
             function = script.argument_function(call, 1)
             if function is not None:
                 yield function
+
+
+_OWN_SIDE = re.compile(r"worker|\bport|channel|\bself\b", re.I)
+
+
+def _only_workers(script: Script) -> bool:
+    """Whether the messages of a file are those of a worker, which is code of the same page."""
+    made = {call.callee for call in script.constructions}
+    return bool(made & {"Worker", "SharedWorker", "MessageChannel", "BroadcastChannel"}) and not any(
+        _LIVE.match(name) and not name.endswith("BroadcastChannel") for name in made
+    )
 
 
 def _function_of(script: Script, item: Syntax) -> Iterator[Syntax]:
@@ -98,8 +110,15 @@ def _mock_data(document: Document, tally: Tally) -> None:
             ) is not None
             if mocked and _MOCK_SWITCH.match(entry.imported if entry.imported != "default" else entry.local):
                 continue  # Starts a mock server for development; the data itself is not imported.
+            if mocked and own and any(element.tag == entry.local for element in document.elements):
+                continue  # A component that is called so, not data.
             if mocked:
-                tally.failed(entry.item, f"made-up data from {entry.module} is shown as if it were real")
+                # Whether what a module makes up is shown is decided by who imports it.
+                tally.failed(
+                    entry.item,
+                    f"made-up data from {entry.module} is shown as if it were real",
+                    confidence=None if renders else Confidence.LOW,
+                )
             elif document.elements and entry.module.startswith((".", "@/", "~/")):
                 tally.passed()
         for call in script.calls:

@@ -120,8 +120,8 @@ def _utility_width(element: Element, tally: Tally) -> None:
     classes = element.classes()
     for utility in sorted(classes):
         match = _UTILITY_WIDTH.match(utility)
-        if match is None:
-            continue
+        if match is None or utility in ("w-100", "min-w-100"):
+            continue  # 100 % to Bootstrap and Vuetify.
         size = length_px(match.group(2)) if match.group(2) else float(match.group(3)) * 4
         limited = match.group(1) == "w" and any(
             re.match(r"!?max-w-(?:full|screen|\[.*(?:vw|%|calc|min)|\w+)", c) for c in classes
@@ -174,7 +174,9 @@ def _viewport_height(document: Document, tally: Tally) -> None:
         # A minimum cuts nothing off: what is below can be scrolled to.
         heights = [d for d in rule.declarations if d.name in ("height", "max-height")]
         full = [d for d in heights if re.fullmatch(r"100vh(?:\s*!important)?", d.value.strip())]
-        modern = any(re.search(r"\d(?:dvh|svh|lvh)|-webkit-fill-available|stretch", d.value) for d in heights)
+        modern = any(
+            re.search(r"\d(?:dvh|svh|lvh)|-webkit-fill-available|stretch|var\(--", d.value) for d in heights
+        )
         if (full or modern) and not rule.in_keyframes():
             tally.check(
                 modern,

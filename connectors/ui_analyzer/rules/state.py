@@ -87,6 +87,7 @@ def _shadowed(script: Script, item: Syntax, name: str, until: Syntax) -> bool:
 
 def _conditional_hook(document: Document, tally: Tally) -> None:
     for script in document.scripts:
+        told: set[tuple[int, str]] = set()
         if document.framework != "react":
             continue  # Composables of Vue have names like hooks, but may be called anywhere in setup.
         for call in script.hooks():
@@ -97,6 +98,9 @@ def _conditional_hook(document: Document, tally: Tally) -> None:
             if not (name[:1].isupper() or re.match(r"use[A-Z]", name)):
                 continue
             problem = _hook_problem(script, call, function)
+            if problem and (function.start, problem) in told:
+                continue  # One return, however many hooks follow it.
+            told.add((function.start, problem))
             tally.check(not problem, call.item, f"{call.callee} is called {problem}")
 
 

@@ -48,11 +48,22 @@ def _document_title(document: Document, tally: Tally) -> None:
     if head.dynamic_content or any("%" in text and "head" in text for text in head.texts):
         return  # A template whose head is filled in by the framework.
     title = next((child for child in head.children if child.tag == "title"), None)
-    tally.check(
-        title is not None and bool(title.texts or title.dynamic_content),
-        title or head,
-        "the page has no title",
-    )
+    bundled = any(e.tag == "script" and e.get("type") == "module" and e.has("src") for e in document.elements)
+    if title is None and bundled:
+        tally.failed(head, "the page has no title unless a script sets one", confidence=Confidence.LOW)
+        return
+    if title is not None and (title.texts or title.dynamic_content):
+        tally.passed()
+    else:
+        tally.depends(
+            title or head, "the page has no title", (), frozenset(), excused_by=(("sets-title", "script"),)
+        )
+
+
+def title_facts(document: Document) -> Iterator[Fact]:
+    """Scripts that set the title of the page."""
+    if any("document.title" in script.code_text for script in document.scripts):
+        yield Fact(kind="sets-title", name="script")
 
 
 def _heading_order(document: Document, tally: Tally) -> None:
@@ -70,6 +81,8 @@ def _heading_order(document: Document, tally: Tally) -> None:
 def _landmark_main(project: Project, tally: Tally) -> None:
     mains = {located.path for located in project.of("main-landmark")}
     for entry in project.of("page"):
+        if entry.fact.value == "bundle" and not project.of("renders"):
+            continue  # Filled by a script that makes elements in a way of its own.
         # A page with content of its own needs its own landmark; a shell is filled by components.
         ok = entry.path in mains if entry.fact.value == "content" else bool(mains)
         if ok:
@@ -130,6 +143,8 @@ def _id_in_loop(document: Document, tally: Tally) -> None:
             continue
         if any(around.tag == "svg" for around in (element, *element.ancestors())):
             continue
+        if element.conditional and not element.loop_root:
+            continue  # Shown for one of the items, perhaps.
         fixed = identifier.value is not None and not identifier.partial
         tally.check(not fixed, identifier, f'every item of the list gets the same id "{identifier.value}"')
 
@@ -203,8 +218,13 @@ def landmark_facts(document: Document) -> Iterator[Fact]:
         inside = [
             element for element in body.descendants() if element.tag not in ("script", "noscript", "style")
         ]
-        filled = "content" if len(inside) >= PAGE_ELEMENTS_MIN else "shell"
+        bundled = any(
+            e.tag == "script" and e.get("type") == "module" and e.has("src") for e in document.elements
+        )
+        filled = "content" if len(inside) >= PAGE_ELEMENTS_MIN else "bundle" if bundled else "shell"
         yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
+    if document.language != "html" and document.elements:
+        yield Fact(kind="renders", name=document.language)
     for element in document.elements:
         if (
             element.tag == "main"

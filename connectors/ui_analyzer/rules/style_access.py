@@ -142,11 +142,14 @@ def _focus_utilities(document: Document, tally: Tally) -> None:
 
 
 def _hover_only(document: Document, tally: Tally) -> None:
+    selectors = [selector for rule in document.style_rules for selector in rule.selectors()]
     focus_revealed = {
-        re.sub(r":focus(?:-within|-visible)?", ":hover", selector)
-        for rule in document.style_rules
-        for selector in rule.selectors()
-        if ":focus" in selector
+        re.sub(r":focus(?:-within|-visible)?", ":hover", one) for one in selectors if ":focus" in one
+    }
+    focused_itself = {
+        re.sub(r":focus(?:-visible)?$", "", one)
+        for one in selectors
+        if re.search(r":focus(?:-visible)?$", one)
     }
     hidden_by_default = {
         selector for rule in document.style_rules for selector in rule.selectors() if _hides_by_style(rule)
@@ -168,7 +171,9 @@ def _hover_only(document: Document, tally: Tally) -> None:
                 continue
             declaration = next(d for d in rule.declarations if d.name in _REVEALS)
             tally.check(
-                selector in focus_revealed,
+                selector in focus_revealed
+                # What is only transparent takes the focus; what is not displayed cannot.
+                or (declaration.name == "opacity" and selector.replace(":hover", "") in focused_itself),
                 declaration,
                 f"{selector} shows on hover only, never for the keyboard",
             )
@@ -186,7 +191,10 @@ def _target_size(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
         if rule.in_keyframes():
             continue
-        if not any(_INTERACTIVE_SUBJECT.search(subject(s)) and "::" not in s for s in rule.selectors()):
+        if not any(
+            _INTERACTIVE_SUBJECT.search(subject(s)) and not re.search(r"::|:before|:after", s)
+            for s in rule.selectors()
+        ):
             continue
         width = _size(rule, "width", "min-width", "inline-size")
         height = _size(rule, "height", "min-height", "block-size")

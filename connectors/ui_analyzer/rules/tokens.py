@@ -36,11 +36,16 @@ def _hardcoded(project: Project, tally: Tally) -> None:
         return
     for _ in project.of("colour-token"):
         tally.passed()
+    repeated: dict[tuple[str, str], list[Located]] = {}
     for located in project.of("colour-literal"):
+        repeated.setdefault((located.path, located.fact.name.lower()), []).append(located)
+    for (path, _), places in repeated.items():
+        first = places[0]
+        often = f", {len(places)} times in this file" if len(places) > 1 else ""
         tally.failed(
-            located,
-            f"{located.fact.name} is written out although the project has colour tokens",
-            path=located.path,
+            first,
+            f"{first.fact.name} is written out{often}, although the project has colour tokens",
+            path=path,
         )
 
 

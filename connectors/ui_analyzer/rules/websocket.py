@@ -115,7 +115,9 @@ def _reconnects(socket: Socket) -> bool:
     if "WebSocket(" in source:
         return True
     if any(
-        not _NOT_AGAIN.search(word) for word in re.findall(r"\b([\w.]*)\s*\(", source) if _AGAIN.search(word)
+        not _NOT_AGAIN.search(word)
+        for word in (callee.rsplit(".", 1)[-1] for callee in re.findall(r"\b([\w.]*)\s*\(", source))
+        if _AGAIN.search(word)
     ):
         return True
     # `setTimeout(connect, …)`, `setAttempt(n => n + 1)` as a dependency of the effect that connects.
@@ -177,7 +179,7 @@ def _reconnect(document: Document, tally: Tally) -> None:
     for socket in sockets(document):
         tally.check(_reconnects(socket), socket, "this WebSocket never connects again after it was closed")
     for script in document.scripts:
-        if script.modules & _LIBRARIES:
+        if script.modules & _LIBRARIES and not document.server:
             disabled = re.search(
                 r"reconnection\s*:\s*false|shouldReconnect\s*:\s*(?:\(\)\s*=>\s*)?false", script.code_text
             )

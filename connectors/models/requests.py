@@ -1,0 +1,231 @@
+"""What a request says, made by the parameters of its model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Final
+
+from connectors.models.tool_calls import arguments_of
+from connectors.models.values import mapping_of
+from schemas.configuration import RequestParameters
+from schemas.events.models import ToolCallProposed
+from schemas.frozen import replace
+from schemas.ports.chat import ChatMessage, ChatRequest, ToolOffered
+
+NOTHING_SAID: Final = "(no text)"
+"""Stands where a message would be empty, which many servers refuse."""
+UNNAMED: Final = "unnamed"
+
+
+def prepared(request: ChatRequest, parameters: RequestParameters) -> ChatRequest:
+    """Return the request with its messages as the model takes them; tokens are counted of these.
+
+    No message is empty, no call has arguments that are no JSON (the server may read them), and neighbours of
+    one role are one message where roles must alternate.
+    """
+    messages = [_sound(message) for message in request.messages if _says_something(message)]
+    if parameters.system_role == "user":
+        messages = [replace(m, role="user") if m.role == "system" else m for m in messages]
+    if parameters.alternate_roles:
+        messages = _alternating(messages)
+    return replace(request, messages=tuple(messages))
+
+
+def body_of(request: ChatRequest, parameters: RequestParameters) -> dict[str, object]:
+    """Return the body of a request that is prepared; the limit of the answer always stands in it."""
+    body: dict[str, object] = {
+        "model": request.model,
+        "messages": [message_of(message, parameters) for message in request.messages],
+        "stream": parameters.stream,
+        parameters.tokens_max_field: request.output_tokens_max,
+    }
+    if parameters.temperature:
+        body["temperature"] = request.temperature
+    if parameters.stream and parameters.stream_usage:
+        body["stream_options"] = {"include_usage": True}
+    if request.tools:
+        body["tools"] = [_tool(tool) for tool in request.tools]
+        if parameters.tool_choice:
+            body["tool_choice"] = parameters.tool_choice
+        if parameters.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = parameters.parallel_tool_calls
+    response_format = _response_format(request, parameters)
+    if response_format is not None:
+        body["response_format"] = response_format
+    body |= json.loads(parameters.extra_body_json)
+    return body
+
+
+def message_of(message: ChatMessage, parameters: RequestParameters) -> dict[str, object]:
+    """Return a message as the API has it, with what the provider wants back."""
+    if message.role == "tool":
+        return {"role": "tool", "content": message.text, "tool_call_id": message.tool_call_id or ""}
+    if message.role == "system":
+        return {"role": parameters.system_role, "content": message.text}
+    if message.role != "assistant" or not message.tool_calls:
+        return {"role": message.role, "content": message.text}
+    state = mapping_of(json.loads(message.provider_state_json or "{}"))
+    return {
+        **{name: value for name, value in state.items() if name in parameters.state_fields},
+        "role": "assistant",
+        "content": message.text or None,
+        "tool_calls": [_call(call) for call in message.tool_calls],
+    }
+
+
+def changed(parameters: RequestParameters, told: str, parameter: str) -> RequestParameters | None:
+    """Return how to ask instead, after a provider has refused a request for a parameter; None: it has not.
+
+    Args:
+        told: the provider's words.
+        parameter: the parameter that it names, if it does.
+    """
+    text = f"{parameter} {told}".lower()
+    for name, change in _CHANGES.items():
+        if name in text:
+            found = change(parameters, text)
+            if found is not None and found != parameters:
+                return found
+    return None
+
+
+def difference(before: RequestParameters, after: RequestParameters) -> str:
+    """Say which parameters differ, for logs."""
+    names = [field.name for field in fields(before)]
+    return ", ".join(f"{n}={getattr(after, n)!r}" for n in names if getattr(before, n) != getattr(after, n))
+
+
+def _limit(parameters: RequestParameters, text: str) -> RequestParameters | None:
+    field = parameters.tokens_max_field
+    other = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
+    # A message that names the limit's size speaks of a value, and another name would not help.
+    refused = any(
+        word in text for word in ("unsupported", "not supported", "unknown", "unrecognized", "extra")
+    )
+    return replace(parameters, tokens_max_field=other) if refused and field in text else None
+
+
+def _no_temperature(parameters: RequestParameters, _text: str) -> RequestParameters:
+    return replace(parameters, temperature=False)
+
+
+def _no_stream_usage(parameters: RequestParameters, _text: str) -> RequestParameters:
+    return replace(parameters, stream_usage=False)
+
+
+def _weaker_format(parameters: RequestParameters, _text: str) -> RequestParameters:
+    weaker = "json_object" if parameters.response_format == "json_schema" else "none"
+    return replace(parameters, response_format=weaker)
+
+
+def _no_parallel(parameters: RequestParameters, _text: str) -> RequestParameters:
+    return replace(parameters, parallel_tool_calls=None)
+
+
+def _no_tool_choice(parameters: RequestParameters, _text: str) -> RequestParameters:
+    return replace(parameters, tool_choice="")
+
+
+def _no_system(parameters: RequestParameters, _text: str) -> RequestParameters:
+    return replace(parameters, system_role="user", alternate_roles=True)
+
+
+def _alternate(parameters: RequestParameters, _text: str) -> RequestParameters:
+    return replace(parameters, alternate_roles=True)
+
+
+def _without_state(parameters: RequestParameters, text: str) -> RequestParameters | None:
+    # A provider that misses the field wants it, and one that refuses it does not.
+    if "missing" in text or "required" in text or "must be passed" in text:
+        return None
+    kept = tuple(name for name in parameters.state_fields if name not in text)
+    return replace(parameters, state_fields=kept)
+
+
+_CHANGES: Final = {
+    "max_tokens": _limit,
+    "max_completion_tokens": _limit,
+    "temperature": _no_temperature,
+    "stream_options": _no_stream_usage,
+    "include_usage": _no_stream_usage,
+    "response_format": _weaker_format,
+    "json_schema": _weaker_format,
+    "json_object": _weaker_format,
+    "json mode": _weaker_format,
+    "parallel_tool_calls": _no_parallel,
+    "tool_choice": _no_tool_choice,
+    "system role": _no_system,
+    "role 'system'": _no_system,
+    "developer instruction": _no_system,
+    "must alternate": _alternate,
+    "roles alternat": _alternate,
+    "reasoning_content": _without_state,
+    "reasoning_details": _without_state,
+    "extra_content": _without_state,
+}
+
+
+def _response_format(request: ChatRequest, parameters: RequestParameters) -> dict[str, object] | None:
+    if not request.json_mode or parameters.response_format == "none":
+        return None
+    if parameters.response_format == "json_schema" and request.json_schema is not None:
+        schema = {"name": "answer", "schema": json.loads(request.json_schema)}
+        return {"type": "json_schema", "json_schema": schema}
+    return {"type": "json_object"}
+
+
+def _says_something(message: ChatMessage) -> bool:
+    return message.role != "assistant" or bool(message.text.strip() or message.tool_calls)
+
+
+def _sound(message: ChatMessage) -> ChatMessage:
+    if not message.text.strip() and message.role in ("system", "user", "tool"):
+        message = replace(message, text=NOTHING_SAID)
+    if not message.tool_calls:
+        return message
+    return replace(message, tool_calls=tuple(map(_sound_call, message.tool_calls)))
+
+
+def _sound_call(call: ToolCallProposed) -> ToolCallProposed:
+    arguments = arguments_of([call.arguments_json])
+    try:
+        is_object = isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        arguments = json.dumps({"refused": call.arguments_json}, ensure_ascii=False)
+    return replace(call, arguments_json=arguments, name=call.name or UNNAMED)
+
+
+def _alternating(messages: list[ChatMessage]) -> list[ChatMessage]:
+    joined: list[ChatMessage] = []
+    for message in messages:
+        last = joined[-1] if joined else None
+        if last is not None and last.role == message.role and message.role in ("system", "user"):
+            joined[-1] = replace(last, text=f"{last.text}\n\n{message.text}")
+        elif last is not None and last.role == message.role == "assistant" and not last.tool_calls:
+            joined[-1] = replace(message, text=f"{last.text}\n\n{message.text}".strip())
+        else:
+            joined.append(message)
+    return joined
+
+
+def _call(call: ToolCallProposed) -> dict[str, object]:
+    state: Mapping[str, object] = json.loads(call.provider_state_json or "{}")
+    return {
+        **state,
+        "id": call.tool_call_id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments_json},
+    }
+
+
+def _tool(tool: ToolOffered) -> dict[str, object]:
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": json.loads(tool.parameters_json),
+        },
+    }
