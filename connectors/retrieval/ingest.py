@@ -23,10 +23,10 @@ from connectors.retrieval.naming import (
     folder_covers,
 )
 from connectors.retrieval.passages import SPLITTER_VERSION, Passage, split
-from connectors.retrieval.store import Collection, CollectionStore, EmbeddedDocument
+from connectors.retrieval.store import Collection, CollectionStore, EmbeddedDocument, KnownDocument
 from schemas.ids import derived_id
 from schemas.ports.chat import RequestInvalid
-from schemas.ports.embedding import Embedded, Embedder
+from schemas.ports.embedding import Embedded, Embedder, EmbeddingsAbsent
 
 BATCH_PASSAGES: Final = 64
 """How many passages are embedded by one request."""
@@ -71,6 +71,8 @@ class IngestReport:
     nanodollars: int = 0
     local: bool = False
     """True when the local deterministic model made the embeddings."""
+    without_embeddings: str = ""
+    """Why no embeddings could be had, when documents were taken to be found by their words alone."""
 
     @property
     def is_empty(self) -> bool:
@@ -96,7 +98,8 @@ async def ingest(
     """Store the passages of the folder's text files; each document changes whole or not at all.
 
     Unchanged documents are skipped, documents whose file is gone are removed. An ingest that was interrupted
-    is completed by the next.
+    is completed by the next. Where no embeddings can be had, documents are stored without; a later
+    ingest that has them makes these again.
 
     Args:
         name: of the collection: what document names begin with, and what tells this folder from others of
@@ -166,7 +169,7 @@ async def _collection(
 
 
 def _demand_same_folder(
-    collection: str, here: str, origin: Collection | None, known: Mapping[str, str], found: Survey
+    collection: str, here: str, origin: Collection | None, known: Mapping[str, KnownDocument], found: Survey
 ) -> None:
     if origin is not None:
         if origin.folder != here:
@@ -210,9 +213,9 @@ class _Job:
     unseen: dict[str, str]
     """What was not seen as it is, by name, with the reason; a folder's name ends with a slash."""
     model: str | None = None
-    """Who really makes the embeddings, once that was asked."""
+    """Who really makes the embeddings, once that was asked; empty: nobody does."""
 
-    async def take(self, file: FoundFile, read: SourceFile, known_hash: str | None) -> None:
+    async def take(self, file: FoundFile, read: SourceFile, known: KnownDocument | None) -> None:
         """Bring one document up to date."""
         name = file.document
         if read.skipped is not None:
@@ -221,8 +224,8 @@ class _Job:
         if read.note:
             self.report.notes[name] = read.note
         model = await self._answering_model()
-        content_hash = self._hash(file, read.text, model)
-        if content_hash == known_hash:
+        # Where there are no embeddings, those of before are still good for a text that is as it was.
+        if known is not None and known.content_hash == self._hash(file, read.text, model or known.model):
             self.report.unchanged.append(name)
             return
         passages = await asyncio.to_thread(
@@ -242,13 +245,17 @@ class _Job:
             self._skip(name, f"the embedding model refuses it: {error}", is_seen=False)
             return
         document = EmbeddedDocument(
-            name=name, content_hash=content_hash, passages=passages, vectors=vectors, model=model
+            name=name,
+            content_hash=self._hash(file, read.text, model),
+            passages=passages,
+            vectors=vectors,
+            model=model,
         )
         other = await self.store.replace(document)
         if other is not None:
             self._skip(name, f"the collection {other} has a document of this name", is_seen=False)
             return
-        (self.report.added if known_hash is None else self.report.updated).append(name)
+        (self.report.added if known is None else self.report.updated).append(name)
         self.report.passages += len(passages)
 
     def _skip(self, name: str, reason: str, *, is_seen: bool) -> None:
@@ -260,7 +267,12 @@ class _Job:
         """Return who answers, which decides whether stored vectors can be compared with new ones."""
         if self.model is None:
             call_id = _call_id(self.collection, "probe", 0)
-            probe = await self.embedder.embed(["model"], call_id=call_id, timeout_ms=EMBED_TIMEOUT_MS)
+            try:
+                probe = await self.embedder.embed(["model"], call_id=call_id, timeout_ms=EMBED_TIMEOUT_MS)
+            except EmbeddingsAbsent as error:
+                self.report.without_embeddings = str(error)
+                self.model = ""
+                return self.model
             _charge(self.report, probe)
             self.model = probe.model
         return self.model
@@ -269,8 +281,10 @@ class _Job:
         made_by = f"{SPLITTER_VERSION}|{model}|{self.embedder.model.dimensions}|{file.is_markdown}"
         return hashlib.sha256(f"{made_by}|{text}".encode("utf-8", errors="surrogatepass")).hexdigest()
 
-    async def _embed(self, name: str, passages: Sequence[Passage]) -> list[tuple[float, ...]]:
-        vectors: list[tuple[float, ...]] = []
+    async def _embed(self, name: str, passages: Sequence[Passage]) -> list[tuple[float, ...] | None]:
+        vectors: list[tuple[float, ...] | None] = []
+        if not self.model:
+            return [None] * len(passages)
         for start in range(0, len(passages), BATCH_PASSAGES):
             batch = [passage.text for passage in passages[start : start + BATCH_PASSAGES]]
             embedded = await self.embedder.embed(

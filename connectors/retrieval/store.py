@@ -26,8 +26,17 @@ class EmbeddedDocument:
     name: str
     content_hash: str
     passages: Sequence[Passage]
-    vectors: Sequence[Sequence[float]]
-    """One for each passage, 1,536 numbers long."""
+    vectors: Sequence[Sequence[float] | None]
+    """One for each passage, 1,536 numbers long; None for each where no model makes any."""
+    model: str
+    """Who made the vectors; empty where nobody did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDocument:
+    """What is known of a document that is stored."""
+
+    content_hash: str
     model: str
 
 
@@ -62,15 +71,18 @@ class CollectionStore:
                 (self._tenant_id, self._collection, origin.folder, sorted(origin.mounts)),
             )
 
-    async def documents(self) -> dict[str, str]:
-        """Return the hash of each document by its name."""
+    async def documents(self) -> dict[str, KnownDocument]:
+        """Return what is stored, by the documents' names."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "SELECT DISTINCT document, content_sha256 FROM document_passages "
+                "SELECT DISTINCT ON (document) document, content_sha256, model FROM document_passages "
                 "WHERE tenant_id = %s AND source = %s",
                 (self._tenant_id, self._collection),
             )
-            return {str(document): str(content_hash) for document, content_hash in await cursor.fetchall()}
+            return {
+                str(document): KnownDocument(content_hash=str(content_hash), model=str(model))
+                for document, content_hash, model in await cursor.fetchall()
+            }
 
     async def replace(self, document: EmbeddedDocument) -> str | None:
         """Store a document in the place of what it was; whole or not at all.
@@ -88,7 +100,7 @@ class CollectionStore:
                 passage.tokens,
                 document.content_hash,
                 document.model,
-                vector_text(vector),
+                None if vector is None else vector_text(vector),
                 SPLITTER_VERSION,
             )
             for passage, vector in zip(document.passages, document.vectors, strict=True)

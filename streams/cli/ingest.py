@@ -136,6 +136,11 @@ def tell(report: IngestReport) -> None:
     if report.local:
         line.append_text(output.styled(" [black on yellow] local deterministic embeddings [/]"))
     output.show(line)
+    if report.without_embeddings:
+        output.say(
+            "[yellow]by words alone[/] there are no embeddings, so searches go by full text: {reason}",
+            reason=report.without_embeddings,
+        )
     _tell_each("skipped", report.skipped)
     _tell_each("kept as it was", report.kept)
     _tell_each("note", report.notes)

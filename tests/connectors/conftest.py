@@ -31,7 +31,7 @@ ENCODINGS = {"gpt-4o": "o200k_base", "gpt-4o-mini": "o200k_base", "gpt-3.5-turbo
 
 DOCUMENTS_DDL = tuple(
     next((PROJECT_DIRECTORY / "sinks" / "migrations").glob(f"*_{name}.sql"))
-    for name in ("document_passages", "document_collections")
+    for name in ("document_passages", "document_collections", "passages_without_embeddings")
 )
 
 

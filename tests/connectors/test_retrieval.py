@@ -383,6 +383,74 @@ async def test_passages_of_another_embedding_model_are_not_compared(
     assert cited(await searched(pool, local, "budgets"))
 
 
+@pytest.mark.parametrize("kind", ["not_found", "unsupported"])
+async def test_where_there_are_no_embeddings_ingest_and_search_go_by_words_and_say_so(
+    folder: Path, pool: Pool, local: Local, kind: str
+) -> None:
+    local.script(Fault(kind=kind, endpoint="embeddings", times=-1))
+
+    report = await taken(folder, pool, local)
+    again = await taken(folder, pool, local)
+    result = await searched(pool, local, "what is reserved before a call?")
+
+    assert report.added == ["docs/budgets.md", "docs/shells.md", "docs/topics.md"]
+    assert (report.passages, report.tokens, report.local) == (3, 0, False)
+    assert "HTTP" in report.without_embeddings
+    assert (len(again.unchanged), again.passages) == (3, 0)
+    assert cited(result)[0] == "docs/budgets.md#1"
+    assert "by words alone" in str(result.result["hint"])
+    assert (result.used_tokens, result.cost_nanodollars) == (0, 0)
+    assert result.retrieval is not None
+    assert result.retrieval.query_embedding == ()
+    assert result.retrieval.documents[0].score == 1.0
+
+
+async def test_documents_without_embeddings_get_them_by_the_first_ingest_that_has_some(
+    folder: Path, pool: Pool, local: Local
+) -> None:
+    local.script(Fault(kind="not_found", endpoint="embeddings", times=1))
+    await taken(folder, pool, local)
+
+    between = await searched(pool, local, "what is reserved before a call?")
+    report = await taken(folder, pool, local)
+    after = await searched(pool, local, "what is reserved before a call?")
+
+    assert cited(between)[0] == cited(after)[0] == "docs/budgets.md#1"
+    assert len(report.updated) == 3
+    assert report.without_embeddings == ""
+    assert "hint" not in after.result
+    assert after.retrieval is not None
+    assert all(found.score < 1.0 for found in after.retrieval.documents)
+
+
+async def test_embeddings_that_are_there_survive_a_provider_without_any(
+    folder: Path, pool: Pool, local: Local
+) -> None:
+    await taken(folder, pool, local)
+    (folder / "topics.md").write_text("# Topics\n\nKafka keeps walruses.\n")
+    local.script(Fault(kind="not_found", endpoint="embeddings", times=1))
+
+    report = await taken(folder, pool, local)
+    by_meaning = await searched(pool, local, "walruses before each call")
+    local.script(Fault(kind="not_found", endpoint="embeddings", times=1))
+    by_words = await searched(pool, local, "walruses before each call")
+
+    assert (report.unchanged, report.updated) == (["docs/budgets.md", "docs/shells.md"], ["docs/topics.md"])
+    for found in (by_meaning, by_words):
+        assert set(cited(found)) == {"docs/topics.md#1", "docs/budgets.md#1"}
+
+
+async def test_words_alone_find_what_any_model_has_embedded(folder: Path, pool: Pool, local: Local) -> None:
+    await taken(folder, pool, local)
+    async with pool.connection() as connection:
+        await connection.execute(
+            "UPDATE document_passages SET model = 'another' WHERE document LIKE '%shells%'"
+        )
+    local.script(Fault(kind="unsupported", endpoint="embeddings", times=1))
+
+    assert cited(await searched(pool, local, "a shell gathers")) == ["docs/shells.md#1"]
+
+
 @pytest.mark.parametrize(
     "query",
     [
