@@ -95,7 +95,7 @@ class GenerateEmbeddings:
         texts = [str(text) for text in listed]
         embedded = await embed_within(self._embedder, texts, context, TIMEOUT_MS)
         result: dict[str, object] = {
-            "dimensions": self._embedder.model.dimensions,
+            "dimensions": len(embedded.vectors[0]),
             "model_used": self._embedder.model.name,
             "token_count": embedded.tokens,
             "local": embedded.local,
