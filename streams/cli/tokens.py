@@ -13,8 +13,8 @@ from schemas.envelope import Envelope
 from schemas.events.access import Scope, TokenCreated, TokenRevoked
 from schemas.ids import derived_id, is_uuid
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, home, settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.gateway.access import TokenBook, mint
@@ -57,8 +57,8 @@ async def create(
     if as_json:
         output.emit_json({"token": token, "token_id": created.token_id})
     else:
-        output.say(f"[dim]token {created.token_id}; it is shown this once[/]")
-        output.console.print(token, markup=False, highlight=False, soft_wrap=True)
+        output.note("[dim]token {token_id}; it is shown this once[/]", token_id=created.token_id)
+        output.say("{token}", token=token)
 
 
 @tokens.command("list")
@@ -73,10 +73,14 @@ async def list_tokens(as_json: AsJson = False) -> None:
         user = "all users" if one.user is None else f"user {one.user}"
         until = "for ever" if one.expires_at_ms is None else f"until {output.time(one.expires_at_ms)}"
         scopes = ", ".join(map(str, one.scopes))
-        output.console.print(
-            f"{one.token_id}  {one.name}: {scopes}; tenant {one.tenant}, {user}; {until}",
-            markup=False,
-            soft_wrap=True,
+        output.say(
+            "{token_id}  {name}: {scopes}; tenant {tenant}, {user}; {until}",
+            token_id=one.token_id,
+            name=one.name,
+            scopes=scopes,
+            tenant=one.tenant,
+            user=user,
+            until=until,
         )
 
 
@@ -91,7 +95,7 @@ async def revoke(
     if token_id not in {one.token_id for one in (await read_tokens(settings())).tokens()}:
         fail(Code.NOT_FOUND, f"there is no token {token_id} that is good")
     await _write(settings(), TokenRevoked(token_id=token_id))
-    output.say(f"revoked {token_id}")
+    output.say("revoked {token_id}", token_id=token_id)
 
 
 @command
@@ -102,8 +106,8 @@ async def env() -> None:
     if not path.exists():
         fail(Code.NOT_FOUND, "there is no token of this machine yet", "`cartrita up` makes one.")
     token = path.read_text(encoding="utf-8").strip()
-    print(f"export OPENAI_BASE_URL={address_of(here.settings())}/v1")  # noqa: T201  # for the shell alone
-    print(f"export OPENAI_API_KEY={token}")  # noqa: T201  # as above
+    output.say("export OPENAI_BASE_URL={address}/v1", address=address_of(here.settings()))
+    output.say("export OPENAI_API_KEY={token}", token=token)
 
 
 def token_path() -> Path:

@@ -15,7 +15,7 @@ import pytest
 from openai import APIStatusError, NotFoundError, OpenAI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 from schemas.events.access import Scope
 from streams.cli.tokens import address_of, local_token
@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 Json = Any  # whatever the gateway answers
 Make = Callable[..., str]
+Bearing = Callable[[str, str], httpx.Client]
 ANSWER_S = 120
 
 
@@ -51,23 +52,34 @@ def http(address: str, token: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def make_token(deployment: Deployment, command_environment: dict[str, str], address: str) -> Make:
+def bearing() -> Iterator[Bearing]:
+    """Make clients that bear a token; all are closed at the end."""
+    with contextlib.ExitStack() as held:
+
+        def bear(address: str, token: str) -> httpx.Client:
+            headers = {"Authorization": f"Bearer {token}"}
+            return held.enter_context(httpx.Client(base_url=address, headers=headers, timeout=60))
+
+        yield bear
+
+
+@pytest.fixture
+def make_token(
+    deployment: Deployment, command_environment: dict[str, str], address: str, bearing: Bearing
+) -> Make:
     """Make a token by the command line, and wait until the gateway knows it."""
 
     def make(*arguments: str) -> str:
         command = [sys.executable, "-m", "streams.main", "tokens", "create", "test", "--json", *arguments]
         ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
         made = json.loads(ended.stdout)
-        for _ in range(200):
-            if bearing(address, made["token"]).get("/v1/models").status_code == 200:
+        client = bearing(address, made["token"])
+        for _ in range(500):
+            if client.get("/v1/models").status_code == 200:
                 return str(made["token"])
         raise AssertionError("the gateway does not learn of the token")
 
     return make
-
-
-def bearing(address: str, token: str) -> httpx.Client:
-    return httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
 
 def opened(http: httpx.Client, **body: object) -> str:
@@ -102,6 +114,25 @@ def until_answered(frames: Iterator[Json], message_id: str) -> list[Json]:
     raise AssertionError("the stream ended before the answer")
 
 
+def settled(http: httpx.Client, session: str) -> Json:
+    """Return how a session stands once the sink has its answer."""
+    for _ in range(500):
+        standing = http.get(f"/api/v2/sessions/{session}/status").json()
+        if standing["status"] == "answered":
+            break
+    return standing
+
+
+def in_pages(http: httpx.Client, session: str) -> list[Json]:
+    events: list[Json] = []
+    mark: Json = {}
+    while mark is not None:
+        page = http.get(f"/api/v2/sessions/{session}/events", params={"limit": 7, **mark}).json()
+        events += page["events"]
+        mark = None if page["next"] is None else {"after": page["next"]}
+    return events
+
+
 def test_a_conversation_by_http(http: httpx.Client) -> None:
     session = opened(
         http, userId="ann", title="Sums", metadata={"channel": "test"}, budget={"tokens": 50_000}
@@ -111,7 +142,7 @@ def test_a_conversation_by_http(http: httpx.Client) -> None:
     assert frames[0]["type"] == "turn_started"
     assert "".join(frame["text"] for frame in frames if frame["type"] == "delta") == frames[-1]["text"]
     assert "391" in frames[-1]["text"]
-    standing = http.get(f"/api/v2/sessions/{session}/status").json()
+    standing = settled(http, session)
     assert (standing["status"], standing["userId"], standing["title"]) == ("answered", "ann", "Sums")
     assert standing["budgetTokens"] == 50_000
     assert 0 < standing["tokensUsed"] == frames[-1]["tokens"]
@@ -130,18 +161,14 @@ def test_a_conversation_by_http(http: httpx.Client) -> None:
 def test_pages_tell_every_event_once(http: httpx.Client) -> None:
     session = opened(http)
     until_answered(told(http, session), say(http, session, "Calculate 2 * 3 with code."))
-    whole = http.get(f"/api/v2/sessions/{session}/events", params={"limit": 200}).json()
-    assert whole["next"] is None
-    paged: list[Json] = []
-    after = None
-    while True:
-        params = {"limit": "7", **({} if after is None else {"after": after})}
-        page = http.get(f"/api/v2/sessions/{session}/events", params=params).json()
-        paged += page["events"]
-        after = page["next"]
-        if after is None:
+    settled(http, session)
+    for _ in range(100):  # the sink may be about to read the last of them
+        whole = http.get(f"/api/v2/sessions/{session}/events", params={"limit": 200}).json()
+        paged = in_pages(http, session)
+        if paged == whole["events"]:
             break
     assert paged == whole["events"]
+    assert whole["next"] is None
     numbered = [event["sequence"] for event in paged if event["sequence"]]
     assert sorted(numbered) == list(range(1, len(numbered) + 1))
 
@@ -243,7 +270,7 @@ def test_nothing_is_told_without_a_token(address: str) -> None:
     paths = ("/api/v2/sessions", "/v1/models", "/api/v2/openapi.json", "/nowhere", f"/ws/{uuid.uuid4()}")
     for path in paths:
         assert httpx.get(address + path).status_code == 401, path
-    for given in ("Bearer x", "Basic eDp4", "Bearer ", "Bearer ck_" + "A" * 43):
+    for given in ("Bearer x", "Basic eDp4", "Bearer", "Bearer ck_" + "A" * 43):
         assert httpx.get(address + "/v1/models", headers={"Authorization": given}).status_code == 401
     assert httpx.get(address + "/health").json() == {"status": "healthy"}
 
@@ -255,14 +282,14 @@ def test_other_names_and_pages_are_refused(http: httpx.Client) -> None:
 
 
 def test_what_is_anothers_is_not_there(
-    http: httpx.Client, make_token: Make, address: str, outsider: Outsider
+    bearing: Bearing, make_token: Make, address: str, outsider: Outsider
 ) -> None:
     ann, bob = make_token("--user", "ann"), make_token("--user", "bob")
     tenant = make_token("--tenant", "other")
     annes = opened(bearing(address, ann))
     # A session that came by Kafka is as much its owner's.
     posted = str(uuid.uuid4())
-    outsider.post([message(posted, "Calculate 1 + 1 with code.") | {"user_id": "ann"}])
+    outsider.post([message("Calculate 1 + 1 with code.", session_id=posted) | {"user_id": "ann"}])
     for _ in range(100):
         if bearing(address, ann).get(f"/api/v2/sessions/{posted}/status").status_code == 200:
             break
@@ -291,13 +318,13 @@ def test_what_others_say_in_a_session_is_not_told_to_its_owner(
     http: httpx.Client, outsider: Outsider
 ) -> None:
     session = opened(http, userId="ann")
-    outsider.post([message(session, "I am not ann.") | {"user_id": "mallory"}])
+    outsider.post([message("I am not ann.", session_id=session) | {"user_id": "mallory"}])
     until_answered(told(http, session), say(http, session, "Calculate 6 * 6 with code."))
     assert "I am not ann." not in http.get(f"/api/v2/sessions/{session}/events?limit=200").text
     assert "I am not ann." not in http.get(f"/api/v2/sessions/{session}/messages").text
 
 
-def test_a_token_does_only_what_it_is_for(make_token: Make, address: str) -> None:
+def test_a_token_does_only_what_it_is_for(bearing: Bearing, make_token: Make, address: str) -> None:
     reader = bearing(address, make_token("--scope", "read"))
     sender = bearing(address, make_token("--scope", "send"))
     session = opened(sender)
@@ -383,8 +410,8 @@ async def test_a_websocket_needs_a_token_a_ticket_or_a_first_message(
             assert closed.value.rcvd.code == 1008
     with pytest.raises(InvalidStatus):
         async with connect(
-            address.replace("http", "ws", 1) + f"/ws/{session}", origin="https://evil.example"
-        ):  # type: ignore[arg-type]  # a plain text
+            address.replace("http", "ws", 1) + f"/ws/{session}", origin=Origin("https://evil.example")
+        ):
             pass
 
 
@@ -402,7 +429,7 @@ async def test_a_frame_that_is_too_large_ends_the_socket(
 
 
 async def test_a_revoked_token_closes_what_it_holds_open(
-    make_token: Make, address: str, command_environment: dict[str, str]
+    bearing: Bearing, make_token: Make, address: str, command_environment: dict[str, str]
 ) -> None:
     bearer = await asyncio.to_thread(make_token)
     session = await asyncio.to_thread(opened, bearing(address, bearer))

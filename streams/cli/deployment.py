@@ -14,8 +14,9 @@ from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import migrate
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment
-from streams.cli.ending import Code, command, fail
+from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.cli.tokens import address_of, local_token, token_path
 from streams.process.settings import Settings
@@ -47,7 +48,9 @@ async def up(
         await bring_up(here, workers, TerminalProgress())
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
-    output.say(f"[green]ready[/] after {time.monotonic() - begun_s:.1f} s")
+    output.say("[green]ready[/] after {elapsed_s:.1f} s", elapsed_s=time.monotonic() - begun_s)
+    for sentence in await due_ingests(Settings.from_environment({**environment(), **here.settings()})):
+        output.say("[yellow]due[/] {sentence}", sentence=sentence)
     await _tell_door(here)
     if detach:
         output.say('Ask something: [bold]cartrita send --follow "…"[/]; stop with [bold]cartrita down[/].')
@@ -68,7 +71,7 @@ async def status(as_json: AsJson = False) -> None:
     if as_json:
         output.emit_json({"parts": parts})
     else:
-        output.console.print(status_table(parts))
+        output.show(status_table(parts))
     if not all(part.running for part in parts):
         raise typer.Exit(Code.AWAY)
 
@@ -86,11 +89,16 @@ class TerminalProgress(Progress):
         if self._shown.get(name) != tenth:
             self._shown[name] = tenth
             megabytes = bytes_total / 1_000_000
-            output.errors.print(f"[dim]download[/] {name} {10 * tenth:3d} % of {megabytes:.1f} MB")
+            output.note(
+                "[dim]download[/] {name} {percent:3d} % of {megabytes:.1f} MB",
+                name=name,
+                percent=10 * tenth,
+                megabytes=megabytes,
+            )
 
     def stage(self, name: str, text: str) -> None:
         """Tell of a step."""
-        output.errors.print(f"[dim]{name:>10}[/] {text}")
+        output.note("[dim]{name:>10}[/] {text}", name=name, text=text)
 
 
 async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
@@ -146,7 +154,7 @@ def status_table(parts: tuple[PartStatus, ...]) -> Table:
     """Show the parts as a table."""
     table = Table("part", "state", "pid", "address", "log", box=None, header_style="dim")
     for part in parts:
-        state = "[green]running[/]" if part.running else "[red]stopped[/]"
+        state = output.styled("[green]running[/]" if part.running else "[red]stopped[/]")
         table.add_row(part.name, state, str(part.pid or "-"), part.address, str(part.log_path))
     return table
 
@@ -155,9 +163,13 @@ async def _tell_door(here: Deployment) -> None:
     """Tell how to come in by the front door."""
     token = await local_token(Settings.from_environment({**environment(), **here.settings()}), token_path())
     address = address_of(here.settings())
-    output.say(f"The front door is [bold]{address}[/]; its token is in {token_path()}. For OpenAI's clients:")
-    for line in (f"export OPENAI_BASE_URL={address}/v1", f"export OPENAI_API_KEY={token}"):
-        output.console.print("  " + line, markup=False, highlight=False, soft_wrap=True)
+    output.say(
+        "The front door is [bold]{address}[/]; its token is in {path}. For OpenAI's clients:",
+        address=address,
+        path=token_path(),
+    )
+    output.say("  export OPENAI_BASE_URL={address}/v1", address=address)
+    output.say("  export OPENAI_API_KEY={token}", token=token)
 
 
 async def _watch(here: Deployment) -> None:
