@@ -13,6 +13,8 @@ checks what this behaviour decided, and says of the rest which one did.
         their own name.
     5   Plans and critiques are found in what a model writes around them; where no plan can be had, one task
         of the default agent answers, and what was cut off or held back is not asked for again.
+    6   A call beyond those that one answer may ask for, and one that nobody approved in time, are told as
+        decisions of policy.
 """
 
 from typing import Final
@@ -21,7 +23,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 5
+BEHAVIOUR: Final = 6
 
 
 def stamped(configuration: Configuration) -> Configuration:
