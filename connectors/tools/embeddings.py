@@ -77,6 +77,8 @@ class GenerateEmbeddings:
             tokens_min=16,
             nanodollars_per_token=embedder.model.input_nanodollars,
             timeout_ms=TIMEOUT_MS,
+            used_tokens_usual=200,
+            result_tokens_usual=200,
         )
 
     @property

@@ -133,6 +133,8 @@ class SearchDocuments:
             tokens_min=32,
             nanodollars_per_token=embedder.model.input_nanodollars,
             timeout_ms=TIMEOUT_MS,
+            used_tokens_usual=10,
+            result_tokens_usual=1_500,
         )
 
     @property

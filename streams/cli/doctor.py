@@ -19,6 +19,7 @@ from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import pending
+from sinks.outcomes import calls_with_several
 from streams.cli import output
 from streams.cli.context import home, settings
 from streams.cli.ending import Code, command
@@ -105,6 +106,7 @@ async def _settings_and_services() -> list[Finding]:
         "topics": _topics,
         "registry": _registry,
         "postgres": _postgres,
+        "outcomes": _outcomes,
         "model": _model,
     }
     for name, check in checks.items():
@@ -112,11 +114,21 @@ async def _settings_and_services() -> list[Finding]:
     return findings
 
 
+class _Wrong(Exception):
+    """A check found something that starting services would not mend."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.remedy = remedy
+
+
 async def _checked(name: str, check: Callable[[Settings], Awaitable[str]], given: Settings) -> Finding:
     try:
         return Finding(check=name, ok=True, detail=await asyncio.wait_for(check(given), CHECK_S))
     except TimeoutError:
         reason = f"no answer within {CHECK_S:.0f} s"
+    except _Wrong as wrong:
+        return Finding(check=name, ok=False, detail=str(wrong), remedy=wrong.remedy)
     except Exception as error:  # whatever is wrong with a service is the finding
         reason = str(error).strip() or type(error).__name__
     return Finding(
@@ -164,6 +176,20 @@ async def _postgres(given: Settings) -> str:
     if lacks:
         raise LookupError(f"{len(lacks)} migrations are not applied: `cartrita migrate`")
     return f"version {version}, all migrations applied"
+
+
+async def _outcomes(given: Settings) -> str:
+    async with await psycopg.AsyncConnection.connect(given.postgres_dsn, connect_timeout=10) as connection:
+        found = await calls_with_several(connection)
+    wrong = [call for call in found if not call.is_explained]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise _Wrong(
+            f"{wrong[0]}{more}",
+            "Somebody else writes to model.results or tool.results, or two owners ran one call: look at who "
+            "may write there, and at docs/operations.md#sequence-conflict.",
+        )
+    return f"{len(found)} calls have an outcome that was put aside" if found else "every call has one"
 
 
 async def _model(given: Settings) -> str:

@@ -15,6 +15,7 @@ LANDED = (
     ("budget_balances", "1d70c2f625c62f12"),
     ("list_of_sessions", "49b3fe252e9041de"),
     ("a_chat_again", "963657c2610555dc"),
+    ("statuses_of_sessions", "4f662f31ba211412"),
 )
 
 
