@@ -11,6 +11,7 @@ from streams.cli.demo import demo
 from streams.cli.doctor import doctor
 from streams.cli.forking import fork
 from streams.cli.ingesting import ingest
+from streams.cli.tables import tables
 from streams.cli.working import sink, worker
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
@@ -51,6 +52,7 @@ for _panel, _commands in _PANELS.items():
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
 app.add_typer(laying.topics, name="topics", rich_help_panel="Ground")
+app.add_typer(tables, name="tables", rich_help_panel="Ground")
 app.add_typer(laying.schemas, name="schemas", rich_help_panel="Ground")
 
 

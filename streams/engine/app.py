@@ -52,7 +52,7 @@ class ShellApp(faust.App):
         self.heartbeat = Heartbeat()
         self.producer_of_process = settings.producer
         self.revoked: Callable[[], Awaitable[None]] = _nothing
-        self.recovered: Callable[[set[TP]], Awaitable[None]] = _nothing_of
+        self.recovered: Callable[[set[TP]], Awaitable[set[TP]]] = _nothing_of
         brokers = ";".join(f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(","))
         super().__init__(
             settings.group_id,
@@ -100,9 +100,9 @@ class ShellApp(faust.App):
     def _new_producer_transport(self) -> TransportT:
         return ShellTransport(self.conf.broker_producer, self)
 
-    async def on_partitions_recovered(self, assigned: set[TP]) -> None:
-        """Hand over to the shell: tables are recovered, and nothing flows yet."""
-        await self.recovered(assigned)
+    async def on_partitions_recovered(self, assigned: set[TP]) -> set[TP]:
+        """Hand over to the shell: tables are recovered, and nothing flows yet; return what must not flow."""
+        return await self.recovered(assigned)
 
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self.revoked()
@@ -136,5 +136,6 @@ async def _nothing() -> None:
     await asyncio.sleep(0)
 
 
-async def _nothing_of(_assigned: set[TP]) -> None:
+async def _nothing_of(_assigned: set[TP]) -> set[TP]:
     await asyncio.sleep(0)
+    return set()

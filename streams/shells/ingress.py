@@ -6,7 +6,7 @@ owners.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -68,10 +68,11 @@ class IngressShell:
             codec, shell=INGRESS, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
         )
 
-    async def own(self, positions: object, starts: object = None) -> None:
+    async def own(self, positions: object, starts: object = None) -> Collection[int]:
         """Begin to own partitions; without a table, where they begin and end does not matter."""
         self._generation += 1
         self._owner = True
+        return ()
 
     def disown(self) -> None:
         """Stop."""

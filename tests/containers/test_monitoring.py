@@ -22,6 +22,7 @@ WATCHED: Final = {
     "SinkLagGrows": "cartrita_sink_lag_records",
     "NoWorkerUp": "up",
     "SessionQuarantined": "cartrita_quarantined_keys",
+    "PartitionStopped": "cartrita_stopped_partitions",
     "OutboxStuck": "cartrita_outbox_records",
     "RecoverySlow": "cartrita_recovery_seconds",
     "CostBurns": "cartrita_model_cost_dollars_total",
