@@ -6,6 +6,7 @@ from typing import Annotated
 
 import psycopg
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import schemas as schemas_package
@@ -65,7 +66,7 @@ async def apply_topics(as_json: AsJson = False) -> None:
 @topics.command("verify")
 @command
 async def verify_topics(as_json: AsJson = False) -> None:
-    """Compare the topics with the catalogue and change nothing. Exit code 1 when something differs."""
+    """Compare the topics with the catalogue and change nothing. Exit code 1 when one breaks a promise."""
     await _report_topics(create=False, as_json=as_json)
 
 
@@ -116,10 +117,13 @@ async def _report_topics(*, create: bool, as_json: bool) -> None:
         for name in report.missing:
             output.say(f"[red]missing[/] {name}")
         for difference in report.differences:
+            mark = "[red]refused[/]" if difference.breaks else "[yellow]differs[/]"
             output.say(
-                f"[yellow]differs[/] {difference.topic} {difference.setting}: {difference.actual}, "
-                f"expected {difference.expected}\n  {difference.repair}"
+                f"{mark} {difference.topic} {difference.setting}: {difference.actual}, "
+                f"made with {difference.expected}"
             )
+            for line in filter(None, (difference.breaks, difference.repair)):
+                output.say(f"  {escape(line)}")
         output.say(f"{report.verified} topics are as the catalogue has them")
     if not report.ok:
         raise typer.Exit(Code.FAILED)

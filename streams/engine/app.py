@@ -10,6 +10,7 @@ import faust
 from faust.types import TP
 from faust.types.transports import TransportT
 
+from streams.engine.assignor import ShellAssignor
 from streams.engine.heartbeat import Heartbeat
 from streams.engine.recovery_fix import RepairedTableManager, check_version
 from streams.engine.shared_producer import SharedProducer
@@ -39,6 +40,8 @@ class AppSettings:
     commit_interval_ms: int
     producer: SharedProducer
     """Of all shells of the process."""
+    partitions: int | None = None
+    """How many partitions of each topic count; None: all that there are."""
     group_instance_id: str | None = None
     """The static identity; only for a process that proves its predecessor gone."""
 
@@ -51,6 +54,7 @@ class ShellApp(faust.App):
         check_version()
         self.heartbeat = Heartbeat()
         self.producer_of_process = settings.producer
+        self.partitions_counted = settings.partitions
         self.revoked: Callable[[], Awaitable[None]] = _nothing
         self.recovered: Callable[[set[TP]], Awaitable[set[TP]]] = _nothing_of
         brokers = ";".join(f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(","))
@@ -59,6 +63,7 @@ class ShellApp(faust.App):
             broker=brokers,
             datadir=settings.data_directory / settings.group_id,
             TableManager=RepairedTableManager,
+            PartitionAssignor=ShellAssignor,
             # At least once, made exactly once by the shell's own protocol.
             processing_guarantee="at_least_once",
             store="memory://",

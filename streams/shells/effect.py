@@ -48,7 +48,11 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
     )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
-        app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
+        app,
+        topic_prefix=context.topic_prefix,
+        partitions=context.partitions,
+        fence=context.fence,
+        on_published=context.on_published,
     )
     log.keep(table.changelog, table)
     feed = Feed(codec=context.codec, log=log, metrics=metrics, now_ms=context.now_ms, producer=spec.name)

@@ -152,13 +152,14 @@ class IngressShell:
 
 def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -> FaustShell:
     """Build the ingress shell; nothing connects until its app starts."""
-    app = ShellApp(context.app_settings(INGRESS))
+    app = ShellApp(context.app_settings(INGRESS, reads_all=True))
     metrics = ShellMetrics(context.metrics, INGRESS)
     shell = IngressShell(
         codec=context.codec,
         log=KafkaLog(
             app,
             topic_prefix=context.topic_prefix,
+            partitions=context.partitions,
             fence=context.fence,
             on_published=context.on_published,
         ),

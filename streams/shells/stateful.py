@@ -51,7 +51,11 @@ def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[S
     )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
-        app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
+        app,
+        topic_prefix=context.topic_prefix,
+        partitions=context.partitions,
+        fence=context.fence,
+        on_published=context.on_published,
     )
     log.keep(table.changelog, table)
     shell = StatefulShell(
