@@ -4,12 +4,11 @@ from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
-from rich.markup import escape
 from rich.table import Table
 
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.worker.restoring import NotRestored, Restorer
@@ -35,8 +34,8 @@ async def check_tables(as_json: AsJson = False) -> None:
         shown = Table("record", "key", "what is wrong", "what helps", box=None, header_style="dim")
         for one in found:
             place = f"{one.table}-changelog/{one.partition}/{one.offset}"
-            shown.add_row(place, escape(one.key), escape(one.reason), one.remedy)
-        output.console.print(shown)
+            shown.add_row(place, one.key, one.reason, one.remedy)
+        output.show(shown)
     if found:
         raise typer.Exit(Code.FAILED)
 
@@ -61,5 +60,5 @@ async def restore_table(
             fail(Code.USAGE, str(error))
         except KafkaError as error:
             fail(Code.AWAY, f"Kafka does not do as asked: {error!r}")
-    output.say(f"restored: {told}")
+    output.say("restored: {told}", told=told)
     output.say("Start the workers again: they take the partition up then.")
