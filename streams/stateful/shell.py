@@ -42,7 +42,7 @@ from streams.stateful.loaded_keys import LoadedKeys
 from streams.stateful.loading import Loader
 from streams.stateful.positions import survey_of
 from streams.stateful.retirement import Retirement
-from streams.stateful.stored_record import DUE_AT_MS_MAX, NEVER
+from streams.stateful.stored_record import NEVER
 from streams.stateful.ticker import Ticker
 
 State = TypeVar("State")
@@ -292,7 +292,7 @@ class StatefulShell(Generic[State]):
             step = self.decider.advance(loaded.state, event, reference_to(delivery, event))
             caused = [outgoing(self._codec, one) for one in step.events]
             state = self.decider.encode(step.state) if step.encoded is None else step.encoded
-            due_at_ms = self._due_at_ms(step.state)
+            due_at_ms = self._retirement.next_at_ms(step.state)
         except Exception as error:
             # A decider is pure: what raises once raises for ever. The key is put aside, the others go on.
             _log.exception("decider_raised", shell=self.name, place=delivery.coordinates)
@@ -321,12 +321,6 @@ class StatefulShell(Generic[State]):
         loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
         loaded.cause(caused, caused_bytes)
         batch.applied[delivery.topic] += 1
-
-    def _due_at_ms(self, state: State) -> int:
-        timers = self.decider.timers(state)
-        if not timers:
-            return self._retirement.due_at_ms(state)
-        return min(max(min(timer.due_at_ms for timer in timers), 0), DUE_AT_MS_MAX)
 
     def _park(
         self,
