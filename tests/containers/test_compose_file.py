@@ -27,8 +27,10 @@ from tests.containers.composition import (
     strings,
 )
 
-NAMES: Final = frozenset({"kafka", "postgres", "registry", "setup", "model", "worker", "sink", "prometheus"})
-OURS: Final = ("setup", "model", "worker", "sink")
+NAMES: Final = frozenset(
+    {"kafka", "postgres", "registry", "setup", "model", "worker", "sink", "gateway", "prometheus"}
+)
+OURS: Final = ("setup", "model", "worker", "sink", "gateway")
 DURABLE: Final = {"kafka": "kafka-data", "postgres": "postgres-data", "prometheus": "prometheus-data"}
 ONE_SHOT: Final = "setup"
 EMBEDDED_ALONE: Final = frozenset(
@@ -105,6 +107,7 @@ def test_what_works_waits_for_the_setup_and_the_setup_for_its_servers() -> None:
     assert needs["setup"] == {"kafka", "registry", "postgres"}
     assert "setup" in needs["worker"]
     assert "setup" in needs["sink"]
+    assert "setup" in needs["gateway"]
     assert needs["registry"] == {"postgres"}
 
 
@@ -116,6 +119,7 @@ def test_ports_are_published_on_loopback_alone() -> None:
         "registry",
         "postgres",
         "prometheus",
+        "gateway",
     }
     for published in ports.values():
         for port in published:
@@ -216,7 +220,7 @@ def test_variables_are_filled_in_as_compose_does(text: str, environ: dict[str, s
     assert interpolated(text, environ) == filled
 
 
-@pytest.mark.parametrize("name", ["setup", "worker", "sink"])
+@pytest.mark.parametrize("name", ["setup", "worker", "sink", "gateway"])
 def test_a_process_of_ours_accepts_its_settings(name: str) -> None:
     environment = service(name).environment
 
