@@ -23,6 +23,7 @@ from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus
 from streams.worker.providers import TOOLS
+from streams.worker.room import demand_room, disk_named
 from topics.admin import apply
 from topics.catalog import TOPICS
 
@@ -46,7 +47,9 @@ async def up(
     begun_s = time.monotonic()
     here = deployment()
     try:
-        await bring_up(here, workers, TerminalProgress())
+        demand_room(here.directory)
+        with disk_named(here.directory):
+            await bring_up(here, workers, TerminalProgress())
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
     output.say("[green]ready[/] after {elapsed_s:.1f} s", elapsed_s=time.monotonic() - begun_s)
