@@ -6,6 +6,7 @@ import typer
 
 from streams.cli import asking, laying, reading, rebuilding, replaying, running
 from streams.cli.analyzing import analyze_ui
+from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
@@ -32,7 +33,7 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (running.up, running.down, running.status, demo),
-    "Conversations": (asking.send, asking.cancel, asking.close, asking.approve, ingest),
+    "Conversations": (asking.send, asking.cancel, asking.close, asking.approve, budget, ingest),
     "What happened": (
         reading.tail,
         reading.sessions,

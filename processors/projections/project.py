@@ -21,6 +21,7 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
     ApprovalReceived,
     MessageReceived,
+    SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
     SessionForked,
@@ -30,6 +31,7 @@ from schemas.events.outputs import (
     AnswerGiven,
     ApprovalRequested,
     ErrorReported,
+    NoticeGiven,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -73,7 +75,13 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
                 *sessions.of_input(envelope, fact, place),
                 *conversation_messages.of_fork(envelope, fact, place),
             )
-        case SessionOpened() | ApprovalReceived() | SessionCancelled() | SessionClosed() as fact:
+        case (
+            SessionOpened()
+            | ApprovalReceived()
+            | SessionCancelled()
+            | SessionClosed()
+            | SessionBudgetSet() as fact
+        ):
             return sessions.of_input(envelope, fact, place)
         case BudgetGranted() as fact:
             return sessions.of_budget(envelope, fact)
@@ -86,7 +94,13 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             return (*sessions.of_output(envelope, fact), *conversation_messages.of_turn(envelope, fact))
         case AnswerGiven() as fact:
             return (*sessions.of_output(envelope, fact), *conversation_messages.of_answer(envelope, fact))
-        case ProgressReported() | ApprovalRequested() | ErrorReported() | SessionEnded() as fact:
+        case (
+            ProgressReported()
+            | ApprovalRequested()
+            | ErrorReported()
+            | NoticeGiven()
+            | SessionEnded() as fact
+        ):
             return sessions.of_output(envelope, fact)
         case RecordRejected() as fact:
             return sessions.of_rejected(envelope, fact, place)
