@@ -42,11 +42,34 @@ def parameters_named(script: Script, name: str) -> Iterator[tuple[Script, Node |
             "parameter"
         )
         if parameters is not None and word.search(script.text(parameters)):
-            yield script, items_of(script, function)
+            given = _arguments(script, function, parameters, name)
+            if given is None:
+                yield script, items_of(script, function)
+            else:
+                yield from ((script, node) for node in given)
+
+
+def _arguments(script: Script, function: Syntax, parameters: Node, name: str) -> list[Node] | None:
+    """What a parameter gets where the function is called; None when it may also be called from elsewhere."""
+    own = script.name_of(function)
+    named = [script.text(part).split(":")[0].strip() for part in parameters.named_children]
+    if not own or name not in named or own[:1].isupper():
+        return None
+    outer = function.node.parent
+    while outer is not None and outer.type in ("variable_declarator", "lexical_declaration"):
+        outer = outer.parent
+    if outer is not None and outer.type == "export_statement":
+        return None
+    position = named.index(name)
+    calls = [call for call in script.calls if call.callee == own]
+    mentions = len(re.findall(rf"(?<![\w$]){re.escape(own)}(?![\w$])", script.code_text))
+    if not calls or mentions != len(calls) + 1 or any(len(call.arguments) <= position for call in calls):
+        return None
+    return [call.arguments[position] for call in calls]
 
 
 def items_of(script: Script, function: Syntax) -> Node | None:
-    """The list whose items a callback gets: `list` of `list.map(item => …)`; None for any other function."""
+    """What a callback gets its items from: `list` of `list.map(item => …)`, a promise; None for any other function."""
     call = function.parent
     callee = (
         call.node.child_by_field_name("function")
@@ -56,7 +79,18 @@ def items_of(script: Script, function: Syntax) -> Node | None:
     if callee is None or callee.type != "member_expression":
         return None
     method = script.text(callee.child_by_field_name("property"))
-    if method not in ("map", "flatMap", "forEach", "filter", "find", "findLast", "some", "every", "sort"):
+    if method not in (
+        "then",
+        "map",
+        "flatMap",
+        "forEach",
+        "filter",
+        "find",
+        "findLast",
+        "some",
+        "every",
+        "sort",
+    ):
         return None
     return callee.child_by_field_name("object")
 

@@ -9,9 +9,9 @@ from processors.inputs import AMOUNT_MAX
 from processors.objections import EVERY_TENANT
 from schemas.events.inputs import SessionBudgetSet
 from schemas.events.outputs import NoticeGiven
-from streams.cli.asking import SessionArgument, envelope_of, nanodollars_of, show
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
+from streams.cli.messages import SessionArgument, envelope_of, nanodollars_of, show
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.client.conversation import ask

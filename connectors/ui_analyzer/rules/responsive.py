@@ -8,7 +8,7 @@ from connectors.ui_analyzer.lengths import length_px
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
-from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of
+from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of, subject
 
 _RESPONSIVE = Category.RESPONSIVE
 _WIDE_PX = 400.0
@@ -45,8 +45,11 @@ def _viewport_meta(document: Document, tally: Tally) -> None:
 
 
 def _fixed_width(document: Document, tally: Tally) -> None:
+    scrollers = [rule.selector for rule in document.style_rules if _scrolls(rule)]
     for rule in document.style_rules:
         if rule.in_keyframes() or rule.selector.startswith("@") or _has_wide_context(rule):
+            continue
+        if any(rule.selector.startswith(f"{outer} ") for outer in scrollers):
             continue
         limited = (
             rule.value("max-width", "max-inline-size") is not None
@@ -177,7 +180,7 @@ def _viewport_height(document: Document, tally: Tally) -> None:
         modern = any(
             re.search(r"\d(?:dvh|svh|lvh)|-webkit-fill-available|stretch|var\(--", d.value) for d in heights
         )
-        if (full or modern) and not rule.in_keyframes():
+        if (full or modern) and not rule.in_keyframes() and not any("print" in at for at in rule.context):
             tally.check(
                 modern,
                 full[0] if full else rule,
@@ -202,8 +205,13 @@ def _viewport_height(document: Document, tally: Tally) -> None:
             tally.passed()
 
 
+_ICON = re.compile(r"::?(?:before|after)\b|icon|glyph|\bi$|^i\b|\.fa-|svg|arrow|caret|chevron", re.I)
+
+
 def _tiny_text(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
+        if all(_ICON.search(subject(selector)) for selector in rule.selectors()):
+            continue
         for declaration in rule.declarations:
             size = length_px(declaration.value) if declaration.name == "font-size" else None
             if size is None or size == 0 or ("em" in declaration.value and "rem" not in declaration.value):
