@@ -15,6 +15,7 @@ checks what this behaviour decided, and says of the rest which one did.
         of the default agent answers, and what was cut off or held back is not asked for again.
     7   An outcome is checked before anything of it is applied; what a call uses beyond its reservation is
         told, and charged too where nothing was reserved.
+    8   A policy that a fork brings only narrows the one that is configured.
 """
 
 from typing import Final
@@ -23,7 +24,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 7
+BEHAVIOUR: Final = 8
 
 
 def stamped(configuration: Configuration) -> Configuration:

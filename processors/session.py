@@ -24,6 +24,7 @@ from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
 from schemas.events.inputs import (
     ApprovalReceived,
+    ForkRefused,
     InputFact,
     MessageReceived,
     SessionCancelled,
@@ -96,6 +97,7 @@ def _apply(transition: Transition) -> None:
             | SessionCancelled()
             | SessionClosed()
             | SessionForked()
+            | ForkRefused()
         ):
             _user_input(transition, body)
         case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
@@ -133,6 +135,8 @@ def _user_input(transition: Transition, body: InputFact) -> None:
             cancellation.close(transition)
         case SessionForked():
             forking.session_forked(transition, body)
+        case ForkRefused():
+            transition.refuse(ErrorCode.FORK_INVALID, body.reason)
         case _:
             assert_never(body)
 

@@ -19,6 +19,7 @@ from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.inputs import (
     ApprovalReceived,
+    ForkRefused,
     MessageReceived,
     SessionCancelled,
     SessionClosed,
@@ -65,7 +66,9 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
                 *sessions.of_input(envelope, fact, place),
                 *conversation_messages.of_fork(envelope, fact, place),
             )
-        case SessionOpened() | ApprovalReceived() | SessionCancelled() | SessionClosed() as fact:
+        case (
+            SessionOpened() | ApprovalReceived() | SessionCancelled() | SessionClosed() | ForkRefused()
+        ) as fact:
             return sessions.of_input(envelope, fact, place)
         case BudgetGranted() as fact:
             return sessions.of_budget(envelope, fact)
