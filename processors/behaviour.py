@@ -13,9 +13,12 @@ checks what this behaviour decided, and says of the rest which one did.
         their own name.
     5   Plans and critiques are found in what a model writes around them; where no plan can be had, one task
         of the default agent answers, and what was cut off or held back is not asked for again.
+    6   Tasks get budgets from their estimates, which count what tools bring; each attempt is started by name;
+        the deadline rests while a person is asked; snapshots show the plan; each phase is told.
     7   An outcome is checked before anything of it is applied; what a call uses beyond its reservation is
         told, and charged too where nothing was reserved.
-    8   A policy that a fork brings only narrows the one that is configured.
+    8   A policy that a fork brings only narrows the one that is configured; repeats are known for the latest
+        2,048 inputs of a session, not 256.
 """
 
 from typing import Final

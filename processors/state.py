@@ -189,6 +189,11 @@ class Task:
     progress_at_ms: int = 0
     stalled: bool = False
 
+    @property
+    def is_asking(self) -> bool:
+        """Tell whether a call of it waits for a person."""
+        return any(call.status is ToolCallStatus.ESCALATED for call in self.tool_calls)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentName:
@@ -203,6 +208,8 @@ class MessageTaken:
     """A user's message, by reference."""
 
     reference: RecordReference
+    excerpt: str = ""
+    """Its beginning."""
     attachments: tuple[AttachmentName, ...]
     received_at_ms: int
     traceparent: str | None = None
@@ -242,6 +249,8 @@ class Turn:
     phase: Phase
     started_at_ms: int
     deadline_at_ms: int
+    asking_since_ms: int | None = None
+    """Since when a person is asked; the deadline rests meanwhile. None while nobody is."""
     stall_check_at_ms: int
     synthesis_tokens: int
     """Held back from plan and tasks, so that an answer can be written."""

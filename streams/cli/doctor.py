@@ -13,7 +13,6 @@ from typing import Final
 import httpx
 import psycopg
 import typer
-from rich.markup import escape
 
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
@@ -21,8 +20,9 @@ from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import pending
 from sinks.outcomes import calls_with_several
 from streams.cli import output
+from streams.cli.command import Code, command
 from streams.cli.context import home, settings
-from streams.cli.ending import Code, command
+from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
@@ -59,10 +59,14 @@ async def check_all(context: typer.Context, as_json: AsJson = False) -> None:
         output.emit_json(findings)
     else:
         for finding in findings:
-            mark = "[green]ok  [/]" if finding.ok else "[red]FAIL[/]"
-            output.say(f"{mark} {finding.check:<14} {escape(finding.detail)}")
+            line = output.styled("[green]ok  [/]" if finding.ok else "[red]FAIL[/]")
+            output.show(
+                line.append_text(
+                    output.styled(" {check:<14} {detail}", check=finding.check, detail=finding.detail)
+                )
+            )
             if finding.remedy:
-                output.say(f"     [dim]{' ' * 14} {escape(finding.remedy)}[/]")
+                output.say("                    [dim]{remedy}[/]", remedy=finding.remedy)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(Code.FAILED)
 
@@ -111,6 +115,8 @@ async def _settings_and_services() -> list[Finding]:
     }
     for name, check in checks.items():
         findings.append(await _checked(name, check, given))
+    if findings[-2].ok:
+        findings.append(await _documents(given))
     return findings
 
 
@@ -120,6 +126,16 @@ class _Wrong(Exception):
     def __init__(self, detail: str, remedy: str) -> None:
         super().__init__(detail)
         self.remedy = remedy
+
+
+async def _documents(given: Settings) -> Finding:
+    due = await due_ingests(given)
+    return Finding(
+        check="documents",
+        ok=True,
+        detail="a new ingest is due" if due else "all passages are as this version makes them",
+        remedy="; ".join(due),
+    )
 
 
 async def _checked(name: str, check: Callable[[Settings], Awaitable[str]], given: Settings) -> Finding:
@@ -214,11 +230,11 @@ def attack_sandbox(as_json: AsJson = False) -> None:
         state.chmod(0o711)
         report = run_doctor(
             SandboxConfig(state_path=state / "sandbox"),
-            on_progress=lambda text: None if as_json else output.errors.print(f"[dim]{escape(text)}[/]"),
+            on_progress=lambda text: None if as_json else output.note("[dim]{text}[/]", text=text),
         )
     if as_json:
         output.emit_json(report)
     else:
-        output.console.print(render(report), markup=False)
+        output.say("{text}", text=render(report))
     if not report.healthy:
         raise typer.Exit(Code.FAILED)
