@@ -114,7 +114,10 @@ def _told(event: Envelope, body: SessionForked | ForkRefused, caused_by: str) ->
 def build_fork(context: ShellContext) -> FaustShell:
     """Build the fork shell; nothing connects until its app starts."""
     reader = RecordingReader(
-        kafka_bootstrap=context.kafka_bootstrap, topic_prefix=context.topic_prefix, codec=context.codec
+        kafka_bootstrap=context.kafka_bootstrap,
+        topic_prefix=context.topic_prefix,
+        partitions=context.partitions,
+        codec=context.codec,
     )
 
     async def fold(wanted: Envelope) -> SessionForked:

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -67,10 +67,11 @@ class ForwardingShell(ABC):
             OwnershipLost: the partitions were revoked in the meantime.
         """
 
-    async def own(self, positions: object, starts: object = None) -> None:
+    async def own(self, positions: object, starts: object = None) -> Collection[int]:
         """Begin to own partitions; without a table, where they begin and end does not matter."""
         self._generation += 1
         self._owner = True
+        return ()
 
     def disown(self) -> None:
         """Stop."""
@@ -138,21 +139,25 @@ class ForwardingShell(ABC):
             raise OwnershipLost
 
 
-def build_forwarding(context: ShellContext, name: str, make: Callable[..., ForwardingShell]) -> FaustShell:
+def build_forwarding(
+    context: ShellContext, name: str, make: Callable[..., ForwardingShell], *, reads_all: bool = False
+) -> FaustShell:
     """Build a shell without state; nothing connects until its app starts.
 
     Args:
         context: what the shells of this process share.
         name: of the shell.
         make: takes codec, log, topic_prefix, metrics and now_ms.
+        reads_all: as in `app_settings`.
     """
-    app = ShellApp(context.app_settings(name))
+    app = ShellApp(context.app_settings(name, reads_all=reads_all))
     metrics = ShellMetrics(context.metrics, name)
     shell = make(
         codec=context.codec,
         log=KafkaLog(
             app,
             topic_prefix=context.topic_prefix,
+            partitions=context.partitions,
             fence=context.fence,
             on_published=context.on_published,
         ),

@@ -73,4 +73,6 @@ class IngressShell(ForwardingShell):
 
 def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -> FaustShell:
     """Build the ingress shell; nothing connects until its app starts."""
-    return build_forwarding(context, INGRESS, partial(IngressShell, tokenizer=tokenizer, limits=limits))
+    return build_forwarding(
+        context, INGRESS, partial(IngressShell, tokenizer=tokenizer, limits=limits), reads_all=True
+    )
