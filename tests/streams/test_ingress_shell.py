@@ -1,9 +1,12 @@
 """What the world may send, and what it is told when it may not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from processors.inputs import ACCOUNT_CHARACTERS_MAX, ATTACHMENTS_MAX
+from processors.repeats import SEEN_MAX
 from processors.state import SessionState
 from processors.transition import digest, encode_state
 from schemas.configuration import Limits
@@ -23,7 +26,14 @@ from schemas.ids import derived_id, is_uuid
 from streams.records.delivery import OwnershipLost
 from streams.shells.ingress import IngressShell
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, metrics
-from topics.catalog import DEAD_LETTERS, FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS
+from topics.catalog import (
+    DEAD_LETTERS,
+    FORK_REQUESTS,
+    OPERATOR_INPUTS,
+    RECORD_BYTES_MAX,
+    SESSION_INPUTS,
+    USER_INPUTS,
+)
 
 SESSION = derived_id("session", "x")
 OTHER = derived_id("session", "y")
@@ -75,6 +85,39 @@ async def test_a_message_alone_opens_a_session_and_gets_all_that_it_lacks() -> N
     assert (event.causation_id, event.correlation_id) == (None, event.event_id)
     assert isinstance(event.body, MessageReceived)
     assert event.body.tokens == 3
+
+
+@pytest.mark.parametrize("told_ms", [-1, 1, 4_102_444_800_000, 2**63 - 1])
+@pytest.mark.parametrize("body", [MessageReceived(text="a"), SessionOpened(), SessionCancelled()])
+async def test_the_time_of_an_input_is_kafkas_whatever_its_producer_says(body: Fact, told_ms: int) -> None:
+    sent = Envelope(event_id=ID, session_id=SESSION, occurred_at_ms=told_ms, body=body)
+
+    (event,) = (await taken(sent)).events(SESSION_INPUTS)
+
+    assert event.occurred_at_ms == 1_000
+
+
+@pytest.mark.parametrize("told_ms", [-1, 1, 4_102_444_800_000, 2**63 - 1])
+async def test_the_time_of_a_wish_for_a_fork_is_kafkas_whatever_its_producer_says(told_ms: int) -> None:
+    sent = Envelope(event_id=ID, session_id=OTHER, occurred_at_ms=told_ms, body=a_wish())
+
+    (event,) = (await taken(sent)).events(FORK_REQUESTS)
+
+    assert event.occurred_at_ms == 1_000
+
+
+def test_the_documentation_names_the_bounds_that_hold() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "inputs.md").read_text(encoding="utf-8")
+
+    for row in (
+        f"{Limits().text_bytes_max:,} bytes of UTF-8",
+        f"| attachments of a message | {ATTACHMENTS_MAX} |",
+        f"{RECORD_BYTES_MAX:,} bytes",
+        f"| {Limits().queue_max} (`queue_max`)",
+        f"| {ACCOUNT_CHARACTERS_MAX} characters",
+        f"the latest {SEEN_MAX:,} inputs",
+    ):
+        assert row in told, row
 
 
 async def test_what_a_producer_gives_is_kept() -> None:
