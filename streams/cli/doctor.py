@@ -25,8 +25,10 @@ from streams.cli.command import Code, command
 from streams.cli.context import home, settings
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
+from streams.worker.providers import TOOLS
 from topics.admin import verify
 from topics.clients import admin_of
 
@@ -98,10 +100,14 @@ async def _settings_and_services() -> list[Finding]:
     try:
         given = settings()
         configuration = load_configuration((), given.configuration_directory)
+        demand_tools(configuration, TOOLS)
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:
-        return [Finding(check="configuration", ok=False, detail=str(error))]
+        where = given.configuration_directory
+        remedy = f"The files are in {where}." if where else ""
+        faults = str(error).splitlines()
+        return [Finding(check="configuration", ok=False, detail=fault, remedy=remedy) for fault in faults]
     findings = [
         Finding(check="settings", ok=True, detail="all settings can be used"),
         Finding(check="configuration", ok=True, detail=f"prices as of {configuration.models.dated}"),

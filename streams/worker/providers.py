@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from psycopg import AsyncConnection
@@ -23,10 +24,12 @@ from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
 from schemas.configuration import ChatModel, Configuration, Models
 from schemas.ports.chat import Model
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
+TOOLS: Final = ("generate_embeddings", "analyze_document", "search_documents", "execute_python", "analyze_ui")
 _POOL_MAX = 4
 _log = structlog.get_logger()
 
@@ -83,8 +86,11 @@ async def make_providers(settings: Settings) -> Providers:
             AnalyzeUi(settings.ui_root.absolute()),
         ]
     )
+    assert set(tools.specs) == set(TOOLS), "doctor knows the tools by these names"
+    configuration = load_configuration(tools.specs.values(), settings.configuration_directory)
+    demand_tools(configuration, TOOLS)
     return Providers(
-        configuration=load_configuration(tools.specs.values(), settings.configuration_directory),
+        configuration=configuration,
         model=model,
         embeddings=embeddings,
         tools=tools,

@@ -40,6 +40,7 @@ from topics.catalog import (
     TOOL_CALLS,
     TOOL_OUTCOMES,
     TOPICS,
+    Keying,
     Topic,
 )
 from topics.routing import key_of, partition_of
@@ -196,6 +197,20 @@ async def test_no_record_of_any_type_ends_a_shell(topic: Topic) -> None:
 
     assert letters
     assert all(one.reason for one in letters)
+
+
+@pytest.mark.parametrize("topic", READ_BY_SHELLS, ids=lambda topic: topic.name)
+async def test_no_key_ends_a_shell(topic: Topic) -> None:
+    kafka = Kafka()
+    sound = key(topic)
+    for fact in topic.facts:
+        for strange in (b"", b"\xff\xfe", b"\0departed/0/0", b"\0", sound + b"\0", b"k" * 900_000):
+            value = CODEC.encode(topic, envelope_of(fact))
+            deliver(kafka, topic, value, strange)
+
+    letters = await fed(topic, kafka, CODEC)
+
+    assert topic.keying is Keying.ANY or len(letters) == 6 * len(topic.facts)
 
 
 @pytest.mark.parametrize("topic", READ_BY_SHELLS, ids=lambda topic: topic.name)
