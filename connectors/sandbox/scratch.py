@@ -138,6 +138,8 @@ class ScratchParent:
     def __init__(self, root: Path) -> None:
         """Make a directory of this sandbox's own below `root`, and sweep what the dead have left there."""
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        # As the kernel names what a run has mapped.
+        root = root.resolve()
         status = root.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise PermissionError(f"{root} must be a directory of this user that nobody else may write to")

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from connectors.sandbox.bundle import standard_input
 from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.launch import Launch
-from connectors.sandbox.limits import MIB, RESULT_BYTES_MAX, Limit, Limits
-from connectors.sandbox.process import give_way, let_end_first, use
+from connectors.sandbox.limits import RESULT_BYTES_MAX, Limit, Limits
+from connectors.sandbox.process import give_way, let_end_first, memory_bytes, use
 from connectors.sandbox.result import Stream
 from connectors.sandbox.scratch import MemoryScratch, Scratch
 from connectors.sandbox.tier import Tier
@@ -39,10 +39,9 @@ _GIVE_WAY_AFTER_CPU_MS = 500
 # hundred pieces at most, and never in larger ones than this.
 _OUTPUT_SHARE = 0.01
 _OUTPUT_PIECE_BYTES = 64 * 1024
-# A run keeps nobody else waiting if it was seen at work in few of the last looks, of which each counts a
-# tenth less than the next, and holds no more memory than this.
-_LOOK_WEIGHT, _ASLEEP_SHARE_MAX = 0.1, 0.35
-_ASLEEP_BYTES_MAX = 64 * MIB
+# A run is idle if it was seen at work in few of the last looks, of which each counts a tenth less than the
+# next.
+_LOOK_WEIGHT, _IDLE_SHARE_MAX = 0.1, 0.35
 _END_S_MAX = 5.0
 _CREDENTIALS = struct.Struct("=iII")
 
@@ -75,7 +74,7 @@ class Supervision:
         on_output: Callable[[Stream, bytes], None],
         scratch: Scratch | None,
         cancel: threading.Event,
-        on_asleep: Callable[[bool], None] = lambda _: None,
+        on_idle: Callable[[int | None], None] = lambda _: None,
     ) -> None:
         """Prepare a run.
 
@@ -86,7 +85,7 @@ class Supervision:
             on_output: gets each piece of output, in this thread, up to the output limit.
             scratch: the run's writable space; None if the child brings a tmpfs of its own.
             cancel: ends the run when set.
-            on_asleep: told when the run begins to do nothing, and when it goes on.
+            on_idle: told how many bytes of memory the run holds while it does nothing; None when it goes on.
         """
         self.seen = Observation()
         self.scratch = scratch
@@ -95,8 +94,8 @@ class Supervision:
         self._timeout_ms = timeout_ms
         self._on_output = on_output
         self._cancel = cancel
-        self._on_asleep = on_asleep
-        self._asleep = False
+        self._on_idle = on_idle
+        self._idle_bytes: int | None = None
         self._awake_share = 1.0
         self._gives_way = False
         self._wait_status: int | None = None
@@ -306,7 +305,7 @@ class Supervision:
         return self.seen.cancelled or self.seen.limit_hit is not None
 
     def _check_usage(self) -> None:
-        threads, cpu_ms, held_bytes, runnable = use(self._process_id)
+        threads, cpu_ms, runnable = use(self._process_id)
         awake = runnable or cpu_ms > self.seen.cpu_ms
         self._awake_share += _LOOK_WEIGHT * (awake - self._awake_share)
         self.seen.cpu_ms = max(self.seen.cpu_ms, cpu_ms)
@@ -315,13 +314,17 @@ class Supervision:
         if threads > self._limits.threads:
             self._hit(Limit.THREADS)
         disk_bytes = self._check_scratch()
-        idle = self._awake_share < _ASLEEP_SHARE_MAX
+        idle = self._awake_share < _IDLE_SHARE_MAX
         if not self._gives_way and (idle or cpu_ms > _GIVE_WAY_AFTER_CPU_MS):
             self._gives_way = give_way(self._process_id)
-        asleep = idle and held_bytes + disk_bytes <= _ASLEEP_BYTES_MAX
-        if asleep is not self._asleep:
-            self._asleep = asleep
-            self._on_asleep(asleep)
+        idle_bytes = disk_bytes + self._memory_bytes() if idle else None
+        if idle_bytes != self._idle_bytes:
+            self._idle_bytes = idle_bytes
+            self._on_idle(idle_bytes)
+
+    def _memory_bytes(self) -> int:
+        bounded = self._launch.plan["confinement"]["memory_bytes"] > 0
+        return memory_bytes(self._process_id, reserved=bounded)
 
     def _check_scratch(self) -> int:
         """Look at what is in the writable space; return its size in bytes."""
