@@ -2,6 +2,7 @@
 
 from connectors.ui_analyzer.following import component_facts
 from connectors.ui_analyzer.model import RuleInfo
+from connectors.ui_analyzer.nets import net_facts
 from connectors.ui_analyzer.rule import FactSource, FileRule, ProjectRule
 from connectors.ui_analyzer.rules import (
     accessible_names,
@@ -10,11 +11,13 @@ from connectors.ui_analyzer.rules import (
     components,
     effects,
     failures,
+    focus_style,
     form_labels,
     interaction,
     landmarks,
     loading,
     media,
+    mock_data,
     palette_contrast,
     performance,
     pointing,
@@ -45,6 +48,7 @@ _MODULES = (
     landmarks,
     aria_use,
     media,
+    focus_style,
     style_access,
     palette_contrast,
     theme,
@@ -61,6 +65,7 @@ _MODULES = (
     failures,
     request_outcomes,
     promises,
+    mock_data,
     realtime,
     websocket,
     websocket_traffic,
@@ -77,9 +82,10 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     component_facts,
     page_facts,
     structure.landmark_facts,
-    structure.title_facts,
+    net_facts,
     form_labels.hiding_facts,
     style_access.motion_facts,
+    focus_style.focus_facts,
     palette_contrast.palette_facts,
     theme.theme_facts,
     responsive.responsive_facts,

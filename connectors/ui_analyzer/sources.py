@@ -42,7 +42,30 @@ def parameters_named(script: Script, name: str) -> Iterator[tuple[Script, Node |
             "parameter"
         )
         if parameters is not None and word.search(script.text(parameters)):
-            yield script, items_of(script, function)
+            given = _arguments(script, function, parameters, name)
+            if given is None:
+                yield script, items_of(script, function)
+            else:
+                yield from ((script, node) for node in given)
+
+
+def _arguments(script: Script, function: Syntax, parameters: Node, name: str) -> list[Node] | None:
+    """What a parameter gets where the function is called; None when it may also be called from elsewhere."""
+    own = script.name_of(function)
+    named = [script.text(part).split(":")[0].strip() for part in parameters.named_children]
+    if not own or name not in named or own[:1].isupper():
+        return None
+    outer = function.node.parent
+    while outer is not None and outer.type in ("variable_declarator", "lexical_declaration"):
+        outer = outer.parent
+    if outer is not None and outer.type == "export_statement":
+        return None
+    position = named.index(name)
+    calls = [call for call in script.calls if call.callee == own]
+    mentions = len(re.findall(rf"(?<![\w$]){re.escape(own)}(?![\w$])", script.code_text))
+    if not calls or mentions != len(calls) + 1 or any(len(call.arguments) <= position for call in calls):
+        return None
+    return [call.arguments[position] for call in calls]
 
 
 def items_of(script: Script, function: Syntax) -> Node | None:

@@ -47,6 +47,8 @@ def _aria_required(document: Document, tally: Tally) -> None:
         needed = REQUIRED.get(role)
         if needed is None or not element.native or element.spread:
             continue
+        if document.language == "vue" and element.parent is None and not element.detached:
+            continue  # The root of a component gets the attributes that its caller gives.
         if element.tag == "input" or (role == "heading" and HEADING.match(element.tag)):
             continue
         missing = [name for name in needed if not element.has(f"aria-{name}")]

@@ -179,6 +179,7 @@ def _effect_loop(document: Document, tally: Tally) -> None:
                 inner
                 for inner in script.calls_in(function)
                 if inner.callee in setters
+                and _always_new(script, function, inner)
                 and script.function_around(inner.item) is function
                 and not any(
                     at.kind in ("if_statement", "logical", "ternary_expression")
@@ -189,6 +190,36 @@ def _effect_loop(document: Document, tally: Tally) -> None:
             tally.check(
                 not direct, call.item, "this effect runs after every render and sets state, so it never ends"
             )
+
+
+def _always_new(script: Script, function: Syntax, setting: Call) -> bool:
+    """Whether a setter gets another value each time: React stops where the value is the one that it has."""
+    if not setting.arguments:
+        return False
+    given = setting.arguments[0]
+    others = {
+        script.text(other.arguments[0])
+        for other in script.calls_in(function)
+        if other.callee == setting.callee
+        and other.arguments
+        and other.arguments[0].type not in FUNCTION_KINDS
+    }
+    if len(others) > 1:
+        return True  # Sets it to and fro.
+    if given.type in FUNCTION_KINDS:
+        body = given.child_by_field_name("body")
+        while body is not None and body.type == "parenthesized_expression" and body.named_children:
+            body = body.named_children[0]
+        return body is not None and body.type in _NEW_VALUES
+    text = script.text(given)
+    return (
+        given.type in _NEW_VALUES or re.search(r"Date\.now|Math\.random|\.(?:map|filter)\(", text) is not None
+    )
+
+
+_NEW_VALUES = frozenset(
+    {"array", "object", "new_expression", "binary_expression", "arrow_function", "update_expression"}
+)
 
 
 def _derived_state(document: Document, tally: Tally) -> None:

@@ -59,8 +59,17 @@ def _hover_needs_focus(document: Document, tally: Tally) -> None:
             continue
         if hover.name == "on:mouseenter" and not element.has("on:mouseover"):
             continue  # Mostly for ornament; what it shows is another rule's.
+        if _keys_do_it(element):
+            continue
         ok = element.has("on:focus", "on:focusin", "on:focuswithin")
         tally.check(ok, hover, f"<{element.tag}> reacts to mouseover, and not to focus")
+
+
+def _keys_do_it(element: Element) -> bool:
+    """Whether the pointer only moves what the arrow keys move too: an option of a list that handles keys."""
+    if any(around.has(*KEY_HANDLERS) for around in (element, *element.ancestors())):
+        return True
+    return (element.get("role") or "") in ("option", "menuitem", "treeitem", "tab", "gridcell")
 
 
 def _autofocus(document: Document, tally: Tally) -> None:
@@ -78,7 +87,27 @@ def _autofocus(document: Document, tally: Tally) -> None:
             # What appears on request may take the focus.
             tally.passed()
         else:
-            tally.failed(attribute, "autofocus moves the focus before anything was read")
+            tally.failed(
+                attribute,
+                "autofocus moves the focus before anything was read",
+                # A component that is no page may appear when somebody asks for it.
+                confidence=None if _visited(document) else Confidence.LOW,
+            )
+
+
+_PAGE_PATH = re.compile(
+    r"(?:^|/)(?:pages|views|routes|screens)/|(?:[-_.]|(?<=[a-z])(?=[PVS]))(?:page|view|screen)\.\w+$|(?:^|/)\+?page\.\w+$",
+    re.I,
+)
+
+
+def _visited(document: Document) -> bool:
+    """Whether a file is a page that one goes to, rather than a part of one."""
+    return (
+        document.language == "html"
+        or _PAGE_PATH.search(document.path) is not None
+        or any(element.native and element.tag in ("main", "h1") for element in document.elements)
+    )
 
 
 def _owners(element: Element) -> list[Element]:

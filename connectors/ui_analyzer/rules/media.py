@@ -3,6 +3,7 @@
 import re
 
 from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
@@ -68,7 +69,7 @@ def _media_autoplay(document: Document, tally: Tally) -> None:
             autoplay = element.attributes.get("autoplay")
             if autoplay is None:
                 tally.passed()
-            elif autoplay.value not in (None, "false"):
+            elif autoplay.value not in (None, "false") and _has_source(element):
                 # What appears on request may play at once.
                 asked = element.conditional
                 tally.check(
@@ -77,6 +78,11 @@ def _media_autoplay(document: Document, tally: Tally) -> None:
                     f"<{element.tag}> starts with sound",
                     confidence=Confidence.LOW if asked else None,
                 )
+
+
+def _has_source(element: Element) -> bool:
+    """Whether it can play from the start: what a script fills later, such as a picture of the screen, may be silent."""
+    return element.has("src") or element.unknown_content() or any(True for _ in element.descendants())
 
 
 RULES: tuple[FileRule | ProjectRule, ...] = (

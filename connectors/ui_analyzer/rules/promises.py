@@ -7,9 +7,11 @@ from tree_sitter import Node
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.nets import REQUESTS_SHOWN
 from connectors.ui_analyzer.requests import chain, requests
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.script import Call, Script
+from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _ERRORS = Category.ERRORS
 _NEVER_REJECTS = re.compile(
@@ -118,21 +120,61 @@ def _console_only(document: Document, tally: Tally) -> None:
             body = clause.node.child_by_field_name("body")
             statements = [] if body is None else list(_statements(body))
             if waits and statements:
-                tally.check(
-                    not all(_logs(script, node) for node in statements),
-                    clause,
-                    "the failure is written to the console, and whoever uses the page never learns of it",
-                )
+                if not all(_logs(script, node) for node in statements):
+                    tally.passed()
+                elif around is not None and not _tries_on(around) and not _unnoticed(script, around):
+                    _silent(tally, clause, "the failure", script.code_of(around))
         for call in script.calls:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
                 text = " ".join(script.code_of(call.arguments[0]).split())
                 first = _first(call.item.node)
                 what = _asked(script, first) if first is not None else "this promise"
-                tally.check(
-                    _CONSOLE_CALLBACK.match(text) is None or bool(chain(script, call)[0]),
-                    call.item,
-                    f"a failure of {what} is written to the console, and whoever uses the page never learns of it",
-                )
+                if _CONSOLE_CALLBACK.match(text) is None or bool(chain(script, call)[0]):
+                    tally.passed()
+                elif not _UNNOTICED.search(what):
+                    _silent(tally, call.item, f"a failure of {what}", what)
+
+
+_UNNOTICED = re.compile(
+    r"serviceWorker|\.play\(|[fF]ullscreen|wakeLock|prefetch|preload|analytics|telemetry|\btrack\w*\(|heartbeat|keepAlive|"
+    r"\bdispatch\(|\.sendBeacon|\bimport\("
+)
+"""Calls of which nobody waits for an outcome, or whose outcome is told where they lead to."""
+
+
+_PASSES_BY = re.compile(r"(?<![\w$.])(?:window\.)?fetch\(|ipcRenderer|clipboard|invoke\(")
+"""Calls that interceptors of a library of requests never see."""
+
+
+def _silent(tally: Tally, at: Syntax, what: str, attempt: str) -> None:
+    tally.depends(
+        at,
+        f"{what} is written to the console, and whoever uses the page never learns of it",
+        (),
+        frozenset(),
+        excused_by=() if _PASSES_BY.search(attempt) else (REQUESTS_SHOWN,),
+    )
+
+
+def _unnoticed(script: Script, attempt: Syntax) -> bool:
+    """Whether all that the attempt waits for is what nobody waits for in front of the page."""
+    waited = [script.code_of(item) for item in attempt.within("await_expression")]
+    return bool(waited) and all(_UNNOTICED.search(text) for text in waited)
+
+
+def _tries_on(attempt: Syntax) -> bool:
+    """Whether something else is tried when it fails: a later statement that waits, or the next turn of a loop."""
+    for at in attempt.ancestors():
+        if at.kind in FUNCTION_KINDS:
+            break
+        if at.kind in ("for_statement", "for_in_statement", "while_statement", "do_statement"):
+            return True
+    following = attempt.node.next_named_sibling
+    while following is not None:
+        if b"await " in (following.text or b"") or b"fetch(" in (following.text or b""):
+            return True
+        following = following.next_named_sibling
+    return False
 
 
 def _statements(body: Node) -> Iterator[Node]:

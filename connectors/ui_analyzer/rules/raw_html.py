@@ -88,7 +88,7 @@ def _raw_html(document: Document, tally: Tally) -> None:
             if harmless(document, sink.script, sink.node):
                 tally.passed()
             elif not _project_sanitiser(document, sink):
-                tally.failed(sink.place, f"{sink.written[:60]} becomes HTML without being sanitised")
+                tally.failed(sink.place, f"{sink.written[:60]} becomes HTML, and nothing here sanitises it")
 
 
 def _project_sanitiser(document: Document, sink: _Sink) -> bool:

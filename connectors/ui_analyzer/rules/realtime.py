@@ -10,17 +10,6 @@ from connectors.ui_analyzer.script import Call, Script
 from connectors.ui_analyzer.syntax import Syntax
 
 _REAL_TIME = Category.REAL_TIME
-_GENERATORS = re.compile(
-    r"^(?:@faker-js/faker|faker|casual|chance|@ngneat/falso|mockjs|better-mock|@anatine/zod-mock)(?:/.*)?$"
-)
-"""Packages that make data up. Packages that answer requests in development are told apart by their absence here."""
-_MOCK_FILE = re.compile(
-    r"(?:^|[/@._-])(?:mock|mocks|mocked|mock-?data|fake|fakes|dummy|dummy-?data|sample-?data)(?:[/._-]|$)|(?:^|/)fixtures?/|(?:mock|fake|dummy|sample)[A-Z]?\w*[Dd]ata$",
-    re.I,
-)
-_MOCK_SWITCH = re.compile(
-    r"(?:enable|start|setup|init|use|install|with|is|should)[A-Z]|worker$|server$|handlers?$|$"
-)
 _LIVE = re.compile(r"^(?:window\.)?(?:WebSocket|EventSource|ReconnectingWebSocket|BroadcastChannel)$")
 _CONNECTION_STATE = re.compile(
     r"\b(?:is|set)?(?:dis|re)?connect(?:ed|ing|ion)_?(?:state|status)?\b|connectionSt|readyState|isOnline|offline|socketStat|wsStat|\bonline\b",
@@ -94,56 +83,13 @@ def _function_of(script: Script, item: Syntax) -> Iterator[Syntax]:
         yield found
 
 
-def _mock_data(document: Document, tally: Tally) -> None:
-    if document.server or document.language == "html":
-        return
-    for script in document.scripts:
-        judged: set[int] = set()
-        renders = bool(document.elements) or any(True for _ in script.hooks())
-        for entry in script.imports:
-            if entry.type_only or not entry.module or entry.item.start in judged:
-                continue
-            judged.add(entry.item.start)
-            own = entry.module.startswith((".", "@/", "~/", "src/", "$lib/", "#"))
-            mocked = (own and renders and _MOCK_FILE.search(entry.module) is not None) or _GENERATORS.match(
-                entry.module
-            ) is not None
-            if mocked and _MOCK_SWITCH.match(entry.imported if entry.imported != "default" else entry.local):
-                continue  # Starts a mock server for development; the data itself is not imported.
-            if mocked and own and any(element.tag == entry.local for element in document.elements):
-                continue  # A component that is called so, not data.
-            if mocked:
-                # Whether what a module makes up is shown is decided by who imports it.
-                tally.failed(
-                    entry.item,
-                    f"made-up data from {entry.module} is shown as if it were real",
-                    confidence=None if renders else Confidence.LOW,
-                )
-            elif document.elements and entry.module.startswith((".", "@/", "~/")):
-                tally.passed()
-        for call in script.calls:
-            if document.elements and re.match(r"set[A-Z]\w*$", call.callee) and call.arguments:
-                text = script.text(call.arguments[0])
-                if (
-                    "Math.random()" in text
-                    and re.search(
-                        r"Math\.(?:floor|round|ceil)\(\s*Math\.random\(\)\s*\*|Math\.random\(\)\s*\*\s*\d",
-                        text,
-                    )
-                    and re.search(
-                        r"metric|cpu|memory|latency|usage|users?|count|stats?|price|load|score|progress",
-                        call.callee,
-                        re.I,
-                    )
-                ):
-                    tally.failed(call.item, f"{call.callee} is given random numbers")
-
-
 def _closed(document: Document, tally: Tally) -> None:
     for script in document.scripts:
         for call in live_sources(script):
             if call.callee.endswith("BroadcastChannel") and not document.elements:
                 continue  # A store of the page, which lives as long as the page.
+            if _handlers_are_given(script, call):
+                continue  # One exchange, which its caller or the server ends.
             name = bound_name(script, call.item)
             code = script.code_text
             last = re.escape(name.rsplit(".", 1)[-1]) if name else ""
@@ -172,6 +118,20 @@ def _closed(document: Document, tally: Tally) -> None:
                 call.item,
                 f"this {call.callee} is never closed",
             )
+
+
+def _handlers_are_given(script: Script, call: Call) -> bool:
+    """Whether what happens on messages or at the end is a parameter of the function that opens the source."""
+    function, name = script.function_around(call.item), bound_name(script, call.item)
+    if function is None or not name:
+        return False
+    parameters = function.node.child_by_field_name("parameters") or function.node.child_by_field_name(
+        "parameter"
+    )
+    given = re.findall(
+        rf"(?<![\w$.]){re.escape(name)}\.on(?:message|close)\s*=\s*([\w$]+)\s*[;\n]", script.code_text
+    )
+    return any(re.search(rf"\b{re.escape(one)}\b", script.text(parameters)) for one in given)
 
 
 def _event_source_error(document: Document, tally: Tally) -> None:
@@ -299,22 +259,6 @@ def _connection_shown(project: Project, tally: Tally) -> None:
 
 
 RULES: tuple[FileRule | ProjectRule, ...] = (
-    FileRule(
-        describe(
-            "mock-data",
-            _REAL_TIME,
-            Severity.SERIOUS,
-            "What is shown is real",
-            reason="Made-up figures look like measurements, and are believed.",
-            fix="Ask the server; keep mocks in tests and stories.",
-            negative=True,
-            reference=page(
-                "web.dev: Testing, mocks", "https://web.dev/learn/testing/get-started/test-doubles"
-            ),
-            confidence=Confidence.MEDIUM,
-        ),
-        _mock_data,
-    ),
     FileRule(
         describe(
             "live-source-closed",

@@ -6,6 +6,7 @@ from tree_sitter import Node
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.nets import QUERIES_SHOWN, REQUESTS_SHOWN
 from connectors.ui_analyzer.requests import (
     awaited,
     caught_by_caller,
@@ -42,6 +43,8 @@ def _request_failure(document: Document, tally: Tally) -> None:
                 continue
             methods, _ = chain(script, call)
             function = script.function_around(call.item)
+            # A plain `fetch` passes by the interceptors of a library.
+            shown = () if is_fetch(call) else (REQUESTS_SHOWN,)
             if (
                 "catch" in methods
                 or _second_handler(call)
@@ -57,17 +60,22 @@ def _request_failure(document: Document, tally: Tally) -> None:
             ):
                 continue
             if methods and methods[0] in ("then", "finally") and not awaited(call):
-                tally.check(
-                    _awaited_chain(script, call),
-                    call.item,
-                    "nobody learns that this request failed: the promise has no catch",
-                )
+                if _awaited_chain(script, call):
+                    tally.passed()
+                else:
+                    _unseen(
+                        tally, call, "nobody learns that this request failed: the promise has no catch", shown
+                    )
             elif document.elements and awaited(call) and not _shown_elsewhere(script, function):
-                tally.failed(
-                    call.item, "this request is not inside try/catch, and a failure is shown nowhere"
+                _unseen(
+                    tally, call, "this request is not inside try/catch, and a failure is shown nowhere", shown
                 )
             elif not awaited(call) and not methods and _statement(call):
-                tally.failed(call.item, "nobody waits for this request or learns that it failed")
+                _unseen(tally, call, "nobody waits for this request or learns that it failed", shown)
+
+
+def _unseen(tally: Tally, call: Call, message: str, shown: tuple[tuple[str, str], ...]) -> None:
+    tally.depends(call.item, message, (), frozenset(), excused_by=shown)
 
 
 def _hands_on(script: Script, call: Call, function: Syntax | None) -> bool:
@@ -221,7 +229,16 @@ def _query_error(document: Document, tally: Tally) -> None:
                 boundary
                 or re.search(r"\b(?:error|isError|status|isLoadingError|failureReason)\b", taken) is not None
             )
-            tally.check(ok, item, f"{callee} may fail, but its error is not looked at")
+            if ok:
+                tally.passed()
+            else:
+                tally.depends(
+                    item,
+                    f"{callee} may fail, but its error is not looked at",
+                    (),
+                    frozenset(),
+                    excused_by=(QUERIES_SHOWN,),
+                )
 
 
 def _without_fetcher(call: Node) -> bool:
@@ -248,7 +265,13 @@ def _loading_state(document: Document, tally: Tally) -> None:
                 )
                 is not None
             )
-            tally.check(waits, call.item, "nothing is shown while this data is loading")
+            tally.check(
+                waits,
+                call.item,
+                "nothing is shown while this data is loading",
+                # What is drawn as a list looks empty; a detail may appear when it is there.
+                confidence=None if re.search(r"\.(?:map|length)\b", whole) else Confidence.LOW,
+            )
 
 
 RULES: tuple[FileRule | ProjectRule, ...] = (

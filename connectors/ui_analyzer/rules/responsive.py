@@ -8,7 +8,7 @@ from connectors.ui_analyzer.lengths import length_px
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
-from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of
+from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of, subject
 
 _RESPONSIVE = Category.RESPONSIVE
 _WIDE_PX = 400.0
@@ -202,8 +202,13 @@ def _viewport_height(document: Document, tally: Tally) -> None:
             tally.passed()
 
 
+_ICON = re.compile(r"::?(?:before|after)\b|icon|glyph|\bi$|^i\b|\.fa-|svg|arrow|caret|chevron", re.I)
+
+
 def _tiny_text(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
+        if all(_ICON.search(subject(selector)) for selector in rule.selectors()):
+            continue
         for declaration in rule.declarations:
             size = length_px(declaration.value) if declaration.name == "font-size" else None
             if size is None or size == 0 or ("em" in declaration.value and "rem" not in declaration.value):

@@ -52,18 +52,12 @@ def _document_title(document: Document, tally: Tally) -> None:
     if title is None and bundled:
         tally.failed(head, "the page has no title unless a script sets one", confidence=Confidence.LOW)
         return
-    if title is not None and (title.texts or title.dynamic_content):
-        tally.passed()
+    if title is not None and (title.texts or title.dynamic_content or title.attributes):
+        tally.passed()  # What an attribute binds is text too.
     else:
         tally.depends(
             title or head, "the page has no title", (), frozenset(), excused_by=(("sets-title", "script"),)
         )
-
-
-def title_facts(document: Document) -> Iterator[Fact]:
-    """Scripts that set the title of the page."""
-    if any("document.title" in script.code_text for script in document.scripts):
-        yield Fact(kind="sets-title", name="script")
 
 
 def _heading_order(document: Document, tally: Tally) -> None:
@@ -167,8 +161,31 @@ def _table_headers(document: Document, tally: Tally) -> None:
         headers = any(
             inner.tag == "th" or inner.get("role") in ("columnheader", "rowheader") for inner in inside
         )
-        if len(cells) >= 2:
-            tally.check(headers, element, "this table has no header cells")
+        if len(cells) >= 2 and not (not headers and _for_layout(inside)):
+            tally.check(
+                headers,
+                element,
+                "this table has no header cells",
+                confidence=None if headers or _tabular(inside) else Confidence.LOW,
+            )
+
+
+def _for_layout(inside: list[Element]) -> bool:
+    """Whether a table only puts the fields of a form, or other tables, beside one another."""
+    return any(
+        inner.tag in ("table", "textarea", "select", "label", "fieldset")
+        or (inner.tag == "input" and inner.get("type") not in ("checkbox", "hidden"))
+        for inner in inside
+    )
+
+
+def _tabular(inside: list[Element]) -> bool:
+    """Whether it is plainly data: a head without header cells, or rows of three cells and more, one per item."""
+    rows = [[child for child in row.children if child.tag == "td"] for row in inside if row.tag == "tr"]
+    widest = max((len(row) for row in rows), default=0)
+    return any(inner.tag == "thead" for inner in inside) or (
+        widest >= 3 and (len(rows) >= 3 or any(inner.tag == "tr" and inner.loop for inner in inside))
+    )
 
 
 def _list_structure(document: Document, tally: Tally) -> None:

@@ -9,23 +9,9 @@ from connectors.ui_analyzer.lengths import length_px, tailwind_size_px
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, wcag
-from connectors.ui_analyzer.rules.pointing import native_interactive
 from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of, subject
 
 _A11Y = Category.ACCESSIBILITY
-_NONE = re.compile(r"(?:none|0(?:px)?)(?:\s+(?:none|solid))?(?:\s*!important)?$")
-_VISIBLE_FOCUS = (
-    "outline", "outline-color", "outline-width", "box-shadow", "border", "border-color", "border-bottom", "border-bottom-color",
-    "background", "background-color", "text-decoration", "text-decoration-line", "filter", "--tw-ring-color", "@apply", "@include",
-)  # fmt: skip
-_FOCUS = re.compile(r":focus(?:-visible|-within)?(?![\w-])")
-_CONTROL_SUBJECT = re.compile(
-    r"^(?:\*|a|button|input|select|textarea|summary)(?![\w-])|[.#][\w-]*(?:btn|button|link|input|field)", re.I
-)
-_FOCUS_UTILITY = re.compile(
-    r"(?:^|:)(?:focus|focus-visible|focus-within|group-focus|peer-focus|data-\[focus\w*\]|has-\[:focus[\w-]*\])[\w/-]*:!?-?"
-    r"(?:ring|outline|border|bg|shadow|underline|text|decoration|brightness|opacity|after|before)(?!-none\b|-0\b|-hidden\b)"
-)
 _INTERACTIVE_SUBJECT = re.compile(
     r"^(?:a|button|summary)(?![\w-])|^input\[type=[\"']?(?:button|submit|checkbox|radio)|[.](?:[\w-]*[-_a-z])?(?:btn|button)(?=$|[:.\[])",
     re.I,
@@ -37,108 +23,6 @@ _REVEALS = {
 }
 _DECORATION = re.compile(r"^(?:svg|img|i|path)\b|icon|chevron|arrow|overlay|shadow", re.I)
 _DISABLED = re.compile(r"disabled|:not\(|::placeholder|::selection|loading|skeleton|readonly", re.I)
-
-
-def _focus_outline(document: Document, tally: Tally) -> None:
-    shown = {
-        _bare(subject(selector))
-        for rule in document.style_rules
-        for selector in rule.selectors()
-        if _FOCUS.search(selector) and _shows_focus(rule)
-    }
-    around = _shown_around(document.style_rules)
-    everywhere = bool(shown & {"", "*", ":where(*)", ":is(*)"})
-    for rule in document.style_rules:
-        value = rule.value("outline", "outline-style", "outline-width")
-        if value is None or rule.in_keyframes():
-            continue
-        for selector in rule.selectors():
-            last = subject(selector)
-            if not (_FOCUS.search(last) or _CONTROL_SUBJECT.search(last)):
-                continue
-            removed = _NONE.match(value.strip().lower()) is not None
-            excused = (
-                ":not(:focus-visible)" in selector
-                or "tabindex" in selector
-                or "disabled" in selector
-                or (_shows_focus(rule) and bool(_FOCUS.search(last)))
-                or everywhere
-                or _bare(last) in shown
-                or _bare(last) in around
-                or ("" in around and _TEXT_FIELD.search(last) is not None)
-            )
-            declaration = next(d for d in rule.declarations if d.name.startswith("outline"))
-            tally.check(
-                not removed or excused,
-                declaration,
-                f"{selector} removes the focus outline and nothing replaces it",
-            )
-            break
-    _focus_utilities(document, tally)
-
-
-_TEXT_FIELD = re.compile(
-    r"^(?:input|textarea|select)(?![\w-])|[.#][\w-]*(?:input|field|textarea|control)", re.I
-)
-
-
-def _shown_around(rules: list[StyleRule]) -> frozenset[str]:
-    """Whose focus shows on what is around it: the elements of `:has(x:focus)`; "" when a `:focus-within` is drawn."""
-    found: set[str] = set()
-    for rule in rules:
-        if not _shows_focus(rule):
-            continue
-        for selector in rule.selectors():
-            for inner in re.findall(r":has\(([^()]*:focus[\w-]*)\)", selector):
-                found.update(_bare(subject(part)) for part in inner.split(","))
-            if ":focus-within" in selector:
-                found.add("")
-    return frozenset(found)
-
-
-def _shows_focus(rule: StyleRule) -> bool:
-    for declaration in rule.declarations:
-        if declaration.name in _VISIBLE_FOCUS and not _NONE.match(declaration.value.strip().lower()):
-            if declaration.name == "@apply" and not re.search(
-                r"\b(?:ring|outline|border|bg|shadow)\b(?!-none)", declaration.value
-            ):
-                continue
-            return True
-    return False
-
-
-def _bare(compound: str) -> str:
-    return _FOCUS.sub("", compound).replace(":hover", "").replace(":active", "").strip()
-
-
-def _focus_utilities(document: Document, tally: Tally) -> None:
-    for element in document.elements:
-        if not element.native or not (native_interactive(element) or element.has("tabindex")):
-            continue
-        classes = element.classes()
-        removing = {
-            c
-            for c in classes
-            if c.split(":")[-1] in ("outline-none", "outline-hidden", "!outline-none", "outline-0")
-        }
-        if not removing or element.tag in ("label", "dialog", "iframe"):
-            continue
-        if element.get("tabindex") == "-1":
-            continue
-        unknown = element.spread or (
-            element.attributes["class"].dynamic
-            and re.search(r"[\w)]\s*[,})]", element.attributes["class"].expression)
-        )
-        if any(_FOCUS_UTILITY.search(c) for c in classes):
-            tally.passed()
-        elif not unknown:
-            around = any(_FOCUS_UTILITY.search(c) for outer in element.ancestors() for c in outer.classes())
-            tally.check(
-                around,
-                element,
-                f"{sorted(removing)[0]} removes the focus outline and nothing replaces it",
-                confidence=Confidence.MEDIUM,
-            )
 
 
 def _hover_only(document: Document, tally: Tally) -> None:
@@ -332,19 +216,6 @@ def _reduced_motion(project: Project, tally: Tally) -> None:
 
 
 RULES: tuple[FileRule | ProjectRule, ...] = (
-    FileRule(
-        describe(
-            "focus-outline",
-            _A11Y,
-            Severity.SERIOUS,
-            "The focus can be seen",
-            reason="Who uses the keyboard does not know where they are.",
-            fix="Keep the outline, or replace it in `:focus-visible` by something as plain to see.",
-            reference=wcag("2.4.7 Focus Visible", "focus-visible"),
-            confidence=Confidence.MEDIUM,
-        ),
-        _focus_outline,
-    ),
     FileRule(
         describe(
             "hover-only",

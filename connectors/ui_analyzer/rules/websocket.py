@@ -63,6 +63,33 @@ class Socket:
 
 
 def sockets(document: Document) -> Iterator[Socket]:
+    """WebSockets whose life this file decides about, opened in code that runs in a browser."""
+    return (socket for socket in all_sockets(document) if not _callers_decide(socket))
+
+
+def _callers_decide(socket: Socket) -> bool:
+    """Whether the handlers come from whoever calls the function that opens it: what follows is told there."""
+    function = socket.script.function_around(socket.call.item)
+    parameters = (
+        None
+        if function is None
+        else function.node.child_by_field_name("parameters") or function.node.child_by_field_name("parameter")
+    )
+    names = set(re.findall(r"[A-Za-z_$][\w$]*", socket.script.text(parameters)))
+    return any(given in names for event in ("close", "message") for given in _given(socket, event))
+
+
+def _given(socket: Socket, event: str) -> Iterator[str]:
+    script = socket.script
+    for item in handlers(socket, event):
+        node = item.node.child_by_field_name("right")
+        arguments = item.node.child_by_field_name("arguments")
+        if arguments is not None and arguments.named_children:
+            node = arguments.named_children[-1]
+        yield script.text(node)
+
+
+def all_sockets(document: Document) -> Iterator[Socket]:
     """WebSockets opened with `new WebSocket(…)` in code that runs in a browser."""
     if document.server:
         return

@@ -6,7 +6,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, page
 from connectors.ui_analyzer.rules.realtime import message_handlers
-from connectors.ui_analyzer.rules.websocket import handlers, sockets
+from connectors.ui_analyzer.rules.websocket import all_sockets, handlers, sockets
 
 _WS = Category.WEBSOCKET
 
@@ -54,7 +54,7 @@ def _guarded_parse(document: Document, tally: Tally) -> None:
 
 
 def _secure_address(document: Document, tally: Tally) -> None:
-    for socket in sockets(document):
+    for socket in all_sockets(document):
         text = socket.script.text(socket.call.arguments[0]) if socket.call.arguments else ""
         name = re.fullmatch(r"[A-Za-z_$][\w$]*", text)
         if name:

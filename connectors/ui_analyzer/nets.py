@@ -1,0 +1,50 @@
+"""What a project does at one place for all: failures of requests that are shown there, and who sets titles and themes."""
+
+import re
+from collections.abc import Iterator
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.rule import Fact
+
+REQUESTS_SHOWN = ("failures-shown", "requests")
+"""The fact that an interceptor shows what fails in requests."""
+QUERIES_SHOWN = ("failures-shown", "queries")
+"""The fact that the cache of queries shows what fails in them, or throws it to an error boundary."""
+
+_INTERCEPTS = re.compile(
+    r"interceptors\s*\.\s*response\s*\.\s*use\s*\(|\bonResponseError\b|\bonResponseRejected\b|\bresponseInterceptor\b|"
+    r"\.ajaxError\s*\(|\bonErrorResponse\b|\bafterResponse\s*:"
+)
+_CATCHES_QUERIES = re.compile(
+    r"\b(?:Query|Mutation)Cache\s*\(\s*\{[^}]*\bonError\b|\bnew QueryClient\s*\([\s\S]{0,400}?(?:onError|throwOnError|useErrorBoundary)\b|"
+    r"<SWRConfig\b[\s\S]{0,400}?\bonError\b"
+)
+_SHOWS = re.compile(
+    r"toast|notif|snackbar|\balert\(|dialog|modal|\bswal\b|[mM]essage(?:Box)?\s*(?:\.\s*(?:error|warn\w*))?\(|(?:add|show|set|push|raise|report)\w*Error|useErrorBoundary|throwOnError",
+    re.I,
+)
+_SETS_TITLE = re.compile(
+    r"document\s*(?:\.\s*title|\[\s*['\"]title['\"]\s*\])\s*=|\b(?:useTitle|useHead|useSeoMeta|useMeta|useDocumentTitle|usePageTitle)\s*\(|"
+    r"<(?:Helmet|svelte:head|Head|Title)\b|\bmetaInfo\b|\btitleTemplate\b|\bsetTitle\s*\("
+)
+_KEEPS_THEME = re.compile(
+    r"(?:localStorage|sessionStorage|cookie)[\s\S]{0,120}?(?:theme|dark|colou?r-?mode|appearance)|"
+    r"\b(?:setTheme|toggleTheme|switchTheme|toggleDark|setDark\w*|useTheme|setColorMode|toggleColorMode)\b",
+    re.I,
+)
+
+
+def net_facts(document: Document) -> Iterator[Fact]:
+    """Interceptors and caches that show failures, and code that sets the title or the theme."""
+    if document.language in ("css", "scss", "less"):
+        return
+    text = document.text
+    if _SETS_TITLE.search(text):
+        yield Fact(kind="sets-title", name="script")
+    if _KEEPS_THEME.search(text):
+        yield Fact(kind="sets-theme", name="script")
+    if _INTERCEPTS.search(text) and _SHOWS.search(text):
+        yield Fact(kind=REQUESTS_SHOWN[0], name=REQUESTS_SHOWN[1])
+        yield Fact(kind=QUERIES_SHOWN[0], name=QUERIES_SHOWN[1])
+    if _CATCHES_QUERIES.search(text) and _SHOWS.search(text):
+        yield Fact(kind=QUERIES_SHOWN[0], name=QUERIES_SHOWN[1])
