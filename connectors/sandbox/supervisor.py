@@ -1,7 +1,7 @@
 """Watches one child process from its start to its end, and holds every limit from outside.
 
 Runs in a thread of its own and blocks it. The thread that starts the child also stays until the child is
-gone: the kernel ties "die with the parent" to the thread, not to the process.
+gone: where the kernel ends a child with its parent, it means the thread, not the process.
 """
 
 from __future__ import annotations
