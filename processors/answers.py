@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from processors import snapshots
+from processors import retrievals, snapshots
 from processors.retries import retry_delay_ms
 from processors.state import Exchange, Task, TaskStatus
 from processors.transition import Transition
@@ -137,6 +137,7 @@ def prune(
     transition: Transition, task: Task, reason: PruneReason, detail: str, evidence: tuple[str, ...] = ()
 ) -> None:
     """Drop a task that has not ended."""
+    retrievals.measure(transition, task, "", TaskStatus.PRUNED)
     ended = transition.emit(
         TaskPruned(
             task_id=task.task_id,

@@ -1,6 +1,6 @@
 """Ending before the end: cancels, deadlines, closing, and giving back what an account lent."""
 
-from processors import snapshots, synthesis
+from processors import retrievals, snapshots, synthesis
 from processors.answers import answer_without_model, complete_tasks, ended_task, prune
 from processors.calls import cancel_calls
 from processors.state import Phase, SessionState, SessionStatus, TaskStatus
@@ -107,6 +107,7 @@ def _abort(transition: Transition, reason: str) -> None:
     for task in transition.turn.tasks.values():
         if task.status.is_end:
             continue
+        retrievals.measure(transition, task, "", TaskStatus.ABORTED)
         aborted = transition.emit(
             TaskAborted(
                 task_id=task.task_id,

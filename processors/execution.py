@@ -6,9 +6,10 @@ from processors import snapshots, steps, synthesis
 from processors.answers import prune
 from processors.calls import tell_unaffordable
 from processors.plans import prerequisites
+from processors.progress import report
 from processors.state import Phase, Prerequisite, Task, TaskStatus, ToolCallStatus, Turn
 from processors.transition import Transition
-from schemas.events.outputs import AnswerReason, ProgressReported, Stage
+from schemas.events.outputs import AnswerReason
 from schemas.events.plans import PlannedTask
 from schemas.events.snapshots import Node
 from schemas.events.tasks import PruneReason, TaskCreated, TaskEdge, TaskReady, TaskStalled, TaskStarted
@@ -22,7 +23,8 @@ def begin(transition: Transition, accepted_event_id: str) -> None:
     transition.turn = replace(
         transition.turn, phase=Phase.EXECUTE, model_call_id=None, attempt=1, prompt_tokens_min=0
     )
-    report(transition, f"{len(transition.turn.tasks)} tasks planned")
+    number = len(transition.turn.tasks)
+    report(transition, f"the work begins: {number} task{'' if number == 1 else 's'}")
     schedule(transition, announce=True)
     if transition.state.turn is not None and transition.turn.phase is Phase.EXECUTE:
         snapshots.take(transition, Node.EXECUTE)
@@ -36,17 +38,15 @@ def create_tasks(transition: Transition, evidence: tuple[str, ...], *, start: bo
     turn = transition.turn
     planned = turn.draft.tasks
     ids = {
-        task.key: derived_id(transition.state.session_id, "task", str(turn.number), task.key)
-        for task in planned
+        task.key: snapshots.task_id_of(transition.state.session_id, turn.number, task.key) for task in planned
     }
     before = prerequisites(planned, ids)
-    bound = transition.configuration.limits.task_budget_tokens
     started = _first(planned, before, transition.configuration.limits.running_max) if start else set()
     created: set[str] = set()
     for task in planned:
         created.add(task.key)
         parent_id = ids[task.parent_key] if task.parent_key else turn.root_task_id
-        budget_tokens = max(1, min(bound, transition.budget.tokens_granted))
+        budget_tokens = _budget_tokens(transition, task)
         created_event_id = transition.emit(
             TaskCreated(
                 task_id=ids[task.key],
@@ -106,36 +106,20 @@ def due(transition: Transition) -> None:
     for task_id in tuple(transition.turn.tasks):
         task = transition.turn.tasks[task_id]
         if task.retry_at_ms is not None and task.retry_at_ms <= now_ms:
-            transition.put(replace(task, retry_at_ms=None, attempt=task.attempt + 1, steps=0))
-            steps.take_step(transition, transition.turn.tasks[task_id])
+            _start_again(transition, task)
         elif task.tool_calls:
             steps.tool_calls_due(transition, task)
     _check_stalls(transition)
     schedule(transition)
 
 
-def report_ends(transition: Transition, before: Turn) -> None:
-    """Tell the user of the tasks that ended since `before`."""
-    if transition.state.turn is None or transition.turn.number != before.number:
-        return
-    for task in transition.turn.tasks.values():
-        earlier = before.tasks.get(task.task_id)
-        if task.status.is_end and earlier is not None and not earlier.status.is_end:
-            report(transition, f"{task.key}: {task.status}: {task.intent}")
-
-
-def report(transition: Transition, detail: str) -> None:
-    """Tell the user how far the turn is."""
-    turn = transition.turn
-    transition.emit(
-        ProgressReported(
-            turn=turn.number,
-            stage=Stage(turn.phase),
-            detail=detail,
-            tasks_done=sum(task.status.is_end for task in turn.tasks.values()),
-            tasks_total=len(turn.tasks),
-        )
-    )
+def _start_again(transition: Transition, task: Task) -> None:
+    """Begin the next attempt of a task whose delay is over."""
+    attempt = task.attempt + 1
+    started = transition.emit(TaskStarted(task_id=task.task_id, attempt=attempt), (task.created_event_id,))
+    task = replace(task, retry_at_ms=None, attempt=attempt, steps=0, started_event_id=started)
+    transition.put(task)
+    steps.take_step(transition, task)
 
 
 def _prune_orphans(transition: Transition) -> bool:
@@ -217,7 +201,12 @@ def _check_stalls(transition: Transition) -> None:
     limit = transition.configuration.limits.stall_ms
     if turn.stall_check_at_ms > transition.now_ms:
         return
-    running = [task for task in turn.tasks.values() if task.status is TaskStatus.RUNNING]
+    running = [
+        task
+        for task in turn.tasks.values()
+        # A person may take their time.
+        if task.status is TaskStatus.RUNNING and not task.is_asking
+    ]
     for task in running:
         silent_ms = transition.now_ms - task.progress_at_ms
         if silent_ms >= limit and not task.stalled:
@@ -234,6 +223,20 @@ def _announce_ready(transition: Transition) -> None:
     for task in transition.turn.tasks.values():
         if _is_ready(transition.turn, task):
             transition.emit(TaskReady(task_id=task.task_id))
+
+
+def _budget_tokens(transition: Transition, task: PlannedTask) -> int:
+    """Return the most that a task's calls may use together.
+
+    It is enough for every attempt to use what is expected of one, and beside that for what a call has to
+    reserve: the longest answer, or the most that a tool uses. At most the configured bound, and what the
+    session was granted.
+    """
+    configuration = transition.configuration
+    limits, agent = configuration.limits, configuration.agents[task.agent]
+    tools = [configuration.tools[name].tokens_max for name in agent.tools if name in configuration.tools]
+    wanted = limits.attempts_max * task.estimated_tokens + agent.output_tokens_max + max(tools, default=0)
+    return max(1, min(wanted, limits.task_budget_tokens, transition.budget.tokens_granted))
 
 
 def _is_ready(turn: Turn, task: Task) -> bool:

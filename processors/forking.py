@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import orjson
 
-from processors import execution, opening, planning, snapshots, steps, synthesis
+from processors import execution, opening, planning, progress, snapshots, steps, synthesis
 from processors.answers import ended_task, prune
 from processors.plans import PlanFault, check_plan
 from processors.state import (
@@ -98,6 +98,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
     if body.text is not None and body.call_id is None:
         message = MessageTaken(
             reference=transition.reference(body.tokens),
+            excerpt=opening.excerpt_of(body.text),
             attachments=(),
             received_at_ms=transition.now_ms,
             traceparent=transition.event.traceparent,
@@ -128,7 +129,7 @@ def resume(transition: Transition) -> None:
         transition.turn, degraded=origin.degraded, prompt_tokens_min=origin.prompt_tokens_min
     )
     if origin.phase in (Phase.PLAN, Phase.CRITIQUE):
-        execution.report(transition, "forked while it was planned")
+        progress.report(transition, "forked while it was planned")
         snapshots.take(transition, Node.FORK)
         planning.retry(transition)
         return
@@ -137,7 +138,7 @@ def resume(transition: Transition) -> None:
     for task in tuple(transition.turn.tasks.values()):
         _restore(transition, task, taken[task.key])
     ended = sum(task.status.is_end for task in transition.turn.tasks.values())
-    execution.report(transition, f"forked with {ended} of {len(taken)} tasks ended")
+    progress.report(transition, f"forked with {ended} of {len(taken)} tasks ended")
     snapshots.take(transition, Node.FORK)
     if origin.phase is Phase.SYNTHESIZE:
         synthesis.ask_for_answer(transition)

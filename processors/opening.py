@@ -22,6 +22,8 @@ from schemas.frozen import replace
 from schemas.ids import derived_id
 
 ROOT_INTENT: Final = "answer the message"
+"""Of a turn that was taken up before messages had an excerpt."""
+EXCERPT_CHARACTERS_MAX: Final = 500
 INTENT_AGENT: Final = "session"
 
 
@@ -45,6 +47,7 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
         return
     taken = MessageTaken(
         reference=transition.reference(body.tokens),
+        excerpt=excerpt_of(body.text),
         attachments=tuple(
             AttachmentName(name=attachment.name, tokens=attachment.tokens) for attachment in body.attachments
         ),
@@ -82,6 +85,11 @@ def open_session(transition: Transition, budget_tokens: int | None, budget_nanod
             nanodollars=nanodollars,
         )
     )
+
+
+def excerpt_of(text: str) -> str:
+    """Return the beginning of a message, by which its turn is known; the whole stands on the log."""
+    return text if len(text) <= EXCERPT_CHARACTERS_MAX else text[: EXCERPT_CHARACTERS_MAX - 1] + "…"
 
 
 def lease_granted(transition: Transition, body: LeaseGranted) -> None:
@@ -137,7 +145,7 @@ def begin_turn(
             parent_id=None,
             plan_id=None,
             turn=number,
-            intent=ROOT_INTENT,
+            intent=message.excerpt or ROOT_INTENT,
             agent=INTENT_AGENT,
             priority=5,
             budget_tokens=max(1, state.budget.tokens_left),

@@ -1,6 +1,6 @@
 """The planning decider: a plan is asked for, checked, repaired, criticised and revised, then accepted."""
 
-from processors import execution, snapshots
+from processors import execution, progress, snapshots
 from processors.answers import answer_without_model, nothing_written, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
 from processors.outputs import read_critique
@@ -58,6 +58,11 @@ def ask_for_plan(transition: Transition) -> None:
         )
         return
     transition.turn = replace(transition.turn, phase=Phase.PLAN, model_call_id=call_id)
+    draft = transition.turn.draft
+    if draft.repairs:
+        progress.report(transition, "the plan was not right, and is mended")
+    else:
+        progress.report(transition, "the plan is improved" if draft.revision else "the work is planned")
 
 
 def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
@@ -163,6 +168,7 @@ def _ask_for_critique(transition: Transition) -> None:
         _accept(transition, AcceptReason.CRITIQUE_UNAFFORDABLE)
         return
     transition.turn = replace(transition.turn, phase=Phase.CRITIQUE, model_call_id=call_id)
+    progress.report(transition, "the plan is checked")
 
 
 def _propose(transition: Transition, plan: tuple[PlannedTask, ...]) -> None:
@@ -187,7 +193,7 @@ def _propose(transition: Transition, plan: tuple[PlannedTask, ...]) -> None:
 def _do_without_plan(transition: Transition, why: str) -> None:
     """Let one task of the default agent answer the request, and say so: who can talk gets an answer."""
     configuration = transition.configuration
-    execution.report(transition, f"no plan could be had ({why}); one task answers the request")
+    progress.report(transition, f"no plan could be had ({why}); one task answers the request")
     draft = replace(transition.turn.draft, is_default=True)
     transition.turn = replace(transition.turn, draft=draft)
     _propose(transition, default_plan(configuration.agents, configuration.limits))

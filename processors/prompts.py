@@ -14,6 +14,10 @@ MESSAGE_TOKENS: Final = 4
 """What the chat format adds to each message, rounded up."""
 PROMPT_TOKENS: Final = 8
 """What it adds to each prompt, rounded up."""
+TOKEN_BYTES_USUAL: Final = 4
+"""Of English text; what is reserved rests on fewer."""
+CALL_TOKENS_USUAL: Final = 30
+"""What a model writes to call a tool."""
 HISTORY_TOKENS_MAX: Final = 2_000
 """How much of earlier turns a planner and a synthesizer are reminded of."""
 
@@ -160,21 +164,32 @@ def plan_json(tasks: Iterable[PlannedTask]) -> str:
 
 
 def estimated_tokens(transition: Transition, task: PlannedTask, prerequisites: int) -> int:
-    """Estimate what a task will use: its prompt for each expected step, and the answers.
+    """Estimate what a task will use: its prompt for each expected step, what its tool brings, and its answer.
 
-    An agent that tells what its tools gave is expected to take two steps, another one. A prerequisite's
-    result is expected to be half as long as its agent may write.
+    An agent with tools is expected to call the first of its list once, and to read what it gave in a second
+    step unless that is its answer. A tool that reads an attachment is expected to read all of them. Answers
+    and results of prerequisites are expected to be a quarter as long as the agent may write.
     """
     agent = transition.configuration.agents[task.agent]
-    steps = 2 if agent.tools and agent.answers_with == "text" else 1
-    answer = agent.output_tokens_max // 2
+    message = transition.turn.message
+    known = transition.configuration.tools
+    tools = [known[name] for name in agent.tools if name in known]
+    answer = agent.output_tokens_max // 4
+    offers = [spec.name + spec.description + spec.parameters_json for spec in tools]
     prompt = (
-        text_tokens(agent.prompt + task.intent)
-        + transition.turn.message.reference.tokens
-        + prerequisites * answer
+        PROMPT_TOKENS
         + 4 * MESSAGE_TOKENS
+        + sum(len(text.encode()) // TOKEN_BYTES_USUAL for text in (agent.prompt, task.intent, *offers))
+        + message.reference.tokens
+        + prerequisites * answer
     )
-    return steps * prompt + answer
+    if not tools:
+        return prompt + answer
+    attached = sum(attachment.tokens for attachment in message.attachments)
+    used = min(tools[0].tokens_max, max(tools[0].used_tokens_usual or tools[0].tokens_max, attached))
+    if agent.answers_with == "tool":
+        return prompt + CALL_TOKENS_USUAL + used
+    return 2 * prompt + CALL_TOKENS_USUAL + used + tools[0].result_tokens_usual + answer
 
 
 def _complete_prerequisites(turn: Turn, task: Task) -> list[Task]:

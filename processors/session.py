@@ -9,11 +9,24 @@ from typing import assert_never
 
 import orjson
 
-from processors import cancellation, execution, forking, opening, planning, steps, synthesis, tool_calls
+from processors import (
+    cancellation,
+    deadlines,
+    execution,
+    forking,
+    opening,
+    planning,
+    progress,
+    retrievals,
+    steps,
+    synthesis,
+    tool_calls,
+)
 from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
 from processors.objections import objection
+from processors.outcomes import Outcome
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Phase, SessionState, SessionStatus, Task, TaskStatus
 from processors.timers import timers_of
@@ -37,8 +50,6 @@ from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
 from schemas.plain import from_plain
 from schemas.references import RecordReference
-
-Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
 
 
 class SessionDecider:
@@ -67,6 +78,7 @@ class SessionDecider:
         _apply(transition)
         forking.resume(transition)
         opening.start_next_turn(transition)
+        deadlines.rest_while_asking(transition)
         cancellation.note_rest(transition)
         return transition.finish()
 
@@ -154,8 +166,14 @@ def _approval(transition: Transition, body: ApprovalReceived) -> None:
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:
-    settle(transition, body)
+    settled = settle(transition, body)
     turn = transition.state.turn
+    if (
+        settled is not None
+        and isinstance(body, ToolCallCompleted)
+        and (turn is None or _waiting_task(transition, body.call_id) is None)
+    ):
+        retrievals.measure_late(transition, body)
     if turn is None:
         cancellation.return_lease(transition)
         return
@@ -177,7 +195,7 @@ def _outcome(transition: Transition, body: Outcome) -> None:
                 assert_never(body)
         _apply_failure_policy(transition)
     # Even a late outcome releases what others may wait for.
-    execution.report_ends(transition, before)
+    progress.report_ends(transition, before)
     execution.schedule(transition)
 
 
@@ -205,7 +223,7 @@ def _due(transition: Transition) -> None:
     if turn is None:
         cancellation.end_if_idle(transition)
         return
-    if turn.deadline_at_ms <= transition.now_ms:
+    if deadlines.is_over(turn, transition.now_ms):
         cancellation.deadline(transition)
         return
     if turn.retry_at_ms is not None and turn.retry_at_ms <= transition.now_ms:
@@ -218,7 +236,7 @@ def _due(transition: Transition) -> None:
         return
     before = turn
     execution.due(transition)
-    execution.report_ends(transition, before)
+    progress.report_ends(transition, before)
 
 
 def _apply_failure_policy(transition: Transition) -> None:

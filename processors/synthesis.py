@@ -1,6 +1,6 @@
 """The synthesis decider: the final answer is written from the tasks' results, which it cites."""
 
-from processors import snapshots
+from processors import progress, snapshots
 from processors.answers import answer, answer_without_model, complete_tasks, nothing_written, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
 from processors.prompts import synthesis_messages
@@ -43,6 +43,7 @@ def ask_for_answer(transition: Transition) -> None:
     transition.turn = replace(transition.turn, phase=Phase.SYNTHESIZE, model_call_id=call_id)
     if turn.phase is not Phase.SYNTHESIZE:
         snapshots.take(transition, Node.SYNTHESIZE)
+        progress.report(transition, "the answer is written")
 
 
 def synthesis_completed(transition: Transition, outcome: ModelCallCompleted) -> None:

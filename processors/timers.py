@@ -36,10 +36,9 @@ def idle_ends_at_ms(state: SessionState, limits: Limits) -> int | None:
 
 def _turn_waits(turn: Turn) -> list[tuple[TimerKind, str, int]]:
     subject = str(turn.number)
-    waits = [
-        (TimerKind.TURN_DEADLINE, subject, turn.deadline_at_ms),
-        (TimerKind.STALL, subject, turn.stall_check_at_ms),
-    ]
+    waits = [(TimerKind.STALL, subject, turn.stall_check_at_ms)]
+    if turn.asking_since_ms is None:
+        waits.append((TimerKind.TURN_DEADLINE, subject, turn.deadline_at_ms))
     if turn.retry_at_ms is not None:
         waits.append((TimerKind.RETRY, subject, turn.retry_at_ms))
     return waits

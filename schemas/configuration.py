@@ -132,6 +132,10 @@ class ToolSpec:
     """The dearest token that it may use."""
     timeout_ms: int
     streaming: bool = False
+    used_tokens_usual: int = 0
+    """What its own model calls usually use, for estimates; 0: its maximum is expected."""
+    result_tokens_usual: int = 0
+    """What its result usually has, for estimates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +184,8 @@ class Limits:
 
     session_budget_tokens: int = 100_000
     session_budget_nanodollars: int = 1_000_000_000
-    task_budget_tokens: int = 5_000
+    task_budget_tokens: int = 20_000
+    """The most that one task gets; what it gets follows its estimate."""
     warning_share: float = 0.8
     downshift: tuple[DownshiftStep, ...] = (
         DownshiftStep(share_left=0.5, call_share_max=0.25),

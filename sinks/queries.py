@@ -9,14 +9,18 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
-_SESSION_COLUMNS: Final = """
-    s.id, s.status, s.title, s.tenant_id, s.user_id, s.messages, s.turns, s.budget_tokens,
+_STATUS: Final = """
+    CASE WHEN s.put_aside_at >= COALESCE(s.last_output_at, s.put_aside_at)
+         THEN 'quarantined' ELSE s.status END
+"""
+_SESSION_COLUMNS: Final = f"""
+    s.id, {_STATUS} AS status, s.title, s.tenant_id, s.user_id, s.messages, s.turns, s.budget_tokens,
     s.budget_nanodollars, s.tokens_used, s.nanodollars_used, s.opened_at, s.last_input_at,
     s.last_answer_id, s.last_answer, s.last_answer_at, s.ended_at, s.forked_from, s.forked_at
 """
 _SESSIONS: Final = f"""
     SELECT {_SESSION_COLUMNS} FROM session_summaries s
-    WHERE (%(status)s::text IS NULL OR s.status = %(status)s)
+    WHERE (%(status)s::text IS NULL OR {_STATUS} = %(status)s)
       AND (%(tenant)s::text IS NULL OR s.tenant_id = %(tenant)s)
       AND (%(before)s::timestamptz IS NULL OR (s.opened_at, s.id) < (%(before)s, %(before_id)s::uuid))
     ORDER BY s.opened_at DESC NULLS LAST, s.id DESC

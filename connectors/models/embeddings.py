@@ -12,9 +12,10 @@ from connectors.models.retries import Random, RetryPolicy, Sleep, translate, wit
 from connectors.models.tokens import TokenCounter
 from schemas.configuration import EmbeddingModel
 from schemas.ports.chat import ProviderFailed, RequestInvalid
-from schemas.ports.embedding import Embedded
+from schemas.ports.embedding import Embedded, EmbeddingsAbsent
 
 DEFAULT_RETRIES = RetryPolicy()
+_ABSENT_STATUSES = frozenset({404, 405, 501})
 
 
 class OpenAIEmbeddings:
@@ -52,6 +53,7 @@ class OpenAIEmbeddings:
         """Embed up to 2,048 texts, none empty, each of at most the model's tokens.
 
         Raises:
+            EmbeddingsAbsent: the server makes no vectors.
             RequestInvalid: a text is too long or empty, or the provider refuses the request.
             ProviderFailed: the provider failed, or the way to it.
         """
@@ -91,7 +93,10 @@ class OpenAIEmbeddings:
                     extra_headers={"X-Client-Request-Id": call_id},
                 )
         except (openai.OpenAIError, TimeoutError, JSONDecodeError, UnicodeDecodeError) as error:
-            raise translate(error, what=what, timeout_ms=timeout_ms) from error
+            failure = translate(error, what=what, timeout_ms=timeout_ms)
+            if isinstance(error, openai.APIStatusError) and error.status_code in _ABSENT_STATUSES:
+                raise EmbeddingsAbsent(str(failure)) from error
+            raise failure from error
         # A server that is only nearly compatible may leave any of them out, and a page of HTML has none.
         name = str(getattr(answered, "model", None) or self.model.name)
         data = getattr(answered, "data", None) or []

@@ -156,6 +156,8 @@ class AnalyzeDocument:
             tokens_min=TOKENS_MIN,
             nanodollars_per_token=max(chat_model.input_nanodollars, chat_model.output_nanodollars),
             timeout_ms=TIMEOUT_MS,
+            used_tokens_usual=500,
+            result_tokens_usual=400,
         )
 
     @property

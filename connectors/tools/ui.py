@@ -41,6 +41,7 @@ class AnalyzeUi:
             tokens_min=0,
             nanodollars_per_token=0,
             timeout_ms=TIMEOUT_MS,
+            result_tokens_usual=1_500,
         )
 
     @property

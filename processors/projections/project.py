@@ -17,6 +17,7 @@ from processors.projections.rows import Place, RowChange
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.capabilities import ToolCapabilityMeasured
+from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
     ApprovalReceived,
     MessageReceived,
@@ -25,7 +26,14 @@ from schemas.events.inputs import (
     SessionForked,
     SessionOpened,
 )
-from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
+from schemas.events.outputs import (
+    AnswerGiven,
+    ApprovalRequested,
+    ErrorReported,
+    ProgressReported,
+    SessionEnded,
+    TurnStarted,
+)
 from schemas.events.policies import PolicyDecided
 from schemas.events.retrieval import RetrievalMeasured
 from schemas.events.snapshots import GraphSnapshotTaken
@@ -78,8 +86,10 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             return (*sessions.of_output(envelope, fact), *conversation_messages.of_turn(envelope, fact))
         case AnswerGiven() as fact:
             return (*sessions.of_output(envelope, fact), *conversation_messages.of_answer(envelope, fact))
-        case ErrorReported() | SessionEnded() as fact:
+        case ProgressReported() | ApprovalRequested() | ErrorReported() | SessionEnded() as fact:
             return sessions.of_output(envelope, fact)
+        case RecordRejected() as fact:
+            return sessions.of_rejected(envelope, fact, place)
         case TaskCreated() as fact:
             return (*tasks_v2.of_task(envelope, fact), *task_edges.of_created(envelope, fact))
         case (

@@ -2,15 +2,26 @@
 
 from processors.projections.parents import session_row
 from processors.projections.rows import Cell, Place, RowChange
-from processors.projections.values import as_uuid, cut, moment
+from processors.projections.values import as_uuid, cut, moment, one_of
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.inputs import InputFact, MessageReceived, SessionForked, SessionOpened
-from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
+from schemas.events.outputs import (
+    AnswerGiven,
+    ApprovalRequested,
+    EndReason,
+    ErrorReported,
+    OutputFact,
+    ProgressReported,
+    SessionEnded,
+    TurnStarted,
+)
 
 TITLE_CHARACTERS_MAX = 80
 ANSWER_CHARACTERS_MAX = 1_000
 ACCOUNT_CHARACTERS_MAX = 200
+ENDS = tuple(reason.value for reason in EndReason)
 
 
 def of_input(envelope: Envelope, fact: InputFact, place: Place) -> tuple[RowChange, ...]:
@@ -52,27 +63,38 @@ def of_budget(envelope: Envelope, fact: BudgetGranted | BudgetCharged) -> tuple[
     return _summary(envelope, {"budget_tokens": fact.tokens, "budget_nanodollars": fact.nanodollars})
 
 
-def of_output(
-    envelope: Envelope, fact: TurnStarted | AnswerGiven | ErrorReported | SessionEnded
-) -> tuple[RowChange, ...]:
+def of_output(envelope: Envelope, fact: OutputFact) -> tuple[RowChange, ...]:
     """Where the session stands."""
     at = moment(envelope.occurred_at_ms)
     match fact:
         case TurnStarted():
-            return _summary(envelope, {"status": "running", "turns": fact.turn})
+            return _summary(envelope, {"status": "running", "turns": fact.turn, "last_output_at": at})
+        case ProgressReported():
+            return _summary(envelope, {"status": "running", "last_output_at": at})
+        case ApprovalRequested():
+            return _summary(envelope, {"status": "waiting", "last_output_at": at})
         case AnswerGiven():
             answer: dict[str, Cell] = {
-                "status": "answered",
+                # Without a model's text and without a result of any task it only says why there is none.
+                "status": "answered" if fact.model or fact.citations else "unanswered",
+                "last_output_at": at,
                 "last_answer_id": as_uuid(envelope.event_id),
                 "last_answer": cut(fact.text, ANSWER_CHARACTERS_MAX),
                 "last_answer_at": at,
             }
             return _summary(envelope, answer)
         case ErrorReported():
-            return _summary(envelope, {"status": "quarantined"}) if fact.code == "quarantined" else ()
+            return _summary(envelope, {"last_output_at": at})
         case SessionEnded():
-            status = "cancelled" if fact.reason == "cancelled" else "closed"
-            return _summary(envelope, {"status": status, "ended_at": at})
+            status = one_of(fact.reason, ENDS, "closed")
+            return _summary(envelope, {"status": status, "ended_at": at, "last_output_at": at})
+
+
+def of_rejected(envelope: Envelope, fact: RecordRejected, place: Place) -> tuple[RowChange, ...]:
+    """A session that was set aside, since an input of it cannot be applied."""
+    if fact.code != RejectionCode.QUARANTINED:
+        return ()
+    return _summary(envelope, {"put_aside_at": moment(envelope.occurred_at_ms or place.timestamp_ms)})
 
 
 def _summary(envelope: Envelope, values: dict[str, Cell]) -> tuple[RowChange, ...]:

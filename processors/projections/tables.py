@@ -104,7 +104,8 @@ SESSION_SUMMARIES: Final = Table(
             "status",
             "text",
             _OUTPUTS,
-            "open, running, answered, quarantined, closed or cancelled.",
+            "open, running, waiting (for a person), answered, unanswered (the newest turn ended without a "
+            "result), closed, cancelled, idle or lease_refused.",
             _LAST,
             "'open'",
         ),
@@ -113,6 +114,13 @@ SESSION_SUMMARIES: Final = Table(
         _column("last_answer", "text", _OUTPUTS, "Its first 1,000 characters."),
         _column("last_answer_at", "timestamptz", _OUTPUTS, "When it was given."),
         _column("ended_at", "timestamptz", _OUTPUTS, "When the session ended."),
+        _column("last_output_at", "timestamptz", _OUTPUTS, "When it was last told anything of."),
+        _column(
+            "put_aside_at",
+            "timestamptz",
+            "dead.letters",
+            "When an input of it could not be applied; if nothing was told since, it is quarantined.",
+        ),
     ),
 )
 TASKS_V2: Final = Table(
@@ -159,7 +167,7 @@ GRAPH_SNAPSHOTS: Final = Table(
     purpose="A session's state at each node of its graph.",
     columns=(
         _session(),
-        _column("snapshot_json", "jsonb", "graph.snapshots", "The tasks with their statuses and relations."),
+        _column("snapshot_json", "jsonb", "graph.snapshots", "The request, and the tasks or the plan."),
         _column("node_name", "varchar(50)", "graph.snapshots", "The node that was reached."),
         _column("created_at", "timestamptz", "graph.snapshots", "When."),
         _column("agent_state", "jsonb", "graph.snapshots", "What each running agent waits for."),

@@ -31,7 +31,10 @@ class GraphSnapshotTaken:
     turn: int
     node: Node
     snapshot_json: Personal
-    """JSON object: the tasks with their statuses and relations."""
+    """JSON object: the request, and the tasks with intent, parent, priority, status and edges.
+
+    While a plan is made, the tasks that it has so far.
+    """
     agent_state_json: Personal
     """JSON object: what each running agent waits for."""
     cost_summary_json: Impersonal

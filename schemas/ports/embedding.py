@@ -5,6 +5,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.configuration import EmbeddingModel
+from schemas.ports.chat import RequestInvalid
+
+
+class EmbeddingsAbsent(RequestInvalid):
+    """The server makes no vectors, or none are configured: repeating is pointless, and nothing was billed."""
+
+    def __init__(self, message: str) -> None:
+        """Note why."""
+        super().__init__("invalid_request", message, retryable=False, attempts=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,5 +44,10 @@ class Embedder(Protocol):
         ...
 
     async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
-        """Embed texts; raises ConnectorError."""
+        """Embed texts.
+
+        Raises:
+            EmbeddingsAbsent: there is nothing that could; other means must do.
+            ConnectorError: what there is has failed.
+        """
         ...

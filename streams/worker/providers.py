@@ -1,7 +1,8 @@
 """What the shells of a worker decide and act with: configuration, models, tools, tokenizer."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -59,8 +60,7 @@ async def make_providers(settings: Settings) -> Providers:
         ConfigurationInvalid: a configuration file cannot be used.
         VocabularyMissing: the folder of vocabularies lacks one.
     """
-    if settings.tiktoken_cache_directory is not None:
-        prepare_vocabularies(settings.tiktoken_cache_directory)
+    _prepare_vocabularies(settings)
     # Models and prices do not depend on tools, and tools are made of them.
     models = load_configuration((), settings.configuration_directory).models
     base_url = settings.model_base_url or OPENAI_URL
@@ -68,11 +68,8 @@ async def make_providers(settings: Settings) -> Providers:
     model = OpenAIModel(
         base_url=base_url, api_key=api_key, encodings={chat.name: chat.encoding for chat in models.chat}
     )
-    embeddings = OpenAIEmbeddings(base_url=base_url, api_key=api_key, model=models.embedding)
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-        settings.postgres_dsn, min_size=0, max_size=_POOL_MAX, open=False, timeout=10.0
-    )
+    embeddings = _embeddings(settings, models)
+    pool = _pool(settings)
     index = PassageIndex(pool)
     sandbox = await Sandbox.open(
         SandboxConfig(
@@ -98,6 +95,45 @@ async def make_providers(settings: Settings) -> Providers:
         tokenizer=_tokenizer(models),
         pool=pool,
         sandbox=sandbox,
+    )
+
+
+@asynccontextmanager
+async def ingest_providers(
+    settings: Settings,
+) -> AsyncIterator[tuple[AsyncConnectionPool[AsyncConnection], OpenAIEmbeddings]]:
+    """Open what an ingest needs, without the tools, and close it again.
+
+    Raises:
+        ConfigurationInvalid: a configuration file cannot be used.
+        VocabularyMissing: the folder of vocabularies lacks one.
+    """
+    _prepare_vocabularies(settings)
+    embeddings = _embeddings(settings, load_configuration((), settings.configuration_directory).models)
+    try:
+        async with _pool(settings) as pool:
+            yield pool, embeddings
+    finally:
+        await embeddings.close()
+
+
+def _prepare_vocabularies(settings: Settings) -> None:
+    if settings.tiktoken_cache_directory is not None:
+        prepare_vocabularies(settings.tiktoken_cache_directory)
+
+
+def _embeddings(settings: Settings, models: Models) -> OpenAIEmbeddings:
+    return OpenAIEmbeddings(
+        base_url=settings.model_base_url or OPENAI_URL,
+        api_key=settings.model_api_key or "none",
+        model=models.embedding,
+    )
+
+
+def _pool(settings: Settings) -> AsyncConnectionPool[AsyncConnection]:
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    return AsyncConnectionPool(
+        settings.postgres_dsn, min_size=0, max_size=_POOL_MAX, open=False, timeout=10.0
     )
 
 

@@ -16,16 +16,20 @@ from processors.projections.tables import BY_NAME, TABLES
 from schemas.envelope import Envelope, Fact
 from schemas.events.budgets import BudgetCharged, BudgetGranted, BudgetScope, ChargeBasis
 from schemas.events.capabilities import ToolCapabilityMeasured
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.inputs import Attachment, MessageReceived, SessionCancelled, SessionForked, SessionOpened
 from schemas.events.models import CallPurpose, FinishReason, ModelCallCompleted, UsageSource
 from schemas.events.outputs import (
     AnswerGiven,
     AnswerReason,
+    ApprovalRequested,
     Citation,
     EndReason,
     ErrorCode,
     ErrorReported,
+    ProgressReported,
     SessionEnded,
+    Stage,
     TurnStarted,
 )
 from schemas.events.plans import Relation
@@ -261,10 +265,55 @@ def test_a_cancelled_session_is_cancelled_only_once_it_has_ended() -> None:
     assert row_of("session_summaries", SESSION, [asked, ended])["status"] == "cancelled"
 
 
-def test_only_quarantine_among_errors_changes_a_session() -> None:
-    assert rows_of(event(ErrorReported(code=ErrorCode.QUEUE_FULL, message="full"))) == {}
-    quarantined = rows_of(event(ErrorReported(code=ErrorCode("quarantined"), message="stuck")))
-    assert quarantined["session_summaries"] == [{"status": "quarantined"}]
+def test_an_error_changes_no_status_and_a_quarantine_is_noted_with_its_time() -> None:
+    refused = rows_of(event(ErrorReported(code=ErrorCode.QUEUE_FULL, message="full")))
+    assert refused["session_summaries"] == [{"last_output_at": seconds(1)}]
+
+    rejected = RecordRejected(
+        topic="session.inputs",
+        partition=0,
+        offset=7,
+        key=None,
+        value=None,
+        headers=(),
+        code=RejectionCode.QUARANTINED,
+        reason="the decider raised",
+        shell="session",
+    )
+    assert rows_of(event(rejected))["session_summaries"] == [{"put_aside_at": seconds(1)}]
+    assert rows_of(event(replace(rejected, code=RejectionCode.NOT_AVRO))) == {}
+
+
+def test_a_turn_without_any_result_is_not_answered() -> None:
+    nothing = replace(answer(), model="", citations=(), complete=False, reason=AnswerReason.MODEL_FAILED)
+
+    assert row_of("session_summaries", SESSION, [event(nothing)])["status"] == "unanswered"
+    assert row_of("session_summaries", SESSION, [event(replace(nothing, model="m"))])["status"] == "answered"
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+def test_the_status_of_an_ended_session_says_why_it_ended(reason: EndReason) -> None:
+    ended = event(SessionEnded(reason=reason, turns=0, tokens=0, cost_nanodollars=0))
+
+    assert row_of("session_summaries", SESSION, [ended])["status"] == reason.value
+
+
+def test_a_session_waits_while_a_person_is_asked() -> None:
+    asked = ApprovalRequested(
+        approval_id=CALL,
+        call_id=CALL,
+        task_id=TASK,
+        agent="coder",
+        tool="guarded",
+        arguments_json="{}",
+        arguments_sha256="0" * 64,
+        reason="restricted",
+        expires_at_ms=0,
+    )
+    goes_on = ProgressReported(turn=1, stage=Stage.EXECUTE, detail="on", tasks_done=0, tasks_total=1)
+
+    assert row_of("session_summaries", SESSION, [event(asked)])["status"] == "waiting"
+    assert row_of("session_summaries", SESSION, [event(asked), event(goes_on, 2)])["status"] == "running"
 
 
 def test_a_created_task_has_every_column_of_its_plan_and_a_parent_that_exists() -> None:
