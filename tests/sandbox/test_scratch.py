@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sandbox.scratch import HostScratch, ScratchParent, can_mount, remove_tree
+from connectors.sandbox.scratch import HostScratch, ScratchParent, _deleted_bytes, can_mount, remove_tree
 
 
 def dig(directory: Path, levels: int) -> None:
@@ -75,6 +75,21 @@ def test_usage_counts_files_bytes_and_what_is_deleted_but_open(tmp_path: Path) -
     assert 300_000 <= usage.disk_bytes < 400_000
     scratch.close()
     assert not scratch.path.exists()
+
+
+def test_a_process_that_has_just_ended_holds_nothing_for_whoever_may_not_look_at_it() -> None:
+    user_id = os.geteuid()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        os.seteuid(65_534 if user_id == 0 else user_id)
+        with pytest.raises(PermissionError):
+            os.listdir(f"/proc/{ended.pid}/fd")
+
+        assert _deleted_bytes(ended.pid, "/anywhere") == 0
+    finally:
+        os.seteuid(user_id)
+        ended.wait()
 
 
 def test_usage_of_a_bottomless_tree_is_over_any_limit(tmp_path: Path) -> None:
