@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from connectors.sandbox.bundle import standard_input
+from connectors.sandbox.cleaning import clean_line
 from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.launch import Launch
 from connectors.sandbox.limits import RESULT_BYTES_MAX, Limit, Limits
@@ -30,7 +31,6 @@ from connectors.sandbox.result import Stream
 from connectors.sandbox.scratch import MemoryScratch, Scratch
 from connectors.sandbox.tier import Tier
 
-START_MS_MAX = 15_000
 _TICK_S = 0.02
 # A run has the lowest priority from then on, or as soon as it sleeps. On a busy machine a short one would
 # otherwise be ended by its timeout before its turn comes.
@@ -43,6 +43,7 @@ _OUTPUT_PIECE_BYTES = 64 * 1024
 # next.
 _LOOK_WEIGHT, _IDLE_SHARE_MAX = 0.1, 0.35
 _END_S_MAX = 5.0
+_SAID_CHARACTERS_MAX = 200
 _CREDENTIALS = struct.Struct("=iII")
 
 
@@ -133,14 +134,18 @@ class Supervision:
             self._watch(process, control, result, started_at)
         finally:
             self._end(process)
-            self._pass_on_output()
+            if self._ready_at is not None:
+                self._pass_on_output()
             control.close()
             os.close(result)
             self._selector.close()
         if self._ready_at is None:
-            raise SandboxUnavailable(
-                f"tier {self._launch.tier}: {self._refusal or 'the child did not start'}"
+            # No foreign code has run, so that this comes from whatever starts the child.
+            said = clean_line(
+                self._pending_output[Stream.STDERR].decode(errors="replace"), _SAID_CHARACTERS_MAX
             )
+            reason = self._refusal or "the child did not start"
+            raise SandboxUnavailable(f"tier {self._launch.tier}: {reason}{said and f' ({said})'}")
         self.seen.execution_ms = (time.monotonic() - self._ready_at) * 1000
         # A run may fill its space and be over before anybody looks.
         self._check_scratch()
@@ -270,6 +275,11 @@ class Supervision:
         self._pending_output[stream].extend(data[: max(0, left)])
         return bool(data)
 
+    def _pass_on_output_in_time(self, now: float, started_at: float) -> None:
+        if self._ready_at is not None and now >= self._next_output_at and any(self._pending_output.values()):
+            self._pass_on_output()
+            self._next_output_at = now + max(_TICK_S, (now - started_at) * _OUTPUT_SHARE)
+
     def _pass_on_output(self) -> None:
         """Hand on what has gathered of each stream; every character would else make a piece of its own."""
         for stream, data in self._pending_output.items():
@@ -286,14 +296,13 @@ class Supervision:
 
     def _must_end(self, started_at: float) -> bool:
         now = time.monotonic()
-        if now >= self._next_output_at and any(self._pending_output.values()):
-            self._pass_on_output()
-            self._next_output_at = now + max(_TICK_S, (now - started_at) * _OUTPUT_SHARE)
+        self._pass_on_output_in_time(now, started_at)
         if self._cancel.is_set():
             self.seen.cancelled = True
         elif self._ready_at is None:
-            if self._refusal or (now - started_at) * 1000 > START_MS_MAX:
-                self._refusal = self._refusal or f"the child was not ready after {START_MS_MAX} ms"
+            start_ms_max = self._limits.start_ms_max
+            if self._refusal or (now - started_at) * 1000 > start_ms_max:
+                self._refusal = self._refusal or f"the child was not ready after {start_ms_max} ms"
                 return True
         elif (now - self._ready_at) * 1000 > self._timeout_ms:
             self._hit(Limit.WALL_CLOCK)
