@@ -5,8 +5,13 @@ Deciders get it whole and never read a file; events name its parts by content ha
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.envelope import Versions
+
+VECTOR_DIMENSIONS: Final = 1_536
+"""Numbers of a stored vector, as the V2 column holds them; shorter vectors are filled up with zeros, which
+changes no cosine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +38,41 @@ class RequestParameters:
     """True: neighbouring messages of one role are sent as one, as some chat templates demand."""
     state_fields: tuple[str, ...] = ("reasoning_content", "reasoning_details", "extra_content")
     """Fields of an answer with tool calls that go back unchanged with it in the next request."""
+    state_always: bool = False
+    """True: every message of the assistant has the first of `state_fields`; a blank stands for what was never
+    kept, as of another model's messages."""
+    call_state: bool = True
+    """True: whatever else a tool call came with goes back with it."""
+    call_state_default_json: str = "{}"
+    """A JSON object: what goes with a tool call that came with nothing, as another model's."""
     key_header: str = "Authorization"
     """Where the key goes: as `Bearer` in Authorization, or alone in a header of this name."""
     extra_body_json: str = "{}"
-    """A JSON object whose fields every request gets; it overrides what stands in this record."""
+    """A JSON object whose fields every request gets; it overrides what stands in this record, but never the
+    model, the messages, the tools and the limit."""
     extra_headers: tuple[tuple[str, str], ...] = ()
     """Names and values. They are published with the configuration, so no secret may stand here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingParameters:
+    """How an embedding model wants to be asked."""
+
+    dimensions_field: str = "dimensions"
+    """How the request names the number of dimensions; empty: the model has its own alone, so that none is
+    sent."""
+    encoding_format: str = "float"
+    """How vectors are asked for: float, or empty for a server that does not know the field."""
+    texts_max: int = 2_048
+    """Texts of one request; more are asked for in several."""
+    tokens_max: int = 300_000
+    """Tokens of one request, of all its texts together."""
+    key_header: str = "Authorization"
+    """Where the key goes, as for chat models."""
+    extra_body_json: str = "{}"
+    """A JSON object whose fields every request gets, but for the model and the texts."""
+    extra_headers: tuple[tuple[str, str], ...] = ()
+    """Names and values, none of them secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +100,16 @@ class EmbeddingModel:
     """An embedding model with its price."""
 
     name: str
+    """Empty: there is none, and search goes by words alone."""
     input_nanodollars: int
     dimensions: int
-    """What is asked for and stored; the V2 column holds 1,536."""
+    """What the model gives, at most VECTOR_DIMENSIONS."""
     input_tokens_max: int
     """Per text."""
     encoding: str
+    profile: str = "openai"
+    """The family whose parameters are the defaults."""
+    parameters: EmbeddingParameters = EmbeddingParameters()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

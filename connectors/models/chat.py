@@ -13,7 +13,7 @@ import openai
 import structlog
 
 from connectors.models.chunks import read_chunk
-from connectors.models.client import headers_of, is_local, make_client, timeout_of
+from connectors.models.client import headers_of, is_local, make_client, path_of, timeout_of
 from connectors.models.collected import CUT_OFF, Collected
 from connectors.models.errors import failure_of
 from connectors.models.requests import body_of, changed, difference, prepared
@@ -54,7 +54,9 @@ class OpenAIModel:
         """Make the client; nothing connects before the first request.
 
         Args:
-            base_url: with the version, for example `https://api.openai.com/v1`; it may have a query.
+            base_url: with the version, for example `https://api.openai.com/v1`; it may have a query, and
+                `{model}` in its path.
+            api_key: empty: none is sent.
             encodings: tiktoken's encoding by model.
             parameters: how each model wants to be asked; OpenAI's ways for a model that is not there.
             sleep: waits between attempts.
@@ -62,6 +64,7 @@ class OpenAIModel:
             clock: in seconds, for the time to the first token.
         """
         self._client = make_client(base_url, api_key)
+        self._base_url = base_url
         self._api_key = api_key
         self._counter = TokenCounter(encodings)
         self._parameters = dict(parameters)
@@ -125,7 +128,7 @@ class OpenAIModel:
             try:
                 return await self._once(request, parameters, counted, attempt)
             except RequestInvalid as error:
-                other = changed(parameters, str(error), "") if error.kind == "invalid_request" else None
+                other = changed(parameters, str(error)) if error.kind == "invalid_request" else None
                 if other is None:
                     raise
                 _log.warning(
@@ -156,14 +159,11 @@ class OpenAIModel:
     async def _collect(self, asked: ChatRequest, parameters: RequestParameters, collected: Collected) -> None:
         # The typed method would check every message, and build objects out of every piece of the answer.
         stream = await self._client.post(
-            "/chat/completions",
+            path_of(self._base_url, asked.model, "chat/completions"),
             cast_to=object,
             body=body_of(asked, parameters),
             options={
-                "headers": {
-                    "X-Client-Request-Id": asked.call_id,
-                    **headers_of(parameters, self._api_key),
-                },
+                "headers": headers_of(parameters, self._api_key, asked.call_id),
                 "timeout": timeout_of(asked.timeout_ms),
             },
             stream=True,

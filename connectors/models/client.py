@@ -1,41 +1,59 @@
 """The client library, set up so that nothing but this project decides on retries and timeouts."""
 
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import openai
 from openai import DefaultAsyncHttpxClient
 
-from schemas.configuration import RequestParameters
+from schemas.configuration import EmbeddingParameters, RequestParameters
 
 CONNECT_TIMEOUT_S: Final = 5.0
 FINGERPRINT_LOCAL: Final = "local-deterministic"
 """How the local deterministic model signs its answers."""
 
+MODEL_PLACE: Final = "{model}"
+"""Where a base URL names the model, as Azure's deployments do."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def make_client(base_url: str, api_key: str) -> openai.AsyncOpenAI:
     """Return a client of the API at `base_url`, such as `https://api.openai.com/v1`; nothing connects.
 
-    A query, such as Azure's `?api-version=…`, goes with every request.
+    A query, such as Azure's `?api-version=…`, goes with every request. `{model}` in the path stands for the
+    name of the model that a request is for.
     """
     parts = urlsplit(base_url)
     # A proxy named in the environment must not get what is meant for this machine.
     loopback = parts.hostname in _LOOPBACK
+    path, _, _ = parts.path.partition(MODEL_PLACE)
     return openai.AsyncOpenAI(
-        api_key=api_key,
-        base_url=urlunsplit(parts._replace(query="", fragment="")),
+        api_key=api_key or "none",
+        base_url=urlunsplit(parts._replace(path=path, query="", fragment="")),
         default_query=dict(parse_qsl(parts.query)),
         max_retries=0,
         http_client=DefaultAsyncHttpxClient(trust_env=not loopback),
     )
 
 
-def headers_of(parameters: RequestParameters, api_key: str) -> dict[str, str]:
-    """Return the headers that a model's requests have beside the client's own."""
-    headers = dict(parameters.extra_headers)
-    if parameters.key_header.lower() != "authorization":
+def path_of(base_url: str, model: str, endpoint: str) -> str:
+    """Return the path of a request below the client's own, such as `/chat/completions`."""
+    _, place, rest = urlsplit(base_url).path.partition(MODEL_PLACE)
+    if not place:
+        return f"/{endpoint}"
+    return f"/{quote(model, safe='')}{rest.rstrip('/')}/{endpoint}"
+
+
+def headers_of(
+    parameters: RequestParameters | EmbeddingParameters, api_key: str, call_id: str
+) -> dict[str, str | openai.Omit]:
+    """Return the headers of a request for a model; there is no key in them where none is configured."""
+    headers: dict[str, str | openai.Omit] = {"X-Client-Request-Id": call_id, **dict(parameters.extra_headers)}
+    own = parameters.key_header.lower() != "authorization"
+    if own or not api_key:
+        # The client would send its own: some servers refuse a key that they were not to be sent.
+        headers["Authorization"] = openai.Omit()
+    if own and api_key:
         headers[parameters.key_header] = api_key
     return headers
 

@@ -1,21 +1,38 @@
 """Embeddings behind the OpenAI API."""
 
 import asyncio
+import json
 import random as randomness
 from collections.abc import Sequence
-from json import JSONDecodeError
+from typing import Final
 
 import openai
+import structlog
 
-from connectors.models.client import is_local, make_client, timeout_of
+from connectors.models.client import headers_of, is_local, make_client, path_of, timeout_of
+from connectors.models.errors import failure_of, said_by_page, said_in, short
+from connectors.models.requests import difference, embedding_body_of, embedding_changed
 from connectors.models.retries import Random, RetryPolicy, Sleep, translate, with_retries
 from connectors.models.tokens import TokenCounter
-from schemas.configuration import EmbeddingModel
-from schemas.ports.chat import ProviderFailed, RequestInvalid
+from connectors.models.usage import read_usage
+from connectors.models.values import mapping_of, mended, text_of
+from connectors.models.vectors import VectorsUnsound, filled_up, read_vectors
+from schemas.configuration import VECTOR_DIMENSIONS, EmbeddingModel
+from schemas.ports.chat import ConnectorError, ProviderFailed, RequestInvalid
 from schemas.ports.embedding import Embedded, EmbeddingsAbsent
 
-DEFAULT_RETRIES = RetryPolicy()
-_ABSENT_STATUSES = frozenset({404, 405, 501})
+DEFAULT_RETRIES: Final = RetryPolicy()
+NAME_CHARACTERS_MAX: Final = 200
+_ABSENT_STATUSES: Final = frozenset({404, 405, 501})
+_ABSENT_WORDS: Final = (
+    "does not support embedding",
+    "doesn't support embedding",
+    "not support embeddings",
+    "embeddings are not supported",
+    "embeddings is not supported",
+    "not an embedding model",
+)
+_log = structlog.get_logger()
 
 
 class OpenAIEmbeddings:
@@ -35,6 +52,9 @@ class OpenAIEmbeddings:
         """Make the client; nothing connects before the first request."""
         self.model = model
         self._client = make_client(base_url, api_key)
+        self._path = path_of(base_url, model.name, "embeddings")
+        self._api_key = api_key
+        self._parameters = model.parameters
         self._counter = TokenCounter({model.name: model.encoding})
         self._retries = retries
         self._attempts_max = attempts_max
@@ -50,23 +70,67 @@ class OpenAIEmbeddings:
         return self._counter.truncate(text, tokens_max, self.model.name)[0]
 
     async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
-        """Embed up to 2,048 texts, none empty, each of at most the model's tokens.
+        """Embed texts, none empty, each of at most the model's tokens; as many requests as they need.
+
+        Args:
+            texts: any number.
+            call_id: goes with each request, for the provider's logs.
+            timeout_ms: of one attempt of one request.
 
         Raises:
-            EmbeddingsAbsent: the server makes no vectors.
+            EmbeddingsAbsent: no model is configured, or the server makes no vectors.
             RequestInvalid: a text is too long or empty, or the provider refuses the request.
-            ProviderFailed: the provider failed, or the way to it.
+            ProviderFailed: the provider failed, or the way to it; maybe billed when earlier requests were.
         """
-        for index, text in enumerate(texts):
-            tokens = self.count_tokens(text)
-            if not 0 < tokens <= self.model.input_tokens_max:
-                raise RequestInvalid(
-                    "prompt_too_long" if tokens else "invalid_request",
-                    f"text {index} has {tokens} tokens; 1 to {self.model.input_tokens_max} can be embedded",
-                    retryable=False,
-                    attempts=0,
-                    prompt_tokens_counted=tokens,
-                )
+        if not self.model.name:
+            raise EmbeddingsAbsent("no embedding model is configured")
+        counts = [self._checked_count(index, text) for index, text in enumerate(texts)]
+        parts: list[Embedded] = []
+        done = 0
+        while done < len(texts):
+            # A refusal may make requests smaller, so each is measured when its turn comes.
+            some = texts[done : done + self._size(counts[done:])]
+            try:
+                parts.append(await self._request(some, call_id, timeout_ms))
+            except ConnectorError as error:
+                other = embedding_changed(self._parameters, str(error), len(some))
+                if other is None or error.kind != "invalid_request":
+                    error.maybe_billed = error.maybe_billed or bool(parts)
+                    raise
+                changes = difference(self._parameters, other)
+                _log.warning("model_parameters_changed", model=self.model.name, changed=changes)
+                self._parameters = other
+            else:
+                done += len(some)
+        return _joined(parts, self.model)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _checked_count(self, index: int, text: str) -> int:
+        tokens = self.count_tokens(text)
+        if not 0 < tokens <= self.model.input_tokens_max:
+            raise RequestInvalid(
+                "prompt_too_long" if tokens else "invalid_request",
+                f"text {index} has {tokens} tokens; 1 to {self.model.input_tokens_max} can be embedded",
+                retryable=False,
+                attempts=0,
+                prompt_tokens_counted=tokens,
+            )
+        return tokens
+
+    def _size(self, counts: Sequence[int]) -> int:
+        """Return how many of the texts that are left one request takes; at least one."""
+        size = tokens = 0
+        for count in counts[: self._parameters.texts_max]:
+            tokens += count
+            if size and tokens > self._parameters.tokens_max:
+                break
+            size += 1
+        return size
+
+    async def _request(self, texts: Sequence[str], call_id: str, timeout_ms: int) -> Embedded:
         return await with_retries(
             lambda attempt: self._attempt(texts, call_id, timeout_ms, attempt),
             attempts_max=self._attempts_max,
@@ -75,48 +139,84 @@ class OpenAIEmbeddings:
             random=self._random,
         )
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
     async def _attempt(self, texts: Sequence[str], call_id: str, timeout_ms: int, attempt: int) -> Embedded:
         what = f"call {call_id} of {self.model.name}"
+        answer = await self._answer(texts, call_id, timeout_ms, what)
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                answered = await self._client.embeddings.create(
-                    model=self.model.name,
-                    input=list(texts),
-                    dimensions=self.model.dimensions,
-                    # Every server knows this one, and the library leaves the answer alone.
-                    encoding_format="float",
-                    timeout=timeout_of(timeout_ms),
-                    extra_headers={"X-Client-Request-Id": call_id},
-                )
-        except (openai.OpenAIError, TimeoutError, JSONDecodeError, UnicodeDecodeError) as error:
-            failure = translate(error, what=what, timeout_ms=timeout_ms)
-            if isinstance(error, openai.APIStatusError) and error.status_code in _ABSENT_STATUSES:
-                raise EmbeddingsAbsent(str(failure)) from error
-            raise failure from error
-        # A server that is only nearly compatible may leave any of them out, and a page of HTML has none.
-        name = str(getattr(answered, "model", None) or self.model.name)
-        data = getattr(answered, "data", None) or []
-        usage = getattr(answered, "usage", None)
-        ordered = sorted(data, key=lambda entry: entry.index)
-        vectors = tuple(tuple(map(float, entry.embedding)) for entry in ordered)
-        if len(vectors) != len(texts) or any(len(vector) != self.model.dimensions for vector in vectors):
+            vectors = read_vectors(answer, len(texts), self.model.dimensions)
+        except VectorsUnsound as error:
             raise ProviderFailed(
-                "provider_error",
-                f"{what}: {len(texts)} vectors of {self.model.dimensions} numbers were asked for, "
-                f"{len(vectors)} came of {sorted({len(vector) for vector in vectors})}",
-                retryable=False,
-                maybe_billed=True,
-            )
-        tokens = usage.prompt_tokens if usage is not None else sum(map(self.count_tokens, texts))
+                "provider_error", f"{what}: {error}", retryable=False, maybe_billed=True
+            ) from error
+        told = mapping_of(answer)
+        name = mended(text_of(told.get("model")))[:NAME_CHARACTERS_MAX] or self.model.name
+        usage = read_usage(told.get("usage"))
+        tokens = usage.total_tokens if usage is not None else 0
+        tokens = tokens or sum(map(self.count_tokens, texts))
         return Embedded(
-            vectors=vectors,
+            vectors=tuple([filled_up(vector, VECTOR_DIMENSIONS) for vector in vectors]),
             tokens=tokens,
             nanodollars=tokens * self.model.input_nanodollars,
             attempts=attempt,
             model=name,
             local=is_local(name, None),
         )
+
+    async def _answer(self, texts: Sequence[str], call_id: str, timeout_ms: int, what: str) -> object:
+        parameters = self._parameters
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                # The typed method would take the answer apart by its own lights, and fail on what is null.
+                answer: object = await self._client.post(
+                    self._path,
+                    cast_to=object,
+                    body=embedding_body_of(self.model, texts, parameters),
+                    options={
+                        "headers": headers_of(parameters, self._api_key, call_id),
+                        "timeout": timeout_of(timeout_ms),
+                    },
+                )
+        except (openai.OpenAIError, TimeoutError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            failure = translate(error, what=what, timeout_ms=timeout_ms)
+            raise _absent(error, failure) or failure from error
+        answer = _parsed(answer, what)
+        said = said_in(answer)
+        if said is not None:
+            raise failure_of(said, what)
+        return answer
+
+
+def _parsed(answer: object, what: str) -> object:
+    """Return an answer's JSON, also where another content type came with it."""
+    if not isinstance(answer, str):
+        return answer
+    try:
+        value: object = json.loads(answer.lstrip("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        told = f"{what}: in place of vectors came {short(said_by_page(answer).message)}"
+        if answer.lstrip().startswith("<"):
+            raise ProviderFailed("provider_error", told, retryable=False) from error
+        raise ProviderFailed("interrupted", told, retryable=True, maybe_billed=True) from error
+    return value
+
+
+def _absent(error: Exception, failure: ConnectorError) -> EmbeddingsAbsent | None:
+    """Return what a refusal means when it says that there are no vectors to be had here."""
+    if not isinstance(error, openai.APIStatusError):
+        return None
+    text = str(failure)
+    if error.status_code in _ABSENT_STATUSES or any(words in text.lower() for words in _ABSENT_WORDS):
+        return EmbeddingsAbsent(text)
+    return None
+
+
+def _joined(parts: Sequence[Embedded], model: EmbeddingModel) -> Embedded:
+    """Return the answers of several requests as one."""
+    return Embedded(
+        vectors=tuple([vector for part in parts for vector in part.vectors]),
+        tokens=sum(part.tokens for part in parts),
+        nanodollars=sum(part.nanodollars for part in parts),
+        attempts=max((part.attempts for part in parts), default=0),
+        model=parts[-1].model if parts else model.name,
+        local=any(part.local for part in parts),
+    )

@@ -24,6 +24,8 @@ _CONTEXT_WORDS: Final = re.compile(
     r"|context (?:length|size|window)[^.]{0,40}\bexceed|prompt is too long|input token count[^.]{0,40}exceed",
     re.IGNORECASE,
 )
+# Some servers answer 500 to what they will never take.
+_REQUEST_WORDS: Final = re.compile(r"unsupported param|requires? (?:the )?--", re.IGNORECASE)
 # Codes in words, as they stand where a status should, and the statuses that they mean.
 _STATUS_BY_WORD: Final = (
     ("rate_limit", 429),
@@ -119,9 +121,11 @@ def said_in_text(text: str) -> Said:
 
 def failure_of(said: Said, what: str) -> ConnectorError:
     """Return what a refusal means here: none of them was answered, nor billed, but for a timeout."""
-    status, message = said.status or 500, f"{what}: HTTP {said.status}: {short(said.message)}"
+    # What is refused stands beside the message with some, and decides how the request is put next.
+    told = f"{said.parameter}: {said.message}" if said.parameter not in said.message else said.message
+    status, message = said.status or 500, f"{what}: HTTP {said.status}: {short(told)}"
     if said.status is None:
-        message = f"{what}: {short(said.message)}"
+        message = f"{what}: {short(told)}"
     if status == 402 or said.code in _QUOTA_CODES:
         return ProviderFailed("refused", message, retryable=False)
     if said.code in _CONTEXT_CODES or (
@@ -132,6 +136,8 @@ def failure_of(said: Said, what: str) -> ConnectorError:
         return ProviderFailed("rate_limited", message, retryable=True, retry_after_ms=said.retry_after_ms)
     if status in _TIMEOUT_STATUSES:
         return ProviderFailed("timeout", message, retryable=True, maybe_billed=True)
+    if status == 500 and _REQUEST_WORDS.search(said.message):
+        return RequestInvalid("invalid_request", message, retryable=False)
     if (status >= 500 and status != 501) or status in (409, 425):
         return ProviderFailed("provider_error", message, retryable=True, retry_after_ms=said.retry_after_ms)
     if status in (401, 403):

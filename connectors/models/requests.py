@@ -1,13 +1,14 @@
 """What a request says, made by the parameters of its model."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Final
 
 from connectors.models.tool_calls import arguments_of
 from connectors.models.values import mapping_of
-from schemas.configuration import RequestParameters
+from schemas.configuration import EmbeddingModel, EmbeddingParameters, RequestParameters
 from schemas.events.models import ToolCallProposed
 from schemas.frozen import replace
 from schemas.ports.chat import ChatMessage, ChatRequest, ToolOffered
@@ -15,6 +16,13 @@ from schemas.ports.chat import ChatMessage, ChatRequest, ToolOffered
 NOTHING_SAID: Final = "(no text)"
 """Stands where a message would be empty, which many servers refuse."""
 UNNAMED: Final = "unnamed"
+BLANK: Final = " "
+"""Stands for thoughts that were never kept; a text of nothing counts as missing."""
+_STATE_FIELDS: Final = ("reasoning_content", "reasoning_details", "extra_content")
+_TOO_MANY: Final = re.compile(
+    r"\bbatch|too many (?:inputs|texts|items)|array.{0,40}(?:too long|at most)|inputs? (?:list|array)"
+)
+_NUMBERS: Final = re.compile(r"(?<![\w.])\d{1,5}(?![\w.]*\w)")
 
 
 def prepared(request: ChatRequest, parameters: RequestParameters) -> ChatRequest:
@@ -52,8 +60,8 @@ def body_of(request: ChatRequest, parameters: RequestParameters) -> dict[str, ob
     response_format = _response_format(request, parameters)
     if response_format is not None:
         body["response_format"] = response_format
-    body |= json.loads(parameters.extra_body_json)
-    return body
+    extra: dict[str, object] = json.loads(parameters.extra_body_json)
+    return body | extra
 
 
 def message_of(message: ChatMessage, parameters: RequestParameters) -> dict[str, object]:
@@ -62,25 +70,25 @@ def message_of(message: ChatMessage, parameters: RequestParameters) -> dict[str,
         return {"role": "tool", "content": message.text, "tool_call_id": message.tool_call_id or ""}
     if message.role == "system":
         return {"role": parameters.system_role, "content": message.text}
-    if message.role != "assistant" or not message.tool_calls:
+    if message.role != "assistant":
         return {"role": message.role, "content": message.text}
-    state = mapping_of(json.loads(message.provider_state_json or "{}"))
-    return {
-        **{name: value for name, value in state.items() if name in parameters.state_fields},
+    said: dict[str, object] = {
+        **_state(message, parameters),
         "role": "assistant",
         "content": message.text or None,
-        "tool_calls": [_call(call) for call in message.tool_calls],
     }
+    if message.tool_calls:
+        said["tool_calls"] = [_call(call, parameters) for call in message.tool_calls]
+    return said
 
 
-def changed(parameters: RequestParameters, told: str, parameter: str) -> RequestParameters | None:
+def changed(parameters: RequestParameters, told: str) -> RequestParameters | None:
     """Return how to ask instead, after a provider has refused a request for a parameter; None: it has not.
 
     Args:
-        told: the provider's words.
-        parameter: the parameter that it names, if it does.
+        told: the provider's words, which name the parameter.
     """
-    text = f"{parameter} {told}".lower()
+    text = told.lower()
     for name, change in _CHANGES.items():
         if name in text:
             found = change(parameters, text)
@@ -89,9 +97,41 @@ def changed(parameters: RequestParameters, told: str, parameter: str) -> Request
     return None
 
 
-def difference(before: RequestParameters, after: RequestParameters) -> str:
-    """Say which parameters differ, for logs."""
-    names = [field.name for field in fields(before)]
+def embedding_body_of(
+    model: EmbeddingModel, texts: Sequence[str], asked: EmbeddingParameters
+) -> dict[str, object]:
+    """Return the body of a request for vectors."""
+    body: dict[str, object] = json.loads(asked.extra_body_json)
+    body |= {"model": model.name, "input": list(texts)}
+    if asked.dimensions_field:
+        body.setdefault(asked.dimensions_field, model.dimensions)
+    if asked.encoding_format:
+        body.setdefault("encoding_format", asked.encoding_format)
+    return body
+
+
+def embedding_changed(parameters: EmbeddingParameters, told: str, texts: int) -> EmbeddingParameters | None:
+    """Return how to ask for vectors instead; None: nothing else would help.
+
+    Args:
+        told: the provider's words, which name what it refuses.
+        texts: how many the refused request had.
+    """
+    text = told.lower()
+    field = parameters.dimensions_field
+    if field and (field in text or "dimension" in text or "matryoshka" in text):
+        return replace(parameters, dimensions_field="")
+    if parameters.encoding_format and "encoding_format" in text:
+        return replace(parameters, encoding_format="")
+    if texts > 1 and _TOO_MANY.search(text):
+        told_max = [int(number) for number in _NUMBERS.findall(text) if 0 < int(number) < texts]
+        return replace(parameters, texts_max=max(told_max, default=texts // 2))
+    return None
+
+
+def difference(before: object, after: object) -> str:
+    """Say which parameters differ, of two records of one kind, for logs."""
+    names = [field.name for field in fields(before)]  # type: ignore[arg-type]  # records of parameters
     return ", ".join(f"{n}={getattr(after, n)!r}" for n in names if getattr(before, n) != getattr(after, n))
 
 
@@ -134,12 +174,16 @@ def _alternate(parameters: RequestParameters, _text: str) -> RequestParameters:
     return replace(parameters, alternate_roles=True)
 
 
-def _without_state(parameters: RequestParameters, text: str) -> RequestParameters | None:
-    # A provider that misses the field wants it, and one that refuses it does not.
-    if "missing" in text or "required" in text or "must be passed" in text:
+def _other_state(parameters: RequestParameters, text: str) -> RequestParameters | None:
+    named = tuple(name for name in _STATE_FIELDS if name in text)
+    if "missing" not in text and "required" not in text and "must be" not in text:
+        kept = tuple(name for name in parameters.state_fields if name not in named)
+        return replace(parameters, state_fields=kept, call_state=False)
+    # A provider that misses the field wants it, also with messages of which nothing was kept.
+    if named[0] == "extra_content":
         return None
-    kept = tuple(name for name in parameters.state_fields if name not in text)
-    return replace(parameters, state_fields=kept)
+    fields = (named[0], *(name for name in parameters.state_fields if name != named[0]))
+    return replace(parameters, state_fields=fields, state_always=True)
 
 
 _CHANGES: Final = {
@@ -159,9 +203,7 @@ _CHANGES: Final = {
     "developer instruction": _no_system,
     "must alternate": _alternate,
     "roles alternat": _alternate,
-    "reasoning_content": _without_state,
-    "reasoning_details": _without_state,
-    "extra_content": _without_state,
+    **dict.fromkeys(_STATE_FIELDS, _other_state),
 }
 
 
@@ -210,8 +252,18 @@ def _alternating(messages: list[ChatMessage]) -> list[ChatMessage]:
     return joined
 
 
-def _call(call: ToolCallProposed) -> dict[str, object]:
-    state: Mapping[str, object] = json.loads(call.provider_state_json or "{}")
+def _state(message: ChatMessage, parameters: RequestParameters) -> dict[str, object]:
+    """Return the fields that the provider wants back with a message of the assistant."""
+    kept = mapping_of(json.loads(message.provider_state_json or "{}"))
+    state = {name: value for name, value in kept.items() if name in parameters.state_fields}
+    if parameters.state_always and parameters.state_fields:
+        state.setdefault(parameters.state_fields[0], BLANK)
+    return state
+
+
+def _call(call: ToolCallProposed, parameters: RequestParameters) -> dict[str, object]:
+    kept = call.provider_state_json if parameters.call_state else None
+    state: Mapping[str, object] = json.loads(kept or parameters.call_state_default_json)
     return {
         **state,
         "id": call.tool_call_id,

@@ -13,6 +13,8 @@ class Usage:
     input_tokens: int
     output_tokens: int
     """With what was thought and not shown."""
+    total_tokens: int
+    """At least the sum of the two: some bill thoughts in the total alone."""
 
 
 def read_usage(value: object) -> Usage | None:
@@ -37,7 +39,8 @@ def read_usage(value: object) -> Usage | None:
         output = max(output, total - prompt)
     elif total is not None and completion is not None:
         prompt = max(0, total - output)
-    return Usage(input_tokens=prompt or 0, output_tokens=output)
+    known = (prompt or 0) + output
+    return Usage(input_tokens=prompt or 0, output_tokens=output, total_tokens=max(total or 0, known))
 
 
 def read_usage_of(chunk: Mapping[str, object]) -> Usage | None:
@@ -57,6 +60,7 @@ def larger(told: Usage | None, later: Usage | None) -> Usage | None:
     return Usage(
         input_tokens=max(told.input_tokens, later.input_tokens),
         output_tokens=max(told.output_tokens, later.output_tokens),
+        total_tokens=max(told.total_tokens, later.total_tokens),
     )
 
 

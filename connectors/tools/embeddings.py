@@ -100,7 +100,7 @@ class GenerateEmbeddings:
         except EmbeddingsAbsent as error:
             raise tool_error_of(error) from error
         result: dict[str, object] = {
-            "dimensions": self._embedder.model.dimensions,
+            "dimensions": len(embedded.vectors[0]),
             "model_used": self._embedder.model.name,
             "token_count": embedded.tokens,
             "local": embedded.local,

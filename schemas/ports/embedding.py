@@ -21,6 +21,7 @@ class Embedded:
     """Vectors of some texts, in their order, and what they cost."""
 
     vectors: tuple[tuple[float, ...], ...]
+    """Each of VECTOR_DIMENSIONS finite numbers."""
     tokens: int
     nanodollars: int
     attempts: int
@@ -44,7 +45,7 @@ class Embedder(Protocol):
         ...
 
     async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
-        """Embed texts.
+        """Embed any number of texts.
 
         Raises:
             EmbeddingsAbsent: there is nothing that could; other means must do.

@@ -106,6 +106,13 @@ class Settings:
     model_api_key: str = _setting(
         "", "Key for it; empty: none is sent.", variable="OPENAI_API_KEY", secret=True
     )
+    embedding_base_url: str = _setting(
+        "",
+        "OpenAI-compatible API that makes vectors, where it is another one; empty: that of the chat models.",
+    )
+    embedding_api_key: str = _setting(
+        "", "Key for it; where the API is another one and this is empty, none is sent.", secret=True
+    )
     sandbox: str = _setting(
         "auto",
         "Isolation that foreign code must have; auto: the strongest that withstands an attack at the start. "
@@ -116,7 +123,9 @@ class Settings:
         Path("."), "Folder below which the tool analyze_ui may read front-ends; by default the working one."
     )
     configuration_directory: Path | None = _setting(
-        None, "Folder with models.toml, agents.toml, prompts.toml, policy.toml or limits.toml of your own."
+        None,
+        "Folder with files of one's own: models.toml, profiles.toml, agents.toml, prompts.toml, policy.toml "
+        "or limits.toml.",
     )
     tiktoken_cache_directory: Path | None = _setting(
         None, "Folder with tiktoken's vocabularies; absent: tiktoken downloads them."
@@ -173,7 +182,8 @@ class Settings:
 
     def _faults(self, given: Mapping[str, object]) -> list[str]:
         faults = []
-        for name, url in (("registry_url", self.registry_url), ("model_base_url", self.model_base_url)):
+        for name in ("registry_url", "model_base_url", "embedding_base_url"):
+            url = getattr(self, name)
             parts = urlsplit(url)
             if url and (parts.scheme not in ("http", "https") or not parts.hostname):
                 faults.append(f"{_variable(name)} is {url!r}; it takes a URL such as http://127.0.0.1:8081")

@@ -63,11 +63,7 @@ async def make_providers(settings: Settings) -> Providers:
     _prepare_vocabularies(settings)
     # Models and prices do not depend on tools, and tools are made of them.
     models = load_configuration((), settings.configuration_directory).models
-    base_url = settings.model_base_url or OPENAI_URL
-    api_key = settings.model_api_key or "none"
-    model = OpenAIModel(
-        base_url=base_url, api_key=api_key, encodings={chat.name: chat.encoding for chat in models.chat}
-    )
+    model = chat_model(settings, models)
     embeddings = _embeddings(settings, models)
     pool = _pool(settings)
     index = PassageIndex(pool)
@@ -122,10 +118,22 @@ def _prepare_vocabularies(settings: Settings) -> None:
         prepare_vocabularies(settings.tiktoken_cache_directory)
 
 
-def _embeddings(settings: Settings, models: Models) -> OpenAIEmbeddings:
-    return OpenAIEmbeddings(
+def chat_model(settings: Settings, models: Models) -> OpenAIModel:
+    """Return the chat models that the settings name; nothing connects yet."""
+    return OpenAIModel(
         base_url=settings.model_base_url or OPENAI_URL,
-        api_key=settings.model_api_key or "none",
+        api_key=settings.model_api_key,
+        encodings={chat.name: chat.encoding for chat in models.chat},
+        parameters={chat.name: chat.parameters for chat in models.chat},
+    )
+
+
+def _embeddings(settings: Settings, models: Models) -> OpenAIEmbeddings:
+    """Return what makes vectors: of the chat models' server, with its key, or of one of its own."""
+    other = settings.embedding_base_url
+    return OpenAIEmbeddings(
+        base_url=other or settings.model_base_url or OPENAI_URL,
+        api_key=settings.embedding_api_key or ("" if other else settings.model_api_key),
         model=models.embedding,
     )
 

@@ -72,14 +72,18 @@ async def provider(handler: Handler) -> AsyncIterator[QuirkyProvider]:
 
 @asynccontextmanager
 async def asking(
-    handler: Handler, *, path: str = "/v1", parameters: RequestParameters | None = None
+    handler: Handler,
+    *,
+    path: str = "/v1",
+    parameters: RequestParameters | None = None,
+    api_key: str = "a key",
 ) -> AsyncIterator[tuple[OpenAIModel, QuirkyProvider, Waits]]:
     """Run a provider with a model that asks it; waits between attempts are noted and not waited."""
     async with provider(handler) as quirky:
         waits = Waits()
         model = OpenAIModel(
             base_url=f"http://127.0.0.1:{quirky.port}{path}",
-            api_key="a key",
+            api_key=api_key,
             encodings=ENCODINGS,
             parameters={} if parameters is None else {"gpt-4o-mini": parameters},
             sleep=waits,
@@ -93,12 +97,12 @@ async def asking(
 
 @asynccontextmanager
 async def embedding(
-    handler: Handler, model: EmbeddingModel = EMBEDDING_MODEL
+    handler: Handler, model: EmbeddingModel = EMBEDDING_MODEL, *, path: str = "/v1"
 ) -> AsyncIterator[tuple[OpenAIEmbeddings, QuirkyProvider]]:
     """Run a provider with an embedding model that asks it."""
     async with provider(handler) as quirky:
         embeddings = OpenAIEmbeddings(
-            base_url=f"http://127.0.0.1:{quirky.port}/v1", api_key="a key", model=model, sleep=Waits()
+            base_url=f"http://127.0.0.1:{quirky.port}{path}", api_key="a key", model=model, sleep=Waits()
         )
         try:
             yield embeddings, quirky

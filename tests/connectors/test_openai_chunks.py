@@ -26,7 +26,7 @@ def test_a_whole_chunk_is_read() -> None:
     assert (chunk.model, chunk.fingerprint, chunk.usage) == (
         "gpt-4o",
         "fp",
-        Usage(input_tokens=3, output_tokens=2),
+        Usage(input_tokens=3, output_tokens=2, total_tokens=5),
     )
     assert (piece.text, piece.finish_reason) == ("Hel", "")
     assert (part.index, part.id, part.name, part.arguments) == (1, "c1", "look", '{"a"')
