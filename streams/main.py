@@ -11,6 +11,7 @@ from streams.cli.demo import demo
 from streams.cli.doctor import doctor
 from streams.cli.forking import fork
 from streams.cli.ingesting import ingest
+from streams.cli.provider import examine_provider
 from streams.cli.working import sink, worker
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
@@ -48,6 +49,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+doctor.command("provider")(examine_provider)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
 app.add_typer(laying.topics, name="topics", rich_help_panel="Ground")

@@ -86,8 +86,7 @@ class OpenAIModel:
             RequestInvalid: the request is at fault; repeating it is pointless.
             ProviderFailed: the provider is, or the way to it.
         """
-        asked = prepared(request, self.parameters_of(request.model))
-        counted = self._counter.count_prompt(asked.messages, asked.tools, asked.model)
+        counted = self.count_prompt(request)
         if counted > request.input_tokens_max:
             raise RequestInvalid(
                 "prompt_too_long",
@@ -113,6 +112,11 @@ class OpenAIModel:
     def count_tokens(self, text: str, model: str) -> int:
         """Count the tokens of `text` exactly, as `model` does."""
         return self._counter.count(text, model)
+
+    def count_prompt(self, request: ChatRequest) -> int:
+        """Count the tokens of a request's messages and tools, as they would be sent."""
+        asked = prepared(request, self.parameters_of(request.model))
+        return self._counter.count_prompt(asked.messages, asked.tools, asked.model)
 
     def parameters_of(self, model: str) -> RequestParameters:
         """Return how `model` is asked: as configured, but for what its provider has refused since."""

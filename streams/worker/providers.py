@@ -1,7 +1,7 @@
 """What the shells of a worker decide and act with: configuration, models, tools, tokenizer."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -20,7 +20,7 @@ from connectors.tools.python import ExecutePython
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
-from schemas.configuration import ChatModel, Configuration, Models
+from schemas.configuration import ChatModel, Configuration, Models, RequestParameters
 from schemas.ports.chat import Model
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
@@ -63,8 +63,8 @@ async def make_providers(settings: Settings) -> Providers:
         prepare_vocabularies(settings.tiktoken_cache_directory)
     # Models and prices do not depend on tools, and tools are made of them.
     models = load_configuration((), settings.configuration_directory).models
-    model = chat_model(settings, models)
-    embeddings = _embeddings(settings, models)
+    model = chat_model(settings, models.chat)
+    embeddings = embedding_model(settings, models)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
         settings.postgres_dsn, min_size=0, max_size=_POOL_MAX, open=False, timeout=10.0
@@ -97,17 +97,25 @@ async def make_providers(settings: Settings) -> Providers:
     )
 
 
-def chat_model(settings: Settings, models: Models) -> OpenAIModel:
-    """Return the chat models that the settings name; nothing connects yet."""
+def chat_model(
+    settings: Settings, models: Sequence[ChatModel], parameters: RequestParameters | None = None
+) -> OpenAIModel:
+    """Return the chat models of the server that the settings name; nothing connects yet.
+
+    Args:
+        settings: of the process.
+        models: as configured.
+        parameters: how all of them are asked, instead of each by its own.
+    """
     return OpenAIModel(
         base_url=settings.model_base_url or OPENAI_URL,
         api_key=settings.model_api_key,
-        encodings={chat.name: chat.encoding for chat in models.chat},
-        parameters={chat.name: chat.parameters for chat in models.chat},
+        encodings={chat.name: chat.encoding for chat in models},
+        parameters={chat.name: parameters or chat.parameters for chat in models},
     )
 
 
-def _embeddings(settings: Settings, models: Models) -> OpenAIEmbeddings:
+def embedding_model(settings: Settings, models: Models) -> OpenAIEmbeddings:
     """Return what makes vectors: of the chat models' server, with its key, or of one of its own."""
     other = settings.embedding_base_url
     return OpenAIEmbeddings(
