@@ -15,6 +15,8 @@ checks what this behaviour decided, and says of the rest which one did.
         of the default agent answers, and what was cut off or held back is not asked for again.
     6   Tasks get budgets from their estimates, which count what tools bring; each attempt is started by name;
         the deadline rests while a person is asked; snapshots show the plan; each phase is told.
+    7   An outcome is checked before anything of it is applied; what a call uses beyond its reservation is
+        told, and charged too where nothing was reserved.
 """
 
 from typing import Final
@@ -23,7 +25,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 6
+BEHAVIOUR: Final = 7
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from processors.decisions import tell_decision
+from processors.outcomes import Outcome, is_maybe_billed, used
 from processors.policies import Verdict
-from processors.state import Budget, Reservation
+from processors.state import TOOL_PREFIX, Budget, Reservation, ToolCallStatus
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
 from schemas.events.budgets import (
@@ -20,10 +21,10 @@ from schemas.events.budgets import (
     BudgetWarned,
     ChargeBasis,
     DownshiftCause,
+    ReservationExceeded,
 )
-from schemas.events.models import CallPurpose, ModelCallCompleted, ModelCallFailed
+from schemas.events.models import CallPurpose
 from schemas.events.policies import Decision
-from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
 
 DOWNSHIFT_RULE: Final = "budget_downshift"
@@ -261,21 +262,20 @@ def _tell_downshift(transition: Transition, call_id: str, wish: Wish, admission:
     )
 
 
-Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
-
-
 def settle(transition: Transition, outcome: Outcome) -> Reservation | None:
     """Charge a call's outcome and release the rest of its reservation.
 
-    Returns the reservation, or None when there is none: the outcome was settled before, or is of no call
-    of this session. An outcome that may be billed beyond what is known is charged in full.
+    Returns the reservation, or None when there is none: the outcome was settled before, or is of a call that
+    uses nothing. An outcome that may be billed beyond what is known is charged in full.
     """
+    tokens, nanodollars = used(outcome)
     reservation = transition.budget.reservations.get(outcome.call_id)
+    if reservation is None and (tokens or nanodollars):
+        reservation = _nothing_reserved(transition, outcome)
     if reservation is None:
         return None
-    tokens, nanodollars = _used(outcome)
     basis = ChargeBasis.USAGE
-    if _maybe_billed(outcome):
+    if is_maybe_billed(outcome):
         tokens = max(tokens, reservation.tokens)
         nanodollars = max(nanodollars, reservation.nanodollars)
         basis = ChargeBasis.RESERVATION
@@ -302,7 +302,28 @@ def settle(transition: Transition, outcome: Outcome) -> Reservation | None:
             task_tokens_left=task_tokens_left(transition, reservation.task_id),
         )
     )
+    if tokens > reservation.tokens or nanodollars > reservation.nanodollars:
+        transition.emit(
+            ReservationExceeded(
+                reservation_id=outcome.call_id,
+                task_id=reservation.task_id,
+                model=reservation.model,
+                tokens_reserved=reservation.tokens,
+                tokens_used=tokens,
+                nanodollars_reserved=reservation.nanodollars,
+                nanodollars_used=nanodollars,
+            )
+        )
     return reservation
+
+
+def _nothing_reserved(transition: Transition, outcome: Outcome) -> Reservation | None:
+    """Return the empty reservation of a tool that should have used nothing, while its task waits for it."""
+    found = transition.turn.tool_call(outcome.call_id) if transition.state.turn else None
+    if found is None or found[1].status is not ToolCallStatus.REQUESTED:
+        return None
+    task, call = found
+    return Reservation(task_id=task.task_id, model=TOOL_PREFIX + call.proposed.name, tokens=0, nanodollars=0)
 
 
 def task_tokens_left(transition: Transition, task_id: str) -> int:
@@ -365,15 +386,3 @@ def _charge_turn(transition: Transition, task_id: str, tokens: int, nanodollars:
                 nanodollars_used=task.nanodollars_used + nanodollars,
             )
         )
-
-
-def _used(outcome: Outcome) -> tuple[int, int]:
-    match outcome:
-        case ModelCallCompleted() | ModelCallFailed():
-            return outcome.input_tokens + outcome.output_tokens, outcome.cost_nanodollars
-        case ToolCallCompleted() | ToolCallFailed():
-            return outcome.used_tokens, outcome.cost_nanodollars
-
-
-def _maybe_billed(outcome: Outcome) -> bool:
-    return isinstance(outcome, ModelCallFailed | ToolCallFailed) and outcome.maybe_billed

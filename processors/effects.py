@@ -28,7 +28,7 @@ from schemas.events.tools import (
     ToolOutcomeObserved,
 )
 from schemas.frozen import replace
-from schemas.ids import derived_id
+from schemas.ids import OUTCOME, outcome_id
 from schemas.ports.chat import ChatAnswer, ConnectorError
 from schemas.ports.tool import ToolError, ToolResult
 
@@ -280,11 +280,11 @@ def tool_request(event: Envelope) -> ToolCallRequested:
 
 
 def result_of(
-    event: Envelope, body: Fact, call_id: str, producer: str, now_ms: int, kind: str = "result"
+    event: Envelope, body: Fact, call_id: str, producer: str, now_ms: int, kind: str = OUTCOME
 ) -> Envelope:
     """Wrap an outcome of the call `event`; the same call and kind always give the same event id."""
     return Envelope(
-        event_id=derived_id(call_id, kind),
+        event_id=outcome_id(call_id, kind),
         type=type(body).__name__,
         session_id=event.session_id,
         tenant_id=event.tenant_id,

@@ -26,6 +26,7 @@ from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
 from processors.objections import objection
+from processors.outcomes import Outcome
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Phase, SessionState, SessionStatus, Task, TaskStatus
 from processors.timers import timers_of
@@ -49,8 +50,6 @@ from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
 from schemas.plain import from_plain
 from schemas.references import RecordReference
-
-Outcome = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
 
 
 class SessionDecider:

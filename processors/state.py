@@ -6,6 +6,7 @@ Texts are named by reference, so that the record stays small however long the te
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
@@ -13,6 +14,8 @@ from schemas.events.outputs import AnswerReason
 from schemas.events.plans import PlannedTask
 from schemas.events.tools import Retrieval
 from schemas.references import RecordReference
+
+TOOL_PREFIX: Final = "tool:"
 
 
 class SessionStatus(StrEnum):
@@ -58,8 +61,14 @@ class Reservation:
 
     task_id: str
     model: str
+    """Name of the model, or `tool:` and the name of the tool."""
     tokens: int
     nanodollars: int
+
+    @property
+    def is_of_tool(self) -> bool:
+        """Tell whether a tool was called, and not a model."""
+        return self.model.startswith(TOOL_PREFIX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +271,14 @@ class Turn:
     nanodollars_used: int = 0
     degraded: AnswerReason | None = None
     """Why the answer cannot be complete; the first reason counts. None while it can."""
+
+    def tool_call(self, call_id: str) -> tuple[Task, ToolCallPending] | None:
+        """Return a task and its tool call with this id, while it is in its step; None: there is none."""
+        for task in self.tasks.values():
+            for call in task.tool_calls:
+                if call.call_id == call_id:
+                    return task, call
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from processors.decisions import tell_decision
 from processors.lifecycles import APPROVAL, BEGINS
 from processors.policies import PolicyRequest, Verdict, decide
 from processors.prompts import text_tokens
-from processors.state import Reservation, Task, ToolCallPending, ToolCallStatus
+from processors.state import TOOL_PREFIX, Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.configuration import ToolSpec
 from schemas.events.budgets import BudgetExhausted, BudgetScope
@@ -175,7 +175,10 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
     left = what_is_left(transition, task.task_id)
     if tokens > 0:
         held = Reservation(
-            task_id=task.task_id, model=f"tool:{spec.name}", tokens=tokens, nanodollars=nanodollars
+            task_id=task.task_id,
+            model=f"{TOOL_PREFIX}{spec.name}",
+            tokens=tokens,
+            nanodollars=nanodollars,
         )
         left = reserve(transition, call.call_id, held)
     transition.emit(

@@ -12,6 +12,7 @@ EventId = NewType("EventId", str)
 
 # Consumers drop repeats by ids made under this namespace; changing it repeats every side effect.
 NAMESPACE: Final = uuid.UUID("6f0c4a2e-5d0b-5c57-9a53-3c1f6a8b2d41")
+OUTCOME: Final = "result"
 _NAMESPACE_BYTES: Final = NAMESPACE.bytes
 # RFC 9562 sets the two highest bits of the ninth byte.
 _VARIANTS: Final = {digit: f"{int(digit, 16) & 0x3 | 0x8:x}" for digit in "0123456789abcdef"}
@@ -21,6 +22,11 @@ _CANONICAL: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def event_id_of(cause: str, index: int) -> EventId:
     """Return the id of the `index`-th event (from 0) caused by the event `cause`."""
     return EventId(derived_id(cause, "event", str(index)))
+
+
+def outcome_id(call_id: str, kind: str = OUTCOME) -> str:
+    """Return the one event id that the outcome of a call, or what else of it, can have."""
+    return derived_id(call_id, kind)
 
 
 def derived_id(*parts: str) -> str:

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from processors.projections.event_log import COLUMNS
 from processors.projections.tables import TABLES, Resolve
+from sinks.outcomes import Outcomes
 from sinks.shadow import SCHEMA
 from topics.catalog import TOPICS
 
@@ -75,6 +76,22 @@ class TableComparison:
     def is_equal(self) -> bool:
         """Tell whether every row is as the log says."""
         return not (self.missing or self.surplus or self.different)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How the live tables compare with what the log says."""
+
+    tables: tuple[TableComparison, ...]
+    left_alone: tuple[str, ...]
+    """V1 tables in another form, which the sink does not fill either."""
+    several_outcomes: tuple[Outcomes, ...] = ()
+    """Calls that have more than one; rows cannot say which of them counts."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Tell whether every row is as the log says."""
+        return all(table.is_equal for table in self.tables)
 
 
 def compared_tables(written: Mapping[str, Sequence[str]]) -> tuple[Compared, ...]:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +19,11 @@ from psycopg.rows import TupleRow
 
 from schemas.wire.codec import Codec
 from sinks import shadow, snapshot
-from sinks.comparison import TableComparison, compare, compared_tables, put_right
+from sinks.comparison import Comparison, TableComparison, compare, compared_tables, put_right
 from sinks.errors import DatabaseUnfit, RecordsMissing, RowRefused, TopicRecreated, is_of_the_row
 from sinks.intake import YIELD_RECORDS, Delivery, Taken, take
 from sinks.log_reader import LogReader
+from sinks.outcomes import calls_with_several
 from sinks.reader import Located
 from sinks.sink import TRUTH
 from sinks.snapshot import Manifest
@@ -78,20 +79,6 @@ class Loaded:
     def left_s(self) -> float | None:
         """Return how long the rest may take; None when nothing was read yet."""
         return self.records_left / self.records_per_s if self.records else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """How the live tables compare with what the log says."""
-
-    tables: tuple[TableComparison, ...]
-    left_alone: tuple[str, ...]
-    """V1 tables in another form, which the sink does not fill either."""
-
-    @property
-    def is_equal(self) -> bool:
-        """Tell whether every row is as the log says."""
-        return all(table.is_equal for table in self.tables)
 
 
 async def discard(dsn: str) -> None:
@@ -226,7 +213,7 @@ class Rebuild:
                 break
         await shadow.analyze(self._live)
 
-    async def verify(self) -> Compared:
+    async def verify(self) -> Comparison:
         """Compare the live tables with the shadow, both as of the same records; changes nothing in them.
 
         The shadow stays for a later swap, unless all is equal.
@@ -238,12 +225,15 @@ class Rebuild:
                 await self._fill(await self._targets())
                 # The first query fixes what the transaction sees; the sink may then go on.
                 await snapshot.execute("SELECT 1 FROM sink_offsets")
-            compared = self._compared(await compare(snapshot, compared_tables(self._written())))
+            compared = replace(
+                self._compared(await compare(snapshot, compared_tables(self._written()))),
+                several_outcomes=tuple(await calls_with_several(snapshot)),
+            )
         if compared.is_equal:
             await self.discard()
         return compared
 
-    async def swap(self) -> Compared:
+    async def swap(self) -> Comparison:
         """Make the live tables what the log says, offsets included, in one transaction, and drop the shadow.
 
         Rows that are right are not touched, and neither are those that others wrote into V1 tables. A running
@@ -363,9 +353,9 @@ class Rebuild:
         assert self._writer is not None
         return self._writer.written
 
-    def _compared(self, tables: Sequence[TableComparison]) -> Compared:
+    def _compared(self, tables: Sequence[TableComparison]) -> Comparison:
         assert self._writer is not None
-        return Compared(tables=tuple(tables), left_alone=self._writer.unwritten)
+        return Comparison(tables=tuple(tables), left_alone=self._writer.unwritten)
 
 
 async def _connected(dsn: str) -> AsyncConnection[TupleRow]:

@@ -10,6 +10,8 @@ KINDS: Final[Mapping[str, str]] = {
     "quota_exhausted": "HTTP 429 with code insufficient_quota and no Retry-After",
     "server_error": "HTTP 500",
     "unavailable": "HTTP 503",
+    "not_found": "HTTP 404: there is no such endpoint",
+    "unsupported": "HTTP 501: the server does not do that",
     "gateway_timeout": "HTTP 504: a provider may have done the work",
     "unauthorized": "HTTP 401",
     "hang": "no byte of a response until the client gives up",

@@ -39,6 +39,13 @@ HTTP_FAULTS: Final[Mapping[str, HttpError]] = {
     "server_error": HttpError(
         status=500, type="server_error", code=None, message="The server had an error while processing."
     ),
+    "not_found": HttpError(status=404, type="invalid_request_error", code=None, message="Not Found"),
+    "unsupported": HttpError(
+        status=501,
+        type="not_supported_error",
+        code=None,
+        message="This server does not support embeddings.",
+    ),
     "unavailable": HttpError(
         status=503, type="server_error", code=None, message="The engine is currently overloaded."
     ),

@@ -7,19 +7,20 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from connectors.retrieval.ingest import vector_text
+from connectors.retrieval.store import vector_text
 
 DOCUMENT_CHARACTERS_MAX: Final = 2_000_000
 
 _BY_MEANING: Final = """
 SELECT document, ordinal, text, tokens, 1 - (embedding <=> %(vector)s::vector) AS cosine
 FROM document_passages
-WHERE tenant_id = %(tenant)s AND model = %(model)s
+WHERE tenant_id = %(tenant)s AND model = %(model)s AND embedding IS NOT NULL
 ORDER BY embedding <=> %(vector)s::vector, document, ordinal
 LIMIT %(count)s
 """
 # Any of the query's words is enough, for a question has many that its answer lacks; a rare one counts
-# for more. A word is quoted for tsquery: quotes and backslashes in it are doubled.
+# for more. A word is quoted for tsquery: quotes and backslashes in it are doubled. Passages with a vector of
+# another model are not found where there is a vector to compare with; those without one are.
 _BY_WORDS: Final = r"""
 WITH asked AS (
     SELECT
@@ -28,7 +29,8 @@ WITH asked AS (
 ), matched AS (
     SELECT asked.word, document, ordinal
     FROM asked JOIN document_passages ON lexemes @@ asked.word
-    WHERE tenant_id = %(tenant)s AND model = %(model)s
+    WHERE tenant_id = %(tenant)s
+    AND (%(vector)s::vector IS NULL OR embedding IS NULL OR model = %(model)s)
 ), weighted AS (
     SELECT word, 1.0 / count(*) AS weight FROM matched GROUP BY word
 ), best AS (
@@ -53,8 +55,8 @@ class FoundPassage:
     ordinal: int
     text: str
     tokens: int
-    cosine: float
-    """Of the query's vector and its own: -1 to 1."""
+    cosine: float | None
+    """Of the query's vector and its own, -1 to 1; None where one of them has none."""
 
     @property
     def citation(self) -> str:
@@ -70,30 +72,34 @@ class PassageIndex:
         self._pool = pool
 
     async def candidates(
-        self, *, tenant_id: str, query: str, vector: Sequence[float], model: str, count: int
+        self, *, tenant_id: str, query: str, vector: Sequence[float] | None, model: str, count: int
     ) -> list[FoundPassage]:
         """Return the `count` passages nearest in meaning and the `count` nearest in words, without repeats.
 
         Args:
-            vector: of the query.
+            vector: of the query; None: all passages are searched by words alone.
             model: who made the vector; passages of another model's are not comparable, and not found.
         """
         given = {
             "tenant": tenant_id,
             "query": query.replace("\x00", " "),
-            "vector": vector_text(vector),
+            "vector": None if vector is None else vector_text(vector),
             "model": model,
             "count": count,
         }
         found: dict[tuple[str, int], FoundPassage] = {}
         async with self._pool.connection() as connection:
-            for statement in (_BY_MEANING, _BY_WORDS):
+            for statement in (_BY_WORDS,) if vector is None else (_BY_MEANING, _BY_WORDS):
                 cursor = await connection.execute(statement, given)
                 for document, ordinal, text, tokens, cosine in await cursor.fetchall():
                     found.setdefault(
                         (document, ordinal),
                         FoundPassage(
-                            document=document, ordinal=ordinal, text=text, tokens=tokens, cosine=float(cosine)
+                            document=document,
+                            ordinal=ordinal,
+                            text=text,
+                            tokens=tokens,
+                            cosine=None if cosine is None else float(cosine),
                         ),
                     )
         return list(found.values())

@@ -4,17 +4,25 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 TOKENS_AIM: Final = 300
 TOKENS_MAX: Final = 450
 """No passage is longer; a single paragraph that is gets cut between sentences, or else between words."""
-SPLITTER_VERSION: Final = "1"
-"""Goes into the hash of a document: a new way to split makes all passages anew."""
+TITLE_TOKENS_MAX: Final = 100
+"""Of the headings above a passage together; longer ones are text, and begin no passage."""
+HEADING_CHARACTERS_MAX: Final = 200
+"""A longer line is text, whatever it begins with."""
+SPLITTER_VERSION: Final = "2"
+"""Stored with each passage, and part of a document's hash: a new way to split means that an ingest is due."""
 
-_HEADING = re.compile(r"^\s{0,3}(#{1,6})\s+(.+?)\s*#*\s*$")
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*?)(?:[ \t]+#+)?[ \t]*$")
+_FENCE = re.compile(r"^\s*(`{3,}(?=[^`]*$)|~{3,})(.*)$")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _KEPT_CONTROLS: Final = frozenset("\n\t")
+# All that ends a line or page somewhere; to drop them would glue two words together.
+_LINE_ENDS: Final = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 Count = Callable[[str], int]
 
@@ -30,16 +38,21 @@ class Passage:
     tokens: int
 
 
-def split(text: str, count: Count) -> list[Passage]:
-    """Split `text` into passages in order; a blank text has none.
+def split(text: str, count: Count, *, is_markdown: bool = True) -> list[Passage]:
+    """Split `text` into passages in order; a blank text has none, and every word is in one of them.
 
     Args:
         count: counts the tokens of a text.
+        is_markdown: whether `#` begins a heading and a fence encloses code.
     """
     passages: list[Passage] = []
-    for headings, paragraphs in _sections(cleaned(text)):
-        title = " › ".join(headings)
-        for piece in _packed(paragraphs, count, TOKENS_AIM - min(count(title), TOKENS_AIM // 3)):
+    whole = cleaned(text)
+    sections = _sections(_blocks(whole)) if is_markdown else [_Section([], _paragraphs(whole))]
+    for section in sections:
+        title, paragraphs = " › ".join(section.headings), section.paragraphs
+        if count(title) > TITLE_TOKENS_MAX:
+            title, paragraphs = "", [*section.headings, *paragraphs]
+        for piece in _packed(paragraphs, count, TOKENS_AIM - count(title)):
             body = f"{title}\n\n{piece}" if title else piece
             passages.append(Passage(ordinal=len(passages) + 1, text=body, tokens=count(body)))
     return passages
@@ -48,52 +61,86 @@ def split(text: str, count: Count) -> list[Passage]:
 def cleaned(text: str) -> str:
     """Return `text` without what nobody sees: control characters, marks of direction, tags.
 
-    Text from outside may hide orders to a model in them; and a database takes no NUL.
+    Text from outside may hide orders to a model in them; and a database takes no NUL. All that ends a line
+    becomes a line end.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii() and text.isprintable():
         return text
     return "".join(
         character
-        for character in text
+        for character in _LINE_ENDS.sub("\n", text)
         if character in _KEPT_CONTROLS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
     )
 
 
-def _sections(text: str) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the headings above each section with its paragraphs; fenced code stays one paragraph."""
-    headings: dict[int, str] = {}
-    paragraphs: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    level: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    headings: list[str]
+    """Those above it, the highest first."""
+    paragraphs: list[str]
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [part.strip("\n") for part in re.split(r"\n[^\S\n]*(?=\n)", text) if part.strip()]
+
+
+def _blocks(text: str) -> list[_Heading | str]:
+    """Take Markdown apart into headings and paragraphs; fenced code stays one paragraph."""
+    blocks: list[_Heading | str] = []
     lines: list[str] = []
     fence = ""
 
     def end_paragraph() -> None:
         if any(line.strip() for line in lines):
-            paragraphs.append("\n".join(lines).strip("\n"))
+            blocks.append("\n".join(lines).strip("\n"))
         lines.clear()
 
     for line in text.split("\n"):
-        marker = line.lstrip()[:3]
-        if marker in ("```", "~~~") and (not fence or marker == fence):
-            fence = "" if fence else marker
-            lines.append(line)
-            continue
+        marker = _FENCE.match(line)
         heading = None if fence else _HEADING.match(line)
-        if heading:
+        if fence:
+            # As long as the one that opened it or longer, and nothing behind it.
+            if marker and marker[1].startswith(fence) and not marker[2].strip():
+                fence = ""
+            lines.append(line)
+        elif marker:
+            fence = marker[1]
+            lines.append(line)
+        elif heading and len(heading[2]) <= HEADING_CHARACTERS_MAX:
             end_paragraph()
-            if paragraphs:
-                yield [headings[level] for level in sorted(headings)], paragraphs
-                paragraphs = []
-            level = len(heading.group(1))
-            headings = {other: title for other, title in headings.items() if other < level}
-            headings[level] = heading.group(2)[:200]
-        elif not fence and not line.strip():
+            blocks.append(_Heading(len(heading[1]), heading[2]))
+        elif not line.strip():
             end_paragraph()
         else:
             lines.append(line)
     end_paragraph()
-    if paragraphs:
-        yield [headings[level] for level in sorted(headings)], paragraphs
+    return blocks
+
+
+def _sections(blocks: list[_Heading | str]) -> list[_Section]:
+    """Put each paragraph below its headings; a heading with nothing below it counts as a paragraph."""
+    sections: list[_Section] = []
+    above: list[_Heading] = []
+    for block, following in zip_longest(blocks, blocks[1:]):
+        if isinstance(block, _Heading):
+            above = [heading for heading in above if heading.level < block.level]
+            is_alone = following is None or (
+                isinstance(following, _Heading) and following.level <= block.level
+            )
+            if not is_alone:
+                above.append(block)
+                continue
+        titles = [heading.title for heading in above]
+        if not sections or sections[-1].headings != titles:
+            sections.append(_Section(titles, []))
+        sections[-1].paragraphs.append(block.title if isinstance(block, _Heading) else block)
+    return sections
 
 
 def _packed(paragraphs: list[str], count: Count, tokens_aim: int) -> Iterator[str]:
@@ -116,6 +163,7 @@ def _bounded(paragraph: str, count: Count, tokens_aim: int) -> Iterator[str]:
     if count(paragraph) <= tokens_aim:
         yield paragraph
         return
+    paragraph = paragraph.strip()
     for separator, joint in ((re.compile(r"\n"), "\n"), (_SENTENCE, " "), (re.compile(r"\s+"), " ")):
         parts = [part for part in separator.split(paragraph) if part]
         if len(parts) > 1:

@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas.configuration import ToolSpec
 from schemas.ports.chat import ConnectorError
-from schemas.ports.embedding import Embedded, Embedder
+from schemas.ports.embedding import Embedded, Embedder, EmbeddingsAbsent
 from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 TEXTS_MAX: Final = 16
@@ -95,7 +95,10 @@ class GenerateEmbeddings:
         listed = arguments["texts"]
         assert isinstance(listed, list)  # the schema says so
         texts = [str(text) for text in listed]
-        embedded = await embed_within(self._embedder, texts, context, TIMEOUT_MS)
+        try:
+            embedded = await embed_within(self._embedder, texts, context, TIMEOUT_MS)
+        except EmbeddingsAbsent as error:
+            raise tool_error_of(error) from error
         result: dict[str, object] = {
             "dimensions": len(embedded.vectors[0]),
             "model_used": self._embedder.model.name,
@@ -118,6 +121,7 @@ async def embed_within(
     """Embed texts if the call's reservation covers them.
 
     Raises:
+        EmbeddingsAbsent: there is no model that could.
         ToolError: execution_error: it does not, or the model failed.
     """
     tokens = sum(embedder.count_tokens(text) for text in texts)
@@ -130,6 +134,8 @@ async def embed_within(
         )
     try:
         return await embedder.embed(texts, call_id=context.call_id, timeout_ms=timeout_ms)
+    except EmbeddingsAbsent:
+        raise
     except ConnectorError as error:
         raise tool_error_of(error) from error
 

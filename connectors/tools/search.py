@@ -13,7 +13,7 @@ from connectors.text.words import stems
 from connectors.tools.embeddings import embed_within
 from schemas.configuration import ToolSpec
 from schemas.events.tools import Retrieval, RetrievedDocument
-from schemas.ports.embedding import Embedder
+from schemas.ports.embedding import Embedded, Embedder, EmbeddingsAbsent
 from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
 
 QUERY_CHARACTERS_MAX: Final = 2_000
@@ -32,6 +32,10 @@ COSINE_SHARE: Final = 0.7
 """What part of the score is likeness of meaning; the rest is likeness of words."""
 BM25_K1: Final = 1.2
 BM25_B: Final = 0.75
+
+BY_WORDS_ALONE: Final = "Searched by words alone, since there are no embeddings"
+_HINT_CHARACTERS_MAX: Final = 400
+_NOT_EMBEDDED: Final = Embedded(vectors=(), tokens=0, nanodollars=0, attempts=0, model="", local=False)
 
 PARAMETERS: Final = {
     "type": "object",
@@ -83,9 +87,9 @@ class Candidates(Protocol):
     """Where candidates come from: connectors.retrieval.index.PassageIndex, or a twin of it."""
 
     async def candidates(
-        self, *, tenant_id: str, query: str, vector: Sequence[float], model: str, count: int
+        self, *, tenant_id: str, query: str, vector: Sequence[float] | None, model: str, count: int
     ) -> list[FoundPassage]:
-        """Return the passages nearest in meaning and in words."""
+        """Return the passages nearest in meaning and in words; without a vector in words alone."""
         ...
 
 
@@ -145,7 +149,8 @@ class SearchDocuments:
     async def run(self, arguments: Arguments, context: ToolContext) -> ToolResult:
         """Find passages; none is a result too.
 
-        A query that the reservation does not cover is embedded by its beginning.
+        A query that the reservation does not cover is embedded by its beginning. Where there are no
+        embeddings, the search goes by words alone, and its result says so.
 
         Raises:
             ToolError: execution_error: the embedding model or the database failed.
@@ -153,10 +158,15 @@ class SearchDocuments:
         query = str(arguments["query"])
         k = int(str(arguments.get("k", RESULTS_DEFAULT)))
         began_s = self._clock()
-        embedded = await embed_within(
-            self._embedder, [self._affordable(query, context)], context, EMBED_TIMEOUT_MS
-        )
-        vector = embedded.vectors[0]
+        by_words = ""
+        try:
+            embedded = await embed_within(
+                self._embedder, [self._affordable(query, context)], context, EMBED_TIMEOUT_MS
+            )
+        except EmbeddingsAbsent as error:
+            embedded = _NOT_EMBEDDED
+            by_words = f"{BY_WORDS_ALONE}: {error}"[:_HINT_CHARACTERS_MAX]
+        vector = embedded.vectors[0] if embedded.vectors else None
         k_initial = max(INITIAL_MIN, 4 * k)
         try:
             candidates = await self._index.candidates(
@@ -175,12 +185,12 @@ class SearchDocuments:
         chosen = self._chosen(ranked, k)
         reranked_s = self._clock()
         return ToolResult(
-            result=_result(query, chosen, len(ranked)),
+            result=_result(query, chosen, len(ranked), by_words),
             used_tokens=embedded.tokens,
             cost_nanodollars=embedded.nanodollars,
             retrieval=Retrieval(
                 query=query,
-                query_embedding=vector,
+                query_embedding=vector or (),
                 k_initial=k_initial,
                 k_rerank=k,
                 retrieval_latency_ms=round((retrieved_s - began_s) * 1000),
@@ -213,7 +223,9 @@ class SearchDocuments:
         for entry in ranked:
             if len(chosen) == k:
                 break
-            if entry.score > 0 and (not chosen or tokens + entry.passage.tokens <= self._result_tokens_max):
+            # What has no cosine was found by its words, though not by those that are counted here.
+            fits = entry.score > 0 or entry.passage.cosine is None
+            if fits and (not chosen or tokens + entry.passage.tokens <= self._result_tokens_max):
                 chosen.append(entry)
                 tokens += entry.passage.tokens
         return chosen
@@ -224,20 +236,25 @@ def rerank(query: str, candidates: Sequence[FoundPassage]) -> list[Scored]:
 
     score = 0.7 × max(0, cosine) + 0.3 × BM25 / the best BM25 among the candidates; rarity of a word is
     counted among the candidates. Equal scores are ordered by citation.
+
+    A passage without a cosine counts as near in meaning as it is in words: BM25 / the best BM25, times the
+    highest cosine of the others, so that it can equal the nearest and never leaves it behind; where no
+    passage has a cosine, the words alone are the score.
     """
     bags = [Counter(stems(passage.text)) for passage in candidates]
     lexical = _bm25(set(stems(query)), bags)
     best = max(lexical, default=0.0)
+    shares = [weight / best if best > 0 else 0.0 for weight in lexical]
+    cosines = [None if one.cosine is None else max(0.0, min(1.0, one.cosine)) for one in candidates]
+    nearest = max((cosine for cosine in cosines if cosine is not None), default=1.0)
     scored = [
         Scored(
             passage=passage,
             score=round(
-                COSINE_SHARE * max(0.0, min(1.0, passage.cosine))
-                + (1 - COSINE_SHARE) * (weight / best if best > 0 else 0.0),
-                6,
+                COSINE_SHARE * (share * nearest if cosine is None else cosine) + (1 - COSINE_SHARE) * share, 6
             ),
         )
-        for passage, weight in zip(candidates, lexical, strict=True)
+        for passage, share, cosine in zip(candidates, shares, cosines, strict=True)
     ]
     return sorted(scored, key=lambda entry: (-entry.score, entry.passage.document, entry.passage.ordinal))
 
@@ -259,7 +276,7 @@ def _bm25(wanted: set[str], bags: Sequence[Counter[str]]) -> list[float]:
     return scores
 
 
-def _result(query: str, chosen: Sequence[Scored], found: int) -> dict[str, object]:
+def _result(query: str, chosen: Sequence[Scored], found: int, by_words: str) -> dict[str, object]:
     result: dict[str, object] = {
         "query": query,
         "passages": [
@@ -268,6 +285,9 @@ def _result(query: str, chosen: Sequence[Scored], found: int) -> dict[str, objec
         ],
         "left_out": found - len(chosen),
     }
+    hints = [by_words] if by_words else []
     if not found:
-        result["hint"] = "No document was found; perhaps none is ingested."
+        hints.append("No document was found; perhaps none is ingested.")
+    if hints:
+        result["hint"] = " ".join(hints)
     return result

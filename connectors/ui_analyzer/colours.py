@@ -122,10 +122,12 @@ def literal_in(value: str) -> str | None:
 
 
 def neutral(literal: str) -> bool:
-    """Whether a literal is pure black or white, at whatever opacity: they need no token to be consistent."""
+    """Whether a literal is pure black or white, at whatever opacity, or none at all: they need no token to be consistent."""
     bare = re.sub(r"\s+", "", literal.lower())
     if bare in ("#fff", "#ffffff", "#000", "#000000", "white", "black"):
         return True
+    if re.fullmatch(r"(?:rgb|hsl)a?\(.*[,/]0(?:\.0+)?%?\)|#[0-9a-f]{6}00|#[0-9a-f]{3}0", bare):
+        return True  # Fully transparent: nobody sees which colour.
     return (
         re.fullmatch(
             r"#(?:f{3}|0{3})[0-9a-f]|#(?:f{6}|0{6})[0-9a-f]{2}|rgba?\((?:000|0,0,0|255255255|255,255,255)[/,]?[\d.%]*\)",

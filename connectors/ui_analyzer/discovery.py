@@ -10,6 +10,7 @@ from pathlib import Path
 
 from connectors.ui_analyzer.document import UNSUPPORTED, language_of
 from connectors.ui_analyzer.model import FileProblem, FileStatus
+from connectors.ui_analyzer.origin import is_generated, is_minified
 
 DIRECTORY_DEPTH_MAX = 40
 _LEFT_OUT_DIRECTORIES = frozenset(
@@ -71,25 +72,6 @@ _VENDORED_SHEET = re.compile(
     r"toastr|animate|fontawesome|font-awesome|normalize|reset|tailwind-preflight|jquery-ui)(?:[.-](?:all|core|theme|min))*\.(?:css|scss)$",
     re.IGNORECASE,
 )
-_GENERATED = re.compile(
-    rb"@generated\b|\bdo not (?:edit|modify)\b|\b(?:auto(?:matically)?[- ]?)generated\b|\bgenerated (?:by|from|with|file|code)\b",
-    re.IGNORECASE,
-)
-# What stands before the first code or markup: only there a file says how it came about.
-_HEADER = re.compile(
-    rb"(?:\s+|#![^\n]*|//[^\n]*|/\*.*?\*/|<!--.*?-->|<!doctype[^>]*>|['\"]use \w+['\"];?|[@]charset [^;]*;)*+",
-    re.DOTALL | re.IGNORECASE,
-)
-_TEST_IMPORT = re.compile(
-    rb"""(?m)^[ \t]*(?:import\b[^;'"\n]*|\}[ \t]*from[ \t]*|(?:const|let|var)\b[^\n]*\brequire\()['"](?:vitest|@jest/globals|jest-mock|"""
-    rb"""@testing-library/[\w-]+|@vue/test-utils|react-test-renderer|enzyme|@playwright/test|playwright|cypress|mocha|chai|"""
-    rb"""sinon|node:test|bun:test|jest-axe|vitest-[\w-]+|msw(?:/[\w-]+)?|@storybook/(?!addon)[\w-]+|storybook(?:/[\w-]+)?|"""
-    rb"""qunit|ava|supertest|@web/test-runner[\w-]*|@open-wc/testing)['"]"""
-)
-_DATA = re.compile(rb"[A-Za-z0-9+/=%]{200,}")
-_LINE_BYTES_MEAN_MAX = 300
-_MINIFIED_BYTES_MIN = 4_000
-_HEADER_BYTES = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +172,9 @@ def read_source(absolute: str, *, bytes_max: int) -> bytes:
             raise FileRefused(FileStatus.UNREADABLE, error.strerror or "cannot be read") from error
     if b"\0" in source[:65_536]:
         raise FileRefused(FileStatus.BINARY, "contains NUL bytes")
-    if _minified(source):
+    if is_minified(source):
         raise FileLeftOut("minified")
-    if _generated(source):
+    if is_generated(absolute, source):
         raise FileLeftOut("generated")
     if len(source) > bytes_max:
         raise FileRefused(FileStatus.TOO_LARGE, f"larger than {bytes_max} bytes")
@@ -271,50 +253,6 @@ def _reason_left_out(path: str, exclude: tuple[str, ...], include_tests: bool) -
     if not include_tests and _TEST_FILE.search(name):
         return "test, story or declaration"
     return ""
-
-
-def is_test(source: bytes) -> bool:
-    """Whether a script is a test, a story or a mock by what it imports, whatever its name."""
-    return _TEST_IMPORT.search(source) is not None
-
-
-_EMAIL_IMPORT = re.compile(
-    rb"""from\s*['"](?:@react-email/[\w-]+|react-email|jsx-email|mjml-react|@faire/mjml-react[\w/-]*|vue-email|@vue-email/[\w-]+|svelte-email[\w-]*)['"]"""
-)
-
-
-_LIBRARY_SHEET = re.compile(rb"\b[A-Z][\w .]{2,30}(?: - | v| )\d+\.\d+(?:\.\d+)?\b")
-_HIGHLIGHTED = 5
-"""From so many uses of the classes of a highlighter on, a sheet is one of its themes."""
-
-
-def is_library_sheet(path: str, source: bytes) -> bool:
-    """Whether a style sheet is a library's, copied into the tree: its header names a release, or it is a theme for code."""
-    if not path.endswith((".css", ".scss", ".less", ".pcss")):
-        return False
-    header = _HEADER.match(source[:_HEADER_BYTES])
-    if header is not None and _LIBRARY_SHEET.search(header.group()):
-        return True
-    highlighted = source.count(b".hljs-") + source.count(b".token.")
-    return highlighted >= _HIGHLIGHTED and 2 * highlighted >= source.count(b"{")
-
-
-def is_email(source: bytes) -> bool:
-    """Whether a component is an e-mail: mail programs have other rules than browsers."""
-    return _EMAIL_IMPORT.search(source) is not None
-
-
-def _generated(source: bytes) -> bool:
-    header = _HEADER.match(source[:_HEADER_BYTES])
-    return header is not None and _GENERATED.search(header.group()) is not None
-
-
-def _minified(source: bytes) -> bool:
-    if len(source) < _MINIFIED_BYTES_MIN:
-        return len(source) > 1_000 and source.count(b"\n") <= 2 and not source.lstrip().startswith(b"<")
-    # A picture written into the source as data makes a long line, but no minified file.
-    source = _DATA.sub(b"", source)
-    return len(source) / (source.count(b"\n") + 1) > _LINE_BYTES_MEAN_MAX
 
 
 def _shown(path: Path, root: Path) -> str:

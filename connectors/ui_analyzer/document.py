@@ -64,7 +64,7 @@ _SERVER_PATH = re.compile(
 )
 """File names by which frameworks decide what runs on the server; a folder's name alone decides nothing."""
 _SERVER_CODE = re.compile(
-    rb"\brequire\(['\"](?:node:\w+|fs|path|os|child_process|http|https|postcss|express)['\"]\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
+    rb"\brequire\(\s*['\"](?:node:\w+|fs|fs-extra|path|os|net|tls|child_process|http|https|postcss|express|koa|fastify|ws|better-sqlite3|sqlite3|pg|mysql2?|mongoose|rollup|webpack|esbuild|gulp|glob)['\"]\s*\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
     re.MULTILINE,
 )
 

@@ -8,13 +8,17 @@ from connectors.ui_analyzer.catalogue import FACT_SOURCES, FILE_RULES
 from connectors.ui_analyzer.discovery import (
     FileLeftOut,
     FileRefused,
-    is_email,
-    is_library_sheet,
-    is_test,
     read_source,
 )
 from connectors.ui_analyzer.document import Document, DocumentBroken, DocumentTooDeep
 from connectors.ui_analyzer.model import Confidence, FileProblem, FileStatus, RuleId
+from connectors.ui_analyzer.origin import (
+    belongs_to_library,
+    is_email,
+    is_library_script,
+    is_library_sheet,
+    is_test,
+)
 from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
 from connectors.ui_analyzer.rules.wanted_agents import named_agents
 from connectors.ui_analyzer.stylesheet import StylesheetTooDeep
@@ -81,7 +85,9 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
         source = read_source(absolute, bytes_max=limits.file_bytes_max)
         if not limits.include_tests and is_test(source):
             raise FileLeftOut("test, story or mock")
-        if is_library_sheet(path, source):
+        if is_library_sheet(path, source) or is_library_script(path, source):
+            raise FileLeftOut("vendored")
+        if path.endswith(".css") and belongs_to_library(absolute):
             raise FileLeftOut("vendored")
         if is_email(source):
             raise FileLeftOut("e-mail")

@@ -46,5 +46,12 @@ def net_facts(document: Document) -> Iterator[Fact]:
     if _INTERCEPTS.search(text) and _SHOWS.search(text):
         yield Fact(kind=REQUESTS_SHOWN[0], name=REQUESTS_SHOWN[1])
         yield Fact(kind=QUERIES_SHOWN[0], name=QUERIES_SHOWN[1])
+    for script in document.scripts:
+        for call in script.calls:
+            if call.name == "useMutation" and "onError" in (written := script.code_of(call.item)):
+                function = script.function_around(call.item)
+                name = script.name_of(function) if function is not None else ""
+                if name.startswith("use") and _SHOWS.search(written[written.find("onError") :]):
+                    yield Fact(kind="hook-shows", name=name)
     if _CATCHES_QUERIES.search(text) and _SHOWS.search(text):
         yield Fact(kind=QUERIES_SHOWN[0], name=QUERIES_SHOWN[1])

@@ -69,7 +69,7 @@ def _arguments(script: Script, function: Syntax, parameters: Node, name: str) ->
 
 
 def items_of(script: Script, function: Syntax) -> Node | None:
-    """The list whose items a callback gets: `list` of `list.map(item => …)`; None for any other function."""
+    """What a callback gets its items from: `list` of `list.map(item => …)`, a promise; None for any other function."""
     call = function.parent
     callee = (
         call.node.child_by_field_name("function")
@@ -79,7 +79,18 @@ def items_of(script: Script, function: Syntax) -> Node | None:
     if callee is None or callee.type != "member_expression":
         return None
     method = script.text(callee.child_by_field_name("property"))
-    if method not in ("map", "flatMap", "forEach", "filter", "find", "findLast", "some", "every", "sort"):
+    if method not in (
+        "then",
+        "map",
+        "flatMap",
+        "forEach",
+        "filter",
+        "find",
+        "findLast",
+        "some",
+        "every",
+        "sort",
+    ):
         return None
     return callee.child_by_field_name("object")
 

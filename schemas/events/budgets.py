@@ -69,6 +69,21 @@ class BudgetCharged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationExceeded:
+    """A call used more than was set aside for it; all of it is charged, and somebody should look why."""
+
+    reservation_id: Impersonal
+    """The call's id."""
+    task_id: Impersonal
+    model: Impersonal
+    """As in BudgetCharged, which comes before."""
+    tokens_reserved: int
+    tokens_used: int
+    nanodollars_reserved: int
+    nanodollars_used: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetWarned:
     """A session has used or reserved the warning share of its budget; said once a session."""
 
@@ -113,4 +128,6 @@ class BudgetExhausted:
     nanodollars_left: int
 
 
-BudgetFact = BudgetGranted | BudgetCharged | BudgetWarned | BudgetDownshifted | BudgetExhausted
+BudgetFact = (
+    BudgetGranted | BudgetCharged | BudgetWarned | BudgetDownshifted | BudgetExhausted | ReservationExceeded
+)

@@ -31,6 +31,8 @@ class RejectionCode(Word):
     """The session ended long ago, and its state has left."""
     NOT_OWNER = "not_owner"
     """The session belongs to somebody else than whoever sent it."""
+    UNEXPECTED_OUTCOME = "unexpected_outcome"
+    """No call of the session waits for such an outcome."""
     NOT_PROJECTABLE = "not_projectable"
     """No rows can be made of it."""
     ROW_REFUSED = "row_refused"

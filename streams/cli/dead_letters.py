@@ -3,14 +3,13 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from sinks import queries
 from sinks.queries import DeadLetterDetail
 from streams.cli import output
+from streams.cli.command import Code, command, fail, given_uuid
 from streams.cli.context import database, settings
-from streams.cli.ending import Code, command, fail, given_uuid
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.records.delivery import REDRIVEN_HEADER
@@ -37,8 +36,8 @@ async def list_letters(
     table = Table("letter", "code", "record", "reason", box=None, header_style="dim")
     for row in rows:
         place = f"{row.topic}/{row.partition}/{row.offset}"
-        table.add_row(str(row.event_id), row.code, place, escape(row.reason))
-    output.console.print(table)
+        table.add_row(str(row.event_id), row.code, place, row.reason)
+    output.show(table)
 
 
 @dead_letters.command("show")
@@ -50,12 +49,17 @@ async def show_letter(letter: Letter, as_json: AsJson = False) -> None:
         output.emit_json(detail)
         return
     row = detail.letter
-    output.say(f"[bold]{row.code}[/]: {escape(row.reason)}")
-    output.say(f"{row.topic}/{row.partition}/{row.offset}, put aside by {row.shell} at {row.occurred_at}")
-    output.say(f"key     {escape(repr(detail.key))}")
-    output.say(f"value   {escape(repr(detail.value))}")
+    output.say("[bold]{code}[/]: {text}", code=row.code, text=row.reason)
+    output.say(
+        "{place}, put aside by {shell} at {at}",
+        place=f"{row.topic}/{row.partition}/{row.offset}",
+        shell=row.shell,
+        at=row.occurred_at,
+    )
+    output.say("key     {key}", key=repr(detail.key))
+    output.say("value   {value}", value=repr(detail.value))
     for name, value in detail.headers:
-        output.say(f"header  {escape(name)} = {escape(repr(value))}")
+        output.say("header  {name} = {value}", name=name, value=repr(value))
 
 
 @dead_letters.command("redrive")
@@ -77,7 +81,7 @@ async def redrive(letter: Letter) -> None:
         row = detail.letter
         headers.append((REDRIVEN_HEADER, f"{row.topic}/{row.partition}/{row.offset}".encode()))
         place = await client.append(BY_NAME[name], detail.value, key=detail.key, headers=headers)
-    output.say(f"appended to {detail.letter.topic}/{place[0]}/{place[1]}")
+    output.say("appended to {place}", place=f"{detail.letter.topic}/{place[0]}/{place[1]}")
 
 
 async def _find(letter: str) -> DeadLetterDetail:

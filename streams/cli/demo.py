@@ -11,7 +11,6 @@ from uuid import UUID
 
 import psycopg
 import typer
-from rich.markup import escape
 from rich.panel import Panel
 
 from processors.budgets import DOWNSHIFT_RULE
@@ -21,13 +20,14 @@ from schemas.events.outputs import AnswerGiven, ProgressReported
 from sinks import queries
 from sinks.trace import trace
 from streams.cli import output
-from streams.cli.asking import PRODUCER, show_fact
+from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment
 from streams.cli.context import settings as given_settings
-from streams.cli.ending import Code, command, fail
-from streams.cli.ingesting import run_ingest, tell
-from streams.cli.reading import show_session, trace_tree
-from streams.cli.running import TerminalProgress, bring_up
+from streams.cli.deployment import TerminalProgress, bring_up
+from streams.cli.ingest import run_ingest, tell
+from streams.cli.messages import PRODUCER, show_fact
+from streams.cli.sessions import show_session
+from streams.cli.trace import trace_tree
 from streams.client.client import Client
 from streams.client.conversation import Told, ask
 from streams.process.settings import Settings
@@ -117,7 +117,7 @@ async def demo(
     try:
         await bring_up(here, 1, TerminalProgress())
         settings = given_settings()
-        output.say(Panel.fit("[bold]Ingesting this repository's documentation[/]"))
+        output.show(Panel.fit(output.styled("[bold]Ingesting this repository's documentation[/]")))
         tell(await run_ingest(settings, docs, "default", None, quiet=False))
         failures = await _play(here, settings, scenes(docs))
     except DeploymentError as error:
@@ -138,7 +138,10 @@ async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...])
         await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection,
     ):
         for number, scene in enumerate(played, start=1):
-            output.say(Panel.fit(f"[bold]{number}. {escape(scene.title)}[/]\n{escape(scene.text)}"))
+            title = output.styled(
+                "[bold]{number}. {title}[/]\n{text}", number=number, title=scene.title, text=scene.text
+            )
+            output.show(Panel.fit(title))
             try:
                 async with asyncio.timeout(ANSWER_S):
                     told = await _ask(here, client, scene)
@@ -153,10 +156,10 @@ async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...])
             if scene.downshifts and not any(one.rule == DOWNSHIFT_RULE for one in shown.decisions):
                 failures.append(f"{scene.title}: no cheaper model took over")
         if last is not None:
-            output.say(Panel.fit("[bold]Why this answer? Its causes, from one SQL query[/]"))
+            output.show(Panel.fit(output.styled("[bold]Why this answer? Its causes, from one SQL query[/]")))
             found = await trace(connection, UUID(last.event.event_id))
             if found is not None:
-                output.console.print(trace_tree(found.root))
+                output.show(trace_tree(found.root))
     return failures
 
 
@@ -167,7 +170,7 @@ async def _ask(here: Deployment, client: Client, scene: Scene) -> Told:
         attachments = (Attachment(name=scene.attachment.name, text=text),)
     body = MessageReceived(text=scene.text, attachments=attachments, budget_tokens=scene.budget_tokens)
     message = Envelope(event_id=str(uuid.uuid4()), session_id=str(uuid.uuid4()), producer=PRODUCER, body=body)
-    output.errors.print(f"[dim]session {message.session_id}[/]")
+    output.note("[dim]session {session}[/]", session=message.session_id)
     last: Told | None = None
     kill = _killer(here) if scene.kill_worker else None
     async with aclosing(ask(client, message)) as updates:

@@ -13,16 +13,17 @@ from typing import Final
 import openai
 import psycopg
 import typer
-from rich.markup import escape
 
 from connectors.models.client import listed_models
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import pending
+from sinks.outcomes import calls_with_several
 from streams.cli import output
+from streams.cli.command import Code, command
 from streams.cli.context import home, settings
-from streams.cli.ending import Code, command
+from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
@@ -62,10 +63,14 @@ async def check_all(context: typer.Context, as_json: AsJson = False) -> None:
         output.emit_json(findings)
     else:
         for finding in findings:
-            mark = "[green]ok  [/]" if finding.ok else "[red]FAIL[/]"
-            output.say(f"{mark} {finding.check:<14} {escape(finding.detail)}")
+            line = output.styled("[green]ok  [/]" if finding.ok else "[red]FAIL[/]")
+            output.show(
+                line.append_text(
+                    output.styled(" {check:<14} {detail}", check=finding.check, detail=finding.detail)
+                )
+            )
             if finding.remedy:
-                output.say(f"     [dim]{' ' * 14} {escape(finding.remedy)}[/]")
+                output.say("                    [dim]{remedy}[/]", remedy=finding.remedy)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(Code.FAILED)
 
@@ -109,11 +114,32 @@ async def _settings_and_services() -> list[Finding]:
         "topics": _topics,
         "registry": _registry,
         "postgres": _postgres,
+        "outcomes": _outcomes,
         "model": _model,
     }
     for name, check in checks.items():
         findings.append(await _checked(name, check, given))
+    if findings[-2].ok:
+        findings.append(await _documents(given))
     return findings
+
+
+class _Wrong(Exception):
+    """A check found something that starting services would not mend."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.remedy = remedy
+
+
+async def _documents(given: Settings) -> Finding:
+    due = await due_ingests(given)
+    return Finding(
+        check="documents",
+        ok=True,
+        detail="a new ingest is due" if due else "all passages are as this version makes them",
+        remedy="; ".join(due),
+    )
 
 
 async def _checked(name: str, check: Callable[[Settings], Awaitable[str]], given: Settings) -> Finding:
@@ -121,6 +147,8 @@ async def _checked(name: str, check: Callable[[Settings], Awaitable[str]], given
         return Finding(check=name, ok=True, detail=await asyncio.wait_for(check(given), CHECK_S))
     except TimeoutError:
         reason = f"no answer within {CHECK_S:.0f} s"
+    except _Wrong as wrong:
+        return Finding(check=name, ok=False, detail=str(wrong), remedy=wrong.remedy)
     except Exception as error:  # whatever is wrong with a service is the finding
         reason = str(error).strip() or type(error).__name__
     return Finding(
@@ -170,6 +198,20 @@ async def _postgres(given: Settings) -> str:
     return f"version {version}, all migrations applied"
 
 
+async def _outcomes(given: Settings) -> str:
+    async with await psycopg.AsyncConnection.connect(given.postgres_dsn, connect_timeout=10) as connection:
+        found = await calls_with_several(connection)
+    wrong = [call for call in found if not call.is_explained]
+    if wrong:
+        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise _Wrong(
+            f"{wrong[0]}{more}",
+            "Somebody else writes to model.results or tool.results, or two owners ran one call: look at who "
+            "may write there, and at docs/operations.md#sequence-conflict.",
+        )
+    return f"{len(found)} calls have an outcome that was put aside" if found else "every call has one"
+
+
 async def _model(given: Settings) -> str:
     base_url = given.model_base_url or OPENAI_URL
     try:
@@ -191,11 +233,11 @@ def attack_sandbox(as_json: AsJson = False) -> None:
         state.chmod(0o711)
         report = run_doctor(
             SandboxConfig(state_path=state / "sandbox"),
-            on_progress=lambda text: None if as_json else output.errors.print(f"[dim]{escape(text)}[/]"),
+            on_progress=lambda text: None if as_json else output.note("[dim]{text}[/]", text=text),
         )
     if as_json:
         output.emit_json(report)
     else:
-        output.console.print(render(report), markup=False)
+        output.say("{text}", text=render(report))
     if not report.healthy:
         raise typer.Exit(Code.FAILED)

@@ -1,7 +1,7 @@
 """What `replay`, `record` and `fork` begin with: all that the log has of one session."""
 
+from streams.cli.command import Code, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, fail
 from streams.client.client import Client
 from streams.history.recording import Recording
 from streams.history.recording_reader import RecordingReader, SessionCut, SessionMissing

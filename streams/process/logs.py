@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from connectors.text.harmless import harmless
+
 _QUIET = (
     "faust",
     "mode",
@@ -33,13 +35,10 @@ def set_up_logs(*, log_format: str, level: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    exceptions: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info] if log_format == "json" else []
+        else [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -47,8 +46,7 @@ def set_up_logs(*, log_format: str, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *exceptions,
-                renderer,
+                *renderers,
             ],
         )
     )
@@ -61,3 +59,8 @@ def set_up_logs(*, log_format: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _harmless(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Write out what would act on a terminal; JSON does so by itself."""
+    return {key: harmless(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -8,6 +8,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
 
+from schemas.events.budgets import ReservationExceeded
+
 _LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 
@@ -77,6 +79,9 @@ class Metrics:
         self.budget_tokens_reserved = self._counter(
             "budget_tokens_reserved", ("shell",), "Tokens reserved for calls that were taken in."
         )
+        self.reservations_exceeded = self._counter(
+            "reservations_exceeded", ("shell",), "Calls that used more than was set aside for them."
+        )
         self.deltas_lost = self._counter(
             "deltas_lost",
             ("shell",),
@@ -129,9 +134,11 @@ class ShellMetrics:
         """Count records taken in: applied, replayed, rejected, parked, unknown_fact or dropped."""
         self._child("inputs", self.all.inputs.labels, topic, outcome).inc(count)
 
-    def output(self, topic: str, count: int = 1) -> None:
-        """Count records published."""
+    def output(self, topic: str, count: int = 1, *, fact: type | None = None) -> None:
+        """Count records published; what their fact is matters where somebody is to be told of it."""
         self._child("outputs", self.all.outputs.labels, topic).inc(count)
+        if fact is ReservationExceeded:
+            self.all.reservations_exceeded.labels(self._shell).inc(count)
 
     def dead_letter(self, code: str) -> None:
         """Count one record put aside."""

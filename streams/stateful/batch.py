@@ -1,7 +1,7 @@
 """A batch of inputs on its way through a shell with state: what it touched, and then what it writes."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -17,9 +17,15 @@ class Sealed(Generic[State]):
 
     generation: int
     letters: Sequence[Outgoing]
+    refused: Sequence[Loaded[State]]
+    """Keys by whose state some of the letters were written."""
     stored: Sequence[tuple[Loaded[State], Entry, int]]
     """Changed keys with their records, and when they are due."""
     published: Sequence[tuple[Loaded[State], Sequence[Outgoing]]]
+
+    def proofs(self, table: Mapping[bytes, bytes]) -> list[Entry]:
+        """Return records that change nothing, and that Kafka takes from nobody but the keys' owner."""
+        return [Entry(one.key, table.get(one.key), one.partition) for one in self.refused]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +36,8 @@ class Batch(Generic[State]):
     """Of the ownership under which it began."""
     touched: dict[bytes, Loaded[State]] = field(default_factory=dict)
     letters: list[Outgoing] = field(default_factory=list)
+    refused: dict[bytes, Loaded[State]] = field(default_factory=dict)
+    """Keys by whose state an input was refused."""
     applied: Counter[str] = field(default_factory=Counter)
     """How many inputs, by their topic."""
 
@@ -45,4 +53,7 @@ class Batch(Generic[State]):
             if records := loaded.take_unpublished():
                 published.append((loaded, records))
         letters, self.letters = self.letters, []
-        return Sealed(generation=self.generation, letters=letters, stored=stored, published=published)
+        refused, self.refused = [*self.refused.values()], {}
+        return Sealed(
+            generation=self.generation, letters=letters, refused=refused, stored=stored, published=published
+        )

@@ -4,7 +4,7 @@ Per key there is ONE record: state, positions and outbox. For a batch of inputs 
 
 1. load; an input at or below its key's position is a replay and is not applied again;
 2. decide, in the order in which the inputs came;
-3. put aside what cannot be applied (dead.letters, awaited);
+3. put aside what cannot be applied (dead.letters, awaited), if Kafka still takes this process for the owner;
 4. store each changed record with the new outbox behind entries not known to be published, and wait;
 5. publish the outbox, and wait;
 6. acknowledge.
@@ -54,8 +54,7 @@ from topics.routing import partition_of
 State = TypeVar("State")
 
 OUTBOX_BYTES_MAX: Final = 131_072
-"""With more than this unpublished, a key's outbox is published before its next input is applied, so that a
-record is never too large merely because many inputs came at once."""
+"""A key with more unpublished publishes it before its next input, lest its record grow too large."""
 _YIELD_EVERY: Final = 50
 """After so many inputs others may run: those that send what the batch before has written."""
 
@@ -301,6 +300,7 @@ class StatefulShell(Generic[State]):
             # A key that was never told anything stays unknown.
             if loaded.stored.positions:
                 loaded.pass_over(delivery)
+            batch.refused[loaded.key] = loaded
             self._tell(delivery, RecordRefused(*step.refused, event), batch, "rejected")
             return
         candidate = loaded.after(delivery, event, state, due_at_ms)
@@ -333,6 +333,7 @@ class StatefulShell(Generic[State]):
         if not loaded.stored.parked:
             self._metrics.quarantined_keys.inc()
         loaded.park(delivery, instead_of=place)
+        batch.refused[loaded.key] = loaded
         self._tell(delivery, refused, batch, "parked")
 
     def _tell(self, delivery: Delivery, refused: RecordRefused, batch: Batch[State], outcome: str) -> None:
@@ -347,6 +348,10 @@ class StatefulShell(Generic[State]):
 
     async def _write(self, sealed: Sealed[State]) -> None:
         self._check(sealed.generation)
+        if sealed.refused:
+            # Who was replaced may know too little of a key, and would put aside what is good.
+            await self._out.store(sealed.proofs(self._table))
+            self._check(sealed.generation)
         # Letters first: once the record says that an input was put aside, nobody makes its letter again.
         await self._publish(sealed.letters, sealed.generation)
         await self._store(sealed)
@@ -374,8 +379,9 @@ class StatefulShell(Generic[State]):
         await self._out.publish(records)
         self._metrics.outbox_records.set(0)
         self._check(generation)
-        for topic, count in Counter(record.topic.name for record in records).items():
-            self._metrics.output(topic, count)
+        published = Counter((record.topic.name, type(record.event.body)) for record in records)
+        for (topic, fact), count in published.items():
+            self._metrics.output(topic, count, fact=fact)
 
     def _observe(self, batch: Sequence[Delivery]) -> None:
         now_ms = self._now_ms()

@@ -1,7 +1,8 @@
 """What the shells of a worker decide and act with: configuration, models, tools, tokenizer."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -59,16 +60,12 @@ async def make_providers(settings: Settings) -> Providers:
         ConfigurationInvalid: a configuration file cannot be used.
         VocabularyMissing: the folder of vocabularies lacks one.
     """
-    if settings.tiktoken_cache_directory is not None:
-        prepare_vocabularies(settings.tiktoken_cache_directory)
+    use_vocabularies(settings)
     # Models and prices do not depend on tools, and tools are made of them.
     models = load_configuration((), settings.configuration_directory).models
     model = chat_model(settings, models.chat)
     embeddings = embedding_model(settings, models)
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-        settings.postgres_dsn, min_size=0, max_size=_POOL_MAX, open=False, timeout=10.0
-    )
+    pool = _pool(settings)
     index = PassageIndex(pool)
     sandbox = await Sandbox.open(
         SandboxConfig(
@@ -122,6 +119,42 @@ def embedding_model(settings: Settings, models: Models) -> OpenAIEmbeddings:
         base_url=other or settings.model_base_url or OPENAI_URL,
         api_key=settings.embedding_api_key or ("" if other else settings.model_api_key),
         model=models.embedding,
+    )
+
+
+@asynccontextmanager
+async def ingest_providers(
+    settings: Settings,
+) -> AsyncIterator[tuple[AsyncConnectionPool[AsyncConnection], OpenAIEmbeddings]]:
+    """Open what an ingest needs, without the tools, and close it again.
+
+    Raises:
+        ConfigurationInvalid: a configuration file cannot be used.
+        VocabularyMissing: the folder of vocabularies lacks one.
+    """
+    use_vocabularies(settings)
+    embeddings = embedding_model(settings, load_configuration((), settings.configuration_directory).models)
+    try:
+        async with _pool(settings) as pool:
+            yield pool, embeddings
+    finally:
+        await embeddings.close()
+
+
+def use_vocabularies(settings: Settings) -> None:
+    """Count tokens with the vocabularies of the folder that the settings name.
+
+    Raises:
+        VocabularyMissing: it lacks one.
+    """
+    if settings.tiktoken_cache_directory is not None:
+        prepare_vocabularies(settings.tiktoken_cache_directory)
+
+
+def _pool(settings: Settings) -> AsyncConnectionPool[AsyncConnection]:
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    return AsyncConnectionPool(
+        settings.postgres_dsn, min_size=0, max_size=_POOL_MAX, open=False, timeout=10.0
     )
 
 

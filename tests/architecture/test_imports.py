@@ -39,7 +39,7 @@ ROOMS = {
         "models": set(),
         "sandbox": set(),
         "ui_analyzer": set(),
-        "retrieval": {"models"},
+        "retrieval": {"models", "text"},
         "embedded": {"models"},
         "local_model": {"models", "text"},
         "tools": {"models", "retrieval", "sandbox", "text", "ui_analyzer"},

@@ -16,7 +16,7 @@ from typing import Final
 
 from connectors.embedded.ports import choose_port
 from connectors.embedded.stack import Endpoints, Ports, Stack
-from streams.cli.running import prepare
+from streams.cli.deployment import prepare
 from streams.process.settings import Settings
 from streams.worker.deployment import is_ready
 

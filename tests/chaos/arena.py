@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from connectors.embedded.kafka import Listener
 from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
-from streams.cli.running import bring_up
+from streams.cli.deployment import bring_up
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.chaos.evidence import Evidence

@@ -29,7 +29,10 @@ EMBEDDING_MODEL = EmbeddingModel(
 )
 ENCODINGS = {"gpt-4o": "o200k_base", "gpt-4o-mini": "o200k_base", "gpt-3.5-turbo": "cl100k_base"}
 
-PASSAGES_DDL = next((PROJECT_DIRECTORY / "sinks" / "migrations").glob("*_document_passages.sql"))
+DOCUMENTS_DDL = tuple(
+    next((PROJECT_DIRECTORY / "sinks" / "migrations").glob(f"*_{name}.sql"))
+    for name in ("document_passages", "document_collections", "passages_without_embeddings")
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -136,9 +139,10 @@ def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def pool(postgres_dsn: str) -> AsyncIterator[AsyncConnectionPool[AsyncConnection]]:
-    """A pool on an empty table of passages."""
+    """A pool on empty tables of documents."""
     async with AsyncConnectionPool(postgres_dsn, min_size=1, max_size=4, open=False) as opened:
         async with opened.connection() as connection:
-            await connection.execute("DROP TABLE IF EXISTS document_passages")
-            await connection.execute(PASSAGES_DDL.read_bytes())
+            await connection.execute("DROP TABLE IF EXISTS document_passages, document_collections")
+            for path in DOCUMENTS_DDL:
+                await connection.execute(path.read_bytes())
         yield opened

@@ -1,13 +1,10 @@
-"""Splitting of texts into passages, and reading of folders."""
-
-from pathlib import Path
+"""Splitting of texts into passages."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.models.tokens import count_tokens
-from connectors.retrieval.files import FILE_BYTES_MAX, FolderInvalid, read_folder
 from connectors.retrieval.passages import TOKENS_MAX, cleaned, split
 from tests.connectors.conftest import PROJECT_DIRECTORY
 
@@ -48,7 +45,100 @@ def test_no_word_gets_lost() -> None:
     assert " ".join(passage.text for passage in split(DECLARATION, count)).split() == DECLARATION.split()
 
 
-@pytest.mark.parametrize("text", ["", "  \n\n ", "# Only a heading\n"])
+def test_headings_without_text_are_text_of_the_heading_above() -> None:
+    text = "# Release 9\n## Added walrus mode\n## Removed zebra mode\n# Release 8\n"
+
+    assert [passage.text for passage in split(text, count)] == [
+        "Release 9\n\nAdded walrus mode\n\nRemoved zebra mode",
+        "Release 8",
+    ]
+
+
+def test_a_heading_whose_only_text_is_below_a_deeper_one_is_kept() -> None:
+    text = "# One\n\n### Three\n\ntext\n\n## Two\n"
+
+    assert [passage.text for passage in split(text, count)] == ["One › Three\n\ntext", "One\n\nTwo"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\t# a comment in code",
+        "    # a comment in code",
+        "#hashtag",
+        "#!/bin/sh",
+        "####### seven",
+        "# " + "long " * 60 + "heading",
+        "## About C#",
+        "## Sharp in F# ##",
+    ],
+)
+def test_every_word_of_a_line_that_looks_like_a_heading_is_kept(line: str) -> None:
+    whole = "\n".join(passage.text for passage in split(f"before\n\n{line}\n{line}\n\nafter\n", count))
+
+    assert {word for word in line.split() if word.strip("#")} <= set(whole.split())
+
+
+def test_what_is_no_markdown_has_no_headings() -> None:
+    text = (
+        "# The primary database is alpaca.\n# The cache is camel.\n10.0.0.1 alpaca\n# Never restart dingo.\n"
+    )
+
+    [passage] = split(text, count, is_markdown=False)
+
+    assert passage.text == text.strip()
+
+
+def test_a_fence_ends_with_as_many_marks_and_a_line_of_code_in_them_opens_none() -> None:
+    text = "````\n```\n# comment\n````\n\n# Real\n\n```code``` inline\n\n# Second\n\nend\n"
+
+    assert [passage.text for passage in split(text, count)] == [
+        "````\n```\n# comment\n````",
+        "Real\n\n```code``` inline",
+        "Second\n\nend",
+    ]
+
+
+def test_headings_that_are_long_together_stay_in_the_passage_as_text() -> None:
+    headings = [" ".join(f"{name}{number}" for number in range(25)) for name in ("alpha", "beta", "gamma")]
+    text = "\n".join(f"{'#' * level} {heading}" for level, heading in enumerate(headings, start=1))
+
+    passages = split(f"{text}\n\nbody\n", count)
+
+    assert {*" ".join(headings).split(), "body"} <= set(" ".join(one.text for one in passages).split())
+    assert all(passage.tokens <= TOKENS_MAX for passage in passages)
+
+
+WORDS = st.sampled_from(["apple", "C#", "x_1", "naïve", "日本", "\u0645\u0627", "10.0.0.1"])
+LINES = st.tuples(
+    st.sampled_from(["", "# ", "## ", "### ", "###### ", "    ", "\t", "> ", "- ", "#", "```\n", "~~~~\n"]),
+    st.lists(WORDS, max_size=6).map(" ".join),
+    st.sampled_from(["", " #", " ##", "  "]),
+).map("".join)
+
+
+@given(
+    lines=st.lists(LINES, max_size=30), end=st.sampled_from(["\n", "\r\n", "\r", "\n\n", "\x0c", "\u2028"])
+)
+def test_every_word_is_in_some_passage(lines: list[str], end: str) -> None:
+    text = end.join(lines)
+    wanted = {word for word in text.split() if word.strip("#`~>-")}
+
+    for is_markdown in (True, False):
+        passages = split(text, count, is_markdown=is_markdown)
+        found = set(" ".join(passage.text for passage in passages).split())
+
+        assert {word.lstrip("#") or word for word in wanted} <= {word.lstrip("#") or word for word in found}
+
+
+@given(text=st.text("ab \n#`.\t", max_size=2_000))
+def test_what_is_no_markdown_is_cut_and_never_changed(text: str) -> None:
+    passages = split(text, count, is_markdown=False)
+
+    assert " ".join(passage.text for passage in passages).split() == text.split()
+
+
+@pytest.mark.parametrize("text", ["", "  \n\n ", "\u200b\x00\n"])
 def test_a_text_without_content_has_no_passages(text: str) -> None:
     assert split(text, count) == []
 
@@ -63,47 +153,4 @@ def test_every_text_splits_into_bounded_passages(text: str) -> None:
 
 def test_hidden_characters_are_taken_out_and_line_ends_made_one() -> None:
     assert cleaned("a\u202eb\u200bc\x00d\r\ne\tf") == "abcd\ne\tf"
-
-
-def names(folder: Path) -> dict[str, str | None]:
-    """Why each file was skipped, by name."""
-    return {file.name: file.skipped for file in read_folder(folder, "docs")}
-
-
-def test_text_files_are_read_and_all_else_is_reported_or_passed_over(tmp_path: Path) -> None:
-    folder = tmp_path / "docs"
-    (folder / "deep").mkdir(parents=True)
-    (folder / ".hidden").mkdir()
-    (tmp_path / "secret.md").write_text("secret")
-    (folder / "a.md").write_text("\ufeffa text", encoding="utf-8")
-    (folder / "deep" / "b.txt").write_text("b")
-    (folder / "picture.png").write_bytes(b"\x89PNG")
-    (folder / ".hidden" / "c.md").write_text("c")
-    (folder / "latin.md").write_bytes(b"caf\xe9")
-    (folder / "binary.txt").write_bytes(b"a\x00b")
-    (folder / "large.txt").write_bytes(b"x" * (FILE_BYTES_MAX + 1))
-    (folder / "link.md").symlink_to(tmp_path / "secret.md")
-    (folder / "inner.md").symlink_to(folder / "a.md")
-    (folder / "loop").symlink_to(folder)
-    (folder / "dangling.md").symlink_to(folder / "nowhere.md")
-    (folder / "bad[1].md").write_text("x")
-
-    found = names(folder)
-
-    assert found == {
-        "docs/a.md": None,
-        "docs/bad[1].md": "its name cannot be cited",
-        "docs/binary.txt": "binary",
-        "docs/dangling.md": "cannot be read: No such file or directory",
-        "docs/deep/b.txt": None,
-        "docs/inner.md": None,
-        "docs/large.txt": f"larger than {FILE_BYTES_MAX} bytes",
-        "docs/latin.md": "not UTF-8 at byte 3",
-        "docs/link.md": "a link to outside the folder",
-    }
-    assert next(read_folder(folder, "docs")).text == "a text"
-
-
-def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FolderInvalid, match="no directory"):
-        list(read_folder(tmp_path / "nothing", "docs"))
+    assert cleaned("page\x0cpage\x0bline\x85line\u2028line\rline") == "page\npage\nline\nline\nline\nline"

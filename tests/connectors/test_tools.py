@@ -15,7 +15,7 @@ from tests.connectors.tool_conformance import ToolConformance
 from tests.connectors.twins import CHAT_MODEL, BrokenIndex, FixedIndex, context
 
 
-def passage(document: str, ordinal: int, text: str, cosine: float, tokens: int = 100) -> FoundPassage:
+def passage(document: str, ordinal: int, text: str, cosine: float | None, tokens: int = 100) -> FoundPassage:
     """A candidate."""
     return FoundPassage(document=document, ordinal=ordinal, text=text, tokens=tokens, cosine=cosine)
 
@@ -120,6 +120,47 @@ async def test_a_search_ranks_by_meaning_and_words_and_tells_how_it_went(local: 
         ("b.md#2", False),
     ]
     assert (index.tenants, index.counts) == (["mine"], [24])
+
+
+@pytest.mark.parametrize("kind", ["not_found", "unsupported"])
+async def test_tools_tell_a_server_without_embeddings_from_one_that_fails(local: Local, kind: str) -> None:
+    local.script(Fault(kind=kind, times=-1))
+
+    result = await SearchDocuments(FixedIndex(*FOUND), local.embeddings).run({"query": "budgets"}, context())
+    with pytest.raises(ToolError) as caught:
+        await GenerateEmbeddings(local.embeddings).run({"texts": ["one"]}, context())
+
+    assert "by words alone" in str(result.result["hint"])
+    assert (caught.value.kind, caught.value.retryable, caught.value.maybe_billed) == (
+        "execution_error",
+        False,
+        False,
+    )
+    assert "HTTP" in str(caught.value)
+    # Neither was asked twice.
+    assert local.waits.seconds == []
+
+
+def test_a_passage_without_a_vector_may_equal_the_nearest_and_never_leaves_it_behind() -> None:
+    words = passage("w.md", 1, "A budget is reserved.", None)
+    ranked = rerank("budget reserved", [*FOUND, words])
+    alone = rerank("budget reserved", [words, passage("v.md", 1, "A budget.", None)])
+
+    by_name = {entry.passage.document: entry.score for entry in ranked}
+    assert by_name["w.md"] == max(by_name.values())
+    assert by_name["w.md"] == pytest.approx(0.7 * 0.9 + 0.3)
+    assert by_name["w.md"] > by_name["b.md"]
+    assert alone[0].score == 1.0
+    assert 0 < alone[1].score < 1
+
+
+async def test_what_was_found_by_other_forms_of_its_words_is_in_the_result(local: Local) -> None:
+    local.script(Fault(kind="not_found", times=-1))
+    found = passage("w.md", 1, "Nothing that is counted here.", None)
+
+    result = await SearchDocuments(FixedIndex(found), local.embeddings).run({"query": "budgets"}, context())
+
+    assert result.result["passages"] == [{"citation": "w.md#1", "score": 0.0, "text": found.text}]
 
 
 async def test_a_result_keeps_to_its_tokens_but_has_the_best_passage_always(local: Local) -> None:

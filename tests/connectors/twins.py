@@ -55,12 +55,11 @@ class FixedIndex:
         self.tenants: list[str] = []
 
     async def candidates(
-        self, *, tenant_id: str, query: str, vector: Sequence[float], model: str, count: int
+        self, *, tenant_id: str, query: str, vector: Sequence[float] | None, model: str, count: int
     ) -> list[FoundPassage]:
         """Return the candidates."""
         assert query
-        assert vector
-        assert model
+        assert bool(vector) == bool(model)
         self.counts.append(count)
         self.tenants.append(tenant_id)
         return self.found
@@ -75,7 +74,7 @@ class BrokenIndex(FixedIndex):
     """Its database is away."""
 
     async def candidates(
-        self, *, tenant_id: str, query: str, vector: Sequence[float], model: str, count: int
+        self, *, tenant_id: str, query: str, vector: Sequence[float] | None, model: str, count: int
     ) -> list[FoundPassage]:
         """Fail."""
         raise ConnectionError("the database is away")

@@ -21,6 +21,7 @@ WATCHED: Final = {
     "LagGrows": "cartrita_lag_records",
     "SinkLagGrows": "cartrita_sink_lag_records",
     "NoWorkerUp": "up",
+    "ReservationExceeded": "cartrita_reservations_exceeded_total",
     "SessionQuarantined": "cartrita_quarantined_keys",
     "OutboxStuck": "cartrita_outbox_records",
     "RecoverySlow": "cartrita_recovery_seconds",

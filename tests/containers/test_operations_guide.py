@@ -9,7 +9,7 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
-from streams.main import app
+from streams.cli.application import app
 from streams.process.ending import ExitCode
 from streams.process.settings import Settings, variable_of
 from tests.containers.composition import COMPOSE_PATH, ROOT, mapping

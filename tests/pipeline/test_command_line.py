@@ -188,7 +188,8 @@ def test_files_that_are_no_text_or_too_long_are_refused_before_they_are_sent(
     long = tmp_path / "long.txt"
     long.write_text("word " * 60_000, encoding="utf-8")
 
-    assert "not UTF-8" in run("send", "-f", str(binary), "look", code=2).stderr
+    assert "is not text" in run("send", "-f", str(binary), "look", code=2).stderr
+    assert "is not text" in run("send", "-f", "/dev/zero", "look", code=2).stderr
     assert "at most" in run("send", "-f", str(long), "look", code=2).stderr
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from connectors.embedded.progress import Silent
-from streams.cli.running import bring_up
+from streams.cli.deployment import bring_up
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider, Placed, Record, body_of, message

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TypeVar
 
+from processors.outcomes import Outcome
 from processors.session import SessionDecider
 from processors.state import SessionState
 from schemas.configuration import (
@@ -36,7 +37,7 @@ from schemas.events.models import (
 )
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested, ToolFailureKind
-from schemas.ids import derived_id
+from schemas.ids import derived_id, outcome_id
 from schemas.references import RecordReference
 from topics.catalog import topic_of
 
@@ -306,7 +307,7 @@ class World:
         """Apply one input at the next place of its topic."""
         number = len(self.inputs)
         event = Envelope(
-            event_id=input_id or derived_id(self.session_id, "input", str(number)),
+            event_id=input_id or self._input_id(body, number),
             type=type(body).__name__,
             session_id=self.session_id,
             causation_id=causation_id,
@@ -317,6 +318,11 @@ class World:
         )
         self.apply(event)
         return event
+
+    def _input_id(self, body: Fact, number: int) -> str:
+        if isinstance(body, Outcome):
+            return outcome_id(body.call_id)
+        return derived_id(self.session_id, "input", str(number))
 
     def apply(self, event: Envelope) -> tuple[Envelope, ...]:
         """Apply an input, as the shell would."""
@@ -375,7 +381,6 @@ class World:
                 raise AssertionError
         self.post(
             outcome,
-            input_id=derived_id(call.event_id, "result"),
             causation_id=call.event_id,
             correlation_id=call.correlation_id,
         )

@@ -15,7 +15,7 @@ from schemas.events.outputs import AnswerGiven, ApprovalRequested, ErrorReported
 from schemas.events.policies import PolicyDecided
 from schemas.events.tasks import TaskCompleted, TaskCreated, TaskFailed, TaskStarted
 from schemas.events.tools import ToolCallRequested
-from schemas.ids import derived_id
+from schemas.ids import outcome_id
 from schemas.plain import to_plain
 from streams.history.fork import ForkImpossible, ForkPoint, fork_point
 from tests.processors.world import ModelOutcome, World, decided_again, failed, obliging
@@ -156,7 +156,7 @@ def test_at_a_result_the_call_is_open_and_is_made_again_without_another_one() ->
     origin = finished()
     point = point_at(origin, ToolCallRequested)
     assert isinstance(point.event.body, ToolCallRequested)
-    given_id = derived_id(point.event.event_id, "result")
+    given_id = outcome_id(point.event.body.call_id)
     before = fork_point(recorded(origin), given_id)
     assert before.call_at() == point.event.body.call_id
 

@@ -23,6 +23,7 @@ from tests.invariants.tasks import ends, order
 from tests.invariants.violation import Violation
 from tests.simulation.broker import Broker
 from tests.simulation.provider import Provider
+from tests.simulation.users import STRANGER
 from topics.catalog import SESSION_INPUTS
 
 
@@ -46,12 +47,14 @@ def check(
     """
     distinct = distinct_of(broker.published)
     for event in distinct.values():
-        if isinstance(event.body, RecordRejected) and event.body.code not in ("ended", "not_owner"):
+        if isinstance(event.body, RecordRejected) and not _is_due(event, event.body, distinct):
             raise Violated(f"a record was put aside: {event.body.code}, {event.body.reason}")
     for event_id in sent:
         _hold(event_id in distinct, f"the input {event_id} was lost on its way in")
     stories = told(distinct)
-    outcomes = outcomes_of(distinct.values())
+    _unbelieved(distinct.values())
+    # What somebody forged counts for nothing.
+    outcomes = outcomes_of(event for event in distinct.values() if event.producer != STRANGER)
     for session_id in set(sent.values()):
         story = stories.setdefault(session_id, Story(session_id=session_id))
         state = _each_input_once(broker, story)
@@ -180,6 +183,21 @@ def _at_rest(story: Story, state: SessionState | None) -> None:
     _hold(state.turn is None and not state.queue, "the session is not at rest")
     has_ended = bool(story.facts(SessionEnded))
     _hold((state.status is SessionStatus.ENDED) == has_ended, "the session's end is not on the log")
+
+
+def _unbelieved(events: Iterable[Envelope]) -> None:
+    """What somebody forged causes nothing in a session."""
+    forged = {event.event_id for event in events if event.producer == STRANGER}
+    caused = [event.type for event in events if event.sequence and event.causation_id in forged]
+    _hold(not caused, f"what a stranger told caused {caused}")
+
+
+def _is_due(letter: Envelope, body: RecordRejected, events: Mapping[str, Envelope]) -> bool:
+    """Tell whether a record had to be put aside: what was forged, of strangers, or came too late."""
+    if body.code in ("ended", "not_owner"):
+        return True
+    refused = events.get(letter.causation_id or "")
+    return refused is not None and refused.producer == STRANGER
 
 
 def _owned(story: Story, events: Iterable[Envelope]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from processors.effects import Outcome, result_of
@@ -233,3 +233,17 @@ def _plan(random: Random) -> str:
 
 def _proposal(call: ModelCallRequested, name: str, index: int) -> ToolCallProposed:
     return ToolCallProposed(tool_call_id=f"{call.call_id}-{index}", name=name, arguments_json="{}")
+
+
+def forged_outcome(random: Random, call: object) -> Result:
+    """Return what somebody may tell of a call who never made it."""
+    used = random.choice((0, 0, -1_000, 7, 10**12))
+    if isinstance(call, ModelCallRequested):
+        plan = completed(call, plan_text(task("forged")))
+        told: Result = replace(plan, input_tokens=used, cost_nanodollars=used)
+    else:
+        assert isinstance(call, ToolCallRequested)
+        told = replace(tool_completed(call), used_tokens=used, cost_nanodollars=used)
+    if random.random() < 0.3:
+        told = replace(told, task_id="t99")
+    return told

@@ -14,16 +14,17 @@ from schemas.ids import derived_id
 from streams.engine.faust_shell import BATCHES_MAX
 from streams.process import failpoints
 from streams.process.ending import ExitCode, ShellStopped
-from streams.records.delivery import Delivery
+from streams.records.delivery import Delivery, outgoing
+from tests.invariants.reservations import CALLS
 from tests.processors.world import configuration
 from tests.simulation.broker import PARTITIONS, Broker, Place
 from tests.simulation.coverage import FAULTS, Outcome
 from tests.simulation.invariants import Violated, check
 from tests.simulation.life import SOURCES, Gate, Kinds, Life
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.provider import Provider
-from tests.simulation.users import Act, Scenario, acts_of, limits_of
-from tests.streams.twin import Crash
+from tests.simulation.provider import Provider, forged_outcome
+from tests.simulation.users import STRANGER, Act, Scenario, acts_of, limits_of
+from tests.streams.twin import CODEC, Crash
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS
 
 OPERATOR: Final = EVERY_TENANT
@@ -198,6 +199,8 @@ class Simulation:
         if not self._acts:
             return False
         session_id, body, who = self._acts.popleft()
+        if who == STRANGER and body is None:
+            return self._forge()
         topic = USER_INPUTS
         if body is None:
             topic = OPERATOR_INPUTS
@@ -217,6 +220,27 @@ class Simulation:
         # Producers use any partitioner.
         self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
         self._note(None, f"{who} sends {event.type}")
+        return True
+
+    def _forge(self) -> bool:
+        """Let a stranger tell the outcome of a call: of any, for nothing or for far too much."""
+        calls = [event for event in self._broker.published if isinstance(event.body, CALLS)]
+        if not calls:
+            return True
+        call = self._random.choice(calls)
+        number = sum(event.producer == STRANGER for event in self._broker.published)
+        body = forged_outcome(self._random, call.body)
+        event = Envelope(
+            event_id=derived_id("simulated", str(self.outcome.seed), "forged", str(number)),
+            type=type(body).__name__,
+            session_id=call.session_id,
+            causation_id=call.event_id,
+            producer=STRANGER,
+            occurred_at_ms=self._loop.now_ms,
+            body=body,
+        )
+        self._broker.write(outgoing(CODEC, event), self._loop.now_ms)
+        self._note(None, f"{STRANGER} tells {event.type}")
         return True
 
     def _pass_to_next(self) -> bool:

@@ -16,7 +16,10 @@ STRANGER: Final = "stranger"
 
 
 class Act(NamedTuple):
-    """What somebody does in a session; None: an operator decides the oldest approval that is asked for."""
+    """What somebody does in a session.
+
+    None: an operator decides the oldest approval that is asked for, or a stranger tells an outcome.
+    """
 
     session_id: str
     body: Fact | None
@@ -80,4 +83,7 @@ def acts_of(random: Random, seed: int) -> deque[Act]:
         place = strangers.randrange(len(acts) + 1)
         said = strangers.choice((MessageReceived(text="let me in"), SessionCancelled(), SessionClosed()))
         acts.insert(place, Act(strangers.choice(acts).session_id, said, STRANGER))
+    forgers = Random(f"{seed} forgers")
+    for _ in range(forgers.choice((0, 0, 1, 3))):
+        acts.insert(forgers.randrange(len(acts) + 1), Act("", None, STRANGER))
     return deque(acts)

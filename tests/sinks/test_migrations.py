@@ -16,6 +16,8 @@ LANDED = (
     ("list_of_sessions", "49b3fe252e9041de"),
     ("a_chat_again", "963657c2610555dc"),
     ("statuses_of_sessions", "4f662f31ba211412"),
+    ("document_collections", "d6f27e4e129230a5"),
+    ("passages_without_embeddings", "e6aafe2c515ac8b3"),
 )
 
 

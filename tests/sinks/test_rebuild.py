@@ -14,9 +14,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Endpoints
-from sinks.comparison import TableComparison
+from sinks.comparison import Comparison, TableComparison
 from sinks.errors import TopicRecreated
-from sinks.rebuild import Compared, Loaded, Rebuild, RebuildBusy, RebuildSettings, rebuilding
+from sinks.rebuild import Loaded, Rebuild, RebuildBusy, RebuildSettings, rebuilding
 from sinks.shadow import SCHEMA, targets
 from sinks.sink import SinkSettings, run_sink
 from sinks.writer import Position
@@ -58,17 +58,17 @@ async def filled(settings: SinkSettings, connection: AsyncConnection[TupleRow]) 
     return len(events)
 
 
-async def verified(settings: SinkSettings) -> Compared:
+async def verified(settings: SinkSettings) -> Comparison:
     async with rebuild(settings) as one:
         return await one.verify()
 
 
-async def swapped(settings: SinkSettings) -> Compared:
+async def swapped(settings: SinkSettings) -> Comparison:
     async with rebuild(settings) as one:
         return await one.swap()
 
 
-def wrong(compared: Compared) -> dict[str, tuple[int, int, int]]:
+def wrong(compared: Comparison) -> dict[str, tuple[int, int, int]]:
     """Return by table that differs how many rows are missing, surplus and different."""
     return {
         table.table: (table.missing, table.surplus, table.different)
@@ -77,7 +77,7 @@ def wrong(compared: Compared) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def of_table(compared: Compared, name: str) -> TableComparison:
+def of_table(compared: Comparison, name: str) -> TableComparison:
     return next(table for table in compared.tables if table.table == name)
 
 
@@ -283,7 +283,8 @@ def test_the_log_is_read_up_to_where_the_sink_is_or_to_its_end_where_that_makes_
 
 Told = dict[str, Any]
 """JSON of the command. (Any: tests look into it.)"""
-COMMAND = (sys.executable, "-m", "streams.main", "rebuild")
+PROGRAM = (sys.executable, "-m", "streams.main")
+COMMAND = (*PROGRAM, "rebuild")
 
 
 class Interrupted(Exception):
@@ -314,8 +315,13 @@ def command_environment(settings: SinkSettings, endpoints: Endpoints) -> dict[st
 
 async def run(environment: dict[str, str], *arguments: str) -> tuple[int | None, Told]:
     """Run the command, and return its exit code and what it printed."""
+    return await run_program(environment, *COMMAND[len(PROGRAM) :], *arguments)
+
+
+async def run_program(environment: dict[str, str], *arguments: str) -> tuple[int | None, Any]:
+    """Run the program, and return its exit code and the JSON that it printed."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, cwd=PROJECT_DIRECTORY, env=environment, stdout=asyncio.subprocess.PIPE
+        *PROGRAM, *arguments, cwd=PROJECT_DIRECTORY, env=environment, stdout=asyncio.subprocess.PIPE
     )
     told, _ = await asyncio.wait_for(process.communicate(), 3 * WAIT_S)
     return process.returncode, json.loads(told)

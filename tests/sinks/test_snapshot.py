@@ -12,8 +12,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from schemas.envelope import Envelope
+from sinks.comparison import Comparison
 from sinks.errors import DatabaseUnfit, RecordsMissing
-from sinks.rebuild import Compared, Rebuild, RebuildSettings, rebuilding
+from sinks.rebuild import Rebuild, RebuildSettings, rebuilding
 from sinks.sink import SinkSettings
 from sinks.snapshot import Manifest, SnapshotInvalid
 from tests.sinks.conftest import rows
@@ -33,7 +34,7 @@ async def rebuild(settings: SinkSettings, seed: Path | None = None) -> AsyncIter
         yield one
 
 
-async def verified(settings: SinkSettings, seed: Path | None = None) -> Compared:
+async def verified(settings: SinkSettings, seed: Path | None = None) -> Comparison:
     async with rebuild(settings, seed) as one:
         return await one.verify()
 

@@ -70,7 +70,7 @@ def _focus_outline(document: Document, tally: Tally) -> None:
         for selector in rule.selectors()
         if _FOCUS.search(selector) and _shows_focus(rule)
     }
-    around = _shown_around(document.style_rules)
+    around = _shown_around(document.style_rules) | _shown_inside(document.style_rules)
     everywhere = bool(shown & {"", "*", ":where(*)", ":is(*)"})
     for rule in document.style_rules:
         value = rule.value("outline", "outline-style", "outline-width")
@@ -89,6 +89,8 @@ def _focus_outline(document: Document, tally: Tally) -> None:
                 or "disabled" in selector
                 or (_shows_focus(rule) and bool(_FOCUS.search(last)))
                 or everywhere
+                or _CARET.search(selector) is not None
+                or (":focus" in last and any(d.name in _REVEALING for d in rule.declarations))
                 or _bare(last) in shown
                 or _bare(last) in around
                 or ("" in around and _TEXT_FIELD.search(last) is not None)
@@ -125,6 +127,28 @@ def _shown_around(rules: list[StyleRule]) -> frozenset[str]:
             if ":focus-within" in selector:
                 found.add("")
     return frozenset(found)
+
+
+def _shown_inside(rules: list[StyleRule]) -> frozenset[str]:
+    """Whose focus shows on something inside, or after it: `.grid:focus .cell`."""
+    return frozenset(
+        compound
+        for rule in rules
+        if _shows_focus(rule)
+        for selector in rule.selectors()
+        for compound in re.findall(r"([^\s>+~,]+):focus(?:-visible|-within)?(?=\s*[\s>+~]\s*\S)", selector)
+    )
+
+
+_REVEALING = frozenset(
+    {"transform", "opacity", "clip", "clip-path", "visibility", "top", "left", "right", "bottom", "position"}
+)
+"""What brings a link onto the screen that is hidden until it has the focus."""
+_CARET = re.compile(
+    r"ProseMirror|contenteditable|tiptap|cm-(?:content|editor|focused)|CodeMirror|ql-editor|ck-editor|monaco",
+    re.I,
+)
+"""Editors of text: the caret shows the focus."""
 
 
 def _shows_focus(rule: StyleRule) -> bool:

@@ -192,6 +192,9 @@ def _control(element: Element, document: Document) -> tuple[ComponentRef, ...] |
     """Whether an element is a control: () for yes, the components that decide it, None for no."""
     if element.native:
         return () if _widget(element) else None
+    rendered = element.get("component") or element.get("as")
+    if rendered is not None and re.fullmatch(r"div|span|li|p|section|article|td|i", rendered):
+        return None
     if library_control(element, document):
         return ()
     ref = ref_of(element, document)

@@ -50,6 +50,8 @@ def _media_captions(document: Document, tally: Tally) -> None:
             continue
         if element.unknown_content() or element.has("on:timeupdate") or not element.has("controls"):
             continue
+        if not _has_source(element):
+            continue  # There is no video yet.
         tracks = [inner for inner in element.descendants() if inner.tag == "track"]
         ok = any(
             track.spread

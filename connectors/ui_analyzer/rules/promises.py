@@ -15,7 +15,7 @@ from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _ERRORS = Category.ERRORS
 _NEVER_REJECTS = re.compile(
-    r"(?:^|\.)(?:nextTick|tick|delay|sleep|wait|timeout|Promise\.resolve|whenReady|whenDefined|ready|finished|afterUpdate|settled|allSettled|then|catch|finally)$"
+    r"(?:^|\.)(?:nextTick|tick|computePosition|delay|sleep|wait|timeout|Promise\.resolve|whenReady|whenDefined|ready|finished|afterUpdate|settled|allSettled|then|catch|finally)$"
 )
 _CONSOLE = re.compile(r"^(?:window\.)?console\.(?:error|log|warn|info|debug|trace)$")
 _CONSOLE_CALLBACK = re.compile(
@@ -123,7 +123,7 @@ def _console_only(document: Document, tally: Tally) -> None:
                 if not all(_logs(script, node) for node in statements):
                     tally.passed()
                 elif around is not None and not _tries_on(around) and not _unnoticed(script, around):
-                    _silent(tally, clause, "the failure", script.code_of(around))
+                    _silent(tally, script, clause, "the failure", script.code_of(around))
         for call in script.calls:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
                 text = " ".join(script.code_of(call.arguments[0]).split())
@@ -132,7 +132,7 @@ def _console_only(document: Document, tally: Tally) -> None:
                 if _CONSOLE_CALLBACK.match(text) is None or bool(chain(script, call)[0]):
                     tally.passed()
                 elif not _UNNOTICED.search(what):
-                    _silent(tally, call.item, f"a failure of {what}", what)
+                    _silent(tally, script, call.item, f"a failure of {what}", what)
 
 
 _UNNOTICED = re.compile(
@@ -146,14 +146,29 @@ _PASSES_BY = re.compile(r"(?<![\w$.])(?:window\.)?fetch\(|ipcRenderer|clipboard|
 """Calls that interceptors of a library of requests never see."""
 
 
-def _silent(tally: Tally, at: Syntax, what: str, attempt: str) -> None:
+def _silent(tally: Tally, script: Script, at: Syntax, what: str, attempt: str) -> None:
+    shown = () if _PASSES_BY.search(attempt) else (REQUESTS_SHOWN,)
     tally.depends(
         at,
         f"{what} is written to the console, and whoever uses the page never learns of it",
         (),
         frozenset(),
-        excused_by=() if _PASSES_BY.search(attempt) else (REQUESTS_SHOWN,),
+        excused_by=(*shown, *_mutations(script, attempt)),
     )
+
+
+def _mutations(script: Script, attempt: str) -> Iterator[tuple[str, str]]:
+    """The facts that hooks of the project show the failures of the mutations that an attempt waits for."""
+    for name in set(
+        re.findall(r"([A-Za-z_$][\w$]*)\.mutateAsync\(|(?<![\w$.])([A-Za-z_$][\w$]*)\(", attempt)
+    ):
+        local = re.escape(name[0] or name[1])
+        pattern = (
+            rf"const\s+{local}\s*=\s*(use\w+)\("
+            if name[0]
+            else rf"\bmutateAsync\s*:\s*{local}\b[^=]*=\s*(use\w+)\("
+        )
+        yield from (("hook-shows", hook) for hook in re.findall(pattern, script.code_text))
 
 
 def _unnoticed(script: Script, attempt: Syntax) -> bool:

@@ -88,7 +88,26 @@ def _raw_html(document: Document, tally: Tally) -> None:
             if harmless(document, sink.script, sink.node):
                 tally.passed()
             elif not _project_sanitiser(document, sink):
-                tally.failed(sink.place, f"{sink.written[:60]} becomes HTML, and nothing here sanitises it")
+                tally.failed(
+                    sink.place,
+                    f"{sink.written[:60]} becomes HTML, and nothing here sanitises it",
+                    confidence=Confidence.LOW if _rendered_by_server(sink) else None,
+                )
+
+
+def _rendered_by_server(sink: _Sink) -> bool:
+    """Whether it is a whole answer of a server, read as text: a piece of a page that was made there."""
+    if re.fullmatch(r"[A-Za-z_$][\w$]*", sink.written) is None:
+        return False
+    name = re.escape(sink.written)
+    return (
+        re.search(
+            rf"(?<![\w$.]){name}\s*=\s*await\s+[^;\n]{{1,200}}\.text\(\)|"
+            rf"\.text\(\)\s*;?\s*\}}?\s*\)\s*\.then\(\s*(?:async\s*)?(?:function\s*\w*\s*)?\(?\s*{name}\s*(?:\)|=>)",
+            sink.script.code_text,
+        )
+        is not None
+    )
 
 
 def _project_sanitiser(document: Document, sink: _Sink) -> bool:
@@ -124,8 +143,20 @@ def _unsafe_markdown(document: Document, tally: Tally) -> None:
             tally.passed()
         elif not _project_sanitiser(document, sink):
             tally.failed(
-                sink.place, f"Markdown becomes HTML unsanitised ({sink.written[:40]}): it may contain script"
+                sink.place,
+                f"Markdown becomes HTML unsanitised ({sink.written[:40]}): it may contain script",
+                confidence=Confidence.LOW if _project_renderer(document, sink.written) else None,
             )
+
+
+def _project_renderer(document: Document, written: str) -> bool:
+    """Whether a function of another file of the project makes it: what that does is not seen here."""
+    called = re.match(r"(?:await\s+)?([A-Za-z_$][\w$]*)(?:\.\w+)*\(", written)
+    return called is not None and any(
+        called.group(1) in script.imported
+        and script.imported[called.group(1)].module.startswith((".", "@/", "~", "$", "#", "src/", "/"))
+        for script in document.scripts
+    )
 
 
 def _escaping_renderer(document: Document) -> bool:

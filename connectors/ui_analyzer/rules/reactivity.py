@@ -121,6 +121,8 @@ def _judge_svelte(script: Script, name: str, tally: Tally) -> None:
     for call in script.calls:
         if re.fullmatch(rf"{re.escape(name)}\.(?:{MUTATORS})", call.callee):
             function = script.function_around(call.item)
+            if function is None and not any(at.kind == "labeled_statement" for at in call.item.ancestors()):
+                continue  # Runs once, before anything is drawn.
             after = script.code[
                 call.item.end : function.end if function is not None else len(script.code)
             ].decode("utf-8", "replace")

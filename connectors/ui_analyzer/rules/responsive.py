@@ -45,8 +45,11 @@ def _viewport_meta(document: Document, tally: Tally) -> None:
 
 
 def _fixed_width(document: Document, tally: Tally) -> None:
+    scrollers = [rule.selector for rule in document.style_rules if _scrolls(rule)]
     for rule in document.style_rules:
         if rule.in_keyframes() or rule.selector.startswith("@") or _has_wide_context(rule):
+            continue
+        if any(rule.selector.startswith(f"{outer} ") for outer in scrollers):
             continue
         limited = (
             rule.value("max-width", "max-inline-size") is not None
@@ -177,7 +180,7 @@ def _viewport_height(document: Document, tally: Tally) -> None:
         modern = any(
             re.search(r"\d(?:dvh|svh|lvh)|-webkit-fill-available|stretch|var\(--", d.value) for d in heights
         )
-        if (full or modern) and not rule.in_keyframes():
+        if (full or modern) and not rule.in_keyframes() and not any("print" in at for at in rule.context):
             tally.check(
                 modern,
                 full[0] if full else rule,

@@ -139,7 +139,7 @@ def _handler_source(socket: Socket, event: str) -> str:
 
 def _reconnects(socket: Socket) -> bool:
     source = _handler_source(socket, "close") + _handler_source(socket, "error")
-    if "WebSocket(" in source:
+    if "WebSocket(" in source or _watched(socket):
         return True
     if any(
         not _NOT_AGAIN.search(word)
@@ -154,6 +154,22 @@ def _reconnects(socket: Socket) -> bool:
             for word in re.findall(r"setTimeout\(\s*(?:\(\)\s*=>\s*)?([\w.]+)", source)
         )
         or re.search(r"set(?:Attempt|Retry|Retries|Reconnect)\w*\(", source) is not None
+    )
+
+
+def _watched(socket: Socket) -> bool:
+    """Whether a function looks from time to time whether the socket is closed, and opens another one."""
+    script = socket.script
+    opening = script.function_around(socket.call.item)
+    again = (
+        rf"(?<![\w$]){re.escape(script.name_of(opening))}\(" if opening and script.name_of(opening) else r"$^"
+    )
+    return any(
+        re.search(r"readyState\s*[!=]==?\s*(?:[\w.]*\.)?(?:CLOS(?:ED|ING)|OPEN|[123])\b", code)
+        and re.search(rf"new WebSocket\(|{again}", code)
+        for function in script.functions
+        if function is not opening and not (opening and function.start < opening.start < function.end)
+        for code in [script.code_of(function)]
     )
 
 
@@ -194,7 +210,11 @@ def _last_argument(source: str, start: int) -> str:
 
 def _close_handler(document: Document, tally: Tally) -> None:
     for socket in sockets(document):
-        tally.check(bool(handlers(socket, "close")), socket, "nothing handles the end of this WebSocket")
+        tally.check(
+            bool(handlers(socket, "close")) or _watched(socket),
+            socket,
+            "nothing handles the end of this WebSocket",
+        )
 
 
 def _error_handler(document: Document, tally: Tally) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.markup import escape
 
+from connectors.retrieval.naming import citable
+from connectors.text.decoding import NotText, decoded
 from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
@@ -34,8 +35,8 @@ from schemas.events.outputs import (
 )
 from schemas.ids import is_uuid
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.client.conversation import Told, ask
@@ -44,6 +45,8 @@ from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
 PRODUCER: Final = "cartrita-cli"
+# What is longer is too long in every encoding; a device never ends.
+_READ_BYTES_MAX: Final = 4 * (TEXT_BYTES_MAX + 1)
 
 Session = Annotated[str | None, typer.Option("--session", "-s", help="UUID of a session; new if not given.")]
 SessionArgument = Annotated[str, typer.Argument(help="UUID of the session.")]
@@ -81,7 +84,7 @@ async def send(
     """
     message = _envelope(
         MessageReceived(
-            text=sys.stdin.read() if text == "-" else text,
+            text=_standard_input() if text == "-" else text,
             attachments=tuple(_attachment(path) for path in file or ()),
             budget_tokens=budget_tokens,
             budget_nanodollars=nanodollars_of(budget_dollars),
@@ -142,7 +145,7 @@ async def post_or_follow(
         _tell_sent(message, as_json=as_json)
         return
     if not as_json:
-        output.errors.print(f"[dim]session {message.session_id}[/]")
+        output.note("[dim]session {session}[/]", session=message.session_id)
     settled = None
     try:
         async with asyncio.timeout(timeout_s):
@@ -174,18 +177,22 @@ def show_fact(fact: object) -> None:
     """Show one thing that a session told."""
     match fact:
         case TurnStarted():
-            output.errors.print("[dim]taken up[/]")
+            output.note("[dim]taken up[/]")
         case ProgressReported():
             done = f"{fact.tasks_done}/{fact.tasks_total}"
-            output.errors.print(f"[dim]{fact.stage:>10} {done:>5}[/]  {escape(fact.detail)}")
+            output.note(
+                "[dim]{stage:>10} {done:>5}[/]  {detail}", stage=fact.stage, done=done, detail=fact.detail
+            )
         case ModelDeltaReceived():
             return  # whole answers are easier to read than their pieces among the progress
         case ApprovalRequested():
             output.say(
-                f"[bold yellow]waits for approval[/] of {fact.tool} {escape(fact.arguments_json)}: "
-                f"{escape(fact.reason)}"
+                "[bold yellow]waits for approval[/] of {tool} {arguments}: {reason}",
+                tool=fact.tool,
+                arguments=fact.arguments_json,
+                reason=fact.reason,
             )
-            output.say(f"  cartrita approve SESSION {fact.approval_id}")
+            output.say("  cartrita approve SESSION {approval}", approval=fact.approval_id)
         case AnswerGiven():
             show_answer(fact)
         case ErrorReported():
@@ -200,13 +207,17 @@ def show_fact(fact: object) -> None:
 
 def show_answer(fact: AnswerGiven) -> None:
     """Show an answer with what it rests on and what it cost."""
-    label = " [black on yellow] local deterministic model [/]" if fact.local else ""
     title = "answer" if fact.complete else f"incomplete answer ({fact.reason})"
-    output.say(f"\n[bold]{title}[/]{label}")
-    output.say(escape(fact.text))
+    head = output.styled("\n[bold]{title}[/]", title=title)
+    if fact.local:
+        head.append_text(output.styled(" [black on yellow] local deterministic model [/]"))
+    output.show(head)
+    output.say("{text}", text=fact.text)
     for citation in fact.citations:
-        output.say(f"[dim]\\[{citation.number}] {escape(citation.intent)}[/]")
-    output.say(f"[dim]{fact.tokens:,} tokens, {output.money(fact.cost_nanodollars)}[/]\n")
+        output.say("[dim]\\[{number}] {intent}[/]", number=citation.number, intent=citation.intent)
+    output.say(
+        "[dim]{tokens:,} tokens, {cost}[/]\n", tokens=fact.tokens, cost=output.money(fact.cost_nanodollars)
+    )
 
 
 def _envelope(body: InputFact, session: str | None, user: str, tenant: str) -> Envelope:
@@ -225,17 +236,32 @@ def _envelope(body: InputFact, session: str | None, user: str, tenant: str) -> E
 async def _post(message: Envelope, topic: Topic = USER_INPUTS) -> None:
     async with Client(settings()) as client:
         await client.post(message, topic)
-    output.say(f"sent to session {message.session_id}")
+    output.say("sent to session {session}", session=message.session_id)
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        fail(Code.USAGE, "standard input is closed")
+    return _text(sys.stdin.buffer.read(_READ_BYTES_MAX), "standard input")
 
 
 def _attachment(path: Path) -> Attachment:
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            data = file.read(_READ_BYTES_MAX)
     except OSError as error:
         fail(Code.USAGE, f"{path} cannot be read: {error.strerror}")
-    except UnicodeDecodeError:
-        fail(Code.USAGE, f"{path} is not UTF-8 text")
-    return Attachment(name=path.name, text=text)
+    return Attachment(name=citable(path.name), text=_text(data, str(path)))
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        read = decoded(data)
+    except NotText as error:
+        fail(Code.USAGE, f"{what} is not text: {error}")
+    if read.note:
+        output.note("[dim]{what}: {note}[/]", what=what, note=read.note)
+    return read.text
 
 
 def _demand_size(message: Envelope) -> None:
@@ -256,4 +282,8 @@ def _tell_sent(message: Envelope, *, as_json: bool) -> None:
     if as_json:
         output.emit_json({"session_id": message.session_id, "input_id": message.event_id})
     else:
-        output.say(f"sent: session {message.session_id}, message {message.event_id}")
+        output.say(
+            "sent: session {session}, message {message}",
+            session=message.session_id,
+            message=message.event_id,
+        )

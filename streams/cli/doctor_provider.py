@@ -8,24 +8,21 @@ from urllib.parse import urlsplit
 
 import openai
 import typer
-from rich.markup import escape
 
 from connectors.models.client import listed_models
 from connectors.models.examination import Examination, Finding, Grade, examine, examine_embeddings
-from connectors.models.tokens import prepare_vocabularies
 from schemas.configuration import ChatModel
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.configuration.loading import load_configuration, load_profiles
 from streams.configuration.models import Profile
 from streams.process.settings import Settings
-from streams.worker.providers import OPENAI_URL, chat_model, embedding_model
+from streams.worker.providers import OPENAI_URL, chat_model, embedding_model, use_vocabularies
 
 LIST_MS: Final = 10_000
 _MARKS: Final = {Grade.WORKS: "[green]works[/]", Grade.WEAK: "[yellow]weak [/]", Grade.FAILS: "[red]FAILS[/]"}
-_JSON_SUFFIX: Final = "_json"
 
 Names = Annotated[
     list[str] | None, typer.Option("--model", help="Ask this model alone; may be given more than once.")
@@ -40,8 +37,7 @@ async def examine_provider(models: Names = None, as_json: AsJson = False) -> Non
     that Cartrita needs does not work, 3 when no model answers.
     """
     given = settings()
-    if given.tiktoken_cache_directory is not None:
-        prepare_vocabularies(given.tiktoken_cache_directory)
+    use_vocabularies(given)
     configured = load_configuration((), given.configuration_directory).models
     profiles = load_profiles(given.configuration_directory)
     asked = _chosen(configured.chat, models)
@@ -66,7 +62,7 @@ async def examine_provider(models: Names = None, as_json: AsJson = False) -> Non
     if as_json:
         output.emit_json({"models": examinations, "embeddings": vectors, "told_by_server": told})
     else:
-        output.say(f"[bold]{escape(configured.embedding.name or 'no embedding model')}[/]")
+        output.say("[bold]{name}[/]", name=configured.embedding.name or "no embedding model")
         _show_finding(vectors)
     if not any(examination.findings[0].grade is not Grade.FAILS for examination in examinations):
         raise typer.Exit(Code.AWAY)
@@ -76,12 +72,7 @@ async def examine_provider(models: Names = None, as_json: AsJson = False) -> Non
 
 def parameters_toml(learnt: Sequence[tuple[str, object]]) -> list[str]:
     """Return parameters as lines of a model's entry in models.toml."""
-    lines = []
-    for name, value in learnt:
-        if name.endswith(_JSON_SUFFIX):
-            name, value = name.removesuffix(_JSON_SUFFIX), json.loads(str(value))
-        lines.append(f"{name} = {json.dumps(value)}")
-    return lines
+    return [f"{name} = {json.dumps(value)}" for name, value in learnt]
 
 
 def _chosen(chats: Sequence[ChatModel], names: Sequence[str] | None) -> Sequence[ChatModel]:
@@ -106,22 +97,28 @@ async def _told_by_server(given: Settings, profiles: Mapping[str, Profile]) -> l
 
 
 def _show(examination: Examination, chat: ChatModel) -> None:
-    output.say(f"[bold]{escape(examination.model)}[/] [dim]asked by the profile {escape(chat.profile)}[/]")
+    output.say(
+        "[bold]{name}[/] [dim]asked by the profile {profile}[/]", name=examination.model, profile=chat.profile
+    )
     for finding in examination.findings:
         _show_finding(finding)
     if examination.fits == chat.profile and not examination.learnt:
-        output.say(f"  [dim]the profile fits; {examination.tokens} tokens were used[/]")
+        output.say("  [dim]the profile fits; {tokens} tokens were used[/]", tokens=examination.tokens)
         return
     if examination.fits is not None:
-        output.say(f"  the profile that fits: [bold]{escape(examination.fits)}[/]; write into its entry:")
-        output.say(f'    profile = "{escape(examination.fits)}"')
+        output.say("  the profile that fits; write into its entry:")
+        output.say('    profile = "{profile}"', profile=examination.fits)
     if examination.learnt:
         output.say("  or what was refused alone:" if examination.fits else "  write into its entry:")
-        output.say(escape("    [chat.parameters]"))
-        for line in parameters_toml(examination.learnt):
-            output.say(f"    {escape(line)}")
-    output.say(f"  [dim]{examination.tokens} tokens were used[/]")
+        for line in ("[chat.parameters]", *parameters_toml(examination.learnt)):
+            output.say("    {line}", line=line)
+    output.say("  [dim]{tokens} tokens were used[/]", tokens=examination.tokens)
 
 
 def _show_finding(finding: Finding) -> None:
-    output.say(f"  {_MARKS[finding.grade]} {finding.question:<15} {escape(finding.detail)}")
+    line = output.styled("  " + _MARKS[finding.grade])
+    output.show(
+        line.append_text(
+            output.styled(" {question:<15} {detail}", question=finding.question, detail=finding.detail)
+        )
+    )

@@ -5,11 +5,10 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.markup import escape
 
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail
 from streams.cli.output import AsJson
 from streams.cli.recordings import recording_of
 from streams.client.client import Client
@@ -61,7 +60,7 @@ async def record(
     if as_json:
         output.emit_json({"session_id": recording.session_id, "file": file, **counts})
     else:
-        output.say(f"{escape(str(file))}: {counts['inputs']} inputs, {counts['outputs']} outputs")
+        output.say("{file}: {inputs} inputs, {outputs} outputs", file=str(file), **counts)
 
 
 def _from_file(name: str) -> Recording | None:
@@ -87,28 +86,36 @@ def _show(replayed: Replayed) -> None:
     told = f"{replayed.steps} steps, {replayed.events} events, {replayed.silent_inputs} inputs without events"
     for unchecked in replayed.unchecked:
         output.say(
-            f"[yellow]not checked[/]: {unchecked.steps} steps, {unchecked.events} events "
-            f"from [dim]#{unchecked.sequence}[/] {escape(unchecked.event_id)} on: {escape(unchecked.reason)}"
+            "[yellow]not checked[/]: {steps} steps, {events} events from [dim]#{sequence}[/] {event} on: "
+            "{reason}",
+            steps=unchecked.steps,
+            events=unchecked.events,
+            sequence=unchecked.sequence,
+            event=unchecked.event_id,
+            reason=unchecked.reason,
         )
     if replayed.divergence is None:
-        output.say(f"[green]decided as recorded[/]: {told}")
+        output.say("[green]decided as recorded[/]: {told}", told=told)
         return
-    output.say(f"[red]diverges[/] after {told}")
+    output.say("[red]diverges[/] after {told}", told=told)
     _show_divergence(replayed.divergence)
 
 
 def _show_divergence(divergence: Divergence) -> None:
     output.say(
-        f"step {divergence.step} [dim]#{divergence.sequence}[/] {escape(divergence.source)}: "
-        f"{escape(divergence.reason)}"
+        "step {step} [dim]#{sequence}[/] {source}: {reason}",
+        step=divergence.step,
+        sequence=divergence.sequence,
+        source=divergence.source,
+        reason=divergence.reason,
     )
     for difference in divergence.differences[:_DIFFERENCES_SHOWN]:
-        output.say(f"  event {difference.event}, [bold]{escape(difference.field)}[/]")
-        output.say(f"    recorded {escape(_shortened(difference.recorded))}")
-        output.say(f"    decided  {escape(_shortened(difference.decided))}")
+        output.say("  event {event}, [bold]{field}[/]", event=difference.event, field=difference.field)
+        output.say("    recorded {value}", value=_shortened(difference.recorded))
+        output.say("    decided  {value}", value=_shortened(difference.decided))
     more = len(divergence.differences) - _DIFFERENCES_SHOWN
     if more > 0:
-        output.say(f"  and {more} more")
+        output.say("  and {count} more", count=more)
 
 
 def _shortened(value: object) -> str:

@@ -14,8 +14,9 @@ from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
 from sinks.migrator import migrate
 from streams.cli import output
+from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment
-from streams.cli.ending import Code, command, fail
+from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus
@@ -45,7 +46,9 @@ async def up(
         await bring_up(here, workers, TerminalProgress())
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
-    output.say(f"[green]ready[/] after {time.monotonic() - begun_s:.1f} s")
+    output.say("[green]ready[/] after {elapsed_s:.1f} s", elapsed_s=time.monotonic() - begun_s)
+    for sentence in await due_ingests(Settings.from_environment({**environment(), **here.settings()})):
+        output.say("[yellow]due[/] {sentence}", sentence=sentence)
     if detach:
         output.say('Ask something: [bold]cartrita send --follow "…"[/]; stop with [bold]cartrita down[/].')
         return
@@ -65,7 +68,7 @@ async def status(as_json: AsJson = False) -> None:
     if as_json:
         output.emit_json({"parts": parts})
     else:
-        output.console.print(status_table(parts))
+        output.show(status_table(parts))
     if not all(part.running for part in parts):
         raise typer.Exit(Code.AWAY)
 
@@ -83,11 +86,16 @@ class TerminalProgress(Progress):
         if self._shown.get(name) != tenth:
             self._shown[name] = tenth
             megabytes = bytes_total / 1_000_000
-            output.errors.print(f"[dim]download[/] {name} {10 * tenth:3d} % of {megabytes:.1f} MB")
+            output.note(
+                "[dim]download[/] {name} {percent:3d} % of {megabytes:.1f} MB",
+                name=name,
+                percent=10 * tenth,
+                megabytes=megabytes,
+            )
 
     def stage(self, name: str, text: str) -> None:
         """Tell of a step."""
-        output.errors.print(f"[dim]{name:>10}[/] {text}")
+        output.note("[dim]{name:>10}[/] {text}", name=name, text=text)
 
 
 async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
@@ -141,7 +149,7 @@ def status_table(parts: tuple[PartStatus, ...]) -> Table:
     """Show the parts as a table."""
     table = Table("part", "state", "pid", "address", "log", box=None, header_style="dim")
     for part in parts:
-        state = "[green]running[/]" if part.running else "[red]stopped[/]"
+        state = output.styled("[green]running[/]" if part.running else "[red]stopped[/]")
         table.add_row(part.name, state, str(part.pid or "-"), part.address, str(part.log_path))
     return table
 

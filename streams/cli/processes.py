@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.command import Code, fail
 from streams.cli.context import environment
-from streams.cli.ending import Code, fail
 from streams.process.settings import Settings, SettingsInvalid
 from streams.worker.sink import run_sink_process
 from topics.shells import SHELLS

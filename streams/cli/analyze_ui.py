@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from connectors.ui_analyzer.command import FORMATS, AnalyzeUiArguments, run
+from streams.cli.command import plain_command
 from streams.cli.context import environment
+from streams.cli.output import HarmlessStream
 
 
+@plain_command
 def analyze_ui(
     path: Annotated[Path, typer.Argument(help="Folder or file of the front-end.")],
     url: Annotated[
@@ -59,4 +62,5 @@ def analyze_ui(
         chromium_path=chromium or variables.get("CHROME_PATH", ""),
         search_path=variables.get("PATH", ""),
     )
-    raise typer.Exit(run(arguments, sys.stdout))
+    report = HarmlessStream(sys.stdout, is_json=report_format in ("json", "sarif"))
+    raise typer.Exit(run(arguments, report, HarmlessStream(sys.stderr)))

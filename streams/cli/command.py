@@ -1,7 +1,8 @@
 """How commands end: exit codes that scripts can use, and errors that say what to do."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import os
+from collections.abc import Callable, Coroutine, Iterable
 from enum import IntEnum
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec
@@ -36,6 +37,8 @@ class Code(IntEnum):
     TIMED_OUT = 5
     """The outcome did not come in the time given."""
     INTERRUPTED = 130
+    READER_GONE = 141
+    """Whoever read the output has stopped, as `head` does; shells say so of what SIGPIPE ended."""
 
 
 def fail(code: Code, message: str, hint: str = "") -> NoReturn:
@@ -69,8 +72,19 @@ def command(work: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
     @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(work(*args, **kwargs))
+
+    return plain_command(run)
+
+
+def plain_command(work: Callable[P, None]) -> Callable[P, None]:
+    """Run a command that is no coroutine, likewise."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        _demand_text([*args, *kwargs.values()])
         try:
-            asyncio.run(work(*args, **kwargs))
+            work(*args, **kwargs)
         except (SettingsInvalid, ConfigurationInvalid) as error:
             fail(Code.USAGE, str(error))
         except KafkaError as error:
@@ -79,11 +93,29 @@ def command(work: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
             fail(Code.AWAY, str(error), "Is it running? `cartrita status` tells.")
         except psycopg.OperationalError as error:
             fail(Code.AWAY, f"Postgres: {error}".strip(), "Is it running? `cartrita status` tells.")
-        except psycopg.errors.UndefinedTable as error:
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
             fail(Code.AWAY, f"Postgres: {error}".strip(), "Run `cartrita migrate` first.")
+        except psycopg.Error as error:
+            fail(Code.FAILED, f"Postgres: {error}".strip())
         except EmbeddedError as error:
             fail(Code.AWAY, str(error))
+        except BrokenPipeError:
+            output.stop_writing()
+            raise typer.Exit(Code.READER_GONE) from None
+        except OSError as error:
+            output.stop_writing()
+            name = f"{error.filename}: " if error.filename else ""
+            fail(Code.FAILED, f"{name}{error.strerror or str(error) or type(error).__name__}")
         except KeyboardInterrupt:
             raise typer.Exit(Code.INTERRUPTED) from None
 
     return run
+
+
+def _demand_text(values: Iterable[object]) -> None:
+    """Refuse arguments with bytes that are not text, which no record and no row can hold."""
+    for value in values:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and any("\ud800" <= character <= "\udfff" for character in text):
+                shown = os.fsencode(text).decode(errors="backslashreplace")
+                fail(Code.USAGE, f"this argument is not text in your terminal's encoding: {shown}")

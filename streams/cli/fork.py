@@ -10,9 +10,9 @@ import typer
 from schemas.envelope import Envelope
 from schemas.plain import to_plain
 from streams.cli import output
-from streams.cli.asking import PRODUCER, nanodollars_of, post_or_follow
+from streams.cli.command import Code, command, fail, given_place, given_uuid
 from streams.cli.context import settings
-from streams.cli.ending import Code, command, fail, given_place, given_uuid
+from streams.cli.messages import PRODUCER, nanodollars_of, post_or_follow
 from streams.cli.output import AsJson
 from streams.cli.recordings import recording_of
 from streams.client.client import Client
@@ -87,10 +87,8 @@ async def fork(
             body=body,
         )
         if not as_json:
-            output.errors.print(
-                f"[dim]forked from session {origin} after {body.origin_sequence} events "
-                f"({point.event.type} {point.event.event_id})[/]"
-            )
+            told = f"{body.origin_sequence} events ({point.event.type} {point.event.event_id})"
+            output.note("[dim]forked from session {origin} after {told}[/]", origin=origin, told=told)
         await post_or_follow(client, forked, follow=follow, timeout_s=timeout_s, as_json=as_json)
 
 

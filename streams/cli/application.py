@@ -1,0 +1,56 @@
+"""The command `cartrita`: all its commands, in the order of its help."""
+
+from collections.abc import Callable
+
+import typer
+
+from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
+from streams.cli.analyze_ui import analyze_ui
+from streams.cli.dead_letters import dead_letters
+from streams.cli.demo import demo
+from streams.cli.doctor import doctor
+from streams.cli.doctor_provider import examine_provider
+from streams.cli.fork import fork
+from streams.cli.ingest import ingest
+from streams.cli.processes import sink, worker
+
+_HELP = """AI agents as a Kafka stream-processing pipeline.
+
+Begin with [bold]cartrita up[/], then [bold]cartrita send --follow "…"[/]. Settings are environment
+variables; where they are silent, commands use the deployment in .cartrita (or $CARTRITA_HOME).
+
+Exit codes: 0 done; 1 done, with a bad outcome; 2 wrong use or setting; 3 something is away; 4 not found;
+5 timed out; 130 interrupted; 141 whoever read the output has stopped."""
+
+app = typer.Typer(
+    name="cartrita",
+    help=_HELP,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "This machine": (deployment.up, deployment.down, deployment.status, demo),
+    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, ingest),
+    "What happened": (
+        tail.tail,
+        sessions.sessions,
+        trace.trace,
+        replay.replay,
+        replay.record,
+        fork,
+    ),
+    "Tools": (analyze_ui,),
+    "Processes": (worker, sink),
+    "Ground": (migrate.migrate, rebuild.rebuild, rebuild.snapshot),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+doctor.command("provider")(examine_provider)
+app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
+app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
+app.add_typer(topics.topics, name="topics", rich_help_panel="Ground")
+app.add_typer(schemas.schemas, name="schemas", rich_help_panel="Ground")
