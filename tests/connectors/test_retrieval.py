@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from connectors.local_model.faults import Fault
+from connectors.models.embeddings import OpenAIEmbeddings
 from connectors.retrieval import files
 from connectors.retrieval.files import FILE_BYTES_MAX, FolderInvalid
 from connectors.retrieval.index import PassageIndex
@@ -403,6 +405,25 @@ async def test_where_there_are_no_embeddings_ingest_and_search_go_by_words_and_s
     assert result.retrieval is not None
     assert result.retrieval.query_embedding == ()
     assert result.retrieval.documents[0].score == 1.0
+
+
+async def test_a_deployment_may_have_no_embedding_model_at_all(
+    folder: Path, pool: Pool, local: Local
+) -> None:
+    none = OpenAIEmbeddings(
+        base_url=local.base_url,
+        api_key="",
+        model=replace(local.embeddings.model, name="", input_nanodollars=0),
+    )
+    tool = SearchDocuments(PassageIndex(pool), none)
+
+    report = await ingest(folder, pool=pool, embedder=none, tenant_id="tenant")
+    result = await tool.run({"query": "a shell gathers"}, context(tenant_id="tenant"))
+
+    assert len(report.added) == 3
+    assert "no embedding model" in report.without_embeddings
+    assert cited(result) == ["docs/shells.md#1"]
+    assert local.server.ledger.entries() == ()
 
 
 async def test_documents_without_embeddings_get_them_by_the_first_ingest_that_has_some(

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from streams.cli.application import app
@@ -20,6 +22,12 @@ LOCALES: dict[str, dict[str, str]] = {
     "C, as Python takes it literally": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "ASCII": {"PYTHONIOENCODING": "ascii:strict"},
     "Latin-1": {"PYTHONIOENCODING": "latin-1:strict"},
+}
+# Port 9 is that of a service which drops what comes, and which nobody runs.
+AWAY = {
+    "KAFKA_BOOTSTRAP": "127.0.0.1:9",
+    "REGISTRY_URL": "http://127.0.0.1:9",
+    "POSTGRES_DSN": "postgresql://127.0.0.1:9/cartrita",
 }
 NOT_TEXT = [b"caf\xe9", b"\xff\xfe", b"\x80[bold]"]
 
@@ -78,6 +86,53 @@ def test_an_argument_that_is_not_text_is_refused_in_a_sentence(arguments: list[s
 
         assert ended.exit_code == 2, ended.output
         assert "not text in your terminal's encoding" in " ".join(ended.output.split())
+
+
+HOSTILE = "[bold]x[/] \x1b[31mred\x9b2J\x07 \u202eleft \u200b:smile: [/slug] \\"
+ACTING = frozenset("\x1b\x9b\x07\u202e\u200b\r")
+
+
+def leaves(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All commands, each with the names by which it is called (Any: the library's types are not public)."""
+    for name, found in group.commands.items():
+        if hasattr(found, "commands"):
+            yield from leaves(found, (*names, name))
+        else:
+            yield (*names, name), found
+
+
+COMMANDS = dict(leaves(typer.main.get_command(app)))
+# These start servers, and no text is given to them; all that they print is printed by the others too.
+STARTING = {("up",), ("demo",), ("doctor", "sandbox")}
+
+
+@pytest.mark.parametrize("names", sorted(COMMANDS), ids=" ".join)
+def test_no_text_acts_whichever_command_gets_it_and_wherever(
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARTRITA_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CARTRITA_STARTUP_TIMEOUT_MS", "0")
+    monkeypatch.setenv("CARTRITA_DATA_DIRECTORY", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    for service in ("KAFKA_BOOTSTRAP", "REGISTRY_URL", "POSTGRES_DSN"):
+        monkeypatch.setenv(f"CARTRITA_{service}", AWAY[service])
+    given: list[list[str]] = [[HOSTILE], [f"--{HOSTILE}"], [HOSTILE, HOSTILE, HOSTILE, HOSTILE]]
+    given += [[option, HOSTILE] for option in options(COMMANDS[names])]
+    if names in STARTING:
+        given = given[:2]
+
+    for arguments in given:
+        ended = CliRunner().invoke(app, [*names, *arguments], input=HOSTILE)
+
+        shown = ended.output + (ended.stderr or "")
+        assert not ACTING & set(shown), (arguments, shown)
+        assert ended.exit_code in range(6), (arguments, ended.exit_code, ended.exception, shown)
+        assert isinstance(ended.exception, SystemExit | None), (arguments, ended.exception)
+
+
+def options(found: Any) -> list[str]:
+    """The options of a command that take a value."""
+    return [one.opts[0] for one in found.params if one.opts[0].startswith("-") and not one.is_flag]
 
 
 def test_the_bytes_of_a_refused_argument_are_written_out() -> None:

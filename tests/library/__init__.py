@@ -1,0 +1,1 @@
+"""The wheel, as programs of others use it."""
