@@ -17,6 +17,8 @@ checks what this behaviour decided, and says of the rest which one did.
         the deadline rests while a person is asked; snapshots show the plan; each phase is told.
     7   An outcome is checked before anything of it is applied; what a call uses beyond its reservation is
         told, and charged too where nothing was reserved.
+    8   A call beyond those that one answer may ask for, and one that nobody approved in time, are told as
+        decisions of policy.
 """
 
 from typing import Final
@@ -25,7 +27,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 7
+BEHAVIOUR: Final = 8
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -21,6 +21,7 @@ BEGINS: Final = "begins"
 """Before a life."""
 ENDS: Final = "ends"
 """After the life of what leaves the state."""
+_TASK_ENDS: Final = "TaskCompleted, TaskFailed, TaskPruned or TaskAborted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,29 +100,32 @@ TOOL_CALL: Final = Lifecycle(
     doc="A tool call that a model asks for, until the model can be told what became of it. "
     "It is forgotten when its task ends, however far it has come.",
     moves={
-        BEGINS: {"waiting": "ModelCallCompleted", "settled": "SessionForked"},
+        BEGINS: {
+            "waiting": "ModelCallCompleted, or TurnStarted, by a fork",
+            "settled": "TurnStarted, by a fork",
+        },
         "waiting": {
             "requested": "ToolCallRequested",
             "throttled": "PolicyDecided",
             "escalated": "ApprovalRequested",
-            "settled": "PolicyDecided or BudgetExhausted",
-            ENDS: "the end of its task",
+            "settled": "PolicyDecided",
+            ENDS: f"{_TASK_ENDS}; or TurnStarted, by a fork that decides it again under an id of its own",
         },
         "throttled": {
             "requested": "ToolCallRequested",
             "waiting": "TimerFired",
-            "settled": "BudgetExhausted",
-            ENDS: "the end of its task",
+            "settled": "BudgetExhausted and PolicyDecided",
+            ENDS: _TASK_ENDS,
         },
         "escalated": {
             "requested": "ToolCallRequested",
             "waiting": "ApprovalReceived",
-            "settled": "ApprovalReceived or TimerFired",
-            ENDS: "the end of its task",
+            "settled": "ApprovalReceived or PolicyDecided",
+            ENDS: _TASK_ENDS,
         },
         "requested": {
             "settled": "ToolCallCompleted or ToolCallFailed",
-            ENDS: "the end of its task",
+            ENDS: _TASK_ENDS,
         },
         "settled": {ENDS: "the next step, or the end of its task"},
     },
@@ -134,7 +138,7 @@ APPROVAL: Final = Lifecycle(
         "asked": {
             "approved": "ApprovalReceived",
             "refused": "ApprovalReceived",
-            "expired": "TimerFired",
+            "expired": "PolicyDecided",
         },
     },
 )

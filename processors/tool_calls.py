@@ -2,6 +2,7 @@
 
 import json
 from hashlib import sha256
+from typing import Final
 
 from processors import retrievals
 from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
@@ -19,6 +20,9 @@ from schemas.events.policies import Decision
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
 from schemas.frozen import replace
 
+TOO_MANY_RULE: Final = "too_many_at_once"
+EXPIRED_RULE: Final = "approval_expired"
+
 
 def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed, ...]) -> None:
     """Decide each call that a model asks for, and make those that are allowed."""
@@ -31,8 +35,9 @@ def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed
     for number, call in enumerate(calls, start=1):
         task = transition.turn.tasks[task_id]
         if number > limits.tool_calls_max:
-            text = f"not made: at most {limits.tool_calls_max} calls at once; ask again if it is needed"
-            _answer(transition, task, call, text)
+            at_most = f"at most {limits.tool_calls_max} calls at once"
+            _tell_denied(transition, task, call, TOO_MANY_RULE, at_most)
+            _answer(transition, task, call, f"not made: {at_most}; ask again if it is needed")
         else:
             _decide(transition, task, call)
 
@@ -91,6 +96,7 @@ def due(transition: Transition, task: Task) -> None:
         elif call.status is ToolCallStatus.ESCALATED:
             APPROVAL.move("asked", "expired")
             current = transition.turn.tasks[task.task_id]
+            _tell_denied(transition, current, call, EXPIRED_RULE, "nobody approved it in time")
             _answer(transition, current, call, "not made: nobody approved it in time")
 
 
@@ -262,18 +268,21 @@ def _tell_exhausted(transition: Transition, task: Task, call: ToolCallPending, s
             nanodollars_left=transition.budget.nanodollars_left,
         )
     )
+    reason = f"the task has too little left: the tool takes at least {spec.tokens_min} tokens"
+    _tell_denied(transition, task, call, EXHAUSTED_RULE, reason)
+
+
+def _tell_denied(transition: Transition, task: Task, call: ToolCallPending, rule: str, reason: str) -> None:
+    """Tell that a call is not made for another reason than a rule of the policy."""
+    tool = call.proposed.name
     tell_decision(
         transition,
-        Verdict(
-            decision=Decision.DENY,
-            rule=EXHAUSTED_RULE,
-            reason=f"the task has too little left: the tool takes at least {spec.tokens_min} tokens",
-        ),
+        Verdict(decision=Decision.DENY, rule=rule, reason=reason),
         call_id=call.call_id,
         task_id=task.task_id,
         agent=task.agent,
-        tool=spec.name,
-        request={"tool": spec.name, "arguments": call.proposed.arguments_json, "task": task.intent},
+        tool=tool,
+        request={"tool": tool, "arguments": call.proposed.arguments_json, "task": task.intent},
     )
 
 

@@ -1,9 +1,8 @@
 """Creates the topics that are missing and compares those that exist; never changes or deletes one."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]  # ships no types
@@ -13,41 +12,15 @@ from aiokafka.admin.config_resource import (  # type: ignore[import-untyped]  # 
 )
 from aiokafka.errors import KafkaError, for_code  # type: ignore[import-untyped]  # ships no types
 
-from topics.catalog import DEAD_LETTERS, HOUR_MS, RECORD_BYTES_MAX, TOPICS, Topic
 from topics.clients import admin_of
-from topics.tables import CLOCK_PROBE, TABLES, Fence, changelog_of
+from topics.specs import Difference, Existing, TopicSpec, compare, specs_of
 
 _REQUEST_TIMEOUT_MS: Final = 30_000
 _SETTLE_S: Final = 20.0
-DEAD_LETTER_BYTES_MAX: Final = RECORD_BYTES_MAX + 131_072
-"""A dead letter carries a whole record and its own fields."""
 
 
 class TopicsUnavailable(Exception):
     """Kafka does not answer, or refuses; the message says which."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicSpec:
-    """A topic as it has to be."""
-
-    name: str
-    """Full name, with the configured prefix."""
-    partitions: int
-    replication: int
-    config: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Something about a topic that is not as it has to be."""
-
-    topic: str
-    setting: str
-    expected: str
-    actual: str
-    repair: str
-    """The command that would repair it, or why none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +32,17 @@ class Report:
     """Only of `verify`, which makes nothing."""
     differences: tuple[Difference, ...]
     verified: int
-    """Topics that are as they have to be."""
+    """Topics that are as they were made."""
+
+    @property
+    def faults(self) -> tuple[Difference, ...]:
+        """Differences that break a promise, so that nothing may start."""
+        return tuple(one for one in self.differences if one.breaks)
 
     @property
     def ok(self) -> bool:
-        """Tell whether every topic is there as it has to be."""
-        return not self.missing and not self.differences
+        """Tell whether every topic is there, and none breaks a promise."""
+        return not self.missing and not self.faults
 
 
 async def apply(
@@ -91,70 +69,6 @@ async def verify(
     return await _within(bootstrap, specs, create=False)
 
 
-def specs_of(
-    prefix: str, partitions: int, replication: int, session_timeout_ms: int
-) -> tuple[TopicSpec, ...]:
-    """Return every topic of the system as it has to be."""
-    durable = {"min.insync.replicas": str(max(1, replication - 1))}
-    specs = [
-        TopicSpec(
-            name=prefix + topic.name,
-            partitions=topic.partitions or partitions,
-            replication=replication,
-            config=MappingProxyType({**durable, **_event_config(topic)}),
-        )
-        for topic in TOPICS
-    ]
-    fence = Fence.of(session_timeout_ms)
-    changelog = {
-        **durable,
-        "cleanup.policy": "compact",
-        "max.message.bytes": str(RECORD_BYTES_MAX),
-        "message.timestamp.type": "CreateTime",
-        "message.timestamp.before.max.ms": str(fence.before_max_ms),
-        "message.timestamp.after.max.ms": str(fence.after_max_ms),
-        # Small segments and an early cleaner keep a start short: it reads what is not compacted yet.
-        "segment.bytes": str(16 * 1_048_576),
-        "segment.ms": str(HOUR_MS),
-        "min.cleanable.dirty.ratio": "0.1",
-    }
-    specs += [
-        TopicSpec(
-            name=changelog_of(prefix, table),
-            partitions=partitions,
-            replication=replication,
-            config=MappingProxyType(changelog),
-        )
-        for table in TABLES
-    ]
-    probe = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(HOUR_MS),
-        "message.timestamp.type": "LogAppendTime",
-    }
-    specs.append(
-        TopicSpec(
-            name=prefix + CLOCK_PROBE,
-            partitions=1,
-            replication=replication,
-            config=MappingProxyType({**durable, **probe}),
-        )
-    )
-    return tuple(specs)
-
-
-def _event_config(topic: Topic) -> dict[str, str]:
-    bytes_max = DEAD_LETTER_BYTES_MAX if topic is DEAD_LETTERS else RECORD_BYTES_MAX
-    config = {
-        "cleanup.policy": topic.cleanup,
-        "max.message.bytes": str(bytes_max),
-        "message.timestamp.type": "LogAppendTime" if topic.stamped_by_kafka else "CreateTime",
-    }
-    if topic.cleanup == "delete":
-        config["retention.ms"] = str(topic.retention_ms)
-    return config
-
-
 async def _within(bootstrap: str, specs: tuple[TopicSpec, ...], *, create: bool) -> Report:
     client = admin_of(bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
@@ -170,7 +84,7 @@ async def _within(bootstrap: str, specs: tuple[TopicSpec, ...], *, create: bool)
 async def _reported(
     client: AIOKafkaAdminClient, bootstrap: str, specs: tuple[TopicSpec, ...], *, create: bool
 ) -> Report:
-    existing = await _partitions(client, specs)
+    existing = await _existing(client, specs)
     absent = [spec for spec in specs if spec.name not in existing]
     created: tuple[str, ...] = ()
     if create and absent:
@@ -182,7 +96,15 @@ async def _reported(
     differences = [
         difference
         for spec in present
-        for difference in _compare(spec, existing[spec.name], configs.get(spec.name, {}), bootstrap)
+        for difference in compare(
+            spec,
+            Existing(
+                partitions=existing[spec.name][0],
+                replication=existing[spec.name][1],
+                config=configs.get(spec.name, {}),
+            ),
+            bootstrap,
+        )
     ]
     different = {difference.topic for difference in differences}
     return Report(
@@ -213,10 +135,10 @@ async def _create(client: AIOKafkaAdminClient, absent: Iterable[TopicSpec]) -> t
     return tuple(created)
 
 
-async def _settled(client: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> dict[str, int]:
+async def _settled(client: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> dict[str, tuple[int, int]]:
     deadline = asyncio.get_running_loop().time() + _SETTLE_S
     while True:
-        existing = await _partitions(client, specs)
+        existing = await _existing(client, specs)
         missing = [spec.name for spec in specs if spec.name not in existing]
         if not missing:
             return existing
@@ -225,11 +147,15 @@ async def _settled(client: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) ->
         await asyncio.sleep(0.1)
 
 
-async def _partitions(client: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> dict[str, int]:
+async def _existing(client: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> dict[str, tuple[int, int]]:
+    """Return how many partitions and replicas each topic has that is there."""
     wanted = {spec.name for spec in specs}
     # Asked for all topics, as a question for one by name could create it.
     return {
-        str(topic["topic"]): len(topic["partitions"])
+        str(topic["topic"]): (
+            len(topic["partitions"]),
+            min((len(one["replicas"]) for one in topic["partitions"]), default=0),
+        )
         for topic in await client.describe_topics()
         if topic["topic"] in wanted and topic["error_code"] == 0
     }
@@ -246,29 +172,3 @@ async def _configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, d
         for answer in answers
         for resource in answer.resources
     }
-
-
-def _compare(
-    spec: TopicSpec, partitions: int, config: Mapping[str, str], bootstrap: str
-) -> Iterable[Difference]:
-    if partitions != spec.partitions:
-        yield Difference(
-            topic=spec.name,
-            setting="partitions",
-            expected=str(spec.partitions),
-            actual=str(partitions),
-            repair="none: keys would move to other partitions; configure this count, or another topic prefix",
-        )
-    for setting, expected in spec.config.items():
-        actual = config.get(setting, "")
-        if actual != expected:
-            yield Difference(
-                topic=spec.name,
-                setting=setting,
-                expected=expected,
-                actual=actual,
-                repair=(
-                    f"kafka-configs.sh --bootstrap-server {bootstrap} --alter --entity-type topics "
-                    f"--entity-name {spec.name} --add-config {setting}={expected}"
-                ),
-            )

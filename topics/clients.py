@@ -18,6 +18,8 @@ from topics.catalog import RECORD_BYTES_MAX
 
 header_names.repair()
 
+ISOLATION_LEVEL = "read_committed"
+"""Of every consumer: what a transactional producer aborts was never said."""
 REQUEST_TIMEOUT_MS_DEFAULT = 40_000
 _REQUEST_BYTES_MAX = 2 * RECORD_BYTES_MAX
 """A record's key and headers stand beside its value; Kafka alone judges what is too large."""
@@ -31,7 +33,13 @@ def consumer_of(bootstrap: str, *, group: str | None = None, **settings: object)
         group: its consumer group; None: it is told what to read.
         settings: of aiokafka's, beyond these.
     """
-    return AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False, **settings)
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        isolation_level=ISOLATION_LEVEL,
+        **settings,
+    )
 
 
 def producer_of(bootstrap: str) -> AIOKafkaProducer:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import ValidationError
 
+from connectors.tools.json_schemas import SchemaUnusable, faults_of, usable_validator
 from schemas.configuration import ToolSpec
 from schemas.ports.tool import DeltaSink, Tool, ToolContext, ToolError, ToolResult
 
@@ -34,7 +35,7 @@ class ToolRegistry:
         """Compile the schemas of all tools.
 
         Raises:
-            ValueError: two tools have one name, or a schema of a tool is no JSON Schema.
+            ValueError: two tools have one name, or a schema of a tool cannot be used.
         """
         self._registered: dict[str, _Registered] = {}
         for tool in tools:
@@ -44,8 +45,8 @@ class ToolRegistry:
             self._registered[spec.name] = _Registered(
                 tool=tool,
                 spec=spec,
-                parameters=_validator(spec, "parameters", spec.parameters_json),
-                result=_validator(spec, "result schema", spec.result_schema_json),
+                parameters=_validator(spec, "parameters", spec.parameters_json, of_object=True),
+                result=_validator(spec, "result schema", spec.result_schema_json, of_object=False),
             )
 
     @property
@@ -71,7 +72,7 @@ class ToolRegistry:
                 "unknown_tool", f"there is no tool {name[:100]!r}; known are {', '.join(self.specs)}"
             )
         arguments = _parsed(entry.spec, arguments_json)
-        faults = list(entry.parameters.iter_errors(arguments))
+        faults = faults_of(entry.parameters, arguments)
         if faults:
             raise ToolError("validation_error", f"arguments of {name}: {_told(faults)}")
         guarded = replace(context, on_output=_guarded(context.on_output))
@@ -86,7 +87,10 @@ async def _run(
     spec = entry.spec
     try:
         async with asyncio.timeout(timeout_ms / 1000) as limit:
-            return await entry.tool.run(arguments, context)
+            result: object = await entry.tool.run(arguments, context)
+            if not isinstance(result, ToolResult):
+                raise TypeError(f"it gave a {type(result).__name__} in place of a result")
+            return result
     except ToolError:
         raise
     except TimeoutError as error:
@@ -143,13 +147,13 @@ def _check_result(entry: _Registered, result: ToolResult) -> None:
     name = entry.spec.name
     try:
         size_bytes = len(json.dumps(result.result, ensure_ascii=False, allow_nan=False).encode("utf-8"))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         _refuse_result(result, f"result of {name} is no JSON: {error}", error)
     if size_bytes > RESULT_BYTES_MAX:
         _refuse_result(
             result, f"result of {name} has {size_bytes} bytes; at most {RESULT_BYTES_MAX} are allowed"
         )
-    faults = list(entry.result.iter_errors(result.result))
+    faults = faults_of(entry.result, result.result)
     if faults:
         _refuse_result(result, f"result of {name} does not fit its schema: {_told(faults)}")
 
@@ -177,10 +181,8 @@ def _short(text: str) -> str:
     return text if len(text) <= FAULT_CHARACTERS_MAX else f"{text[:half]} … {text[-half:]}"
 
 
-def _validator(spec: ToolSpec, what: str, text: str) -> Draft202012Validator:
+def _validator(spec: ToolSpec, what: str, text: str, *, of_object: bool) -> Draft202012Validator:
     try:
-        schema = json.loads(text)
-        Draft202012Validator.check_schema(schema)
-    except (ValueError, SchemaError) as error:
-        raise ValueError(f"{what} of {spec.name} is no JSON Schema: {error}") from error
-    return Draft202012Validator(schema)
+        return usable_validator(text, of_object=of_object)
+    except SchemaUnusable as error:
+        raise ValueError(f"the {what} of the tool {spec.name} cannot be used: {error}") from error

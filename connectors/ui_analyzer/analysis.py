@@ -170,7 +170,11 @@ def _settled(reports: Sequence[FileReport], project: Project) -> list[tuple[str,
 
 
 def _fits(shape: Shape, dependent: Dependent) -> bool:
-    return shape.kind in dependent.wanted and (shape.falls_through or not dependent.falls_through)
+    return (
+        shape.kind in dependent.wanted
+        and (shape.falls_through or not dependent.falls_through)
+        and not (dependent.silent and shape.speaks)
+    )
 
 
 def _project_observations(

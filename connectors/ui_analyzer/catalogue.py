@@ -85,6 +85,8 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     page_facts,
     structure.landmark_facts,
     net_facts,
+    raw_html.loader_facts,
+    landmarks.heading_facts,
     form_labels.hiding_facts,
     style_access.motion_facts,
     focus_style.focus_facts,

@@ -69,6 +69,13 @@ _SERVER_CODE = re.compile(
 )
 
 
+_COMMON_JS = re.compile(
+    rb"^(?:const|let|var)\b[^\n]*=\s*require\([\s\S]*^\s*(?:module\.exports|exports\.\w+)\s*=", re.MULTILINE
+)
+_BROWSER = re.compile(rb"\b(?:document|window|localStorage|navigator|HTMLElement|React|Vue)\b|\$\(")
+"""What only code for a browser mentions; modules of CommonJS without it are for a server or a build."""
+
+
 class DocumentTooDeep(Exception):
     """Nesting beyond DEPTH_MAX: refused before a parser sees it."""
 
@@ -177,7 +184,9 @@ class Document:
             return True
         if any(_SERVER_MODULES.match(module) for script in self.scripts for module in script.modules):
             return True
-        return _SERVER_CODE.search(self.source) is not None
+        if _SERVER_CODE.search(self.source) is not None:
+            return True
+        return _COMMON_JS.search(self.source) is not None and _BROWSER.search(self.source) is None
 
     @cached_property
     def full_page(self) -> Element | None:

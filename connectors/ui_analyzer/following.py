@@ -84,8 +84,19 @@ def _component(name: str, roots: list[Element], document: Document) -> Fact:
         kind="component",
         name=name,
         value=shape,
-        scope="falls-through" if falls else "",
+        scope=" ".join(
+            word for word, holds in (("falls-through", falls), ("speaks", any(map(_named, roots)))) if holds
+        ),
         line=first.line if first is not None else 1,
+    )
+
+
+def _named(root: Element) -> bool:
+    """Whether a component puts words of its own into what it renders, beside what its caller gives it as content."""
+    naming = ("aria-label", "aria-labelledby", "title", "label")
+    return bool(root.texts) or any(
+        element.filled(*naming) or element.texts or (element is not root and element.dynamic_content)
+        for element in (root, *root.descendants())
     )
 
 
@@ -164,6 +175,8 @@ class Shape:
     kind: str
     falls_through: bool
     """Whether attributes and listeners of the caller reach the element."""
+    speaks: bool = False
+    """Whether it has a name of its own, whatever its caller gives."""
 
 
 class Components:
@@ -175,7 +188,8 @@ class Components:
         self._exports: dict[str, dict[str, str]] = {}
         self._from: dict[str, list[tuple[str, str, str]]] = {}
         for at in project.of("component"):
-            shape = Shape(at.fact.value, bool(at.fact.scope))
+            words = at.fact.scope.split()
+            shape = Shape(at.fact.value, "falls-through" in words, "speaks" in words)
             self._shapes.setdefault(at.path, {}).setdefault(at.fact.name, shape)
         for at in project.of("component-export"):
             self._exports.setdefault(at.path, {})[at.fact.name] = at.fact.value
@@ -204,7 +218,9 @@ class Components:
             behind = self.shape(target, ComponentRef(module, inner), depth + 1) if inner else None
             if behind is None:
                 return None
-            return Shape(behind.kind, found.falls_through and behind.falls_through)
+            return Shape(
+                behind.kind, found.falls_through and behind.falls_through, found.speaks or behind.speaks
+            )
         return found
 
     def _handed_on(self, target: str, name: str, depth: int) -> Shape | None:

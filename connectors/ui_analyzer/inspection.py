@@ -17,6 +17,7 @@ from connectors.ui_analyzer.origin import (
     is_email,
     is_library_script,
     is_library_sheet,
+    is_native_app,
     is_test,
 )
 from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
@@ -89,6 +90,8 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
             raise FileLeftOut("vendored")
         if path.endswith(".css") and belongs_to_library(absolute):
             raise FileLeftOut("vendored")
+        if is_native_app(source):
+            raise FileLeftOut("React Native")
         if is_email(source):
             raise FileLeftOut("e-mail")
         document = Document(path, source, deadline)

@@ -165,7 +165,7 @@ def _constant(tree: Tree, node: Node) -> str | None:
 
 
 def _add_text(tree: Tree, made: dict[int, Element]) -> None:
-    for item in tree.of("jsx_text"):
+    for item in tree.of("jsx_text", "html_character_reference"):
         owner = _owner(item, made)
         text = tree.text(item.node).strip()
         if owner is not None and text:

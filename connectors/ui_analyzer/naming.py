@@ -187,5 +187,12 @@ def _inner_name(inner: Element, document: Document) -> Naming | None:
     return None
 
 
+def translated(document: Document, element: Element) -> str:
+    """The last part of the key by which the text of an element is looked up: `delete` of `$t("general.delete")`."""
+    inside = document.source[element.start : element.end].decode("utf-8", "replace")
+    match = re.search(r"(?<![\w$])\$?tc?\(\s*['\"`]([\w. -]{1,60})['\"`]", inside)
+    return match.group(1).rsplit(".", 1)[-1].replace("_", " ").replace("-", " ") if match else ""
+
+
 def _in_svg(element: Element) -> bool:
     return element.tag == "svg" or any(around.tag == "svg" for around in element.ancestors())

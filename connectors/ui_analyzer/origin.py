@@ -65,9 +65,24 @@ def is_library_sheet(path: str, source: bytes) -> bool:
     return highlighted >= _HIGHLIGHTED and 2 * highlighted >= source.count(b"{")
 
 
+_EMAIL_MARKUP = re.compile(
+    rb"\.ExternalClass\b|\bmso-(?:table|line-height|padding|hide|ansi)\w*|<o:OfficeDocumentSettings|x-apple-disable-message-reformatting|<mj-(?:body|section)\b|-ms-text-size-adjust:[^;]*;[^<]*\bmso",
+    re.IGNORECASE,
+)
+"""What is written for mail programs and means nothing to browsers."""
+
+
+def is_native_app(source: bytes) -> bool:
+    """Whether a script draws with React Native: an app has neither elements of HTML nor style sheets."""
+    return _NATIVE_APP.search(source) is not None
+
+
+_NATIVE_APP = re.compile(rb"""from\s*['"](?:react-native(?:-[\w-]+)?|expo(?:-[\w-]+)?|nativewind)['"]""")
+
+
 def is_email(source: bytes) -> bool:
     """Whether a component is an e-mail: mail programs have other rules than browsers."""
-    return _EMAIL_IMPORT.search(source) is not None
+    return _EMAIL_IMPORT.search(source) is not None or _EMAIL_MARKUP.search(source) is not None
 
 
 _DOCUMENTED = re.compile(

@@ -60,6 +60,8 @@ class Dependent:
     """What holds when one of them is not in the project, or not understood; None: nothing is said."""
     excused_by: tuple[tuple[str, str], ...] = ()
     """Facts, by kind and name, any of which makes the rule not apply."""
+    silent: bool = False
+    """Whether the components must also have no name of their own."""
 
 
 @dataclass(slots=True)
@@ -103,13 +105,15 @@ class Tally:
         falls_through: bool = False,
         unknown: tuple[Severity, Confidence] | None = None,
         excused_by: tuple[tuple[str, str], ...] = (),
+        silent: bool = False,
+        severity: Severity | None = None,
     ) -> None:
         """An instance fails if the components have the shapes `wanted`, and passes if they have others.
 
         Where their files are not known, it fails with `unknown` as severity and confidence, or is not counted. It
         is not counted either when the project states one of the facts `excused_by`.
         """
-        failure = self._failure(at, message, None, None, "")
+        failure = self._failure(at, message, severity, None, "")
         doubtful = None if unknown is None else self._failure(at, message, *unknown, "")
         self.dependents.append(
             Dependent(
@@ -119,6 +123,7 @@ class Tally:
                 falls_through=falls_through,
                 unknown=doubtful,
                 excused_by=excused_by,
+                silent=silent,
             )
         )
 

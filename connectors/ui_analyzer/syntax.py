@@ -36,6 +36,7 @@ SCRIPT_KINDS = (
     "jsx_attribute",
     "jsx_expression",
     "jsx_text",
+    "html_character_reference",
     "if_statement",
     "ternary_expression",
     "for_statement",

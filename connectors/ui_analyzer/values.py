@@ -52,7 +52,7 @@ _WRAPPED = frozenset(
     }
 )
 _LITERALS = frozenset({"string", "number", "true", "false", "null", "undefined", "regex"})
-_SANITISING_MODULES = re.compile(
+SANITISING_MODULES = re.compile(
     r"^(?:dompurify|isomorphic-dompurify|sanitize-html|xss|insane|sanitize-html-react|rehype-sanitize|he|html-entities|lodash(?:[.-]escape|/escape)?|"
     r"escape-html|escape-goat|shiki(?:/.*)?|highlight\.js(?:/.*)?|prismjs(?:/.*)?|lowlight|katex(?:/.*)?|mermaid|qrcode(?:-svg)?|"
     r"react-dom/server(?:\..*)?|@shikijs/.*|starry-night|bright|sugar-high|ansi-to-html|ansi_up|fancy-ansi|serialize-javascript|"
@@ -196,7 +196,7 @@ class _Follower:
             return self._returns(callee, depth)
         if (entry := self._imported(root)) is not None and not _RESHAPES.search(callee):
             # A function of the project that is not in this file: its name is no proof, and no suspicion either.
-            return _SANITISING_MODULES.match(entry) is not None
+            return SANITISING_MODULES.match(entry) is not None
         function = node.child_by_field_name("function")
         if function is None or function.type != "member_expression":
             return False

@@ -32,7 +32,8 @@ class PolicyDecided:
     """Empty for a model call, whose purpose and models stand in `request_json`."""
     decision: Decision
     rule: Impersonal
-    """Name of the rule that decided: of the policy, or budget_downshift or budget_exhausted."""
+    """Name of the rule that decided: the policy's, or budget_downshift, budget_exhausted, approval_expired or
+    too_many_at_once (more calls than one answer may ask for)."""
     reason: Impersonal
     tokens_left_before: int
     """What the session had left to reserve before the call."""

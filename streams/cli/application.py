@@ -16,6 +16,7 @@ from streams.cli.doctor import doctor
 from streams.cli.fork import fork
 from streams.cli.ingest import ingest
 from streams.cli.processes import sink, worker
+from streams.cli.tables import tables
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
 
@@ -82,4 +83,5 @@ for _panel, _commands in _PANELS.items():
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
 app.add_typer(topics.topics, name="topics", rich_help_panel="Ground")
+app.add_typer(tables, name="tables", rich_help_panel="Ground")
 app.add_typer(schemas.schemas, name="schemas", rich_help_panel="Ground")

@@ -124,7 +124,7 @@ async def prepare(settings: Settings) -> None:
     """Create what the parts need: topics, schemas, tables. Nothing that exists is changed.
 
     Raises:
-        DeploymentError: an existing topic differs from the catalogue.
+        DeploymentError: an existing topic breaks a promise.
     """
     report = await apply(
         settings.kafka_bootstrap,
@@ -133,9 +133,22 @@ async def prepare(settings: Settings) -> None:
         settings.replication,
         settings.session_timeout_ms,
     )
-    if report.differences:
-        told = "; ".join(str(difference) for difference in report.differences)
-        raise DeploymentError(f"these topics differ from the catalogue: {told}")
+    for difference in report.differences:
+        if not difference.breaks:
+            output.note(
+                "[yellow]note[/] {topic} has {setting} {actual}, made with {expected}",
+                topic=difference.topic,
+                setting=difference.setting,
+                actual=difference.actual,
+                expected=difference.expected,
+            )
+    if report.faults:
+        told = "\n".join(
+            f"{one.topic} has {one.setting} {one.actual} in place of {one.expected}: {one.breaks}\n"
+            f"  {one.repair}"
+            for one in report.faults
+        )
+        raise DeploymentError(f"nothing was started, for topics were changed:\n{told}")
     registry = SchemaRegistry(settings.registry_url)
     try:
         await Codec.connect(TOPICS, registry, settings.topic_prefix)

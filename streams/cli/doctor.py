@@ -172,9 +172,10 @@ async def _topics(given: Settings) -> str:
     )
     if not report.ok:
         raise LookupError(
-            f"{len(report.missing)} missing, {len(report.differences)} differ: `cartrita topics verify`"
+            f"{len(report.missing)} missing, {len(report.faults)} break a promise: `cartrita topics verify`"
         )
-    return f"{report.verified} topics as the catalogue has them"
+    tuned = f", {len(report.differences)} settings tuned" if report.differences else ""
+    return f"{report.verified} topics as the catalogue has them{tuned}"
 
 
 async def _registry(given: Settings) -> str:

@@ -11,7 +11,10 @@ async def recording_of(client: Client, session_id: str) -> Recording:
     """Read a session's recording, or end the command where the log has not all of it."""
     chosen = settings()
     reader = RecordingReader(
-        kafka_bootstrap=chosen.kafka_bootstrap, topic_prefix=chosen.topic_prefix, codec=client.codec
+        kafka_bootstrap=chosen.kafka_bootstrap,
+        topic_prefix=chosen.topic_prefix,
+        partitions=chosen.partitions,
+        codec=client.codec,
     )
     try:
         return await reader.recording(session_id)

@@ -52,7 +52,7 @@ async def apply_topics(as_json: AsJson = False) -> None:
 @topics.command("verify")
 @command
 async def verify_topics(as_json: AsJson = False) -> None:
-    """Compare the topics with the catalogue and change nothing. Exit code 1 when something differs."""
+    """Compare the topics with the catalogue and change nothing. Exit code 1 when one breaks a promise."""
     await _report_topics(create=False, as_json=as_json)
 
 
@@ -107,14 +107,16 @@ async def _report_topics(*, create: bool, as_json: bool) -> None:
         for name in report.missing:
             output.say("[red]missing[/] {name}", name=name)
         for difference in report.differences:
+            mark = "[red]refused[/]" if difference.breaks else "[yellow]differs[/]"
             output.say(
-                "[yellow]differs[/] {topic} {setting}: {actual}, expected {expected}\n  {repair}",
+                mark + " {topic} {setting}: {actual}, made with {expected}",
                 topic=difference.topic,
                 setting=difference.setting,
                 actual=difference.actual,
                 expected=difference.expected,
-                repair=difference.repair,
             )
+            for line in filter(None, (difference.breaks, difference.repair)):
+                output.say("  {line}", line=line)
         output.say("{count} topics are as the catalogue has them", count=report.verified)
     if not report.ok:
         raise typer.Exit(Code.FAILED)

@@ -17,8 +17,9 @@ from schemas.frozen import replace
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import SchemaRegistry
 from streams.process.settings import Settings
-from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Topic
+from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Keying, Topic
 from topics.clients import consumer_of, partitions_of, producer_of
+from topics.routing import partition_of
 
 _POLL_MS: Final = 200
 
@@ -95,7 +96,12 @@ class Client:
             self._producer = producer_of(self._settings.kafka_bootstrap)
             await self._producer.start()
         name = self._settings.topic_prefix + topic.name
-        placed = await self._producer.send_and_wait(name, value, key=key, headers=headers)
+        partition = None
+        if key is not None and topic.keying is not Keying.ANY:
+            partition = partition_of(key, topic.partitions or self._settings.partitions)
+        placed = await self._producer.send_and_wait(
+            name, value, key=key, partition=partition, headers=headers
+        )
         return placed.partition, placed.offset
 
     async def read(

@@ -13,9 +13,12 @@ from streams.effects.ledger import (
     call_id_of,
     call_key,
     decode_position,
+    is_bare_position,
     position_place,
 )
+from streams.records.damage import tell_key, tell_stopped
 from streams.records.delivery import Delivery, Entry, Outgoing
+from streams.records.framing import RecordDamaged
 from topics.catalog import RECORD_BYTES_MAX
 
 LEDGER_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
@@ -103,13 +106,25 @@ class Survey:
     open: list[Call] = field(default_factory=list)
     """Calls that are not done, in any order."""
     done: list[tuple[bytes, LedgerEntry]] = field(default_factory=list)
+    damaged: dict[bytes, RecordDamaged] = field(default_factory=dict)
+    """Keys of calls whose entries cannot be read: they may have run, and never run again."""
+    stopped: dict[int, RecordDamaged] = field(default_factory=dict)
+    """Partitions of which it is not known up to where calls are noted."""
+
+    def leave_out_stopped(self) -> None:
+        """Take up nothing of the partitions that are stopped."""
+        self.positions = {place: at for place, at in self.positions.items() if place[1] not in self.stopped}
+        self.open = [call for call in self.open if call.entry.partition not in self.stopped]
+        self.done = [(key, entry) for key, entry in self.done if entry.partition not in self.stopped]
 
     def note(self, place: tuple[str, int], offset: int) -> None:
         """Take up to where a partition's calls are known to be noted."""
         self.positions[place] = max(offset, self.positions.get(place, -1))
 
 
-async def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
+async def survey_of(
+    ledger: Mapping[bytes, bytes], source: str, ends: Mapping[tuple[str, int], int]
+) -> Survey:
     """Look at every entry of a ledger once; lets others run in between.
 
     A partition's calls are noted in their order, on the ledger's partition of the same number: whoever finds
@@ -118,21 +133,31 @@ async def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
     Args:
         ledger: by key.
         source: topic of the calls.
+        ends: where its partitions end.
 
     Raises:
-        RecordUnreadable: a newer program wrote one.
+        RecordNewer: a newer program wrote one.
     """
     survey = Survey()
     for number, (key, data) in enumerate(ledger.items()):
         if number % _YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        place = position_place(key)
-        if place is not None:
-            survey.note(place, decode_position(data))
+        place, call_id = position_place(key), call_id_of(key)
+        try:
+            if place is not None:
+                offset = decode_position(data)
+                if is_bare_position(data) and offset >= ends.get(place, offset + 1):
+                    raise RecordDamaged(f"it names offset {offset}, which there is none of")
+                survey.note(place, offset)
+                continue
+            assert call_id is not None, "the table takes no other keys"
+            entry = LedgerEntry.decode(data)
+        except RecordDamaged as damaged:
+            if place is not None:
+                survey.stopped[place[1]] = damaged
+            else:
+                survey.damaged[key] = damaged
             continue
-        call_id = call_id_of(key)
-        assert call_id is not None, "a key that is neither a position's nor a call's"
-        entry = LedgerEntry.decode(data)
         survey.note((source, entry.partition), entry.offset)
         if entry.status is Status.DONE:
             survey.done.append((key, entry))
@@ -140,7 +165,16 @@ async def survey_of(ledger: Mapping[bytes, bytes], source: str) -> Survey:
             may_have_run = entry.status is Status.DISPATCHED
             call = Call(call_id=call_id, entry=entry, event=None, recovered=True, may_have_run=may_have_run)
             survey.open.append(call)
+    survey.leave_out_stopped()
     return survey
+
+
+def tell_damage(survey: Survey, *, shell: str, changelog: str) -> None:
+    """Name the ledger's damaged records in the log."""
+    for key, damaged in survey.damaged.items():
+        tell_key(damaged, shell=shell, changelog=changelog, key=key)
+    for partition, damaged in survey.stopped.items():
+        tell_stopped(damaged, shell=shell, changelog=changelog, partition=partition)
 
 
 def too_large(records: Sequence[Outgoing]) -> bool:

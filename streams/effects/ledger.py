@@ -1,7 +1,7 @@
 """What an effect shell's table holds: an entry per call, and per partition how far calls are noted.
 
-Layout of an entry, integers big endian: version (1 byte), status (1), partition (4), offset (8), attempt (4),
-deadline (8), owner, call, outbox; texts have a length of 2 bytes before them, bytes one of 4.
+Layout of an entry within its frame, integers big endian: status (1 byte), partition (4), offset (8),
+attempt (4), deadline (8), owner, call, outbox; texts have a length of 2 bytes before them, bytes one of 4.
 """
 
 import struct
@@ -10,13 +10,15 @@ from enum import IntEnum
 from typing import Final
 
 from processors.lifecycles import LEDGER_ENTRY
-from streams.records.known import RecordUnreadable
+from streams.records.framing import RecordDamaged, framed, unframed
 
-_HEAD: Final = struct.Struct(">BBIqIq")
+_HEAD: Final = struct.Struct(">BIqIq")
 _LENGTH16: Final = struct.Struct(">H")
 _LENGTH32: Final = struct.Struct(">I")
 _OFFSET: Final = struct.Struct(">q")
-_VERSION: Final = 1
+_VERSION: Final = 2
+_BARE_VERSION: Final = 1
+_POSITION_VERSION: Final = 1
 _CALL: Final = b"call/"
 _POSITION: Final = b"position/"
 
@@ -60,26 +62,24 @@ class LedgerEntry:
 
     def encode(self) -> bytes:
         """Write the entry."""
-        head = _HEAD.pack(
-            _VERSION, self.status, self.partition, self.offset, self.attempt, self.deadline_at_ms
-        )
+        head = _HEAD.pack(self.status, self.partition, self.offset, self.attempt, self.deadline_at_ms)
         parts = [head, _short(self.owner), _LENGTH32.pack(len(self.call)), self.call]
         parts.append(_LENGTH16.pack(len(self.outbox)))
         for topic, value in self.outbox:
             parts += [_short(topic), _LENGTH32.pack(len(value)), value]
-        return b"".join(parts)
+        return framed(_VERSION, b"".join(parts))
 
     @classmethod
     def decode(cls, data: bytes) -> "LedgerEntry":
         """Read an entry.
 
         Raises:
-            RecordUnreadable: this program cannot read it.
+            RecordDamaged: no program wrote it.
+            RecordNewer: a newer program did.
         """
+        data = unframed(data, _VERSION, bare=_BARE_VERSION)
         try:
-            version, status, partition, offset, attempt, deadline_at_ms = _HEAD.unpack_from(data)
-            if version != _VERSION:
-                raise RecordUnreadable(f"the ledger's entry has version {version}; this program reads 1")
+            status, partition, offset, attempt, deadline_at_ms = _HEAD.unpack_from(data)
             owner, at = _read_short(data, _HEAD.size)
             call, at = _read_long(data, at)
             (count,) = _LENGTH16.unpack_from(data, at)
@@ -89,6 +89,8 @@ class LedgerEntry:
                 topic, at = _read_short(data, at)
                 value, at = _read_long(data, at)
                 outbox.append((topic, value))
+            if at != len(data):
+                raise struct.error("too long")
             return cls(
                 status=Status(status),
                 partition=partition,
@@ -100,7 +102,7 @@ class LedgerEntry:
                 outbox=outbox,
             )
         except (struct.error, UnicodeDecodeError, ValueError) as error:
-            raise RecordUnreadable("the ledger's entry is damaged") from error
+            raise RecordDamaged("the ledger's entry ends too early or too late") from error
 
 
 def call_key(call_id: str) -> bytes:
@@ -110,7 +112,7 @@ def call_key(call_id: str) -> bytes:
 
 def call_id_of(key: bytes) -> str | None:
     """Return the call whose key this is; None for a position's."""
-    return key.removeprefix(_CALL).decode() if key.startswith(_CALL) else None
+    return key.removeprefix(_CALL).decode(errors="replace") if key.startswith(_CALL) else None
 
 
 def position_key(topic: str, partition: int) -> bytes:
@@ -119,21 +121,36 @@ def position_key(topic: str, partition: int) -> bytes:
 
 
 def position_place(key: bytes) -> tuple[str, int] | None:
-    """Return topic and partition of a position's key; None for a call's."""
-    if not key.startswith(_POSITION):
-        return None
-    topic, _, partition = key.removeprefix(_POSITION).decode().rpartition("/")
-    return topic, int(partition)
+    """Return topic and partition of a position's key; None for any other key."""
+    topic, _, partition = key.removeprefix(_POSITION).decode(errors="replace").rpartition("/")
+    return (topic, int(partition)) if key.startswith(_POSITION) and partition.isdecimal() else None
 
 
 def encode_position(offset: int) -> bytes:
     """Write up to which offset every call is noted."""
-    return _OFFSET.pack(offset)
+    return framed(_POSITION_VERSION, _OFFSET.pack(offset))
+
+
+def is_bare_position(data: bytes) -> bool:
+    """Tell whether an earlier program wrote it, as the offset alone; whatever has 8 bytes looks like one."""
+    # No offset is so high that its first bytes are not 0.
+    return len(data) == _OFFSET.size and data.startswith(b"\0\0")
 
 
 def decode_position(data: bytes) -> int:
-    """Read it."""
-    (offset,) = _OFFSET.unpack(data)
+    """Read it.
+
+    Raises:
+        RecordDamaged: no program wrote it.
+        RecordNewer: a newer program did.
+    """
+    payload = data if is_bare_position(data) else unframed(data, _POSITION_VERSION)
+    try:
+        (offset,) = _OFFSET.unpack(payload)
+    except struct.error as error:
+        raise RecordDamaged("the position ends too early or too late") from error
+    if offset < 0:
+        raise RecordDamaged("the position is negative")
     return int(offset)
 
 

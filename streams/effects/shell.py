@@ -13,7 +13,7 @@ accepted → dispatched → ended → (published) → done. Each arrow is a reco
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -24,7 +24,7 @@ from processors.effects import Outcome
 from schemas.envelope import Envelope
 from schemas.wire.codec import Codec, UnencodableError
 from streams.effects.admission import Admission
-from streams.effects.calls import Call, Intaken, survey_of, too_large
+from streams.effects.calls import Call, Intaken, survey_of, tell_damage, too_large
 from streams.effects.executor import Cancellation, Executor
 from streams.effects.ledger import Status
 from streams.effects.ledger_memory import REMEMBERED_MS
@@ -57,6 +57,7 @@ class EffectShell:
         codec: Codec,
         log: Log,
         table: Mapping[bytes, bytes],
+        changelog: str,
         topic_prefix: str,
         metrics: ShellMetrics,
         now_ms: Callable[[], int],
@@ -74,6 +75,7 @@ class EffectShell:
             codec: reads and writes events.
             log: what is written to.
             table: the ledger by key; `log.store` changes it.
+            changelog: full name of the ledger's topic, to name damaged entries.
             topic_prefix: before topic names in dead letters.
             metrics: counts.
             now_ms: the clock.
@@ -87,7 +89,7 @@ class EffectShell:
         self._source = source
         self._codec = codec
         self._out = log
-        self._table = table
+        self._table, self._changelog = table, changelog
         self._metrics = metrics
         self._now_ms = now_ms
         self._owner_name = owner
@@ -112,17 +114,21 @@ class EffectShell:
         """Tell whether partitions are owned now."""
         return self._owner
 
-    async def own(self, positions: Mapping[tuple[str, int], int], starts: object = None) -> None:
+    async def own(self, positions: Mapping[tuple[str, int], int], starts: object = None) -> Collection[int]:
         """Begin: take up what the ledger holds.
+
+        Returns:
+            Partitions of which nothing may be taken in: the ledger does not tell which calls it has noted.
 
         Raises:
             ShellStopped: the ledger has seen more of a topic than there is.
-            RecordUnreadable: a newer program wrote the ledger.
+            RecordNewer: a newer program wrote the ledger.
         """
         generation = self._forget()
-        survey = await survey_of(self._table, self._source)
+        survey = await survey_of(self._table, self._source, positions)
         if self._generation != generation:
-            return  # revoked in the meantime
+            return ()  # revoked in the meantime
+        tell_damage(survey, shell=self.name, changelog=self._changelog)
         for (topic, partition), offset in survey.positions.items():
             only_known(positions, topic, partition, offset)
         self._positions.update(survey.positions)
@@ -136,6 +142,7 @@ class EffectShell:
             else:
                 self._waiting.append(call)
         self._fill_places()
+        return survey.stopped
 
     def disown(self) -> None:
         """Stop: running calls are cancelled, and nothing is written of it; what is being written ends."""

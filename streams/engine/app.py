@@ -10,6 +10,7 @@ import faust
 from faust.types import TP
 from faust.types.transports import TransportT
 
+from streams.engine.assignor import ShellAssignor
 from streams.engine.heartbeat import Heartbeat
 from streams.engine.recovery_fix import RepairedTableManager, check_version
 from streams.engine.shared_producer import SharedProducer
@@ -39,6 +40,8 @@ class AppSettings:
     commit_interval_ms: int
     producer: SharedProducer
     """Of all shells of the process."""
+    partitions: int | None = None
+    """How many partitions of each topic count; None: all that there are."""
     group_instance_id: str | None = None
     """The static identity; only for a process that proves its predecessor gone."""
 
@@ -51,14 +54,16 @@ class ShellApp(faust.App):
         check_version()
         self.heartbeat = Heartbeat()
         self.producer_of_process = settings.producer
+        self.partitions_counted = settings.partitions
         self.revoked: Callable[[], Awaitable[None]] = _nothing
-        self.recovered: Callable[[set[TP]], Awaitable[None]] = _nothing_of
+        self.recovered: Callable[[set[TP]], Awaitable[set[TP]]] = _nothing_of
         brokers = ";".join(f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(","))
         super().__init__(
             settings.group_id,
             broker=brokers,
             datadir=settings.data_directory / settings.group_id,
             TableManager=RepairedTableManager,
+            PartitionAssignor=ShellAssignor,
             # At least once, made exactly once by the shell's own protocol.
             processing_guarantee="at_least_once",
             store="memory://",
@@ -100,9 +105,9 @@ class ShellApp(faust.App):
     def _new_producer_transport(self) -> TransportT:
         return ShellTransport(self.conf.broker_producer, self)
 
-    async def on_partitions_recovered(self, assigned: set[TP]) -> None:
-        """Hand over to the shell: tables are recovered, and nothing flows yet."""
-        await self.recovered(assigned)
+    async def on_partitions_recovered(self, assigned: set[TP]) -> set[TP]:
+        """Hand over to the shell: tables are recovered, and nothing flows yet; return what must not flow."""
+        return await self.recovered(assigned)
 
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self.revoked()
@@ -136,5 +141,6 @@ async def _nothing() -> None:
     await asyncio.sleep(0)
 
 
-async def _nothing_of(_assigned: set[TP]) -> None:
+async def _nothing_of(_assigned: set[TP]) -> set[TP]:
     await asyncio.sleep(0)
+    return set()

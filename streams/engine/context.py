@@ -51,8 +51,13 @@ class ShellContext:
         group = f"{self.topic_prefix}{self.app_id}-{shell}"
         return self.data_directory / "tables" / self.worker_identity / group
 
-    def app_settings(self, shell: str) -> AppSettings:
-        """Return the settings of one shell's Faust app."""
+    def app_settings(self, shell: str, *, reads_all: bool = False) -> AppSettings:
+        """Return the settings of one shell's Faust app.
+
+        Args:
+            shell: its name.
+            reads_all: True when keys of its sources have no meaning, so that partitions may be added to them.
+        """
         identity = self.worker_identity
         return AppSettings(
             group_id=f"{self.topic_prefix}{self.app_id}-{shell}",
@@ -64,5 +69,6 @@ class ShellContext:
             produce_timeout_ms=self.produce_timeout_ms,
             commit_interval_ms=self.commit_interval_ms,
             producer=self.producer,
+            partitions=None if reads_all else self.partitions,
             group_instance_id=f"{identity}-{shell}" if identity else None,
         )

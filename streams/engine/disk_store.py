@@ -18,6 +18,7 @@ from faust.tables.manager import TableManager
 from faust.types import TP, AppT, CollectionT, EventT
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
+from streams.engine.checked import Check, held, no_check
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import Entry
 
@@ -65,6 +66,7 @@ class DiskStore(Store[bytes, bytes]):
         *,
         path: Path,
         partition_of: Callable[[bytes], int] | None,
+        check: Check = no_check,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         """Open nothing yet.
@@ -74,11 +76,13 @@ class DiskStore(Store[bytes, bytes]):
             table: whose records it holds.
             path: of the database's folder, which no other process may use.
             partition_of: tells where a key belongs; None: it may be in any partition.
+            check: refuses what the changelog has and the store must not take.
             now_ms: the clock.
         """
         super().__init__("rocksdb://", app, table, key_type=bytes, value_type=bytes)
         self._path = path
         self._partition_of = partition_of
+        self._check = check
         self._now_ms = now_ms
         self.recovered_bytes = 0
         self._opened: Rdict | None = None
@@ -116,8 +120,9 @@ class DiskStore(Store[bytes, bytes]):
         for event in batch:
             self.recovered_bytes += bytes_of(event)
             message = event.message
-            assert message.key is not None, "every record of a changelog has a key"
-            _write(writes, _PARTITION.pack(message.partition) + message.key, message.value)
+            taken = held(event, self._check)
+            if taken is not None:
+                _write(writes, _PARTITION.pack(message.partition) + taken[0], taken[1])
             ends[message.partition] = message.offset
         for partition, offset in ends.items():
             self._write_offset(writes, partition, offset)

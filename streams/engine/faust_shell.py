@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol, cast
 
@@ -36,8 +36,10 @@ _FINISH_S: Final = 2.0
 class Handler(Protocol):
     """What a shell does with deliveries."""
 
-    async def own(self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE) -> None:
-        """Begin: tables are recovered.
+    async def own(
+        self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE
+    ) -> Collection[int]:
+        """Begin: tables are recovered; return the partitions of which nothing may be taken in.
 
         Args:
             positions: the end offsets by source topic and partition.
@@ -195,19 +197,19 @@ class FaustShell:
         await self._idle.wait()
         await self._handler.settle()
 
-    async def _on_recovered(self, assigned: set[TP]) -> None:
+    async def _on_recovered(self, assigned: set[TP]) -> set[TP]:
         sought = cast("faust.transport.consumer.Consumer", self.app.consumer)._read_offset
         revocations = self._revocations
         try:
             ends = await self.app.consumer.highwaters(*assigned) if assigned else {}
             starts = {(self._name_of(tp.topic), tp.partition): sought.get(tp) or 0 for tp in assigned}
             positions = {(self._name_of(tp.topic), tp.partition): end or 0 for tp, end in ends.items()}
-            await self._handler.own(positions, starts)
+            stopped = await self._handler.own(positions, starts)
         except Exception as error:
             # Neither a table that cannot be read nor a topic that was made again gets better by itself.
             end_process(error, self.name)
         if self._revocations != revocations:
-            return  # what was recovered is somebody else's already
+            return set()  # what was recovered is somebody else's already
         self._next_offsets = {tp: sought.get(tp) or 0 for tp in assigned}
         self._accepting = True
         took_s = time.monotonic() - self._recovering_since
@@ -222,7 +224,9 @@ class FaustShell:
             took_s=round(took_s, 3),
             recovered_bytes=recovered_bytes,
         )
+        self._metrics.stopped_partitions.set(len(stopped))
         failpoints.reach("recovered")
+        return {tp for tp in assigned if tp.partition in stopped}
 
     async def _watch_lag(self) -> None:
         while not self.app.should_stop:

@@ -58,6 +58,8 @@ class BatchFeeding(Consumer):
         """Begin with nothing done."""
         super().__init__(*args, **options)
         self._done: dict[TP, int] = {}
+        # By partition, where it was sought to and at which offset records began all the same.
+        self._holes: dict[TP, tuple[int, int]] = {}
 
     def done(self, tp: TP, next_offset: int) -> None:
         """Let everything before `next_offset` be committed; only of partitions that are owned."""
@@ -67,6 +69,7 @@ class BatchFeeding(Consumer):
         """Commit what is done, and forget it: the next owner begins from what is committed."""
         await super().on_partitions_revoked(revoked)
         self._done.clear()
+        self._holes.clear()
 
     async def _drain_messages(self, fetcher: object) -> None:
         fetching = cast("Fetcher", fetcher)
@@ -81,7 +84,11 @@ class BatchFeeding(Consumer):
                 raise
 
     async def _feed(self, fetched: Mapping[TP, Sequence[Record]], active: set[TP]) -> None:
-        """Feed what was fetched; a shell's topics have no holes, so what skips records is fetched again."""
+        """Feed what was fetched; what skips offsets is fetched again, unless Kafka shows the same hole again.
+
+        A hole is either of our making, where records were fetched before a seek and told after it, or Kafka's
+        own: marks of transactions, and what was aborted. The first closes when it is fetched again.
+        """
         generation_id = self.app.consumer_generation_id
         if not self.flow_active:
             # What was fetched while the flow stopped is read again from where the group stands.
@@ -96,12 +103,19 @@ class BatchFeeding(Consumer):
                 continue
             if self._is_changelog_tp(tp):
                 await self._feed_changelog(tp, fresh)
-            elif read_offset is None or fresh[0].offset == read_offset or await self._begins_at(tp, fresh[0]):
+            elif (
+                read_offset is None
+                or fresh[0].offset == read_offset
+                or self._holes.get(tp) == (read_offset, fresh[0].offset)
+                or await self._begins_at(tp, fresh[0])
+            ):
+                self._holes.pop(tp, None)
                 await self._feed_stream(tp, fresh)
                 self._read_offset[tp] = fresh[-1].offset + 1
             else:
-                # Fetched before a seek and told after it: what lies between would be committed unread.
-                _log.warning("fetch_skips_records", topic=tp.topic, partition=tp.partition, at=read_offset)
+                # What lies between would be committed unread.
+                _log.info("fetch_skips_offsets", topic=tp.topic, partition=tp.partition, at=read_offset)
+                self._holes[tp] = (read_offset, fresh[0].offset)
                 await self.seek_wait({tp: read_offset})
                 self._read_offset[tp] = read_offset
 

@@ -65,8 +65,6 @@ class _Producer(Protocol):
         self, batch: _Builder, topic: str, *, partition: int
     ) -> asyncio.Future[_Metadata]: ...
 
-    async def partitions_for(self, topic: str) -> set[int]: ...
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
@@ -94,6 +92,7 @@ class KafkaLog:
         app: ShellApp,
         *,
         topic_prefix: str,
+        partitions: int,
         fence: Fence,
         on_published: Callable[[Outgoing, int, int], None] | None = None,
     ) -> None:
@@ -102,6 +101,7 @@ class KafkaLog:
         Args:
             app: its producer is used, and its heartbeat stamps changelog records.
             topic_prefix: put before topic names.
+            partitions: the configured count: no record goes beyond, should a topic have more.
             fence: of the changelog.
             on_published: told of each published record with its partition and offset.
         """
@@ -112,7 +112,7 @@ class KafkaLog:
         self._on_published = on_published
         self._changelog = ""
         self._table: Table | None = None
-        self._partitions: dict[str, int] = {}
+        self._partitions = partitions
 
     def keep(self, changelog: str, table: Table) -> None:
         """Take the table's changelog topic (full name) and the table."""
@@ -148,7 +148,7 @@ class KafkaLog:
         places: dict[_Place, list[_Written]] = {}
         for record in records:
             topic = self._prefix + record.topic.name
-            partition = partition_of(record.key, await self._partitions_of(topic)) if record.key else None
+            partition = self._partition_of(record) if record.key else None
             one = _Written(key=record.key or None, value=record.value, headers=record.headers, subject=record)
             places.setdefault((topic, partition), []).append(one)
         for written, partition, offset in await self._write(
@@ -177,7 +177,7 @@ class KafkaLog:
     async def offer(self, record: Outgoing) -> asyncio.Future[object]:
         """Publish one record without waiting; its future tells how it went."""
         topic = self._prefix + record.topic.name
-        partition = partition_of(record.key, await self._partitions_of(topic))
+        partition = self._partition_of(record)
         return cast(
             "asyncio.Future[object]",
             await self._producer().send(topic, record.value, record.key, partition, None, record.headers),
@@ -198,10 +198,8 @@ class KafkaLog:
             raise ShellStopped(ExitCode.RESTART, "the producer is not running")
         return cast("_Producer", producer)
 
-    async def _partitions_of(self, topic: str) -> int:
-        if topic not in self._partitions:
-            self._partitions[topic] = len(await self._producer().partitions_for(topic))
-        return self._partitions[topic]
+    def _partition_of(self, record: Outgoing) -> int:
+        return partition_of(record.key, record.topic.partitions or self._partitions)
 
     async def _fresh_stamp_ms(self) -> int:
         # Not the fence, which is the broker's: only so that an answer that is late does not end the process.

@@ -118,7 +118,10 @@ class RepairedRecovery(Recovery):
         streams = {tp for tp in assignment if not self._is_changelog_tp(tp)}
         recovered = getattr(app, "on_partitions_recovered", None)
         if recovered is not None:
-            await self._wait(recovered(streams))
+            handing_over = asyncio.ensure_future(recovered(streams))
+            await self._wait(handing_over)
+            # What the app holds back stays paused until the next rebalance.
+            streams -= handing_over.result()
         if app.consumer_generation_id != generation_id:
             return
         self.completed.set()

@@ -9,6 +9,7 @@ from faust.stores.memory import Store as FaustMemoryStore
 from faust.types import EventT
 
 from streams.engine.app import ShellApp
+from streams.engine.checked import Check, held, no_check
 from streams.engine.context import ShellContext
 from streams.engine.disk_store import DiskStore, bytes_of
 from streams.records.delivery import Entry
@@ -42,6 +43,7 @@ class MemoryStore(FaustMemoryStore[bytes, bytes]):
     """Faust's store in memory, which a shell writes past Faust."""
 
     recovered_bytes = 0
+    check: Check = staticmethod(no_check)
 
     def apply_changelog_batch(
         self,
@@ -50,20 +52,16 @@ class MemoryStore(FaustMemoryStore[bytes, bytes]):
         to_value: Callable[[object], object],
     ) -> None:
         """Take what a recovery has read."""
-        read = list(batch)
-        self.recovered_bytes += sum(bytes_of(event) for event in read)
-        super().apply_changelog_batch(read, to_key, to_value)
+        for event in batch:
+            self.recovered_bytes += bytes_of(event)
+            taken = held(event, self.check)
+            if taken is not None:
+                self._hold(*taken, event.message.partition)
 
     def put(self, written: Sequence[tuple[Entry, int]]) -> None:
         """Hold records; the changelog alone keeps them."""
         for entry, _ in written:
-            if entry.value is None:
-                self.data.pop(entry.key, None)
-                self._key_partition.pop(entry.key, None)
-            else:
-                self.data[entry.key] = entry.value
-                # Faust drops keys by this map when their partition is gone; it fills it in recovery alone.
-                self._key_partition[entry.key] = entry.partition
+            self._hold(entry.key, entry.value, entry.partition)
 
     def read(self, key: bytes) -> bytes | None:
         """Return a key's record."""
@@ -77,6 +75,15 @@ class MemoryStore(FaustMemoryStore[bytes, bytes]):
     def count(self) -> int:
         """Count the records."""
         return len(self.data)
+
+    def _hold(self, key: bytes, value: bytes | None, partition: int) -> None:
+        if value is None:
+            self.data.pop(key, None)
+            self._key_partition.pop(key, None)
+        else:
+            self.data[key] = value
+            # Faust drops keys by this map when their partition is gone.
+            self._key_partition[key] = partition
 
 
 class ShellTable(Mapping[bytes, bytes]):
@@ -95,6 +102,7 @@ class ShellTable(Mapping[bytes, bytes]):
         partitions: int,
         directory: Path | None = None,
         partition_of: Callable[[bytes], int] | None = None,
+        check: Check = no_check,
     ) -> None:
         """Declare the table.
 
@@ -105,6 +113,7 @@ class ShellTable(Mapping[bytes, bytes]):
             partitions: of the changelog.
             directory: for records on disk; None: they are in memory.
             partition_of: tells where a key belongs; None: it may be in any partition.
+            check: refuses what the changelog has and the table must not take.
         """
         self.changelog = changelog
         topic = app.raw_topic(
@@ -124,8 +133,9 @@ class ShellTable(Mapping[bytes, bytes]):
         store: MemoryStore | DiskStore
         if directory is None:
             store = MemoryStore("memory://", app, self.faust, key_type=bytes, value_type=bytes)
+            store.check = check
         else:
-            store = DiskStore(app, self.faust, path=directory / name, partition_of=partition_of)
+            store = DiskStore(app, self.faust, path=directory / name, partition_of=partition_of, check=check)
         self._rows: Rows = store
         self.faust._data = store
 
@@ -172,6 +182,7 @@ def table_of(
     *,
     shell: str,
     name: str,
+    check: Check,
     partition_of: Callable[[bytes], int] | None = None,
 ) -> ShellTable:
     """Declare a shell's table, where the process keeps its tables."""
@@ -182,6 +193,7 @@ def table_of(
         partitions=context.partitions,
         directory=context.table_directory(shell),
         partition_of=partition_of,
+        check=check,
     )
 
 

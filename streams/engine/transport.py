@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from inspect import isawaitable
 from typing import Any, ClassVar, cast
 
+from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]  # it ships no types
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.transports import ConsumerT, ProducerT
@@ -15,6 +16,7 @@ from streams.engine.recovery_fix import RepairedFetching
 from streams.engine.shared_producer import SharedProducer
 from streams.process import failpoints
 from topics import header_names
+from topics.clients import ISOLATION_LEVEL
 
 header_names.repair()
 
@@ -32,6 +34,12 @@ class LoopConsumer(driver.AIOKafkaConsumerThread):
     def __init__(self, consumer: driver.Consumer, *, loop: asyncio.AbstractEventLoop, beacon: object) -> None:
         """Take the loop of the shell for the consumer's own."""
         super().__init__(consumer, loop=loop, thread_loop=loop, beacon=beacon)
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no setting for it. What a producer aborts was never said.
+        consumer._isolation_level = ISOLATION_LEVEL
+        return consumer
 
     async def start(self) -> None:
         """Start the consumer and listen to its coordinator."""

@@ -32,17 +32,19 @@ class SessionCut(Exception):
 class RecordingReader:
     """Reads recordings from one Kafka; each call connects for itself."""
 
-    def __init__(self, *, kafka_bootstrap: str, topic_prefix: str, codec: Codec) -> None:
+    def __init__(self, *, kafka_bootstrap: str, topic_prefix: str, partitions: int, codec: Codec) -> None:
         """Take where to read.
 
         Args:
             kafka_bootstrap: host:port, several by commas.
             topic_prefix: before topic names.
+            partitions: the configured count, by which sessions have their partitions.
             codec: reads values.
         """
         self._bootstrap = kafka_bootstrap
         self._prefix = topic_prefix
         self._codec = codec
+        self._count = partitions
         self._partitions: dict[str, list[int]] = {}
         self._cuts: dict[tuple[str, int], int] = {}
         """By topic and partition of the session, the first offset left, where records were deleted."""
@@ -132,7 +134,7 @@ class RecordingReader:
         name = self._prefix + topic.name
         numbers = self._partitions.get(name, [])
         if key is not None and numbers:
-            numbers = [partition_of(key, len(numbers))]
+            numbers = [partition_of(key, self._count)]
         places = [TopicPartition(name, number) for number in numbers]
         if not places:
             return

@@ -13,7 +13,7 @@ rest is unchecked too.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import islice, product, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +83,7 @@ class DecidedStep:
     """One step, decided as it was recorded."""
 
     before: SessionState
+    """With what came before and caused nothing."""
     source: Recorded
     """The input that was applied."""
     events: tuple[Envelope, ...]
@@ -182,6 +183,7 @@ class _Replay:
         outputs.sort(key=lambda event: event.sequence)
         inputs = {one.place: one for one in self.recording.inputs}
         steps = _steps(outputs)
+        self._untold = {event.event_id for event in outputs}
         speaking = {step[-1].source for step in steps}
         self._speaking: dict[str, list[int]] = {}
         for place in speaking & inputs.keys():
@@ -220,8 +222,9 @@ class _Replay:
                 self._proven = True
                 self.steps += 1
                 self.events += len(step)
-                yield DecidedStep(before=state, source=inputs[source], events=tuple(step), after=found)
-            state = found
+                yield found
+            state = found.after
+            self._untold.difference_update(event.event_id for event in step)
         rest = self._rest(decider, state)
         # Without a proven state nothing can be said of inputs that come after the last step.
         self.divergence = rest if self._proven else None
@@ -255,7 +258,7 @@ class _Replay:
         source: Recorded,
         *,
         lenient: bool,
-    ) -> SessionState | Divergence:
+    ) -> DecidedStep | Divergence:
         """Decide one step; `lenient` compares what another behaviour decided but for its mark on it."""
         first: Divergence | None = None
         for counts in islice(self._orders(source), ORDERS_MAX):
@@ -278,7 +281,7 @@ class _Replay:
                     del self._pending[topic][:count]
                 self.silent_inputs += len(silent)
                 self._speaking[source.topic].remove(source.offset)
-                return decided.state
+                return DecidedStep(before=before, source=source, events=tuple(step), after=decided.state)
             differences = differences_of(step, decided.events)
             first = first or self._diverged(step, source.place, "decided otherwise", differences)
         assert first is not None
@@ -296,6 +299,7 @@ class _Replay:
                 continue
             bound = min(self._speaking.get(topic, ()), default=None)
             possible = [one for one in pending if bound is None or one.offset < bound]
+            possible = list(takewhile(self._can_have_come, possible))
             time_ms = source.event.occurred_at_ms
             topics.append(topic)
             choices.append(range(len(possible) + 1))
@@ -305,6 +309,10 @@ class _Replay:
             key=lambda counts: sum(abs(a - b) for a, b in zip(counts, likely, strict=True)),
         ):
             yield dict(zip(topics, counts, strict=True))
+
+    def _can_have_come(self, one: Recorded) -> bool:
+        """Tell whether what the input answers was decided by now: clocks differ, but calls come first."""
+        return one.event.causation_id not in self._untold
 
     def _chosen(self, counts: Mapping[str, int]) -> list[Recorded]:
         chosen: list[tuple[int, Recorded]] = []

@@ -55,6 +55,11 @@ class Metrics:
         self.quarantined_keys = self._gauge(
             "quarantined_keys", ("shell",), "Keys put aside because an input of theirs cannot be applied."
         )
+        self.stopped_partitions = self._gauge(
+            "stopped_partitions",
+            ("shell",),
+            "Partitions of which nothing is taken in: their table is damaged.",
+        )
         self.dead_letters = self._counter("dead_letters", ("shell", "code"), "Records put aside.")
         self.timers_fired = self._counter("timers_fired", ("shell", "kind"), "Timers that came due.")
         self.recovery_seconds = self._gauge(
@@ -122,6 +127,7 @@ class ShellMetrics:
         self.table_keys = metrics.table_keys.labels(shell)
         self.outbox_records = metrics.outbox_records.labels(shell)
         self.quarantined_keys = metrics.quarantined_keys.labels(shell)
+        self.stopped_partitions = metrics.stopped_partitions.labels(shell)
         self.recovery_seconds = metrics.recovery_seconds.labels(shell)
         self.recovered_bytes = metrics.recovered_bytes.labels(shell)
         self.rebalances = metrics.rebalances.labels(shell)

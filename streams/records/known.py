@@ -1,12 +1,8 @@
-"""What a program can go on from: records that it can read, on topics that its tables know."""
+"""What a program can go on from: topics of which its tables have seen no more than there is."""
 
 from collections.abc import Mapping
 
 from streams.process.ending import ExitCode, ShellStopped
-
-
-class RecordUnreadable(Exception):
-    """A table's record was written by a newer program, or is not such a record."""
 
 
 def only_known(positions: Mapping[tuple[str, int], int], topic: str, partition: int, offset: int) -> None:

@@ -4,7 +4,9 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from streams.effects.changelog import check_noted
 from streams.effects.executor import Executor
 from streams.effects.feed import Feed
 from streams.effects.shell import EffectShell
@@ -37,10 +39,20 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
     """
     (source,) = read_by(spec.name)
     app = ShellApp(context.app_settings(spec.name))
-    table = table_of(context, app, shell=spec.name, name=spec.table)
+    table = table_of(
+        context,
+        app,
+        shell=spec.name,
+        name=spec.table,
+        check=partial(check_noted, source=source.name),
+    )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
-        app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
+        app,
+        topic_prefix=context.topic_prefix,
+        partitions=context.partitions,
+        fence=context.fence,
+        on_published=context.on_published,
     )
     log.keep(table.changelog, table)
     feed = Feed(codec=context.codec, log=log, metrics=metrics, now_ms=context.now_ms, producer=spec.name)
@@ -51,6 +63,7 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
         codec=context.codec,
         log=log,
         table=table,
+        changelog=table.changelog,
         topic_prefix=context.topic_prefix,
         metrics=metrics,
         now_ms=context.now_ms,

@@ -6,7 +6,7 @@ owners.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -68,10 +68,11 @@ class IngressShell:
             codec, shell=INGRESS, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
         )
 
-    async def own(self, positions: object, starts: object = None) -> None:
+    async def own(self, positions: object, starts: object = None) -> Collection[int]:
         """Begin to own partitions; without a table, where they begin and end does not matter."""
         self._generation += 1
         self._owner = True
+        return ()
 
     def disown(self) -> None:
         """Stop."""
@@ -151,13 +152,14 @@ class IngressShell:
 
 def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -> FaustShell:
     """Build the ingress shell; nothing connects until its app starts."""
-    app = ShellApp(context.app_settings(INGRESS))
+    app = ShellApp(context.app_settings(INGRESS, reads_all=True))
     metrics = ShellMetrics(context.metrics, INGRESS)
     shell = IngressShell(
         codec=context.codec,
         log=KafkaLog(
             app,
             topic_prefix=context.topic_prefix,
+            partitions=context.partitions,
             fence=context.fence,
             on_published=context.on_published,
         ),

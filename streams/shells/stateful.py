@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from processors.decider import Decider
@@ -11,6 +12,7 @@ from streams.engine.faust_shell import FaustShell
 from streams.engine.kafka_log import KafkaLog
 from streams.engine.table import table_of
 from streams.process.metrics import ShellMetrics
+from streams.stateful.changelog import check_stored
 from streams.stateful.departures import home_of
 from streams.stateful.shell import StatefulShell
 from topics.catalog import Topic, read_by
@@ -45,10 +47,15 @@ def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[S
         shell=spec.name,
         name=spec.table,
         partition_of=lambda key: home_of(key, context.partitions),
+        check=partial(check_stored, partitions=context.partitions),
     )
     metrics = ShellMetrics(context.metrics, spec.name)
     log = KafkaLog(
-        app, topic_prefix=context.topic_prefix, fence=context.fence, on_published=context.on_published
+        app,
+        topic_prefix=context.topic_prefix,
+        partitions=context.partitions,
+        fence=context.fence,
+        on_published=context.on_published,
     )
     log.keep(table.changelog, table)
     shell = StatefulShell(
@@ -58,6 +65,7 @@ def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[S
         log=log,
         table=table,
         partitions=context.partitions,
+        changelog=table.changelog,
         topic_prefix=context.topic_prefix,
         metrics=metrics,
         now_ms=context.now_ms,

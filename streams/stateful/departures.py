@@ -19,15 +19,16 @@ from hashlib import blake2b
 from typing import Final
 
 from streams.records.delivery import Delivery, Entry, Place
-from streams.records.known import RecordUnreadable
+from streams.records.framing import RecordDamaged, RecordForeign, framed, unframed
 from topics.routing import partition_of
 
 KEYS_MAX: Final = 2_048
 """Keys of one record, which so has at most 16 KB: it is written anew whenever keys leave."""
 _MARK: Final = b"\x00departed/"
-_HEAD: Final = struct.Struct(">BHI")
+_HEAD: Final = struct.Struct(">HI")
 _FLOOR: Final = struct.Struct(">Hq")
-_VERSION: Final = 1
+_VERSION: Final = 2
+_BARE_VERSION: Final = 1
 _SETTLED_EVERY: Final = 8_192
 """Keys that left lately are sought in a set, which takes ten times the memory of the sorted rest."""
 
@@ -40,6 +41,21 @@ def is_departures(key: bytes) -> bool:
 def home_of(key: bytes, partitions: int) -> int:
     """Return the partition in which a table's record stands, be it of a key or of those that left."""
     return _place_of(key)[0] if is_departures(key) else partition_of(key, partitions)
+
+
+def check_departures(data: bytes) -> None:
+    """Read a record of keys that left, only to see whether it can be read.
+
+    Raises:
+        RecordDamaged: no program wrote it.
+        RecordNewer: a newer program did.
+    """
+    _decoded(data)
+
+
+def place_of_departures(key: bytes) -> int:
+    """Return the partition that a record of keys that left is about."""
+    return _place_of(key)[0]
 
 
 class Departures:
@@ -62,7 +78,8 @@ class Departures:
             starts: by source topic and partition, the first offset that is not known to be acknowledged.
 
         Raises:
-            RecordUnreadable: a newer program wrote one.
+            RecordDamaged: no program wrote one of them.
+            RecordNewer: a newer program did.
         """
         self._applied = {place: start - 1 for place, start in starts.items()}
         self._floors.clear()
@@ -142,8 +159,14 @@ class Departures:
 
 
 def _place_of(key: bytes) -> tuple[int, int]:
-    """Return partition and number of a record."""
-    partition, number = key.removeprefix(_MARK).split(b"/")
+    """Return partition and number of a record.
+
+    Raises:
+        RecordForeign: no shell uses such a key.
+    """
+    partition, _, number = key.removeprefix(_MARK).partition(b"/")
+    if not (partition.isdigit() and number.isdigit()):
+        raise RecordForeign("its key is none of those under which a table keeps who left")
     return int(partition), int(number)
 
 
@@ -152,18 +175,17 @@ def _mark_of(key: bytes) -> int:
 
 
 def _encoded(floors: Mapping[str, int], keys: Sequence[int]) -> bytes:
-    parts = [_HEAD.pack(_VERSION, len(floors), len(keys))]
+    parts = [_HEAD.pack(len(floors), len(keys))]
     for topic, offset in sorted(floors.items()):
         name = topic.encode()
         parts += [_FLOOR.pack(len(name), offset), name]
-    return b"".join([*parts, struct.pack(f">{len(keys)}Q", *keys)])
+    return framed(_VERSION, b"".join([*parts, struct.pack(f">{len(keys)}Q", *keys)]))
 
 
 def _decoded(data: bytes) -> tuple[dict[str, int], list[int]]:
+    data = unframed(data, _VERSION, bare=_BARE_VERSION)
     try:
-        version, topics, count = _HEAD.unpack_from(data)
-        if version != _VERSION:
-            raise RecordUnreadable(f"a record of departed keys has version {version}, not {_VERSION}")
+        topics, count = _HEAD.unpack_from(data)
         at = _HEAD.size
         floors: dict[str, int] = {}
         for _ in range(topics):
@@ -171,6 +193,6 @@ def _decoded(data: bytes) -> tuple[dict[str, int], list[int]]:
             at += _FLOOR.size
             floors[data[at : at + length].decode()] = offset
             at += length
-        return floors, list(struct.unpack_from(f">{count}Q", data, at))
+        return floors, list(struct.unpack(f">{count}Q", data[at:]))
     except (struct.error, UnicodeDecodeError) as error:
-        raise RecordUnreadable("a record of departed keys is damaged") from error
+        raise RecordDamaged("the record of keys that left ends too early or too late") from error

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streams.stateful.departures import is_departures
+from streams.records.framing import RecordDamaged
+from streams.stateful.departures import check_departures, home_of, is_departures
 from streams.stateful.stored_record import NEVER, peek
-from topics.routing import partition_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,27 +20,41 @@ class Survey:
     quarantined: int = 0
     departures: dict[bytes, bytes] = field(default_factory=dict)
     """Records of keys that left, by their keys."""
+    damaged: dict[bytes, RecordDamaged] = field(default_factory=dict)
+    """Keys whose records cannot be read."""
+    stopped: dict[int, RecordDamaged] = field(default_factory=dict)
+    """Partitions of which it is not known who left."""
 
 
 async def survey_of(table: Mapping[bytes, bytes], partitions: int) -> Survey:
     """Look at every record once; lets others run in between.
 
     Raises:
-        RecordUnreadable: a newer program wrote one.
+        RecordNewer: a newer program wrote one.
     """
     survey = Survey()
     for number, (key, data) in enumerate(table.items()):
-        if is_departures(key):
-            survey.departures[key] = data
+        if number % 1_000 == 0:
+            await asyncio.sleep(0)
+        partition = home_of(key, partitions)
+        try:
+            if is_departures(key):
+                check_departures(data)
+                survey.departures[key] = data
+                continue
+            glance = peek(data)
+        except RecordDamaged as damaged:
+            if is_departures(key):
+                survey.stopped[partition] = damaged
+            else:
+                survey.damaged[key] = damaged
             continue
-        glance = peek(data)
-        partition = partition_of(key, partitions)
         for topic, offset in glance.positions.items():
             place = (topic, partition)
             survey.applied[place] = max(survey.applied.get(place, -1), offset)
         if glance.due_at_ms != NEVER:
             survey.due.append((glance.due_at_ms, key))
         survey.quarantined += glance.quarantined
-        if number % 1_000 == 0:
-            await asyncio.sleep(0)
+    survey.quarantined += len(survey.damaged)
+    survey.due = [(at_ms, key) for at_ms, key in survey.due if home_of(key, partitions) not in survey.stopped]
     return survey

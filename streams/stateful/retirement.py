@@ -13,7 +13,7 @@ from streams.records.delivery import Delivery, Entry, Log
 from streams.records.intake import RecordRefused
 from streams.stateful.departures import Departures
 from streams.stateful.loaded import Loaded
-from streams.stateful.stored_record import NEVER
+from streams.stateful.stored_record import DUE_AT_MS_MAX, NEVER
 
 State = TypeVar("State")
 _log = structlog.get_logger()
@@ -51,6 +51,13 @@ class Retirement(Generic[State]):
             return NEVER
         together_ms = max(1, min(TOGETHER_MS, self._retention_ms // 10))
         return -(-(ended_at_ms + self._retention_ms) // together_ms) * together_ms
+
+    def next_at_ms(self, state: State) -> int:
+        """Return when something of a key in this state comes due: its earliest timer, else that it leaves."""
+        timers = self._decider.timers(state)
+        if not timers:
+            return self.due_at_ms(state)
+        return min(max(min(timer.due_at_ms for timer in timers), 0), DUE_AT_MS_MAX)
 
     def leaves_at_ms(self, loaded: Loaded[State]) -> int:
         """Return when a key leaves as things stand, at the earliest; NEVER: not unless something happens."""

@@ -18,7 +18,8 @@ is published again, with the same event ids, so that readers drop what they have
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -29,27 +30,20 @@ from schemas.envelope import Envelope
 from schemas.wire.codec import Codec, UnknownFactError
 from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
-from streams.records.delivery import (
-    NOWHERE,
-    Delivery,
-    Log,
-    Outgoing,
-    OwnershipLost,
-    Place,
-    outgoing,
-    restored,
-)
+from streams.records.delivery import NOWHERE, Delivery, Log, Outgoing, OwnershipLost, Place, outgoing
+from streams.records.framing import RecordDamaged
 from streams.records.intake import Intake, RecordRefused
 from streams.records.known import only_known
 from streams.records.reference import reference_to
 from streams.stateful.batch import Batch, Sealed
+from streams.stateful.damage import refusal, tell_damage
 from streams.stateful.loaded import Loaded, outbox_bytes_of, redriven_place, too_large
 from streams.stateful.loaded_keys import LoadedKeys
+from streams.stateful.loading import Loader
 from streams.stateful.positions import survey_of
 from streams.stateful.retirement import Retirement
-from streams.stateful.stored_record import DUE_AT_MS_MAX, NEVER, StoredRecord
+from streams.stateful.stored_record import NEVER
 from streams.stateful.ticker import Ticker
-from topics.routing import partition_of
 
 State = TypeVar("State")
 
@@ -72,6 +66,7 @@ class StatefulShell(Generic[State]):
         codec: Codec,
         log: Log,
         table: Mapping[bytes, bytes],
+        changelog: str,
         partitions: int,
         topic_prefix: str,
         metrics: ShellMetrics,
@@ -86,6 +81,7 @@ class StatefulShell(Generic[State]):
             codec: reads and writes events.
             log: what is written to.
             table: stored records by key; `log.store` changes it.
+            changelog: full name of the table's topic, to name damaged records.
             partitions: of each source topic and of the changelog.
             topic_prefix: before topic names in dead letters.
             metrics: counts.
@@ -99,7 +95,7 @@ class StatefulShell(Generic[State]):
         )
         self._codec = codec
         self._out = log
-        self._table = table
+        self._table, self._changelog = table, changelog
         self._partitions = partitions
         self._metrics = metrics
         self._now_ms = now_ms
@@ -111,23 +107,30 @@ class StatefulShell(Generic[State]):
         self._writing = asyncio.Lock()
         self._owner = False
         self._loaded = LoadedKeys[State]()
+        self._loader = Loader(decider, codec, table, partitions)
         self.ticker = Ticker(self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics)
 
-    async def own(self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE) -> None:
+    async def own(
+        self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE
+    ) -> Collection[int]:
         """Begin to own partitions: the table is recovered, and nothing of before counts.
 
         Args:
             positions: where each source topic's partition ends now.
             starts: the first offset of each that is not known to be acknowledged.
 
+        Returns:
+            Partitions of which nothing may be taken in: the table does not tell who left them.
+
         Raises:
             ShellStopped: the table has seen more of a topic than there is.
-            RecordUnreadable: a newer program wrote the table.
+            RecordNewer: a newer program wrote the table.
         """
         generation = self._forget()
         survey = await survey_of(self._table, self._partitions)
         if self._generation != generation:
-            return  # revoked in the meantime
+            return ()  # revoked in the meantime
+        tell_damage(survey, shell=self.name, changelog=self._changelog)
         floors = self._retirement.departures.begin(survey.departures, starts)
         for (topic, partition), offset in (*survey.applied.items(), *floors.items()):
             only_known(positions, topic, partition, offset)
@@ -135,6 +138,7 @@ class StatefulShell(Generic[State]):
         self._metrics.quarantined_keys.set(survey.quarantined)
         self.ticker.begin(survey.due)
         self._owner = True
+        return survey.stopped
 
     def disown(self) -> None:
         """Stop: what is on its way ends without acknowledgement at its next step."""
@@ -180,28 +184,19 @@ class StatefulShell(Generic[State]):
 
         Raises:
             OwnershipLost: the partitions were revoked in the meantime.
+            RecordDamaged: its record cannot be read.
         """
         loaded = self._loaded.get(key)
         if loaded is not None:
             return loaded
         generation = self._generation
-        data = self._table.get(key)
-        if data is None:
-            stored = StoredRecord(state=b"")
-            state = self.decider.initial(key.decode())
-        else:
-            stored = StoredRecord.decode(data)
-            state = self.decider.decode(stored.state) if stored.state else self.decider.initial(key.decode())
-        loaded = Loaded(key=key, partition=partition_of(key, self._partitions), state=state, stored=stored)
-        if not self._loaded.is_confirmed(key):
-            kept = [await restored(self._codec, topic, value) for topic, value in stored.outbox]
-            loaded.cause(kept, outbox_bytes_of(kept))
-            self._check(generation)
+        loaded = await self._loader.load(key, with_outbox=not self._loaded.is_confirmed(key))
+        self._check(generation)
         self._loaded.add(loaded)
         return loaded
 
     async def timers_of(self, key: bytes) -> tuple[tuple[Timer, ...], str, str]:
-        """Return a key's timers, its tenant and its user; a quarantined key's timers wait.
+        """Return a key's timers, its tenant and its user; those of a quarantined or damaged key wait.
 
         Raises:
             OwnershipLost: the partitions were revoked in the meantime.
@@ -210,10 +205,10 @@ class StatefulShell(Generic[State]):
         async with self._deciding, self._writing:
             generation = self._generation
             self._check(generation)
-            if key not in self._table:
-                return (), "", ""
-            loaded = await self.load(key)
+            loaded = await self._found(key)
             self._check(generation)
+            if loaded is None:
+                return (), "", ""
             timers = () if loaded.stored.parked else self.decider.timers(loaded.state)
             return timers, loaded.stored.tenant_id, loaded.stored.user_id
 
@@ -228,7 +223,7 @@ class StatefulShell(Generic[State]):
             batch = Batch[State](generation=self._generation)
             self._check(batch.generation)
             for key in keys:
-                loaded = await self.load(key) if key in self._table else None
+                loaded = await self._found(key)
                 self._check(batch.generation)
                 leaves_at_ms = NEVER if loaded is None else self._retirement.leaves_at_ms(loaded)
                 if loaded is not None and NEVER != leaves_at_ms <= self._now_ms():
@@ -261,7 +256,12 @@ class StatefulShell(Generic[State]):
             self._metrics.input(delivery.topic, fate)
             return
         assert delivery.key is not None
-        loaded = await self.load(delivery.key)
+        try:
+            loaded = await self.load(delivery.key)
+        except RecordDamaged as damaged:
+            parked = refusal(event, delivery.key, damaged, changelog=self._changelog)
+            self._tell(delivery, parked, batch, "parked")
+            return
         self._check(batch.generation)
         # Not what the batch touched before: an idle key may have been dropped from memory since.
         batch.touched[delivery.key] = loaded
@@ -271,6 +271,12 @@ class StatefulShell(Generic[State]):
             self._metrics.input(delivery.topic, "replayed")
             return
         self._apply(loaded, delivery, event, batch)
+
+    async def _found(self, key: bytes) -> Loaded[State] | None:
+        """Return a key that is in the table and can be read."""
+        with suppress(RecordDamaged):
+            return await self.load(key) if key in self._table else None
+        return None
 
     def _apply(self, loaded: Loaded[State], delivery: Delivery, event: Envelope, batch: Batch[State]) -> None:
         parked = loaded.stored.parked
@@ -286,7 +292,7 @@ class StatefulShell(Generic[State]):
             step = self.decider.advance(loaded.state, event, reference_to(delivery, event))
             caused = [outgoing(self._codec, one) for one in step.events]
             state = self.decider.encode(step.state) if step.encoded is None else step.encoded
-            due_at_ms = self._due_at_ms(step.state)
+            due_at_ms = self._retirement.next_at_ms(step.state)
         except Exception as error:
             # A decider is pure: what raises once raises for ever. The key is put aside, the others go on.
             _log.exception("decider_raised", shell=self.name, place=delivery.coordinates)
@@ -315,12 +321,6 @@ class StatefulShell(Generic[State]):
         loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
         loaded.cause(caused, caused_bytes)
         batch.applied[delivery.topic] += 1
-
-    def _due_at_ms(self, state: State) -> int:
-        timers = self.decider.timers(state)
-        if not timers:
-            return self._retirement.due_at_ms(state)
-        return min(max(min(timer.due_at_ms for timer in timers), 0), DUE_AT_MS_MAX)
 
     def _park(
         self,

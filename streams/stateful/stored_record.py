@@ -1,6 +1,6 @@
 """The one record that a shell with state keeps per key: state, positions and outbox, which cannot disagree.
 
-Kafka writes one record atomically. Layout, all integers big endian: version (1 byte), due (8), tenant and
+Kafka writes one record atomically. Layout within its frame, all integers big endian: due (8 bytes), tenant,
 user, positions, parked, outbox, state; texts have a length of 2 bytes before them, bytes one of 4.
 """
 
@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from streams.records.known import RecordUnreadable
+from streams.records.framing import RecordDamaged, framed, unframed
 
-_HEAD: Final = struct.Struct(">Bq")
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _I64: Final = struct.Struct(">q")
-_VERSION: Final = 2
+_VERSION: Final = 3
+_BARE_VERSION: Final = 2
+_TORN: Final = "the record ends too early or too late"
 NEVER: Final = -1
 DUE_AT_MS_MAX: Final = 2**62
 TEXT_CHARACTERS_MAX: Final = 16_000
@@ -60,7 +61,7 @@ class StoredRecord:
 
     def encode(self) -> bytes:
         """Write the record."""
-        parts = [_HEAD.pack(_VERSION, self.due_at_ms)]
+        parts = [_I64.pack(self.due_at_ms)]
         add = parts.append
         add(_text(self.tenant_id))
         add(_text(self.user_id))
@@ -79,24 +80,27 @@ class StoredRecord:
             add(value)
         add(_U32.pack(len(self.state)))
         add(self.state)
-        return b"".join(parts)
+        return framed(_VERSION, b"".join(parts))
 
     @classmethod
     def decode(cls, data: bytes) -> "StoredRecord":
         """Read a record.
 
         Raises:
-            RecordUnreadable: this program cannot read it.
+            RecordDamaged: no program wrote it.
+            RecordNewer: a newer program did.
         """
         try:
             reader = _Reader(data)
-            due_at_ms = reader.head()
+            due_at_ms = reader.i64()
             tenant_id, user_id = reader.text(), reader.text()
             positions = {reader.text(): reader.i64() for _ in range(reader.u16())}
             parked = [(reader.text(), reader.i64()) for _ in range(reader.u16())]
             outbox = [(reader.text(), reader.data()) for _ in range(reader.u16())]
+            state = reader.data()
+            reader.end()
             return cls(
-                state=reader.data(),
+                state=state,
                 positions=positions,
                 outbox=outbox,
                 parked=parked,
@@ -105,7 +109,7 @@ class StoredRecord:
                 user_id=user_id,
             )
         except (struct.error, UnicodeDecodeError) as error:
-            raise RecordUnreadable("the table's record ends too early or is damaged") from error
+            raise RecordDamaged(_TORN) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,17 +125,18 @@ def peek(data: bytes) -> Glance:
     """Read only the beginning of a record; a start looks at every record so.
 
     Raises:
-        RecordUnreadable: this program cannot read it.
+        RecordDamaged: no program wrote it.
+        RecordNewer: a newer program did.
     """
     try:
         reader = _Reader(data)
-        due_at_ms = reader.head()
+        due_at_ms = reader.i64()
         reader.text()
         reader.text()
         positions = {reader.text(): reader.i64() for _ in range(reader.u16())}
         return Glance(due_at_ms=due_at_ms, positions=positions, quarantined=reader.u16() > 0)
     except (struct.error, UnicodeDecodeError) as error:
-        raise RecordUnreadable("the table's record ends too early or is damaged") from error
+        raise RecordDamaged(_TORN) from error
 
 
 @lru_cache(maxsize=4_096)
@@ -142,15 +147,12 @@ def _text(text: str) -> bytes:
 
 class _Reader:
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self._data = unframed(data, _VERSION, bare=_BARE_VERSION)
         self._at = 0
 
-    def head(self) -> int:
-        version, due_at_ms = _HEAD.unpack_from(self._data)
-        if version != _VERSION:
-            raise RecordUnreadable(f"the table's record has version {version}; this program reads {_VERSION}")
-        self._at = _HEAD.size
-        return int(due_at_ms)
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise struct.error("too long")
 
     def u16(self) -> int:
         (number,) = _U16.unpack_from(self._data, self._at)

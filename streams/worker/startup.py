@@ -71,12 +71,14 @@ async def check_topics(settings: Settings) -> None:
 
     report = await wait_for("kafka", verify, (TopicsUnavailable,), settings.startup_timeout_ms / 1_000)
     for difference in report.differences:
-        _log.error(
+        told = _log.error if difference.breaks else _log.warning
+        told(
             "topic_differs",
             topic=difference.topic,
             setting=difference.setting,
             expected=difference.expected,
             actual=difference.actual,
+            breaks=difference.breaks,
             repair=difference.repair,
         )
     if report.missing:
@@ -85,10 +87,11 @@ async def check_topics(settings: Settings) -> None:
             f"{len(report.missing)} topics are missing, such as {report.missing[0]}; "
             "`cartrita topics apply` makes them",
         )
-    if report.differences:
+    if report.faults:
         raise ShellStopped(
             ExitCode.TOPICS,
-            f"{len(report.differences)} settings of topics differ; `cartrita topics verify` names repairs",
+            f"{len(report.faults)} settings of topics break a promise, such as {report.faults[0].setting} of "
+            f"{report.faults[0].topic}: {report.faults[0].breaks}; `cartrita topics verify` names repairs",
         )
 
 

@@ -23,6 +23,7 @@ WATCHED: Final = {
     "NoWorkerUp": "up",
     "ReservationExceeded": "cartrita_reservations_exceeded_total",
     "SessionQuarantined": "cartrita_quarantined_keys",
+    "PartitionStopped": "cartrita_stopped_partitions",
     "OutboxStuck": "cartrita_outbox_records",
     "RecoverySlow": "cartrita_recovery_seconds",
     "CostBurns": "cartrita_model_cost_dollars_total",

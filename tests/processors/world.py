@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from processors.outcomes import Outcome
 from processors.session import SessionDecider
@@ -110,8 +110,8 @@ def tool_spec(
     )
 
 
-def configuration(limits: Limits | None = None) -> Configuration:
-    """Return the configuration of this world."""
+def configuration(limits: Limits | None = None, tools: Iterable[ToolSpec] = ()) -> Configuration:
+    """Return the configuration of this world; `tools` stand in the place of those of their names."""
     agents = {
         name: Agent(
             name=name, purpose="works", tier="standard", tools=tools, prompt="p", output_tokens_max=300
@@ -135,6 +135,7 @@ def configuration(limits: Limits | None = None) -> Configuration:
             "buy": tool_spec("buy", "caution", idempotent=False),
             "analyze": tool_spec("analyze", tokens_max=1_500),
             "guarded": tool_spec("guarded", "restricted"),
+            **{spec.name: spec for spec in tools},
         },
         policy=Policy(rules=rules),
         limits=limits or Limits(),
@@ -268,6 +269,8 @@ class World:
     tool: Tooling = tool_completed
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
+    tools: tuple[ToolSpec, ...] = ()
+    """In place of those of their names."""
     now_ms: int = 1_000_000
     session_id: str = SESSION
     inputs: list[tuple[Envelope, RecordReference]] = field(default_factory=list)
@@ -275,7 +278,7 @@ class World:
     open_calls: list[Envelope] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.decider = SessionDecider(configuration(self.limits))
+        self.decider = SessionDecider(configuration(self.limits, self.tools))
         self.state: SessionState = self.decider.initial(self.session_id)
         self.random = Random(self.seed)
 
@@ -341,7 +344,7 @@ class World:
         self.open_calls += [caused for caused in step.events if isinstance(caused.body, calls)]
         return step.events
 
-    def run(self, steps_max: int = 2_000) -> "World":
+    def run(self, steps_max: int = 2_000) -> Self:
         """Answer calls and fire timers, in a seeded order, until nothing is left to do."""
         for _ in range(steps_max):
             if self.open_calls:

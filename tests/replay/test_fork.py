@@ -14,11 +14,11 @@ from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import AnswerGiven, ApprovalRequested, ErrorReported, TurnStarted
 from schemas.events.policies import PolicyDecided
 from schemas.events.tasks import TaskCompleted, TaskCreated, TaskFailed, TaskStarted
-from schemas.events.tools import ToolCallRequested
+from schemas.events.tools import ToolCallCompleted, ToolCallRequested
 from schemas.ids import outcome_id
 from schemas.plain import to_plain
 from streams.history.fork import ForkImpossible, ForkPoint, fork_point
-from tests.processors.world import ModelOutcome, World, decided_again, failed, obliging
+from tests.processors.world import ModelOutcome, World, decided_again, failed, obliging, plan_text, task
 from tests.replay.worlds import PLAN, recorded, world
 
 FORK = "00000000-0000-4000-8000-00000000f0f0"
@@ -103,6 +103,19 @@ def test_the_fork_has_a_budget_of_its_own() -> None:
 
     assert [grant.tokens for grant in fork.facts(BudgetGranted)] == [30_000]
     assert fork.state.budget.tokens_used == sum(charge.tokens for charge in fork.facts(BudgetCharged))
+
+
+def test_a_result_that_caused_nothing_by_itself_is_in_the_forks_past() -> None:
+    origin = world()
+    origin.answer = obliging(plan_text(task("a")), tools=["look", "look"])
+    origin.say()
+    origin.run()
+    results = [event for event, _ in origin.inputs if isinstance(event.body, ToolCallCompleted)]
+
+    fork = forked(fork_point(recorded(origin), results[1].event_id))
+
+    assert len(results) == 2
+    assert len(fork.facts(ToolCallRequested)) == 1
 
 
 def test_another_message_takes_the_place_of_the_turn_in_progress() -> None:

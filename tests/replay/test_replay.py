@@ -15,7 +15,7 @@ from streams.configuration.loading import configuration_facts, load_configuratio
 from streams.history.configuration import ConfigurationMissing, configuration_of
 from streams.history.recording import Recorded, Recording, RecordingInvalid, read_recording, write_recording
 from streams.history.replay import Diverged, replay, replay_recording
-from tests.processors.world import World
+from tests.processors.world import World, obliging, plan_text, task
 from tests.replay.worlds import SHIPPED, recorded, world
 
 
@@ -36,6 +36,16 @@ def several_messages(seed: int) -> World:
         made.say(f"another {number}")
         made.apply(repeated)
     return made.run()
+
+
+def asked_two_tools() -> World:
+    """A session whose clocks stand still, and whose first tool result causes nothing."""
+    made = world()
+    made.answer = obliging(plan_text(task("a")), tools=["look", "look"])
+    made.say()
+    while made.open_calls:
+        made.reply(made.open_calls.pop(0))
+    return made
 
 
 def changed_output(recording: Recording, number: int, event: Envelope) -> Recording:
@@ -67,6 +77,13 @@ def test_a_file_says_all_that_was_recorded(tmp_path: Path) -> None:
     write_recording(recording, path)
 
     assert read_recording(path) == recording
+
+
+def test_a_silent_result_is_never_placed_before_the_call_that_it_answers() -> None:
+    replayed = replay(recorded(asked_two_tools()))
+
+    assert replayed.divergence is None
+    assert replayed.silent_inputs == 1
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -156,7 +156,7 @@ class Life:
             self.take(self.tick)
             self.tick = None
 
-    def take(self, task: "asyncio.Task[None]") -> None:
+    def take(self, task: "asyncio.Task[object] | asyncio.Task[None]") -> None:
         """Keep what ended a task, unless it ended well."""
         if not task.done() or task.cancelled():
             return
@@ -189,6 +189,7 @@ class Life:
                 codec=CODEC,
                 log=log,
                 table=self.log.table,
+                changelog="changelog",
                 partitions=PARTITIONS,
                 topic_prefix="",
                 metrics=_METRICS[self.name],
@@ -206,6 +207,7 @@ class Life:
             codec=CODEC,
             log=log,
             table=self.log.table,
+            changelog="changelog",
             topic_prefix="",
             metrics=_METRICS[self.name],
             now_ms=self._now_ms,

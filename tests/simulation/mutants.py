@@ -77,8 +77,10 @@ class PublishFirst(StatefulShell[object]):
         await super()._store(sealed)
 
 
-async def _runs_blindly(ledger: Mapping[bytes, bytes], source: str) -> calls.Survey:
-    survey = await calls.survey_of(ledger, source)
+async def _runs_blindly(
+    ledger: Mapping[bytes, bytes], source: str, ends: Mapping[tuple[str, int], int]
+) -> calls.Survey:
+    survey = await calls.survey_of(ledger, source, ends)
     for call in survey.open:
         call.may_have_run = False
     return survey

@@ -172,6 +172,7 @@ class Process:
             codec=CODEC,
             log=self.log,
             table=self.log.table,
+            changelog="changelog",
             topic_prefix="p.",
             metrics=metrics("model"),
             now_ms=lambda: self.now_ms,

@@ -53,12 +53,13 @@ class Scene:
         return self.world.start("tests.streams.real_worker", *shells, environment=self.environment(**changes))
 
     async def ready(self, worker: Worker, shells: int = 6) -> None:
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                if worker.log.count("shell_ready") >= shells:
-                    return
-                assert worker.process.poll() is None, worker.log[-3_000:]
-                await asyncio.sleep(0.1)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while worker.log.count("shell_ready") < shells:
+                    assert worker.process.poll() is None, worker.log[-3_000:]
+                    await asyncio.sleep(0.1)
+        except TimeoutError as error:
+            raise AssertionError(f"the worker is not ready: {worker.log[-3_000:]}") from error
 
     async def send(self, *events: Envelope) -> None:
         """Write inputs as a careless producer does: without keys."""

@@ -53,7 +53,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 class Shell(Protocol):
     """What drives any shell."""
 
-    async def own(self, positions: Mapping[tuple[str, int], int]) -> None: ...
+    async def own(self, positions: Mapping[tuple[str, int], int]) -> object: ...
 
     async def process(self, deliveries: Sequence[Delivery]) -> None: ...
 
@@ -83,6 +83,7 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
             codec=codec,
             log=log,
             table=log.table,
+            changelog="changelog",
             topic_prefix="",
             metrics=metrics("model"),
             now_ms=lambda: NOW_MS,
@@ -101,6 +102,7 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
         codec=codec,
         log=log,
         table=log.table,
+        changelog="changelog",
         partitions=PARTITIONS,
         topic_prefix="",
         metrics=metrics(),

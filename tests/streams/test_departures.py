@@ -3,7 +3,7 @@
 import pytest
 
 from streams.records.delivery import Delivery
-from streams.records.known import RecordUnreadable
+from streams.records.framing import RecordUnreadable
 from streams.stateful.departures import KEYS_MAX, Departures, home_of, is_departures
 from tests.streams.twin import session_id
 from topics.routing import partition_of
@@ -117,6 +117,6 @@ def test_records_of_who_left_stand_in_the_partition_that_they_are_about() -> Non
 
 
 @pytest.mark.parametrize("data", [b"", b"\x02\x00\x00\x00\x00\x00\x00", b"\x01\x00\x01\x00\x00\x00\x01\x00"])
-def test_a_record_that_cannot_be_read_stops_the_start(data: bytes) -> None:
+def test_a_record_that_cannot_be_read_is_refused(data: bytes) -> None:
     with pytest.raises(RecordUnreadable):
         restarted({b"\x00departed/0/0": data})

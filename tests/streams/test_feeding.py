@@ -19,6 +19,7 @@ class Consumer(SimpleNamespace):
             flow_active=True,
             _read_offset={PLACE: read_offset},
             _buffered_partitions=set(),
+            _holes={},
             _begins_at=lambda tp, record: BatchFeeding._begins_at(cast("BatchFeeding", self), tp, record),
         )
         self.earliest = earliest
@@ -61,6 +62,41 @@ async def test_records_fetched_before_a_seek_are_not_fed_in_the_place_of_what_it
 
     assert consumer.sought == [53]
     assert consumer.fed == [53, 54, 55, 56]
+
+
+async def test_a_hole_that_kafka_shows_again_is_passed() -> None:
+    consumer = Consumer(read_offset=53)
+
+    for _ in range(2):
+        await fetched(consumer, 55, 57)
+    await fetched(consumer, 58)
+
+    assert consumer.sought == [53]
+    assert consumer.fed == [55, 57, 58]
+
+
+async def test_each_hole_has_to_be_shown_again_before_it_is_passed() -> None:
+    consumer = Consumer(read_offset=53)
+
+    await fetched(consumer, 55)
+    await fetched(consumer, 54)
+    await fetched(consumer, 54)
+    await fetched(consumer, 56)
+    await fetched(consumer, 56)
+
+    assert consumer.sought == [53, 53, 55]
+    assert consumer.fed == [54, 56]
+
+
+async def test_what_was_fetched_before_a_seek_is_not_fed_although_the_same_was_skipped_elsewhere() -> None:
+    consumer = Consumer(read_offset=53)
+
+    await fetched(consumer, 55)
+    consumer._read_offset[PLACE] = 50
+    await fetched(consumer, 55)
+    await fetched(consumer, *range(50, 56))
+
+    assert consumer.fed == [*range(50, 56)]
 
 
 async def test_records_that_were_fed_are_not_fed_again_without_a_seek() -> None:

@@ -13,8 +13,8 @@ from schemas.wire.registry import RegistryUnavailable
 from streams.records.delivery import Delivery, OwnershipLost, outgoing
 from streams.records.intake import Intake, RecordRefused
 from tests.streams.twin import CODEC, Kafka, event
-from topics.admin import DEAD_LETTER_BYTES_MAX
 from topics.catalog import MODEL_RESULTS, SESSION_INPUTS
+from topics.specs import DEAD_LETTER_BYTES_MAX
 
 MESSAGE = event(MessageReceived(text="hello"))
 

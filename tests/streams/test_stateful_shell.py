@@ -35,6 +35,7 @@ def make(
         codec=CODEC,
         log=log,
         table=log.table,
+        changelog="changelog",
         partitions=PARTITIONS,
         topic_prefix="p.",
         metrics=metrics(),

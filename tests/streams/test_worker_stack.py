@@ -10,6 +10,7 @@ from dataclasses import replace
 import fastavro
 import httpx
 import pytest
+from aiokafka.admin import NewPartitions  # type: ignore[import-untyped]  # it ships no types
 
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
@@ -30,7 +31,9 @@ from topics.catalog import (
     TOOL_RESULTS,
     USER_INPUTS,
 )
+from topics.clients import admin_of
 from topics.routing import partition_of
+from topics.specs import specs_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
 
@@ -236,8 +239,31 @@ async def test_topics_that_differ_are_reported_and_left_alone(scene: Scene) -> N
     assert after.ok
 
 
+async def test_partitions_that_somebody_added_are_taken_up_or_left_empty(scene: Scene) -> None:
+    bootstrap, prefix = scene.world.endpoints.kafka_bootstrap, scene.world.prefix
+    added = ("user.inputs", "session.inputs", "model.calls", "plans", "session-states-changelog")
+    client = admin_of(bootstrap)
+    await client.start()
+    try:
+        await client.create_partitions({prefix + name: NewPartitions(PARTITIONS + 1) for name in added})
+    finally:
+        await client.close()
+
+    report = await admin.apply(bootstrap, prefix, PARTITIONS, 1, SESSION_TIMEOUT_MS)
+    worker = scene.worker()
+    await scene.ready(worker)
+    await scene.put(USER_INPUTS, None, scene.world.codec.encode(USER_INPUTS, question("new")), PARTITIONS)
+    await scene.send(*(question(str(number)) for number in range(6)))
+
+    assert report.ok
+    assert {one.setting for one in report.differences} == {"partitions"}
+    assert len(await scene.answers(7)) == 7
+    await scene.assert_sequences_sound()
+    assert "topic_differs" in worker.log
+
+
 def test_every_topic_of_the_catalogue_has_a_specification() -> None:
-    names = {spec.name for spec in admin.specs_of("p.", 8, 3, 8_000)}
+    names = {spec.name for spec in specs_of("p.", 8, 3, 8_000)}
 
     assert {f"p.{name}" for name in BY_NAME} <= names
-    assert all(spec.config["min.insync.replicas"] == "2" for spec in admin.specs_of("p.", 8, 3, 8_000))
+    assert all(spec.config["min.insync.replicas"] == "2" for spec in specs_of("p.", 8, 3, 8_000))

@@ -7,9 +7,17 @@ from connectors.ui_analyzer.following import DRAWING
 from connectors.ui_analyzer.libraries import ID, LABELLING_COMPONENTS, NAME, NAMING_PROPS
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.naming import Naming, draws_only, hidden, labelled_directly, name_from_content
+from connectors.ui_analyzer.naming import (
+    Naming,
+    draws_only,
+    hidden,
+    labelled_directly,
+    name_from_content,
+    translated,
+)
 from connectors.ui_analyzer.native import LINK_TAGS, rendered_tag
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
+from connectors.ui_analyzer.rules.component_names import component_buttons
 from connectors.ui_analyzer.spreading import may_bring, merged
 
 _A11Y = Category.ACCESSIBILITY
@@ -96,6 +104,7 @@ def _button_name(document: Document, tally: Tally) -> None:
         if element.tag in ("input", "img"):
             continue
         _check_content(document, tally, element, "button")
+    component_buttons(document, tally)
 
 
 def _link_name(document: Document, tally: Tally) -> None:
@@ -210,6 +219,9 @@ def _link_text(document: Document, tally: Tally) -> None:
         if not link or element.filled("aria-label", "aria-labelledby", "title") or merged(element):
             continue
         if _unknown_words(element, document):
+            text = translated(document, element).lower() if not element.children and not element.texts else ""
+            if text in _GENERIC_LINK:
+                tally.failed(element, f'"{text}" does not say where the link leads')
             continue
         text = element.static_text().strip(" .…→»›>↗:")
         if text:

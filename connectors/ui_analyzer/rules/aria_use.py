@@ -2,7 +2,7 @@
 
 from connectors.ui_analyzer.aria import ATTRIBUTES, AUTOCOMPLETE, REQUIRED, ROLES, VALUES
 from connectors.ui_analyzer.document import Document
-from connectors.ui_analyzer.model import Category, Severity
+from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.structure import HEADING, placeholder
 
@@ -39,6 +39,51 @@ def _aria_role(document: Document, tally: Tally) -> None:
         words = (role.value or "").lower().split()
         unknown = [word for word in words if word not in ROLES]
         tally.check(bool(words) and not unknown, role, f'role="{role.value}" does not exist')
+
+
+_GENERIC = frozenset(
+    {
+        "div",
+        "span",
+        "p",
+        "b",
+        "i",
+        "em",
+        "strong",
+        "small",
+        "s",
+        "u",
+        "code",
+        "mark",
+        "sub",
+        "sup",
+        "del",
+        "ins",
+        "q",
+        "time",
+    }
+)
+"""Elements that a name must not be given to as long as they have no role."""
+
+
+def _aria_naming(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        name = element.attributes.get("aria-label") or element.attributes.get("aria-labelledby")
+        if name is None or not element.native or element.tag not in _GENERIC:
+            continue
+        if element.has("role", "contenteditable") or element.spread or element.tag == "i":
+            continue
+        # What has words of its own is read anyway.
+        wordless = (
+            not element.static_text()
+            and not element.unknown_content()
+            and not any(inner.filled("aria-label", "alt", "title") for inner in element.descendants())
+        )
+        tally.failed(
+            name,
+            f"<{element.tag}> has no role, so that {name.name} is not read",
+            confidence=None if wordless else Confidence.LOW,
+        )
 
 
 def _aria_required(document: Document, tally: Tally) -> None:
@@ -109,6 +154,21 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             shared=("axe:aria-roles", "jsx-a11y:aria-role"),
         ),
         _aria_role,
+    ),
+    FileRule(
+        describe(
+            "aria-naming",
+            _A11Y,
+            Severity.SERIOUS,
+            "Names are given to what can have one",
+            reason="Screen readers pass over the name of an element without a role: what it was to say is lost.",
+            fix="Add the role that fits (`img`, `group` …), or write the words into the element.",
+            negative=True,
+            reference=wcag("4.1.2 Name, Role, Value", "name-role-value"),
+            shared=("axe:aria-prohibited-attr",),
+            confidence=Confidence.MEDIUM,
+        ),
+        _aria_naming,
     ),
     FileRule(
         describe(

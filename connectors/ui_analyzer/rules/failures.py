@@ -3,10 +3,14 @@
 import re
 from collections.abc import Iterator
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import translated
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
 from connectors.ui_analyzer.rules.pointing import handler_code
+from connectors.ui_analyzer.syntax import Syntax
 
 _ERRORS = Category.ERRORS
 _DESTRUCTIVE = re.compile(
@@ -16,7 +20,8 @@ _SAFETY_NET = re.compile(
     r"confirm|dialog|modal|undo|popconfirm|alertdialog|are you sure|restore|trash|sheet|popover", re.I
 )
 _DESTROYS = re.compile(
-    r"method:\s*['\"`]DELETE|(?:axios|api|client|http|apiClient|\$fetch|ky)\.delete\(", re.I
+    r"method:\s*['\"`]DELETE|(?:axios|api|client|http|apiClient|\$fetch|ky)\.delete\(|\bapi(?:\.\w+)*\.(?:delete|remove|destroy)(?:One|ById|Item)?\(",
+    re.I,
 )
 
 
@@ -26,13 +31,15 @@ def _empty_catch(document: Document, tally: Tally) -> None:
     for script in document.scripts:
         for item in script.items("catch_clause"):
             body = item.node.child_by_field_name("body")
-            empty = body is not None and not body.named_children
+            empty = body is not None and not body.named_children and not _explained(item)
             tally.check(not empty, item, "catch swallows the error without a word")
         for call in script.calls:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
                 text = "".join(script.text(call.arguments[0]).split())
+                told = _BEST_EFFORT.search(call.callee) is not None or _explained(call.item)
                 tally.check(
-                    text
+                    told
+                    or text
                     not in (
                         "()=>{}",
                         "_=>{}",
@@ -48,13 +55,29 @@ def _empty_catch(document: Document, tally: Tally) -> None:
                 )
 
 
+_BEST_EFFORT = re.compile(
+    r"AppBadge\(|\.vibrate\(|\.play\(|[fF]ullscreen\(|wakeLock|prefetch|preload|\.(?:close|cancel|abort|stop|destroy|dispose|unlock|terminate|leave)\(|"
+    r"serviceWorker|sendBeacon|[cC]ache\(|mkdir|[mM]akeDirectory"
+)
+"""Calls that nobody misses when they fail: they clean up, prepare, or decorate."""
+
+
+def _explained(item: Syntax) -> bool:
+    """Whether a comment stands before the statement that something is tried in."""
+    at: Node | None = item.node
+    while at is not None and at.parent is not None and at.parent.type not in ("statement_block", "program"):
+        at = at.parent
+    before = at.prev_named_sibling if at is not None else None
+    return before is not None and before.type == "comment"
+
+
 def _destructive(document: Document, tally: Tally) -> None:
     code = "".join(script.code_text for script in document.scripts)
     for element in document.elements:
         click = element.attributes.get("on:click")
         if click is None or element.tag not in ("button", "Button", "IconButton", "a", "v-btn", "el-button"):
             continue
-        label = element.get("aria-label") or element.static_text()
+        label = element.get("aria-label") or element.static_text() or translated(document, element)
         if not _DESTRUCTIVE.match(label.strip()):
             continue
         handler = handler_code(document, click.expression)
@@ -64,7 +87,7 @@ def _destructive(document: Document, tally: Tally) -> None:
             _SAFETY_NET.search(code + " ".join(outer.tag for outer in element.ancestors()) + handler)
             is not None
         )
-        tally.check(net, element, f'"{label[:30]}" deletes at once, without asking and without undo')
+        tally.check(net, element, f'"{label.strip()[:30]}" deletes at once, without asking and without undo')
 
 
 def _alert(document: Document, tally: Tally) -> None:

@@ -132,7 +132,9 @@ def _label_target(document: Document, tally: Tally) -> None:
         )
         target = element.attributes.get("for")
         if target is None:
-            if holds or (element.dynamic_content and not element.texts):
+            # A mustache gives words, and never a control.
+            words_only = document.language == "vue" and not element.has("v-html")
+            if holds or (element.dynamic_content and not element.texts and not words_only):
                 tally.passed()
             elif element.has("id"):
                 continue  # Probably the target of an aria-labelledby.

@@ -1,10 +1,12 @@
 """Rules on what a whole page has once: a first heading, and landmarks around everything."""
 
+from collections.abc import Iterator
+
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden, labelled_directly
-from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
+from connectors.ui_analyzer.rule import Fact, FileRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.pointing import native_interactive
 from connectors.ui_analyzer.rules.structure import PAGE_ELEMENTS_MIN
 
@@ -57,7 +59,26 @@ def _page_heading(document: Document, tally: Tally) -> None:
         for element in inside
     )
     body = next(child for child in root.children if child.tag == "body")
-    tally.check(first, body, "nothing on this page is an <h1>")
+    bundled = any(
+        element.tag == "script" and element.get("type") == "module" for element in document.elements
+    )
+    if first or not bundled:
+        tally.check(first, body, "nothing on this page is an <h1>")
+    else:
+        # What its script draws may begin with one.
+        tally.depends(
+            body,
+            "nothing on this page is an <h1>",
+            (),
+            frozenset(),
+            excused_by=(("first-heading", "component"),),
+        )
+
+
+def heading_facts(document: Document) -> Iterator[Fact]:
+    """Whether a component has a first heading."""
+    if document.full_page is None and any(e.native and e.tag == "h1" for e in document.elements):
+        yield Fact(kind="first-heading", name="component")
 
 
 def _region(document: Document, tally: Tally) -> None:

@@ -39,6 +39,10 @@ def _list_key(document: Document, tally: Tally) -> None:
         if not element.loop_root or (element.spread and element.node is not None):
             continue
         if document.language == "vue":
+            if element.tag == "template" and any(
+                name.startswith(("#", "v-slot")) for name in element.attributes
+            ):
+                continue  # A slot is no item; Vue knows it by its name.
             if element.tag == "template":
                 inner = element.children[0] if element.children else element
                 tally.check(element.has("key") or inner.has("key"), element, "v-for without :key")
@@ -77,13 +81,19 @@ def _index_key(document: Document, tally: Tally) -> None:
         tally.check(not is_index, key, f"the key is the position in the list ({expression})")
 
 
+_COUNTS = re.compile(
+    r"[a-z]|idx|ind|index|pos|position|nr|num|number|count|n|at|\w*(?:Index|Idx|Position|_index|_idx|_i)|[a-z]{1,3}\d"
+)
+"""What a position is called: `v-for` gives the key of an object in the same place."""
+
+
 def _position_name(element: Element, document: Document) -> str:
     """The name of the position in the list: the second parameter of the callback, or of `v-for`."""
     if document.language == "vue":
         source = element.attributes.get("v-for")
         written = source.expression if source is not None else ""
         match = re.match(r"\s*\(?[^()\[{]*?,\s*(\w+)\s*\)?\s+(?:in|of)\s", written)
-        return match.group(1) if match and not re.search(r"key|name|prop", match.group(1), re.I) else ""
+        return match.group(1) if match and _COUNTS.fullmatch(match.group(1)) else ""
     at = element.node
     while at is not None and at.type not in ("arrow_function", "function_expression"):
         at = at.parent

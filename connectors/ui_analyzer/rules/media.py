@@ -5,7 +5,7 @@ import re
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.naming import hidden
+from connectors.ui_analyzer.naming import hidden, labelled_directly
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
 
 _A11Y = Category.ACCESSIBILITY
@@ -87,7 +87,34 @@ def _has_source(element: Element) -> bool:
     return element.has("src") or element.unknown_content() or any(True for _ in element.descendants())
 
 
+def _object_alt(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        if not element.native or element.tag != "object" or element.spread or hidden(element):
+            continue
+        named = (
+            labelled_directly(element)
+            or element.get("role") in ("presentation", "none")
+            or bool(element.static_text())
+            or element.unknown_content()
+            or any(inner.filled("alt") for inner in element.descendants())
+        )
+        tally.check(named, element, "<object> has no text alternative")
+
+
 RULES: tuple[FileRule | ProjectRule, ...] = (
+    FileRule(
+        describe(
+            "object-alt",
+            _A11Y,
+            Severity.SERIOUS,
+            "Embedded objects have a text alternative",
+            reason='Screen readers say "embedded object", or nothing.',
+            fix="Put a text inside, or give it an `aria-label`; draw pictures with `<img alt>`.",
+            reference=wcag("1.1.1 Non-text Content", "non-text-content"),
+            shared=("axe:object-alt",),
+        ),
+        _object_alt,
+    ),
     FileRule(
         describe(
             "moving-elements",

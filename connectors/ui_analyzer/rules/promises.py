@@ -137,7 +137,7 @@ def _console_only(document: Document, tally: Tally) -> None:
 
 _UNNOTICED = re.compile(
     r"serviceWorker|\.play\(|[fF]ullscreen|wakeLock|prefetch|preload|analytics|telemetry|\btrack\w*\(|heartbeat|keepAlive|"
-    r"\bdispatch\(|\.sendBeacon|\bimport\("
+    r"\bdispatch\(|router\.(?:push|replace)\(|\bnavigate\(|\.sendBeacon|\bimport\("
 )
 """Calls of which nobody waits for an outcome, or whose outcome is told where they lead to."""
 

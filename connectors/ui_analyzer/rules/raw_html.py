@@ -1,5 +1,6 @@
 """Rules on strings that become markup, and on writing to the page directly."""
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from tree_sitter import Node
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Attribute
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.rule import FileRule, Position, Tally, describe, mdn, page
+from connectors.ui_analyzer.rule import Fact, FileRule, Position, Tally, describe, mdn, page
 from connectors.ui_analyzer.script import Script
-from connectors.ui_analyzer.values import expression_of, harmless
+from connectors.ui_analyzer.sources import returned
+from connectors.ui_analyzer.values import SANITISING_MODULES, expression_of, harmless
 
 _COMPONENTS = Category.COMPONENTS
 _REACT = "https://react.dev/"
@@ -87,12 +89,53 @@ def _raw_html(document: Document, tally: Tally) -> None:
         if not _MARKDOWN_HTML.search(sink.written) and not _from_markdown(document, sink.written):
             if harmless(document, sink.script, sink.node):
                 tally.passed()
+            elif _from_loader(document, sink):
+                tally.depends(
+                    sink.place,
+                    f"{sink.written[:60]} becomes HTML, and nothing here sanitises it",
+                    (),
+                    frozenset(),
+                    excused_by=(("loads-sanitised", posixpath.dirname(document.path)),),
+                )
             elif not _project_sanitiser(document, sink):
                 tally.failed(
                     sink.place,
                     f"{sink.written[:60]} becomes HTML, and nothing here sanitises it",
-                    confidence=Confidence.LOW if _rendered_by_server(sink) else None,
+                    confidence=Confidence.LOW
+                    if _rendered_by_server(sink) or _made_elsewhere(document, sink.written)
+                    else None,
                 )
+
+
+_LOADER = re.compile(r"(?:^|/)\+(?:page|layout)(?:\.server)?\.[jt]s$")
+
+
+def _from_loader(document: Document, sink: _Sink) -> bool:
+    """Whether it is what the `load` of a route of SvelteKit gave to its page."""
+    return document.path.endswith(".svelte") and sink.written.startswith("data.")
+
+
+def loader_facts(document: Document) -> Iterator[Fact]:
+    """Which routes sanitise what they load."""
+    if _LOADER.search(document.path) and any(
+        SANITISING_MODULES.match(module) for script in document.scripts for module in script.modules
+    ):
+        yield Fact(kind="loads-sanitised", name=posixpath.dirname(document.path))
+
+
+def _made_elsewhere(document: Document, written: str) -> bool:
+    """Whether a function of the file only hands on what one of another file makes of it."""
+    called = re.match(r"([A-Za-z_$][\w$]*)\(", written)
+    if called is None:
+        return False
+    for script in document.scripts:
+        function = script.named_functions.get(called.group(1))
+        body = function.node.child_by_field_name("body") if function is not None else None
+        if body is not None:
+            outcomes = [body] if body.type != "statement_block" else list(returned(body))
+            if outcomes and all(_project_renderer(document, script.text(value)) for value in outcomes):
+                return True
+    return False
 
 
 def _rendered_by_server(sink: _Sink) -> bool:

@@ -1,6 +1,7 @@
 """Rules on state in Vue and Svelte, and on what is kept in the browser."""
 
 import re
+from collections.abc import Iterator
 
 from tree_sitter import Node
 
@@ -9,6 +10,7 @@ from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
 from connectors.ui_analyzer.rules.state import MUTATORS
 from connectors.ui_analyzer.script import Call, Script
+from connectors.ui_analyzer.syntax import Syntax
 
 _STATE = Category.STATE
 
@@ -22,13 +24,19 @@ _SECRET = re.compile(
 
 
 _NO_SECRET = re.compile(
-    r"csrf|xsrf|tokeni[sz]|tokens?_?(?:count|limit|usage|max)|max_?tokens?|fcm|push|design|color|theme", re.I
+    r"csrf|xsrf|tokeni[sz]|tokens?_?(?:count|limit|usage|max)|max_?tokens?|fcm|push|notification|device_?token|design|color|theme",
+    re.I,
 )
 
 
 def _prop_mutation(document: Document, tally: Tally) -> None:
+    if document.language == "svelte":
+        _svelte_props(document, tally)
+    if document.framework == "react":
+        _react_props(document, tally)
     if document.language != "vue":
         return
+    _setup_props(document, tally)
     for script in document.scripts:
         call = next((c for c in script.calls if c.callee == "defineProps"), None)
         if call is None:
@@ -52,6 +60,77 @@ def _prop_mutation(document: Document, tally: Tally) -> None:
             tally.check(not is_prop, model, f'v-model="{root}" writes to a prop')
         if not wrong:
             tally.passed()
+
+
+def _setup_props(document: Document, tally: Tally) -> None:
+    """Props that `setup(props)` of an options object changes, also through what they hold."""
+    for script in document.scripts:
+        for setup in script.functions:
+            if script.name_of(setup) != "setup":
+                continue
+            parameters = setup.node.child_by_field_name("parameters")
+            first = (
+                parameters.named_children[0] if parameters is not None and parameters.named_children else None
+            )
+            name = re.match(r"[A-Za-z_$][\w$]*", script.text(first))
+            if name is None:
+                continue
+            wrong = list(_changes(script, setup, name.group()))
+            for item in wrong:
+                tally.failed(item, f"{script.text(item.node)[:50]} changes a prop")
+            if not wrong:
+                tally.passed()
+
+
+def _react_props(document: Document, tally: Tally) -> None:
+    """Lists that a component takes as props and sorts, turns round or cuts in place."""
+    for script in document.scripts:
+        for _, component in script.components:
+            parameters = component.node.child_by_field_name("parameters")
+            first = (
+                parameters.named_children[0] if parameters is not None and parameters.named_children else None
+            )
+            pattern = re.match(r"\{[^{}]*\}", script.text(first))
+            if pattern is None:
+                continue
+            names = set(re.findall(r"[A-Za-z_$][\w$]*(?=\s*[,}=])", pattern.group()))
+            own = {
+                word
+                for item in component.within("variable_declarator")
+                for word in re.findall(r"[\w$]+", script.text(item.node.child_by_field_name("name")))
+            }
+            for call in script.calls_in(component):
+                match = re.match(r"([A-Za-z_$][\w$]*)\.(?:sort|reverse|splice|copyWithin)$", call.callee)
+                if match and match.group(1) in names - own:
+                    tally.failed(call.item, f"{call.callee}() changes a prop in place")
+
+
+def _svelte_props(document: Document, tally: Tally) -> None:
+    """Props that a component with runes takes by `$props()` and changes, other than bindable ones and snippets."""
+    for script in document.scripts:
+        for item in script.items("variable_declarator"):
+            target, value = item.node.child_by_field_name("name"), item.node.child_by_field_name("value")
+            if target is None or target.type != "object_pattern" or script.text(value) != "$props()":
+                continue
+            for part in target.named_children:
+                if part.type != "shorthand_property_identifier_pattern":
+                    continue
+                wrong = list(_changes(script, None, script.text(part)))
+                for change in wrong:
+                    tally.failed(change, f"{script.text(change.node)[:50]} changes a prop")
+                if not wrong:
+                    tally.passed()
+
+
+def _changes(script: Script, inside: Syntax | None, name: str) -> Iterator[Syntax]:
+    start, end = (inside.start, inside.end) if inside is not None else (0, len(script.code))
+    deep = re.compile(rf"{re.escape(name)}(?:\.[\w$]+|\[[^\]]*\])+$")
+    for item in script.items("assignment_expression", "augmented_assignment_expression"):
+        if start <= item.start < end and deep.match(script.text(item.node.child_by_field_name("left"))):
+            yield item
+    for call in script.calls_in(inside):
+        if re.match(rf"{re.escape(name)}\.[\w.$]+\.(?:{MUTATORS})$", call.callee):
+            yield call.item
 
 
 def _prop_names(script: Script, call: Call) -> frozenset[str]:
@@ -157,6 +236,14 @@ RULES = (
             "Components do not change their props",
             reason="The parent does not know, and overwrites the change with its next render.",
             fix="Emit an event, or use `defineModel`.",
+            own_references=(
+                (
+                    "react",
+                    "React: Keeping components pure",
+                    "https://react.dev/learn/keeping-components-pure",
+                ),
+                ("svelte", "Svelte: $props", "https://svelte.dev/docs/svelte/$props#Updating-props"),
+            ),
             reference=page("Vue: One-way data flow", _VUE + "guide/components/props.html#one-way-data-flow"),
         ),
         _prop_mutation,

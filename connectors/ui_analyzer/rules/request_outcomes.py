@@ -19,7 +19,7 @@ from connectors.ui_analyzer.requests import (
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, mdn, page, wcag
 from connectors.ui_analyzer.rules.effects import effects
 from connectors.ui_analyzer.script import Call, Script
-from connectors.ui_analyzer.syntax import Syntax
+from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _ERRORS = Category.ERRORS
 
@@ -39,7 +39,7 @@ def _request_failure(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         for call in requests(script):
-            if without_server(script, call):
+            if without_server(script, call) or _answers_callback(call):
                 continue
             methods, _ = chain(script, call)
             function = script.function_around(call.item)
@@ -72,6 +72,14 @@ def _request_failure(document: Document, tally: Tally) -> None:
                 )
             elif not awaited(call) and not methods and _statement(call):
                 _unseen(tally, call, "nobody waits for this request or learns that it failed", shown)
+
+
+def _answers_callback(call: Call) -> bool:
+    """Whether it gives its answer to a callback and no promise: what happens on a failure is the business of the call."""
+    return bool(call.arguments) and (
+        call.arguments[-1].type in FUNCTION_KINDS
+        or (call.arguments[-1].text or b"").rstrip().endswith(b".bind(this)")
+    )
 
 
 def _unseen(tally: Tally, call: Call, message: str, shown: tuple[tuple[str, str], ...]) -> None:

@@ -45,11 +45,20 @@ def _viewport_meta(document: Document, tally: Tally) -> None:
 
 
 def _fixed_width(document: Document, tally: Tally) -> None:
+    narrowed = {
+        selector
+        for rule in document.style_rules
+        if any("max-width" in around or re.search(r"width\s*<", around) for around in rule.context)
+        and rule.value("width", "min-width", "max-width", "inline-size") is not None
+        for selector in rule.selectors()
+    }
     scrollers = [rule.selector for rule in document.style_rules if _scrolls(rule)]
     for rule in document.style_rules:
         if rule.in_keyframes() or rule.selector.startswith("@") or _has_wide_context(rule):
             continue
-        if any(rule.selector.startswith(f"{outer} ") for outer in scrollers):
+        if any(rule.selector.startswith(f"{outer} ") for outer in scrollers) or narrowed >= set(
+            rule.selectors()
+        ):
             continue
         limited = (
             rule.value("max-width", "max-inline-size") is not None

@@ -31,9 +31,9 @@ def _hover_only(document: Document, tally: Tally) -> None:
         re.sub(r":focus(?:-within|-visible)?", ":hover", one) for one in selectors if ":focus" in one
     }
     focused_itself = {
-        re.sub(r":focus(?:-visible)?$", "", one)
+        re.sub(r":focus(?:-visible|-within)?$", "", one)
         for one in selectors
-        if re.search(r":focus(?:-visible)?$", one)
+        if re.search(r":focus(?:-visible|-within)?$", one)
     }
     hidden_by_default = {
         selector for rule in document.style_rules for selector in rule.selectors() if _hides_by_style(rule)

@@ -1,6 +1,7 @@
 """Rules on design tokens and themes."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
@@ -15,7 +16,7 @@ from connectors.ui_analyzer.libraries import RUNTIME_TOKENS
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, Located, Project, ProjectRule, Tally, describe, mdn
 from connectors.ui_analyzer.scoping import by_page
-from connectors.ui_analyzer.stylesheet import StyleRule
+from connectors.ui_analyzer.stylesheet import Declaration, StyleRule
 
 _THEME = Category.THEME
 _DARK = re.compile(r"\bdark\b|night", re.I)
@@ -32,6 +33,7 @@ _ARBITRARY = re.compile(
 
 def theme_facts(document: Document) -> Iterator[Fact]:
     """Tokens by theme, their uses, pairs of colours, and colours that are written out."""
+    numbered = _numbered(document.style_rules)
     for rule in document.style_rules:
         scope = _scope(rule)
         for declaration in rule.declarations:
@@ -41,7 +43,8 @@ def theme_facts(document: Document) -> Iterator[Fact]:
                     kind="token", name=declaration.name, value=declaration.value[:200], scope=scope or "local"
                 )
             elif declaration.name in COLOUR_PROPERTIES and scope is None:
-                literal = None if rule.in_keyframes() else literal_in(declaration.value)
+                exempt = rule.in_keyframes() or _number_of(rule) in numbered or _fallback(rule, declaration)
+                literal = None if exempt else literal_in(declaration.value)
                 if literal is not None and not neutral(literal):
                     yield place(kind="colour-literal", name=literal, value=declaration.name)
                 elif "var(--" in declaration.value:
@@ -62,6 +65,27 @@ def theme_facts(document: Document) -> Iterator[Fact]:
             ):
                 yield Fact(kind="tailwind", name="4", line=statement.line)
     yield from _script_facts(document)
+
+
+_PALETTE_MIN = 5
+"""From so many numbered classes on (`.user-1`, `.user-2` …) they are a palette, which is what tokens would be."""
+
+
+def _number_of(rule: StyleRule) -> str:
+    """What is counted by a numbered class, such as `.user-color-` of `.user-color-7`; "" for other selectors."""
+    match = re.search(r"([.][\w-]*?)-?\d+$", rule.selector)
+    return match.group(1) if match else ""
+
+
+def _numbered(rules: list[StyleRule]) -> frozenset[str]:
+    counts = Counter(_number_of(rule) for rule in rules)
+    return frozenset(stem for stem, count in counts.items() if stem and count >= _PALETTE_MIN)
+
+
+def _fallback(rule: StyleRule, declaration: Declaration) -> bool:
+    """Whether a later declaration of the same property has the token, and this one is for old browsers."""
+    later = rule.declarations[rule.declarations.index(declaration) + 1 :]
+    return any(other.name == declaration.name and "var(" in other.value for other in later)
 
 
 def _scope(rule: StyleRule) -> str | None:

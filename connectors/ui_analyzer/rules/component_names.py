@@ -1,0 +1,61 @@
+"""Buttons that are components, of a library or of the project: whether their callers give them a name."""
+
+import re
+
+from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.following import BUTTON, ref_of
+from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.model import Confidence, Severity
+from connectors.ui_analyzer.naming import Naming, hidden, labelled_directly, name_from_content
+from connectors.ui_analyzer.native import imported, library_control
+from connectors.ui_analyzer.rule import Tally
+from connectors.ui_analyzer.spreading import merged
+
+_CALLED_BUTTON = re.compile(r"(?:Button|Btn)$")
+_MAY_NAME = re.compile(
+    r"label|title|text|name|tooltip|alt|hint|content|caption|description|children|i18n|message|value|icon|component|^as$|aschild|as-child|render",
+)
+"""Props that a component may show as words, or that make something else of it."""
+
+
+def component_buttons(document: Document, tally: Tally) -> None:
+    """Check the buttons of libraries by their content, and those of the project by what its file renders."""
+    if document.language in ("vue", "html"):
+        return  # Components are registered elsewhere, and content goes into slots.
+    for element in document.elements:
+        if element.native or element.spread or hidden(element) or merged(element) or _may_be_named(element):
+            continue
+        library = library_control(element, document) == "button" and imported(element, document) is not None
+        if not library and not _CALLED_BUTTON.search(element.tag):
+            continue
+        content = name_from_content(element, document)
+        if content.naming is Naming.NAMED:
+            tally.passed()
+        if content.naming not in (Naming.NAMELESS, Naming.ICON_ONLY) or not element.children:
+            continue
+        message = "this button holds only an icon and has no accessible name"
+        if library:
+            tally.failed(element, message, severity=Severity.SERIOUS, confidence=Confidence.MEDIUM)
+            continue
+        ref = ref_of(element, document)
+        if ref is not None:
+            tally.depends(
+                element,
+                message,
+                (ref,),
+                frozenset({BUTTON}),
+                falls_through=True,
+                silent=True,
+                severity=Severity.SERIOUS,
+            )
+
+
+def _may_be_named(element: Element) -> bool:
+    """Whether a prop or a tooltip around it may give it a name."""
+    if labelled_directly(element):
+        return True
+    own = any(_MAY_NAME.search(name) and name not in ("class", "startIcon") for name in element.attributes)
+    return own or any(
+        "tooltip" in around.tag.lower() and around.filled("title", "label", "content", "aria-label")
+        for around in element.ancestors()
+    )
