@@ -19,6 +19,7 @@ checks what this behaviour decided, and says of the rest which one did.
         told, and charged too where nothing was reserved.
     8   A call beyond those that one answer may ask for, and one that nobody approved in time, are told as
         decisions of policy.
+    9   Budgets are set at any time, and accounts asked for more; a budget that is ignored or spent is told.
 """
 
 from typing import Final
@@ -27,7 +28,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 8
+BEHAVIOUR: Final = 9
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import orjson
 
-from processors import execution, opening, planning, progress, snapshots, steps, synthesis
+from processors import execution, leases, opening, planning, progress, snapshots, steps, synthesis
 from processors.answers import ended_task, prune
 from processors.plans import PlanFault, check_plan
 from processors.state import (
@@ -113,7 +113,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
         turns=origin.turns - (1 if origin.turn is not None and turn is None else 0),
         history=origin.history,
     )
-    opening.open_session(transition, body.budget_tokens, body.budget_nanodollars)
+    leases.open_session(transition, body.budget_tokens, body.budget_nanodollars)
 
 
 def resume(transition: Transition) -> None:

@@ -12,6 +12,7 @@ from schemas.events.inputs import (
     InputFact,
     MessageReceived,
     OperatorFact,
+    SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
     SessionForked,
@@ -28,6 +29,9 @@ REASON_CHARACTERS_MAX: Final = 2_000
 TITLE_CHARACTERS_MAX: Final = 500
 AMOUNT_MAX: Final = 2**53 - 1
 """Budgets beyond this are typing errors, and JavaScript could not show them."""
+
+_COMMANDS: Final[dict[type, str]] = {ApprovalReceived: "approve", SessionBudgetSet: "budget"}
+"""By operator's act the command that writes it."""
 
 Tokenizer = Callable[[str], int]
 
@@ -63,7 +67,8 @@ def checked_input(
     if isinstance(body, OperatorFact) and place[0] != OPERATOR_INPUTS.name:
         raise InputInvalid(
             f"{type(body).__name__} is an operator's act: it enters by {OPERATOR_INPUTS.name}, where "
-            "`cartrita approve` writes it, and not by a topic on which anybody may say who they are"
+            f"`cartrita {_COMMANDS[type(body)]}` writes it, and not by a topic on which anybody may say who "
+            "they are"
         )
     if event.event_id and not is_uuid(event.event_id):
         raise InputInvalid(
@@ -106,6 +111,8 @@ def _checked_body(body: InputFact, tokenizer: Tokenizer, limits: Limits) -> Inpu
             if not is_uuid(body.approval_id):
                 raise InputInvalid("approval_id is not a UUID in canonical form")
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
+        case SessionBudgetSet():
+            _checked_budget(body)
         case SessionCancelled() | SessionClosed():
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
     return body
@@ -156,6 +163,15 @@ def _checked_fork(body: SessionForked, tokenizer: Tokenizer, limits: Limits) -> 
     return replace(body, tokens=tokenizer(text))
 
 
+def _checked_budget(body: SessionBudgetSet) -> None:
+    if body.tokens is None and body.nanodollars is None:
+        raise InputInvalid("neither tokens nor nanodollars are set")
+    for field, amount in (("tokens", body.tokens), ("nanodollars", body.nanodollars)):
+        if amount is not None and not 0 <= amount <= AMOUNT_MAX:
+            raise InputInvalid(f"{field} is {amount}; it is 0 to {AMOUNT_MAX}")
+    _short("reason", body.reason, REASON_CHARACTERS_MAX)
+
+
 def _account(field: str, text: str, default: str) -> str:
     _short(field, text, ACCOUNT_CHARACTERS_MAX)
     if any(ord(character) < ord(" ") for character in text):
@@ -174,7 +190,7 @@ def _budgets(body: MessageReceived | SessionOpened | SessionForked) -> None:
         ("budget_nanodollars", body.budget_nanodollars),
     ):
         if amount is not None and not 1 <= amount <= AMOUNT_MAX:
-            raise InputInvalid(f"{field} is {amount}; it is at least 1")
+            raise InputInvalid(f"{field} is {amount}; it is 1 to {AMOUNT_MAX}")
 
 
 def _attachment_name(attachment: Attachment) -> str:

@@ -56,6 +56,22 @@ class ApprovalReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionBudgetSet:
+    """An operator set what a session may use in all; it enters by `operator.inputs` alone.
+
+    The envelope names the operator as in ApprovalReceived. What counts is what BudgetGranted then says: an
+    account that is limited may have less to lend, and what is used and reserved already is the least that a
+    budget can be.
+    """
+
+    tokens: int | None = None
+    """Absent: as many as before. 0 and more."""
+    nanodollars: int | None = None
+    """In 10⁻⁹ dollars; absent: as much as before."""
+    reason: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCancelled:
     """Somebody stopped a session: its tasks and calls in flight are aborted, and it is closed."""
 
@@ -100,8 +116,14 @@ class SessionForked:
     budget_nanodollars: int | None = None
 
 
-OperatorFact = ApprovalReceived
+OperatorFact = ApprovalReceived | SessionBudgetSet
 """Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
 InputFact = (
-    SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed | SessionForked
+    SessionOpened
+    | MessageReceived
+    | ApprovalReceived
+    | SessionCancelled
+    | SessionClosed
+    | SessionForked
+    | SessionBudgetSet
 )

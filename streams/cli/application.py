@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from connectors.text.harmless import harmless
 from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
 from streams.cli.analyze_ui import analyze_ui
+from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
@@ -64,7 +65,7 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (deployment.up, deployment.down, deployment.status, demo),
-    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, ingest),
+    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, budget, ingest),
     "What happened": (
         tail.tail,
         sessions.sessions,

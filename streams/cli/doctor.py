@@ -17,6 +17,7 @@ import typer
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
+from sinks import projected
 from sinks.migrator import pending
 from sinks.outcomes import calls_with_several
 from streams.cli import output
@@ -190,8 +191,11 @@ async def _postgres(given: Settings) -> str:
     async with await psycopg.AsyncConnection.connect(given.postgres_dsn, connect_timeout=10) as connection:
         version = connection.info.server_version // 10_000
         lacks = await pending(connection)
-    if lacks:
-        raise LookupError(f"{len(lacks)} migrations are not applied: `cartrita migrate`")
+        if lacks:
+            raise _Wrong(f"{len(lacks)} migrations are not applied", "`cartrita migrate` applies them.")
+        differs = await projected.difference(connection)
+    if differs is not None:
+        raise _Wrong(differs.detail, differs.remedy)
     return f"version {version}, all migrations applied"
 
 
