@@ -12,6 +12,7 @@ from rich.table import Table
 from connectors.embedded.progress import Progress
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
+from sinks import projected
 from sinks.migrator import migrate
 from streams.cli import output
 from streams.cli.command import Code, command, fail
@@ -53,7 +54,8 @@ async def up(
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
     output.say("[green]ready[/] after {elapsed_s:.1f} s", elapsed_s=time.monotonic() - begun_s)
-    for sentence in await due_ingests(Settings.from_environment({**environment(), **here.settings()})):
+    given = Settings.from_environment({**environment(), **here.settings()})
+    for sentence in (*await _due_rebuild(given), *await due_ingests(given)):
         output.say("[yellow]due[/] {sentence}", sentence=sentence)
     if detach:
         output.say('Ask something: [bold]cartrita send --follow "…"[/]; stop with [bold]cartrita down[/].')
@@ -165,6 +167,12 @@ async def prepare(settings: Settings) -> None:
         await registry.close()
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
         await migrate(connection)
+
+
+async def _due_rebuild(settings: Settings) -> tuple[str, ...]:
+    async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
+        differs = await projected.difference(connection)
+    return () if differs is None else (f"{differs.detail}. {differs.remedy}",)
 
 
 def status_table(parts: tuple[PartStatus, ...]) -> Table:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
+import openai
 import psycopg
 import typer
 
+from connectors.models.client import listed_models
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
+from sinks import projected
 from sinks.migrator import pending
 from sinks.outcomes import calls_with_several
 from streams.cli import output
@@ -27,15 +29,17 @@ from streams.cli.output import AsJson
 from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
-from streams.worker.providers import TOOLS
+from streams.worker.providers import OPENAI_URL, TOOLS
 from topics.admin import verify
 from topics.clients import admin_of
 
 DISK_BYTES_MIN: Final = 2_000_000_000
 CHECK_S: Final = 15.0
+MODELS_MS: Final = 10_000
 
 doctor = typer.Typer(
-    help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox.",
+    help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox, and "
+    "`doctor provider` asks the models.",
     invoke_without_command=True,
 )
 
@@ -196,8 +200,11 @@ async def _postgres(given: Settings) -> str:
     async with await psycopg.AsyncConnection.connect(given.postgres_dsn, connect_timeout=10) as connection:
         version = connection.info.server_version // 10_000
         lacks = await pending(connection)
-    if lacks:
-        raise LookupError(f"{len(lacks)} migrations are not applied: `cartrita migrate`")
+        if lacks:
+            raise _Wrong(f"{len(lacks)} migrations are not applied", "`cartrita migrate` applies them.")
+        differs = await projected.difference(connection)
+    if differs is not None:
+        raise _Wrong(differs.detail, differs.remedy)
     return f"version {version}, all migrations applied"
 
 
@@ -216,13 +223,12 @@ async def _outcomes(given: Settings) -> str:
 
 
 async def _model(given: Settings) -> str:
-    base = given.model_base_url or "https://api.openai.com/v1"
-    headers = {"Authorization": f"Bearer {given.model_api_key}"} if given.model_api_key else {}
-    async with httpx.AsyncClient(timeout=10, headers=headers) as client:
-        response = await client.get(f"{base}/models")
-    response.raise_for_status()
-    names = sorted(str(model["id"]) for model in response.json()["data"])
-    return f"{len(names)} models at {base}"
+    base_url = given.model_base_url or OPENAI_URL
+    try:
+        names = await listed_models(base_url, given.model_api_key, MODELS_MS)
+    except (openai.NotFoundError, openai.UnprocessableEntityError):
+        return f"{base_url} answers, and lists no models; `cartrita doctor provider` asks it more"
+    return f"{len(names)} models at {base_url}; `cartrita doctor provider` asks it more"
 
 
 @doctor.command("sandbox")

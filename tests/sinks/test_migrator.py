@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 
 from processors.projections.tables import TABLES
 from sinks.migrator import MigrationEdited, migrate, migrations, pending
+from sinks.projected import difference
 from sinks.writer import Writer
 from tests.sinks.conftest import rows
 
@@ -188,3 +189,20 @@ async def test_v1_tables_that_exist_keep_their_form_and_their_rows(empty_dsn: st
     assert old == [("old", None, 0)]
     # Numbers as ids cannot take what events are called: these two are left alone.
     assert writer.unwritten == ("conversation_messages", "tool_invocations")
+
+
+@pytest.mark.parametrize(("had_rows", "made_by"), [(True, [(0, 0)]), (False, [])])
+async def test_rows_from_before_projections_had_a_number_are_told_to_be_of_none(
+    empty_dsn: str, had_rows: bool, made_by: list[tuple[int, int]]
+) -> None:
+    before = next(step.version for step in migrations() if step.name == "projections") - 1
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        await migrate(connection, migrations()[:before])
+        await connection.execute(
+            "INSERT INTO sink_offsets VALUES ('postgres', 'task.events', 0, gen_random_uuid(), %s)",
+            [3 if had_rows else 0],
+        )
+        await migrate(connection)
+
+        assert await rows(connection, "SELECT oldest, newest FROM projections") == made_by
+        assert (await difference(connection) is not None) == had_rows

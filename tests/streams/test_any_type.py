@@ -18,12 +18,15 @@ from processors.projections.rows import Place as RecordPlace
 from processors.session import SessionDecider
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
+from schemas.events.inputs import SessionForked
 from schemas.ids import derived_id
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.conformity import demand_fit
 from sinks import intake as sink_intake
 from streams.effects.shell import EffectShell
+from streams.history.fork import ForkImpossible, no_session_of
 from streams.records.delivery import Delivery
+from streams.shells.fork import ForkShell
 from streams.shells.ingress import IngressShell
 from streams.stateful.shell import StatefulShell
 from tests.aliens import ID, Alien, codec_and_aliens, envelope_of
@@ -32,6 +35,7 @@ from tests.streams.twin import CODEC, PARTITIONS, Kafka, TwinLog, metrics
 from topics.catalog import (
     ACCOUNT_REQUESTS,
     DEAD_LETTERS,
+    FORK_REQUESTS,
     MODEL_CALLS,
     TOOL_CALLS,
     TOOL_OUTCOMES,
@@ -74,6 +78,19 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
             limits=scene.configuration.limits,
             topic_prefix="",
             metrics=metrics("ingress"),
+            now_ms=lambda: NOW_MS,
+        )
+    if topic is FORK_REQUESTS:
+
+        async def fold(wanted: Envelope) -> SessionForked:
+            raise ForkImpossible(no_session_of(wanted, "any"))
+
+        return ForkShell(
+            fold,
+            codec=codec,
+            log=log,
+            topic_prefix="",
+            metrics=metrics("fork"),
             now_ms=lambda: NOW_MS,
         )
     if topic in (MODEL_CALLS, TOOL_CALLS):
