@@ -60,16 +60,13 @@ def origin_state(body: SessionForked) -> SessionState:
     return _read(SessionState, body.state_json, "state_json is not a session's state")
 
 
-def overrides_of(body: SessionForked) -> Overrides:
-    """Read what decides in the fork in place of what is configured.
+def policy_of(policy_json: str | None) -> Policy | None:
+    """Read the policy that a fork brings; None: it brings none.
 
     Raises:
-        ForkInvalid: policy_json is no policy.
+        ForkInvalid: it is no policy.
     """
-    if body.policy_json is None:
-        return Overrides(model=body.model)
-    policy = _read(Policy, body.policy_json, "policy_json is not a policy")
-    return Overrides(model=body.model, policy=policy)
+    return None if policy_json is None else _read(Policy, policy_json, "policy_json is not a policy")
 
 
 def open_calls(turn: Turn | None) -> dict[str, tuple[Task, ToolCallPending]]:
@@ -89,7 +86,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
         return
     try:
         origin = origin_state(body)
-        overrides = overrides_of(body)
+        overrides = Overrides(model=body.model, policy=policy_of(body.policy_json))
         turn = _turn_taken(transition, origin, body)
     except ForkInvalid as error:
         transition.refuse(ErrorCode.FORK_INVALID, str(error))

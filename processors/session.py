@@ -37,6 +37,7 @@ from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
 from schemas.events.inputs import (
     ApprovalReceived,
+    ForkRefused,
     InputFact,
     MessageReceived,
     SessionBudgetSet,
@@ -112,6 +113,7 @@ def _apply(transition: Transition) -> None:
             | SessionClosed()
             | SessionForked()
             | SessionBudgetSet()
+            | ForkRefused()
         ):
             _user_input(transition, body)
         case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
@@ -153,6 +155,8 @@ def _user_input(transition: Transition, body: InputFact) -> None:
         case SessionBudgetSet():
             leases.budget_set(transition, body)
             _go_on(transition)
+        case ForkRefused():
+            transition.refuse(ErrorCode.FORK_INVALID, body.reason)
         case _:
             assert_never(body)
 

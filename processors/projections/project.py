@@ -20,6 +20,7 @@ from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
     ApprovalReceived,
+    ForkRefused,
     MessageReceived,
     SessionBudgetSet,
     SessionCancelled,
@@ -126,7 +127,8 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
             | ApprovalReceived()
             | SessionCancelled()
             | SessionClosed()
-            | SessionBudgetSet() as fact
+            | SessionBudgetSet()
+            | ForkRefused() as fact
         ):
             return sessions.of_input(envelope, fact, place)
         case BudgetGranted() as fact:

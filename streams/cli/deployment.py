@@ -19,8 +19,12 @@ from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
+from streams.configuration.checking import demand_tools
+from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus
+from streams.worker.providers import TOOLS
+from streams.worker.room import demand_room, disk_named
 from topics.admin import apply
 from topics.catalog import TOPICS
 
@@ -44,7 +48,9 @@ async def up(
     begun_s = time.monotonic()
     here = deployment()
     try:
-        await bring_up(here, workers, TerminalProgress())
+        demand_room(here.directory)
+        with disk_named(here.directory):
+            await bring_up(here, workers, TerminalProgress())
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
     output.say("[green]ready[/] after {elapsed_s:.1f} s", elapsed_s=time.monotonic() - begun_s)
@@ -105,9 +111,12 @@ async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
 
     Raises:
         DeploymentError: one did not come up.
+        ConfigurationInvalid: the configuration cannot work.
     """
     await asyncio.to_thread(here.start_services, progress)
     settings = Settings.from_environment({**environment(), **here.settings()})
+    # What the workers would refuse is told before they start.
+    demand_tools(load_configuration((), settings.configuration_directory), TOOLS)
     progress.stage("topics", "applying")
     await prepare(settings)
     progress.stage("topics", "topics, schemas and tables are in place")

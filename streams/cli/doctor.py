@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
+import openai
 import psycopg
 import typer
 
+from connectors.models.client import listed_models
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
@@ -25,16 +26,20 @@ from streams.cli.command import Code, command
 from streams.cli.context import home, settings
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
+from streams.worker.providers import OPENAI_URL, TOOLS
 from topics.admin import verify
 from topics.clients import admin_of
 
 DISK_BYTES_MIN: Final = 2_000_000_000
 CHECK_S: Final = 15.0
+MODELS_MS: Final = 10_000
 
 doctor = typer.Typer(
-    help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox.",
+    help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox, and "
+    "`doctor provider` asks the models.",
     invoke_without_command=True,
 )
 
@@ -98,10 +103,14 @@ async def _settings_and_services() -> list[Finding]:
     try:
         given = settings()
         configuration = load_configuration((), given.configuration_directory)
+        demand_tools(configuration, TOOLS)
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:
-        return [Finding(check="configuration", ok=False, detail=str(error))]
+        where = given.configuration_directory
+        remedy = f"The files are in {where}." if where else ""
+        faults = str(error).splitlines()
+        return [Finding(check="configuration", ok=False, detail=fault, remedy=remedy) for fault in faults]
     findings = [
         Finding(check="settings", ok=True, detail="all settings can be used"),
         Finding(check="configuration", ok=True, detail=f"prices as of {configuration.models.dated}"),
@@ -218,13 +227,12 @@ async def _outcomes(given: Settings) -> str:
 
 
 async def _model(given: Settings) -> str:
-    base = given.model_base_url or "https://api.openai.com/v1"
-    headers = {"Authorization": f"Bearer {given.model_api_key}"} if given.model_api_key else {}
-    async with httpx.AsyncClient(timeout=10, headers=headers) as client:
-        response = await client.get(f"{base}/models")
-    response.raise_for_status()
-    names = sorted(str(model["id"]) for model in response.json()["data"])
-    return f"{len(names)} models at {base}"
+    base_url = given.model_base_url or OPENAI_URL
+    try:
+        names = await listed_models(base_url, given.model_api_key, MODELS_MS)
+    except (openai.NotFoundError, openai.UnprocessableEntityError):
+        return f"{base_url} answers, and lists no models; `cartrita doctor provider` asks it more"
+    return f"{len(names)} models at {base_url}; `cartrita doctor provider` asks it more"
 
 
 @doctor.command("sandbox")

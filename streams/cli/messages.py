@@ -17,7 +17,7 @@ from processors.inputs import AMOUNT_MAX
 from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordRejected
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import (
     ApprovalReceived,
@@ -48,6 +48,11 @@ from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
 PRODUCER: Final = "cartrita-cli"
+PUT_ASIDE_HINT: Final = (
+    "Begin another session to go on now. Whoever runs Cartrita finds the cause with "
+    "`cartrita dead-letters list --code quarantined`, and once it is mended redrives "
+    "what was put aside, oldest first."
+)
 # What is longer is too long in every encoding; a device never ends.
 _READ_BYTES_MAX: Final = 4 * (TEXT_BYTES_MAX + 1)
 
@@ -227,6 +232,10 @@ def show_fact(fact: object) -> None:
             output.note("[yellow]{message}[/]", message=fact.message)
         case ErrorReported():
             output.error(f"{fact.code}: {fact.message}")
+        case RecordRejected(code=RejectionCode.QUARANTINED):
+            output.error(
+                f"the session is put aside, and nothing of it is lost: {fact.reason}", PUT_ASIDE_HINT
+            )
         case RecordRejected():
             output.error(f"the message was put aside: {fact.code}: {fact.reason}")
         case SessionEnded():

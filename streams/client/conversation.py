@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordRejected
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.outputs import (
     AnswerGiven,
@@ -82,7 +82,9 @@ async def _follow(
         if isinstance(fact, RecordRejected):
             is_at_place = fact.topic.endswith(place[0]) and (fact.partition, fact.offset) == place[1:]
             # Beyond the ingress it is told by its id, as when its session has ended long ago.
-            if is_at_place or event.causation_id == message.event_id:
+            is_ours = is_at_place or event.causation_id == message.event_id
+            # What came of the message, such as a model's answer, can put the session aside as well.
+            if is_ours or (fact.code == RejectionCode.QUARANTINED and event.session_id == message.session_id):
                 yield Told(fact=fact, event=event)
         elif event.session_id == message.session_id:
             if isinstance(fact, TurnStarted) and fact.input_id == message.event_id:

@@ -31,7 +31,7 @@ ROOMS = {
         "engine": {"records", "process"},
         "history": {"records", "process", "configuration"},
         "client": {"records", "process"},
-        "shells": {"stateful", "effects", "engine", "records", "process"},
+        "shells": {"stateful", "effects", "engine", "history", "records", "process"},
         "worker": {"shells", "stateful", "effects", "engine", "configuration", "records", "process"},
     },
     "connectors": {
