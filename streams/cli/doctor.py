@@ -19,7 +19,7 @@ from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
 from sinks import projected
-from sinks.migrator import pending
+from sinks.migrator import PostgresTooOld, demand_version, pending
 from sinks.outcomes import calls_with_several
 from streams.cli import output
 from streams.cli.command import Code, command
@@ -199,6 +199,10 @@ async def _registry(given: Settings) -> str:
 async def _postgres(given: Settings) -> str:
     async with await psycopg.AsyncConnection.connect(given.postgres_dsn, connect_timeout=10) as connection:
         version = connection.info.server_version // 10_000
+        try:
+            demand_version(connection.info.server_version)
+        except PostgresTooOld as error:
+            raise _Wrong(str(error), "`cartrita migrate` refuses it as well.") from error
         lacks = await pending(connection)
         if lacks:
             raise _Wrong(f"{len(lacks)} migrations are not applied", "`cartrita migrate` applies them.")

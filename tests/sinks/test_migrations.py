@@ -20,6 +20,7 @@ LANDED = (
     ("passages_without_embeddings", "e6aafe2c515ac8b3"),
     ("projections", "975f2b24d6d8301f"),
     ("raised_budgets", "32d1cd35bce6e6c2"),
+    ("a_trigger_of_our_own", "c1a8d97962af9712"),
 )
 
 
