@@ -25,7 +25,7 @@ from schemas.references import RecordReference
 
 PRODUCER: Final = "account-shell"
 CLOSED_MAX: Final = 512
-"""Leases that were refused or returned, by which repeats of their requests are known."""
+"""Requests that have no lease, or none any more, by which repeats of them are known."""
 CLOSED_CHARACTERS: Final = 13
 """Of each id; a false match among so few has a chance below one in 10⁹."""
 
@@ -48,7 +48,7 @@ class AccountState:
     leases: Mapping[str, Lease] = field(default_factory=dict)
     """By lease id."""
     closed: tuple[str, ...] = ()
-    """Shortened ids of the latest leases that were refused or returned, oldest first."""
+    """Shortened ids of the latest leases that were refused, returned or made larger ones, oldest first."""
 
 
 class AccountDecider:
@@ -113,13 +113,19 @@ class AccountDecider:
             return state, None
         tokens_left, nanodollars_left = self._left(state)
         lease = Lease(
-            tokens=min(body.tokens, tokens_left), nanodollars=min(body.nanodollars, nanodollars_left)
+            tokens=max(0, min(body.tokens, tokens_left)),
+            nanodollars=max(0, min(body.nanodollars, nanodollars_left)),
         )
-        if lease.tokens <= 0 or lease.nanodollars <= 0:
-            reason = f"the account {state.account_id} has nothing left to lend"
+        if reason := _objection(state, body, lease):
             refused = LeaseRefused(lease_id=body.lease_id, account_id=state.account_id, reason=reason)
             return _closed(state, body.lease_id), refused
-        state = replace(state, leases={**state.leases, body.lease_id: lease})
+        if body.tops_up is None:
+            state = replace(state, leases={**state.leases, body.lease_id: lease})
+        else:
+            had = state.leases[body.tops_up]
+            both = Lease(tokens=had.tokens + lease.tokens, nanodollars=had.nanodollars + lease.nanodollars)
+            # The request is known by its mark, for it has no lease of its own.
+            state = _closed(replace(state, leases={**state.leases, body.tops_up: both}), body.lease_id)
         granted = LeaseGranted(
             lease_id=body.lease_id,
             account_id=body.account_id,
@@ -154,6 +160,17 @@ class AccountDecider:
             tokens - sum(lease.tokens for lease in state.leases.values()),
             nanodollars - sum(lease.nanodollars for lease in state.leases.values()),
         )
+
+
+def _objection(state: AccountState, body: LeaseRequested, lease: Lease) -> str:
+    """Say why nothing is lent; empty when something is."""
+    if body.tops_up is not None and body.tops_up not in state.leases:
+        return "the lease that it tops up has been returned"
+    # A first lease is of no use without either; more of one alone is asked for and got without the other.
+    lacks = body.tokens > 0 >= lease.tokens or body.nanodollars > 0 >= lease.nanodollars
+    if lacks or (lease.tokens == 0 and lease.nanodollars == 0):
+        return f"the account {state.account_id} has nothing left to lend"
+    return ""
 
 
 def _closed(state: AccountState, lease_id: str) -> AccountState:

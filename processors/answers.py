@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Final
 
 from processors import retrievals, snapshots
+from processors.amounts import what_to_do
 from processors.retries import retry_delay_ms
 from processors.state import Exchange, Task, TaskStatus
 from processors.transition import Transition
 from schemas.events.models import FinishReason, ModelCallCompleted, ModelCallFailed, ModelFailureKind
-from schemas.events.outputs import AnswerGiven, AnswerReason, Citation
+from schemas.events.outputs import AnswerGiven, AnswerReason, Citation, NoticeCode, NoticeGiven
 from schemas.events.snapshots import Node
 from schemas.events.tasks import (
     CallGivenUp,
@@ -35,6 +36,14 @@ def complete_tasks(transition: Transition) -> list[Task]:
 def answer(transition: Transition, outcome: ModelCallCompleted) -> None:
     """End the turn with the synthesizer's text."""
     turn = transition.turn
+    if turn.degraded is AnswerReason.BUDGET_EXHAUSTED:
+        transition.emit(
+            NoticeGiven(
+                code=NoticeCode.BUDGET_SPENT,
+                message=what_to_do(transition.state, turn.short_of, transition.configuration.limits),
+                input_id=turn.message.input_id,
+            )
+        )
     _give(
         transition,
         text=outcome.text,
@@ -51,7 +60,11 @@ def answer_without_model(transition: Transition, reason: AnswerReason, why: str)
         for number, task in enumerate(complete_tasks(transition), start=1)
     ]
     lead = "This is the best answer so far" if found else "There is no answer"
-    text = "\n\n".join([f"{lead}: {why}.", *found])
+    parts = [f"{lead}: {why}.", *found]
+    if reason is AnswerReason.BUDGET_EXHAUSTED:
+        short_of = transition.turn.short_of
+        parts.append(f"{what_to_do(transition.state, short_of, transition.configuration.limits)}.")
+    text = "\n\n".join(parts)
     transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
     _give(transition, text=text, reason=reason, model="", local=False)
 

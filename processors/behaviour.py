@@ -19,6 +19,9 @@ checks what this behaviour decided, and says of the rest which one did.
         told, and charged too where nothing was reserved.
     8   A call beyond those that one answer may ask for, and one that nobody approved in time, are told as
         decisions of policy.
+    9   Budgets are set at any time, and accounts asked for more; a budget that is ignored or spent is told.
+    10  A policy that a fork brings only narrows the one that is configured; repeats are known for the latest
+        2,048 inputs of a session, not 256.
 """
 
 from typing import Final
@@ -27,7 +30,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 8
+BEHAVIOUR: Final = 10
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -351,6 +351,7 @@ def exhausted(transition: Transition, wish: Wish, refusal: Refusal, scope_id: st
         agent=wish.agent,
         request={"purpose": wish.purpose, "tier": wish.tier},
     )
+    transition.turn = replace(transition.turn, short_of=_short_of(wish, refusal))
     tokens_left = wish.tokens_left if refusal.scope is BudgetScope.SESSION else wish.task_tokens_left or 0
     return transition.emit(
         BudgetExhausted(
@@ -363,6 +364,14 @@ def exhausted(transition: Transition, wish: Wish, refusal: Refusal, scope_id: st
             nanodollars_left=wish.nanodollars_left,
         )
     )
+
+
+def _short_of(wish: Wish, refusal: Refusal) -> str:
+    if refusal.scope is BudgetScope.TASK:
+        return "task"
+    if refusal.needed_tokens > wish.tokens_left:
+        return "tokens"
+    return "money" if refusal.needed_nanodollars > wish.nanodollars_left else "window"
 
 
 def _charge_turn(transition: Transition, task_id: str, tokens: int, nanodollars: int) -> None:

@@ -141,6 +141,12 @@ def _end(transition: Transition, reason: EndReason) -> None:
         )
     )
     transition.state = replace(
-        state, status=SessionStatus.ENDED, ended_at_ms=state.now_ms, queue=(), turn=None, resumption=None
+        state,
+        status=SessionStatus.ENDED,
+        ended_at_ms=state.now_ms,
+        queue=(),
+        turn=None,
+        resumption=None,
+        wish=None,
     )
     return_lease(transition)

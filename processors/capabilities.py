@@ -1,6 +1,7 @@
 """The capability decider: how well each version of a tool did over the last 30 days.
 
-Outcomes are counted by day, so that a state has at most 31 small entries however often a tool is called.
+Outcomes are counted by day, so that a state has at most 31 small entries however often a tool is called. A
+tool shell that was killed publishes its last outcomes again; each counts once.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import orjson
 
 from processors.behaviour import BEHAVIOUR
 from processors.decider import Step, Timer
+from processors.repeats import has_seen, mark_of, with_mark
 from schemas.envelope import Envelope, Versions
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.tools import ToolOutcomeObserved
@@ -46,6 +48,8 @@ class CapabilityState:
     last_success_ms: int | None = None
     last_failure_ms: int | None = None
     newest_ms: int = 0
+    seen: str = ""
+    """Marks of the latest outcomes that were counted (`processors/repeats.py`)."""
 
 
 class CapabilityDecider:
@@ -62,7 +66,10 @@ class CapabilityDecider:
         body = event.body
         if not isinstance(body, ToolOutcomeObserved):
             return Step(state=state, events=())
-        state = _counted(state, body)
+        mark = mark_of(event.event_id)
+        if has_seen(state.seen, mark):
+            return Step(state=state, events=())
+        state = replace(_counted(state, body), seen=with_mark(state.seen, mark))
         fact = _measured(state, body)
         measured = Envelope(
             event_id=event_id_of(event.event_id, 0),

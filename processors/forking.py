@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import orjson
 
-from processors import execution, opening, planning, progress, snapshots, steps, synthesis
+from processors import execution, leases, opening, planning, progress, snapshots, steps, synthesis
 from processors.answers import ended_task, prune
 from processors.plans import PlanFault, check_plan
 from processors.state import (
@@ -60,16 +60,13 @@ def origin_state(body: SessionForked) -> SessionState:
     return _read(SessionState, body.state_json, "state_json is not a session's state")
 
 
-def overrides_of(body: SessionForked) -> Overrides:
-    """Read what decides in the fork in place of what is configured.
+def policy_of(policy_json: str | None) -> Policy | None:
+    """Read the policy that a fork brings; None: it brings none.
 
     Raises:
-        ForkInvalid: policy_json is no policy.
+        ForkInvalid: it is no policy.
     """
-    if body.policy_json is None:
-        return Overrides(model=body.model)
-    policy = _read(Policy, body.policy_json, "policy_json is not a policy")
-    return Overrides(model=body.model, policy=policy)
+    return None if policy_json is None else _read(Policy, policy_json, "policy_json is not a policy")
 
 
 def open_calls(turn: Turn | None) -> dict[str, tuple[Task, ToolCallPending]]:
@@ -89,7 +86,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
         return
     try:
         origin = origin_state(body)
-        overrides = overrides_of(body)
+        overrides = Overrides(model=body.model, policy=policy_of(body.policy_json))
         turn = _turn_taken(transition, origin, body)
     except ForkInvalid as error:
         transition.refuse(ErrorCode.FORK_INVALID, str(error))
@@ -113,7 +110,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
         turns=origin.turns - (1 if origin.turn is not None and turn is None else 0),
         history=origin.history,
     )
-    opening.open_session(transition, body.budget_tokens, body.budget_nanodollars)
+    leases.open_session(transition, body.budget_tokens, body.budget_nanodollars)
 
 
 def resume(transition: Transition) -> None:

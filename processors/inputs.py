@@ -10,9 +10,11 @@ from schemas.envelope import Envelope
 from schemas.events.inputs import (
     ApprovalReceived,
     Attachment,
-    InputFact,
+    ForkRequested,
     MessageReceived,
     OperatorFact,
+    SentFact,
+    SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
     SessionForked,
@@ -30,6 +32,9 @@ TITLE_CHARACTERS_MAX: Final = 500
 METADATA_BYTES_MAX: Final = 16_384
 AMOUNT_MAX: Final = 2**53 - 1
 """Budgets beyond this are typing errors, and JavaScript could not show them."""
+
+_COMMANDS: Final[dict[type, str]] = {ApprovalReceived: "approve", SessionBudgetSet: "budget"}
+"""By operator's act the command that writes it."""
 
 Tokenizer = Callable[[str], int]
 
@@ -61,11 +66,17 @@ def checked_input(
         InputInvalid: it cannot be used; the sentence is for the sender.
     """
     body = event.body
-    assert isinstance(body, InputFact)
+    assert isinstance(body, SentFact)
     if isinstance(body, OperatorFact) and place[0] != OPERATOR_INPUTS.name:
         raise InputInvalid(
             f"{type(body).__name__} is an operator's act: it enters by {OPERATOR_INPUTS.name}, where "
-            "`cartrita approve` writes it, and not by a topic on which anybody may say who they are"
+            f"`cartrita {_COMMANDS[type(body)]}` writes it, and not by a topic on which anybody may say who "
+            "they are"
+        )
+    if isinstance(body, SessionForked):
+        raise InputInvalid(
+            "SessionForked says what another session was, which nobody is believed: ask for a fork by "
+            "ForkRequested, which names the session and an event of it, as `cartrita fork` does"
         )
     if event.event_id and not is_uuid(event.event_id):
         raise InputInvalid(
@@ -76,17 +87,15 @@ def checked_input(
         raise InputInvalid(
             "session_id is not a UUID in canonical form: 36 characters, lower case, with hyphens"
         )
-    if not event.session_id and not isinstance(body, SessionOpened | MessageReceived):
+    if not event.session_id and not isinstance(body, SessionOpened | MessageReceived | ForkRequested):
         raise InputInvalid(f"{type(body).__name__} needs the session_id of the session it is about")
     return Envelope(
         event_id=event_id,
         type=type(body).__name__,
-        # A message alone opens a session; the same message sent again finds the same one.
+        # A message or a fork alone opens a session; the same one sent again finds the same one.
         session_id=event.session_id or derived_id(event_id, "session"),
         tenant_id=_account("tenant_id", event.tenant_id, "default"),
         user_id=_account("user_id", event.user_id, "anonymous"),
-        # A fork goes on from what another session did: a trace leads on into its origin.
-        causation_id=body.origin_event_id if isinstance(body, SessionForked) else None,
         correlation_id=event_id,
         occurred_at_ms=taken_at_ms,
         producer=event.producer or producer,
@@ -95,12 +104,12 @@ def checked_input(
     )
 
 
-def _checked_body(body: InputFact, tokenizer: Tokenizer, limits: Limits) -> InputFact:
+def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentFact:
     match body:
         case MessageReceived():
             return _checked_message(body, tokenizer, limits)
-        case SessionForked():
-            return _checked_fork(body, tokenizer, limits)
+        case ForkRequested():
+            return _checked_request(body, tokenizer, limits)
         case SessionOpened():
             _budgets(body)
             _metadata(body)
@@ -109,8 +118,12 @@ def _checked_body(body: InputFact, tokenizer: Tokenizer, limits: Limits) -> Inpu
             if not is_uuid(body.approval_id):
                 raise InputInvalid("approval_id is not a UUID in canonical form")
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
+        case SessionBudgetSet():
+            _checked_budget(body)
         case SessionCancelled() | SessionClosed():
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
+        case SessionForked():
+            raise AssertionError("it is refused before")
     return body
 
 
@@ -138,7 +151,7 @@ def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits
     )
 
 
-def _checked_fork(body: SessionForked, tokenizer: Tokenizer, limits: Limits) -> SessionForked:
+def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) -> ForkRequested:
     _budgets(body)
     for name in ("origin_session_id", "origin_event_id", "call_id"):
         value = getattr(body, name)
@@ -150,14 +163,25 @@ def _checked_fork(body: SessionForked, tokenizer: Tokenizer, limits: Limits) -> 
     if body.text is not None and body.call_id is None and not body.text.strip():
         raise InputInvalid("text is empty")
     text = body.text or ""
-    if (size_bytes := len(text.encode())) > limits.text_bytes_max:
-        raise InputInvalid(f"text has {size_bytes:,} bytes; the most is {limits.text_bytes_max:,}")
+    size_bytes = len(text.encode()) + len((body.policy_json or "").encode())
+    if size_bytes > limits.text_bytes_max:
+        raise InputInvalid(
+            f"text and policy have {size_bytes:,} bytes; the most is {limits.text_bytes_max:,}"
+        )
     try:
-        forking.origin_state(body)
-        forking.overrides_of(body)
+        forking.policy_of(body.policy_json)
     except forking.ForkInvalid as error:
         raise InputInvalid(str(error)) from error
     return replace(body, tokens=tokenizer(text))
+
+
+def _checked_budget(body: SessionBudgetSet) -> None:
+    if body.tokens is None and body.nanodollars is None:
+        raise InputInvalid("neither tokens nor nanodollars are set")
+    for field, amount in (("tokens", body.tokens), ("nanodollars", body.nanodollars)):
+        if amount is not None and not 0 <= amount <= AMOUNT_MAX:
+            raise InputInvalid(f"{field} is {amount}; it is 0 to {AMOUNT_MAX}")
+    _short("reason", body.reason, REASON_CHARACTERS_MAX)
 
 
 def _account(field: str, text: str, default: str) -> str:
@@ -172,13 +196,13 @@ def _short(field: str, text: str | None, characters_max: int) -> None:
         raise InputInvalid(f"{field} has {len(text):,} characters; the most is {characters_max:,}")
 
 
-def _budgets(body: MessageReceived | SessionOpened | SessionForked) -> None:
+def _budgets(body: MessageReceived | SessionOpened | ForkRequested) -> None:
     for field, amount in (
         ("budget_tokens", body.budget_tokens),
         ("budget_nanodollars", body.budget_nanodollars),
     ):
         if amount is not None and not 1 <= amount <= AMOUNT_MAX:
-            raise InputInvalid(f"{field} is {amount}; it is at least 1")
+            raise InputInvalid(f"{field} is {amount}; it is 1 to {AMOUNT_MAX}")
 
 
 def _metadata(body: MessageReceived | SessionOpened) -> None:

@@ -1,8 +1,8 @@
-"""Opening a session, its lease and budget, and taking up messages one after the other."""
+"""Opening a session, and taking up messages one after the other."""
 
 from typing import Final
 
-from processors import cancellation, planning, snapshots
+from processors import cancellation, leases, planning, snapshots
 from processors.state import (
     AttachmentName,
     Draft,
@@ -12,10 +12,8 @@ from processors.state import (
     Turn,
 )
 from processors.transition import Transition
-from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
-from schemas.events.budgets import BudgetGranted, BudgetScope
 from schemas.events.inputs import MessageReceived, SessionOpened
-from schemas.events.outputs import EndReason, ErrorCode, SessionEnded, TurnStarted
+from schemas.events.outputs import ErrorCode, TurnStarted
 from schemas.events.snapshots import Node
 from schemas.events.tasks import TaskCreated
 from schemas.frozen import replace
@@ -30,13 +28,17 @@ INTENT_AGENT: Final = "session"
 def session_opened(transition: Transition, body: SessionOpened) -> None:
     """Open the session with settings of its own; an open one keeps its settings."""
     if transition.state.status is SessionStatus.NEW:
-        open_session(transition, body.budget_tokens, body.budget_nanodollars)
+        leases.open_session(transition, body.budget_tokens, body.budget_nanodollars)
+    else:
+        leases.ignore_budget(transition, body.budget_tokens, body.budget_nanodollars)
 
 
 def message_received(transition: Transition, body: MessageReceived) -> None:
     """Open the session if it is new, and queue the message; a full queue refuses it."""
     if transition.state.status is SessionStatus.NEW:
-        open_session(transition, body.budget_tokens, body.budget_nanodollars)
+        leases.open_session(transition, body.budget_tokens, body.budget_nanodollars)
+    else:
+        leases.ignore_budget(transition, body.budget_tokens, body.budget_nanodollars)
     state = transition.state
     limits = transition.configuration.limits
     if state.status is SessionStatus.CLOSING:
@@ -57,63 +59,9 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
     transition.state = replace(state, queue=(*state.queue, taken))
 
 
-def open_session(transition: Transition, budget_tokens: int | None, budget_nanodollars: int | None) -> None:
-    """Open a new session, with its account's lease where accounts are limited."""
-    limits = transition.configuration.limits
-    event = transition.event
-    tokens = max(1, limits.session_budget_tokens if budget_tokens is None else budget_tokens)
-    nanodollars = max(
-        1, limits.session_budget_nanodollars if budget_nanodollars is None else budget_nanodollars
-    )
-    leases = limits.account_tokens > 0
-    lease_id = derived_id(transition.state.session_id, "lease")
-    transition.state = replace(
-        transition.state,
-        status=SessionStatus.LEASING if leases else SessionStatus.OPEN,
-        tenant_id=event.tenant_id,
-        user_id=event.user_id,
-        lease_id=lease_id if leases else None,
-    )
-    if not leases:
-        _grant(transition, tokens, nanodollars)
-        return
-    transition.emit(
-        LeaseRequested(
-            lease_id=lease_id,
-            account_id=cancellation.account_of(transition.state),
-            tokens=tokens,
-            nanodollars=nanodollars,
-        )
-    )
-
-
 def excerpt_of(text: str) -> str:
     """Return the beginning of a message, by which its turn is known; the whole stands on the log."""
     return text if len(text) <= EXCERPT_CHARACTERS_MAX else text[: EXCERPT_CHARACTERS_MAX - 1] + "…"
-
-
-def lease_granted(transition: Transition, body: LeaseGranted) -> None:
-    """Take the budget that the account lent."""
-    state = transition.state
-    if state.status is SessionStatus.LEASING and state.lease_id == body.lease_id:
-        transition.state = replace(state, status=SessionStatus.OPEN)
-        _grant(transition, body.tokens, body.nanodollars)
-
-
-def lease_refused(transition: Transition, body: LeaseRefused) -> None:
-    """End a session whose account has nothing left."""
-    state = transition.state
-    if state.status is not SessionStatus.LEASING or state.lease_id != body.lease_id:
-        return
-    transition.refuse(ErrorCode.LEASE_REFUSED, body.reason)
-    transition.emit(SessionEnded(reason=EndReason.LEASE_REFUSED, turns=0, tokens=0, cost_nanodollars=0))
-    transition.state = replace(
-        transition.state,
-        status=SessionStatus.ENDED,
-        ended_at_ms=transition.now_ms,
-        queue=(),
-        lease_id=None,
-    )
 
 
 def begin_turn(
@@ -168,18 +116,6 @@ def start_next_turn(transition: Transition) -> None:
         transition.state = replace(transition.state, queue=tuple(rest))
         _start_turn(transition, message)
     cancellation.end_if_closing(transition)
-
-
-def _grant(transition: Transition, tokens: int, nanodollars: int) -> None:
-    transition.budget = replace(transition.budget, tokens_granted=tokens, nanodollars_granted=nanodollars)
-    transition.emit(
-        BudgetGranted(
-            scope=BudgetScope.SESSION,
-            scope_id=transition.state.session_id,
-            tokens=tokens,
-            nanodollars=nanodollars,
-        )
-    )
 
 
 def _start_turn(transition: Transition, message: MessageTaken) -> None:

@@ -1,6 +1,7 @@
 """The policy decider: a first rule set as data; the first rule that matches a call decides it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.configuration import Agent, Policy, PolicyRule, ToolSpec
 from schemas.events.policies import Decision
@@ -35,6 +36,15 @@ UNKNOWN_TOOL = Verdict(
 NO_RULE = Verdict(decision=Decision.DENY, rule="default_deny", reason="no rule allows this call")
 
 
+_STRICTNESS: Final = (
+    Decision.ALLOW,
+    Decision.AUDIT,
+    Decision.THROTTLE,
+    Decision.ESCALATE,
+    Decision.DENY,
+)
+
+
 def decide(request: PolicyRequest, policy: Policy) -> Verdict:
     """Decide a call; total: whatever no rule allows is denied."""
     if request.spec is None:
@@ -43,6 +53,11 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
         if _matches(rule, request, request.spec):
             return Verdict(decision=Decision(rule.decision), rule=rule.name, reason=rule.reason)
     return NO_RULE
+
+
+def narrowed(verdict: Verdict, other: Verdict) -> Verdict:
+    """Return the stricter of two verdicts; the first where neither is."""
+    return other if _STRICTNESS.index(other.decision) > _STRICTNESS.index(verdict.decision) else verdict
 
 
 def _matches(rule: PolicyRule, request: PolicyRequest, spec: ToolSpec) -> bool:

@@ -7,10 +7,10 @@ from base64 import b64encode
 from hashlib import blake2b
 from typing import Final
 
-SEEN_MAX: Final = 256
-"""User inputs of a session by which repeats are known."""
+SEEN_MAX: Final = 2_048
+"""User inputs of a session by which repeats are known: 16 KB of its state at the most."""
 _MARK_BYTES: Final = 6
-"""Of a digest of an input's id: a false match among so few has a chance below 10⁻¹²."""
+"""Of a digest of an input's id: a false match among so few has a chance below 10⁻¹⁰."""
 _MARK_CHARACTERS: Final = 8
 """Six bytes in base 64."""
 

@@ -14,6 +14,7 @@ from processors import (
     deadlines,
     execution,
     forking,
+    leases,
     opening,
     planning,
     progress,
@@ -36,8 +37,10 @@ from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
 from schemas.events.inputs import (
     ApprovalReceived,
+    ForkRefused,
     InputFact,
     MessageReceived,
+    SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
     SessionForked,
@@ -109,6 +112,8 @@ def _apply(transition: Transition) -> None:
             | SessionCancelled()
             | SessionClosed()
             | SessionForked()
+            | SessionBudgetSet()
+            | ForkRefused()
         ):
             _user_input(transition, body)
         case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
@@ -116,9 +121,10 @@ def _apply(transition: Transition) -> None:
         case TimerFired():
             _due(transition)
         case LeaseGranted():
-            opening.lease_granted(transition, body)
+            leases.lease_granted(transition, body)
+            _go_on(transition)
         case LeaseRefused():
-            opening.lease_refused(transition, body)
+            leases.lease_refused(transition, body)
         case _:
             # Facts that are not addressed to sessions are no concern here.
             return
@@ -146,8 +152,21 @@ def _user_input(transition: Transition, body: InputFact) -> None:
             cancellation.close(transition)
         case SessionForked():
             forking.session_forked(transition, body)
+        case SessionBudgetSet():
+            leases.budget_set(transition, body)
+            _go_on(transition)
+        case ForkRefused():
+            transition.refuse(ErrorCode.FORK_INVALID, body.reason)
         case _:
             assert_never(body)
+
+
+def _go_on(transition: Transition) -> None:
+    """Look again at what waits for budget, since there is another one."""
+    turn = transition.state.turn
+    if turn is not None:
+        execution.schedule(transition)
+        progress.report_ends(transition, turn)
 
 
 def _approval(transition: Transition, body: ApprovalReceived) -> None:

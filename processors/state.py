@@ -269,6 +269,9 @@ class Turn:
     retries: int = 0
     tokens_used: int = 0
     nanodollars_used: int = 0
+    short_of: str = ""
+    """What its latest call that could not be afforded lacked: tokens, money, a task's own tokens (task), or a
+    model that could read the prompt (window)."""
     degraded: AnswerReason | None = None
     """Why the answer cannot be complete; the first reason counts. None while it can."""
 
@@ -298,6 +301,21 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetWish:
+    """What an operator set, while the session's account has still to answer."""
+
+    input_id: str
+    tokens: int | None
+    """None: as many as are granted."""
+    nanodollars: int | None
+    lease_id: str | None
+    """Of the request for more that is on its way; None while the session's first lease is."""
+    tokens_asked: int = 0
+    """By that request."""
+    nanodollars_asked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionState:
     """One session."""
 
@@ -313,6 +331,10 @@ class SessionState:
     """Marks of the latest user inputs, oldest first, by which repeats are known (`processors/repeats.py`)."""
     budget: Budget = field(default_factory=Budget)
     lease_id: str | None = None
+    leased_tokens: int = 0
+    """What its account has lent it in all; what an operator took off again stays lent to its end."""
+    leased_nanodollars: int = 0
+    wish: BudgetWish | None = None
     queue: tuple[MessageTaken, ...] = ()
     turn: Turn | None = None
     turns: int = 0

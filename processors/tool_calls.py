@@ -8,7 +8,7 @@ from processors import retrievals
 from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
 from processors.decisions import tell_decision
 from processors.lifecycles import APPROVAL, BEGINS
-from processors.policies import PolicyRequest, Verdict, decide
+from processors.policies import PolicyRequest, Verdict, decide, narrowed
 from processors.prompts import text_tokens
 from processors.state import TOOL_PREFIX, Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
@@ -131,6 +131,9 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
         share_left=share_left(transition.budget),
     )
     verdict = decide(request, configuration.policy)
+    if transition.state.overrides.policy is not None:
+        # What a session brings along may take away, and never give.
+        verdict = narrowed(verdict, decide(request, transition.state.overrides.policy))
     planned = 0
     if spec is not None and verdict.decision in (Decision.ALLOW, Decision.AUDIT):
         planned = _reservation_tokens(transition, task, spec)

@@ -176,8 +176,6 @@ def overridden(configuration: Configuration, overrides: Overrides) -> Configurat
         # A model that is no longer configured cannot be called; the session goes on with those that are.
         if chat:
             configuration = replace(configuration, models=replace(configuration.models, chat=chat))
-    if overrides.policy is not None:
-        configuration = replace(configuration, policy=overrides.policy)
     return configuration
 
 

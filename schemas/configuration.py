@@ -220,8 +220,9 @@ class DownshiftStep:
 class Limits:
     """Bounds on everything a session does."""
 
-    session_budget_tokens: int = 100_000
-    session_budget_nanodollars: int = 1_000_000_000
+    session_budget_tokens: int = 10_000_000
+    session_budget_nanodollars: int = 10_000_000_000
+    """What a session may use that names no budget of its own: more than a person uses by talking for days."""
     task_budget_tokens: int = 20_000
     """The most that one task gets; what it gets follows its estimate."""
     warning_share: float = 0.8
@@ -274,6 +275,8 @@ class Limits:
     account_tokens: int = 0
     """What each account (tenant/user) may lease in all; 0: accounts are not limited."""
     account_nanodollars: int = 0
+    account_session_share: float = 0.1
+    """The most of that which a session asks for by itself, so that others find some left."""
     session_idle_ms: int = 2_592_000_000
     """An open session in which nothing has happened for so long (30 days) ends by itself; 0: never."""
     session_retention_ms: int = 86_400_000

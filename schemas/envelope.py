@@ -10,7 +10,7 @@ from schemas.events.capabilities import CapabilityFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
-from schemas.events.inputs import InputFact
+from schemas.events.inputs import ForkRequested, InputFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
@@ -25,6 +25,7 @@ from schemas.privacy import Impersonal, Personal
 
 Fact: TypeAlias = (
     InputFact
+    | ForkRequested
     | TimerFact
     | PlanFact
     | TaskFact

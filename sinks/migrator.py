@@ -10,6 +10,14 @@ from psycopg import AsyncConnection
 # Any number that nobody else takes for an advisory lock of the same database.
 _LOCK: Final = 0x6361_7274
 _SUFFIX: Final = ".sql"
+POSTGRES_MAJOR_MIN: Final = 16
+"""The oldest Postgres that the tables are tried on; constraints of theirs need 15."""
+_COMMON_SINCE: Final = 2
+"""The migration that makes a function under a common name …"""
+_OWN_SINCE: Final = 17
+"""… and the one since which nothing of ours uses it."""
+_COMMON: Final = "update_updated_at_column"
+_KEPT: Final = "cartrita_kept_update_updated_at_column"
 _CREATE: Final = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
         version INTEGER PRIMARY KEY,
@@ -22,6 +30,10 @@ _CREATE: Final = """
 
 class MigrationEdited(Exception):
     """A migration that the database has was changed afterwards; a change belongs into a new one."""
+
+
+class PostgresTooOld(Exception):
+    """The database's Postgres lacks what the tables need; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +74,19 @@ async def migrate(
     left as it is: migrations only add.
 
     Raises:
+        PostgresTooOld: the database's Postgres is older than POSTGRES_MAJOR_MIN.
         MigrationEdited: the database has a migration of other content than the program's.
         psycopg.Error: the database refused; nothing was applied.
     """
     steps = migrations() if steps is None else steps
     applied = []
+    demand_version(connection.info.server_version)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         await connection.execute(_CREATE)
         there = await _applied(connection)
+        is_new = _COMMON_SINCE not in there and any(step.version == _OWN_SINCE for step in steps)
+        keeps = is_new and await _set_aside(connection)
         for step in steps:
             if step.version not in there:
                 await connection.execute(step.sql.encode())
@@ -85,7 +101,49 @@ async def migrate(
                     f"the database has {there[step.version][:12]}…, the program {step.sha256[:12]}…; "
                     "restore the file and put the change into a new migration"
                 )
+        if is_new:
+            await _put_back(connection, keeps=keeps)
     return tuple(applied)
+
+
+def demand_version(server_version: int) -> None:
+    """Demand a Postgres that the tables can live in.
+
+    Args:
+        server_version: as libpq tells it: 160004 is 16.4.
+
+    Raises:
+        PostgresTooOld: it is older.
+    """
+    major = server_version // 10_000
+    if major < POSTGRES_MAJOR_MIN:
+        raise PostgresTooOld(
+            f"this Postgres is version {major}; version {POSTGRES_MAJOR_MIN} or newer is needed. Nothing was "
+            "changed: upgrade it (pg_upgrade keeps the data), or name another one in CARTRITA_POSTGRES_DSN"
+        )
+
+
+async def _set_aside(connection: AsyncConnection[object]) -> bool:
+    """Give a function that somebody else made under the common name another one for a while.
+
+    What uses it goes on to: Postgres refers to it by its number. Tells whether there was one.
+    """
+    cursor = await connection.execute(
+        "SELECT 1 FROM pg_proc WHERE proname = %s AND pronargs = 0 "
+        "AND pronamespace = current_schema()::regnamespace",
+        [_COMMON],
+    )
+    if await cursor.fetchone() is None:
+        return False
+    await connection.execute(f"ALTER FUNCTION {_COMMON}() RENAME TO {_KEPT}")
+    return True
+
+
+async def _put_back(connection: AsyncConnection[object], *, keeps: bool) -> None:
+    """Drop the function that the migrations made under the common name, and give somebody else's its back."""
+    await connection.execute(f"DROP FUNCTION {_COMMON}()")
+    if keeps:
+        await connection.execute(f"ALTER FUNCTION {_KEPT}() RENAME TO {_COMMON}")
 
 
 async def pending(connection: AsyncConnection[object]) -> tuple[Migration, ...]:

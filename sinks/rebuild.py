@@ -18,7 +18,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import TupleRow
 
 from schemas.wire.codec import Codec
-from sinks import shadow, snapshot
+from sinks import projected, shadow, snapshot
 from sinks.comparison import Comparison, TableComparison, compare, compared_tables, put_right
 from sinks.errors import DatabaseUnfit, RecordsMissing, RowRefused, TopicRecreated, is_of_the_row
 from sinks.intake import YIELD_RECORDS, Delivery, Taken, take
@@ -217,7 +217,12 @@ class Rebuild:
         """Compare the live tables with the shadow, both as of the same records; changes nothing in them.
 
         The shadow stays for a later swap, unless all is equal.
+
+        Raises:
+            ProjectionsDiffer: another program's projections made the rows; nothing was read.
         """
+        if (differs := await projected.difference(self._live)) is not None:
+            raise projected.ProjectionsDiffer(differs)
         await self.load()
         async with await _connected(self._settings.dsn) as snapshot, snapshot.transaction():
             await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -254,6 +259,7 @@ class Rebuild:
                 await self._live.execute("SET LOCAL cartrita.rebuild = 'on'")
                 await put_right(self._live, tables, found)
                 await shadow.hand_over_offsets(self._live, self._settings.sink)
+                await projected.note_rebuilt(self._live)
         except psycopg.Error as error:
             if not is_of_the_row(error):
                 raise

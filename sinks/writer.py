@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 from processors.projections.event_log import COLUMNS, LogRow
 from processors.projections.rows import Place, RowChange, fold
 from processors.projections.tables import BY_NAME, TABLES, Table
+from sinks import projected
 from sinks.copying import rows_text
 from sinks.errors import DatabaseUnfit, OffsetsMoved
 from sinks.staging import Statements, statements
@@ -157,6 +158,8 @@ class Writer:
                 if usable is not None:
                     tables[table.name] = statements(table, usable)
             await _demand_log(connection)
+            if schema is None:
+                await projected.note_writing(connection)
             for name, made in tables.items():
                 assert name in BY_NAME
                 await connection.execute(made.create)
@@ -324,7 +327,7 @@ class Writer:
 
 
 async def _demand_log(connection: AsyncConnection[TupleRow]) -> None:
-    for table in ("event_log", "sink_offsets"):
+    for table in ("event_log", "sink_offsets", "projections"):
         cursor = await connection.execute("SELECT to_regclass(%s) IS NULL", [table])
         if await cursor.fetchone() == (True,):
             raise DatabaseUnfit(f"the database has no table {table}: run the migrations first")

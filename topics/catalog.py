@@ -13,7 +13,7 @@ from schemas.events.capabilities import CapabilityFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
-from schemas.events.inputs import InputFact, OperatorFact
+from schemas.events.inputs import ForkRequested, InputFact, OperatorFact, SentFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
@@ -23,7 +23,7 @@ from schemas.events.snapshots import SnapshotFact
 from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
-from topics.shells import ACCOUNT, CAPABILITY, INGRESS, MODEL, SESSION, TOOL
+from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SESSION, TOOL
 
 HOUR_MS: Final = 3_600_000
 RECORD_BYTES_MAX: Final = 1_000_000
@@ -82,7 +82,7 @@ def _facts(family: object) -> tuple[type, ...]:
 
 USER_INPUTS: Final = Topic(
     name="user.inputs",
-    facts=_facts(InputFact),
+    facts=_facts(SentFact),
     keying=Keying.ANY,
     purpose="What people and programs ask for; public, any key, any partitioner.",
     writers="any producer in any language",
@@ -99,12 +99,20 @@ OPERATOR_INPUTS: Final = Topic(
     readers=(INGRESS,),
     stamped_by_kafka=True,
 )
+FORK_REQUESTS: Final = Topic(
+    name="fork.requests",
+    facts=_facts(ForkRequested),
+    keying=Keying.SESSION,
+    purpose="Forks that somebody wants, validated; what they go on from is read from the log.",
+    writers="ingress shell",
+    readers=(FORK,),
+)
 SESSION_INPUTS: Final = Topic(
     name="session.inputs",
     facts=_facts(InputFact),
     keying=Keying.SESSION,
-    purpose="What was taken of both, validated, on the session's partition.",
-    writers="ingress shell",
+    purpose="What was taken of all that entered, validated, on the session's partition.",
+    writers="ingress and fork shells",
     readers=(SESSION,),
 )
 SESSION_TIMERS: Final = Topic(
@@ -265,6 +273,7 @@ DEAD_LETTERS: Final = Topic(
 TOPICS: Final = (
     USER_INPUTS,
     OPERATOR_INPUTS,
+    FORK_REQUESTS,
     SESSION_INPUTS,
     SESSION_TIMERS,
     PLANS,
@@ -290,7 +299,7 @@ TOPICS: Final = (
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})
 
 ENTRANCES: Final = (USER_INPUTS, OPERATOR_INPUTS)
-"""By these everything enters; what the ingress shell takes of it, it writes again to session.inputs."""
+"""By these everything enters; what is taken of it stands under the same event ids on session.inputs."""
 
 # Inputs stand on two topics; everything a decider causes goes to exactly one.
 _BY_FACT: Final = {fact: topic for topic in TOPICS if topic not in ENTRANCES for fact in topic.facts}

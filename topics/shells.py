@@ -3,10 +3,11 @@
 from typing import Final
 
 INGRESS: Final = "ingress"
+FORK: Final = "fork"
 SESSION: Final = "session"
 ACCOUNT: Final = "account"
 CAPABILITY: Final = "capability"
 MODEL: Final = "model"
 TOOL: Final = "tool"
-SHELLS: Final = (INGRESS, SESSION, ACCOUNT, CAPABILITY, MODEL, TOOL)
+SHELLS: Final = (INGRESS, FORK, SESSION, ACCOUNT, CAPABILITY, MODEL, TOOL)
 """All shells; any mix may run in one process, each is a consumer group of its own."""

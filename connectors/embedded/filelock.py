@@ -1,15 +1,12 @@
 """A lock between processes that the kernel releases when its holder dies."""
 
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from connectors.embedded.errors import EmbeddedError
+from filelock import FileLock, Timeout
 
-POLL_INTERVAL_S = 0.05
+from connectors.embedded.errors import EmbeddedError
 
 
 @contextmanager
@@ -20,19 +17,13 @@ def file_lock(path: Path, *, timeout_s: float, what: str) -> Iterator[None]:
         EmbeddedError: another process (or thread) holds it for longer than `timeout_s`; `what` says what for.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # A lock that the kernel does not hold would outlive a holder that is killed.
+    lock = FileLock(path, timeout=timeout_s, mode=0o600, fallback_to_soft=False)
     try:
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline_s:
-                    raise EmbeddedError(
-                        f"{what}: another process held {path} for more than {timeout_s:.0f} s"
-                    ) from None
-                time.sleep(POLL_INTERVAL_S)
+        lock.acquire()
+    except Timeout:
+        raise EmbeddedError(f"{what}: another process held {path} for more than {timeout_s:.0f} s") from None
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()

@@ -86,8 +86,7 @@ class OpenAIModel:
             RequestInvalid: the request is at fault; repeating it is pointless.
             ProviderFailed: the provider is, or the way to it.
         """
-        asked = prepared(request, self.parameters_of(request.model))
-        counted = self._counter.count_prompt(asked.messages, asked.tools, asked.model)
+        counted = self.count_prompt(request)
         if counted > request.input_tokens_max:
             raise RequestInvalid(
                 "prompt_too_long",
@@ -113,6 +112,11 @@ class OpenAIModel:
     def count_tokens(self, text: str, model: str) -> int:
         """Count the tokens of `text` exactly, as `model` does."""
         return self._counter.count(text, model)
+
+    def count_prompt(self, request: ChatRequest) -> int:
+        """Count the tokens of a request's messages and tools, as they would be sent."""
+        asked = prepared(request, self.parameters_of(request.model))
+        return self._counter.count_prompt(asked.messages, asked.tools, asked.model)
 
     def parameters_of(self, model: str) -> RequestParameters:
         """Return how `model` is asked: as configured, but for what its provider has refused since."""
@@ -142,7 +146,9 @@ class OpenAIModel:
     ) -> ChatAnswer:
         began_s = self._clock()
         asked = prepared(request, parameters)
-        collected = Collected(asked, parameters, attempt)
+        collected = Collected(
+            asked, parameters, attempt, lambda text: self._counter.count(text, request.model)
+        )
         what = f"call {request.call_id} of {request.model}"
         try:
             async with asyncio.timeout(request.timeout_ms / 1000):
@@ -175,6 +181,9 @@ class OpenAIModel:
             async with aclosing(objects):
                 async for data in objects:
                     await collected.take(read_chunk(data), self._clock)
+                    if collected.overran():
+                        _log.warning("model_ignored_limit", model=asked.model, call_id=asked.call_id)
+                        break
             await collected.end(done=body.done, framed=body.is_framed)
 
     def _answer(self, collected: Collected, counted: int, began_s: float) -> ChatAnswer:
@@ -204,9 +213,12 @@ class OpenAIModel:
         usage, model = collected.usage, collected.request.model
         input_tokens = usage.input_tokens if usage is not None else 0
         output_tokens = usage.output_tokens if usage is not None else 0
+        total_tokens = usage.total_tokens if usage is not None else 0
         source = "provider"
         if input_tokens == 0:
             input_tokens, source = counted, "counted"
+            # Of a total alone, what the prompt leaves was said or thought.
+            output_tokens = max(output_tokens, total_tokens - counted)
         if output_tokens == 0 and (usage is None or collected.has_content):
             shown = self._counter.count_answer(collected.text, tool_calls, model)
             output_tokens = shown + self._counter.count(collected.thinking, model)

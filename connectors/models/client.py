@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 import openai
 from openai import DefaultAsyncHttpxClient
 
+from connectors.models.values import list_of, mapping_of, name_of, text_of
 from schemas.configuration import EmbeddingParameters, RequestParameters
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -56,6 +57,26 @@ def headers_of(
     if own and api_key:
         headers[parameters.key_header] = api_key
     return headers
+
+
+async def listed_models(base_url: str, api_key: str, timeout_ms: int) -> dict[str, str]:
+    """Return the owners of the server's models, by their names; both as the server writes them.
+
+    Raises:
+        openai.OpenAIError: it gives no such list.
+    """
+    async with make_client(base_url, api_key) as client:
+        answer: object = await client.get(
+            "/models",
+            cast_to=object,
+            options={
+                "headers": headers_of(RequestParameters(), api_key, "models"),
+                "timeout": timeout_of(timeout_ms),
+            },
+        )
+    entries = answer if isinstance(answer, list) else list_of(mapping_of(answer).get("data"))
+    models = [mapping_of(entry) for entry in entries]
+    return {name_of(model.get("id")): text_of(model.get("owned_by")) for model in models if model.get("id")}
 
 
 def timeout_of(timeout_ms: int) -> openai.Timeout:

@@ -18,6 +18,10 @@ STATE_CHARACTERS_MAX: Final = 200_000
 """What a provider wants back is kept up to here; the next request goes without more."""
 THINKING_PER_CHARACTER: Final = 10
 """Thoughts stand in no record: they may be so many times as long as an answer."""
+OVERRUN_SHARE: Final = 2
+OVERRUN_TOKENS: Final = 64
+"""Servers count otherwise than we do; beyond twice the limit and this, one does not keep to it."""
+CHARACTERS_PER_TOKEN: Final = 4
 CUT_OFF: Final = "{"
 """Stands for arguments of which nothing came before the answer was cut off: nobody may take them for none."""
 
@@ -53,13 +57,16 @@ _REASONS: Final = {
 class Collected:
     """What an attempt has brought so far."""
 
-    def __init__(self, request: ChatRequest, parameters: RequestParameters, attempt: int) -> None:
+    def __init__(
+        self, request: ChatRequest, parameters: RequestParameters, attempt: int, count: Callable[[str], int]
+    ) -> None:
         """Begin with nothing.
 
         Args:
             request: what was asked; its `on_text` gets the pieces.
             parameters: of the model: which fields it wants back.
             attempt: from 1.
+            count: counts the tokens of a text as the model does.
         """
         self.request = request
         self.attempt = attempt
@@ -80,7 +87,10 @@ class Collected:
         self._choice: int | None = None
         self._state_fields = parameters.state_fields
         self._state: dict[str, list[object]] = {}
+        self._count = count
+        self._counted_at = request.output_tokens_max * CHARACTERS_PER_TOKEN
         self._characters = 0
+        self._thought_characters = 0
         self._state_characters = 0
 
     @property
@@ -130,6 +140,23 @@ class Collected:
                 self.first_s = clock()
             await self._take(piece)
 
+    def overran(self) -> bool:
+        """Tell whether the server goes on far beyond the limit that it was sent; the answer then ends here.
+
+        Thoughts count, as they are billed. The text is counted as a whole, since pieces of one have more
+        tokens than the text, and only now and then, since that takes time.
+        """
+        said = self._characters + self._thought_characters
+        if said <= self._counted_at:
+            return False
+        self._counted_at = said + said // 2
+        arguments = [piece for call in self._calls.calls for piece in call.pieces]
+        tokens = self._count("".join([*self._thinking, *self._filter.thinking, *self._pieces, *arguments]))
+        if tokens <= OVERRUN_SHARE * self.request.output_tokens_max + OVERRUN_TOKENS:
+            return False
+        self._reason = "length"
+        return True
+
     async def end(self, *, done: bool, framed: bool) -> None:
         """Check that the answer is whole.
 
@@ -166,6 +193,7 @@ class Collected:
     async def _take(self, piece: Piece) -> None:
         if piece.thinking:
             self._grow(len(piece.thinking) // THINKING_PER_CHARACTER)
+            self._thought_characters += len(piece.thinking)
             self._thinking.append(piece.thinking)
         if piece.tool_calls:
             self._calls.take(piece.tool_calls)

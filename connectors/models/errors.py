@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Final
@@ -12,6 +13,8 @@ from connectors.models.values import list_of, mapping_of, mended, text_of
 from schemas.ports.chat import ConnectorError, ProviderFailed, RequestInvalid
 
 MESSAGE_CHARACTERS_MAX: Final = 500
+RETRY_AFTER_MS_MAX: Final = 3_600_000
+"""A provider that asks for more is taken to ask for an hour."""
 _TIMEOUT_STATUSES: Final = frozenset({408, 504, 524})
 _QUOTA_CODES: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance", "billing_not_active"}
@@ -57,7 +60,7 @@ _RATE_WORDS: Final = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
 _WAIT: Final = re.compile(
     r"(?:try again|retry)(?: again)? in (\d{1,7}(?:\.\d{1,9})?) ?(ms|s|seconds?|m)\b", re.IGNORECASE
 )
-_DELAY: Final = re.compile(r"(\d{1,7}(?:\.\d{1,9})?)(ms|s|m)?\Z")
+_DELAY: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(ms|s|m)?\Z")
 _TAG: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE: Final = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
 _PAGE_CHARACTERS_MAX: Final = 20_000
@@ -146,18 +149,33 @@ def failure_of(said: Said, what: str) -> ConnectorError:
 
 
 def retry_after_ms(headers: Mapping[str, str], now_s: float) -> int | None:
-    """Return how long a provider asks us to wait: milliseconds, seconds, a duration such as 2s, or a date."""
+    """Return how long a provider asks us to wait: milliseconds, seconds, a duration such as 2s, or a date.
+
+    A date counts from the response's own, so that clocks may differ. Never more than RETRY_AFTER_MS_MAX.
+    """
     for header, factor in (("retry-after-ms", 1), ("retry-after", 1_000)):
         text = headers.get(header, "").strip()
         wait_ms = _duration_ms(text, factor)
         if wait_ms is not None:
             return wait_ms
-        try:
-            date = parsedate_to_datetime(text)
-        except (TypeError, ValueError, IndexError):
-            continue
-        return max(0, round((date.timestamp() - now_s) * 1_000))
+        until_s = _date_s(text)
+        if until_s is not None:
+            since_s = _date_s(headers.get("date", ""))
+            return _capped((until_s - (now_s if since_s is None else since_s)) * 1_000)
     return None
+
+
+def _date_s(text: str) -> float | None:
+    try:
+        date = parsedate_to_datetime(text)
+        # HTTP's dates are UTC, whether they say so or not.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def _capped(wait_ms: float) -> int:
+    return round(min(max(wait_ms, 0), RETRY_AFTER_MS_MAX))
 
 
 def short(text: str) -> str:
@@ -224,7 +242,7 @@ def _duration_ms(text: str, factor: int) -> int | None:
     if match is None:
         return None
     number, unit = float(match.group(1)), match.group(2)
-    return round(number * {"ms": 1, "s": 1_000, "m": 60_000}.get(unit or "", factor))
+    return _capped(number * {"ms": 1, "s": 1_000, "m": 60_000}.get(unit or "", factor))
 
 
 def _plain(html: str) -> str:

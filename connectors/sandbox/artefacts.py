@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from connectors.sandbox.cleaning import clean_line
 from connectors.sandbox.limits import NAME_BYTES_MAX, Limits
-from connectors.sandbox.request import is_relative_name
+from connectors.sandbox.request import is_relative_name, look
 from connectors.sandbox.result import Artefact, ArtefactRefused
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,6 +44,7 @@ def collect(
     """
     artefacts: list[Artefact] = []
     refused: list[ArtefactRefused] = []
+    looks = {look(name): name for name in inputs}
     bytes_left = limits.artefacts_bytes
     for count, entry in enumerate(_entries(work, "", 0)):
         if count > limits.inodes or len(refused) >= _REFUSALS_MAX:
@@ -56,6 +57,11 @@ def collect(
             refused.append(ArtefactRefused(name=shown, reason=str(refusal)))
             continue
         if content is None or inputs.get(entry.name) == content:
+            continue
+        if looks.setdefault(look(entry.name), entry.name) != entry.name:
+            refused.append(
+                ArtefactRefused(name=entry.name, reason="the name looks like that of another file")
+            )
             continue
         bytes_left -= len(content)
         digest = hashlib.sha256(content).hexdigest()

@@ -57,7 +57,7 @@ class Executor:
         on_chunk: Callable[[OutputChunk], None],
         cancel: threading.Event,
         canary_id: str,
-        on_asleep: Callable[[bool], None] = lambda _: None,
+        on_idle: Callable[[int | None], None] = lambda _: None,
     ) -> ExecutionResult:
         """Run `request` in `tier`.
 
@@ -67,7 +67,8 @@ class Executor:
             on_chunk: gets the output as it comes, cleaned, in this thread.
             cancel: ends the run when set from elsewhere.
             canary_id: recorded with the result.
-            on_asleep: told, in this thread, when the run begins to do nothing and when it goes on.
+            on_idle: told, in this thread, how many bytes of memory the run holds while it does nothing; None
+                when it goes on.
 
         Raises:
             RequestInvalid: the request breaks a bound of this sandbox.
@@ -85,7 +86,7 @@ class Executor:
             # What the child mounts for itself, it hands over.
             watched = None if tier is Tier.NS or self.host.mounts else place
             supervision = Supervision(
-                launch, self.host.limits, request.timeout_ms, output.feed, watched, cancel, on_asleep
+                launch, self.host.limits, request.timeout_ms, output.feed, watched, cancel, on_idle
             )
             try:
                 supervision.run()

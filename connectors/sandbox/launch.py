@@ -180,7 +180,8 @@ def _bubblewrap_command(
         # The child starts the code's process itself, and sees how that ends.
         "--as-pid-1",
         "--new-session",
-        "--die-with-parent",
+        # Not --die-with-parent: bwrap may then be ended before it has let its own child run, which would wait
+        # for that for ever. The child ends by itself as soon as this process is gone.
         "--hostname",
         "sandbox",
         "--clearenv",

@@ -11,6 +11,7 @@ MIB = 1024 * 1024
 TIMEOUT_MS_DEFAULT = 30_000
 TIMEOUT_MS_MAX = 300_000
 WAIT_MS_MAX = 30_000
+START_MS_MAX = 15_000
 CODE_BYTES_MAX = 256 * 1024
 FILES_COUNT_MAX = 64
 FILES_BYTES_MAX = 16 * MIB
@@ -36,6 +37,8 @@ class Limits:
     """Bounds of every run of a sandbox; a request chooses only its timeout, below the ceiling."""
 
     timeout_ms_max: int = 120_000
+    start_ms_max: int = START_MS_MAX
+    """From the start of a child to the first line of foreign code."""
     cpu_ms: int = 10_000
     """Processor time of all threads together; the kernel counts it in whole seconds, rounded up."""
     memory_bytes: int = 512 * MIB

@@ -1,8 +1,8 @@
 """Who may run next: tenants in turn, so many at a time, and a queue that has an end.
 
-A run takes a place while it works. One that sleeps and holds little memory gives its place to whoever waits:
-else a few sleepers would keep everybody out for as long as their timeouts allow. It goes on when it wakes, so
-that for a moment more may work than there are places.
+A run takes a place while it works. One that sleeps gives its place to whoever waits, as long as the memory of
+all sleepers stays within bounds: else a few of them would keep everybody out for as long as their timeouts
+allow. It goes on when it wakes, so that for a moment more may work than there are places.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Capacity:
     """Further ones, for other tenants."""
     asleep: int
     """Beside those that work; of one tenant at most three quarters of it."""
+    asleep_bytes: int
+    """Memory of all that sleep together; of one tenant at most three quarters of it."""
     waiting: int
     """Of one tenant; of all together four times as many."""
     wait_s: float
@@ -43,7 +45,10 @@ class Place:
 
     tenant: str
     granted: asyncio.Future[None]
+    idle_bytes: int | None = None
+    """The memory of a run that does nothing; None while it works."""
     is_asleep: bool = False
+    """Whether it has given its place away."""
 
 
 class Places:
@@ -84,9 +89,10 @@ class Places:
         finally:
             self._leave(place)
 
-    def sleeps(self, place: Place, is_asleep: bool) -> None:
-        """Note whether the run of `place` does nothing at the moment."""
-        place.is_asleep = is_asleep
+    def note_idle(self, place: Place, held_bytes: int | None) -> None:
+        """Note how much memory the run of `place` holds while it does nothing; None if it works."""
+        place.idle_bytes = held_bytes
+        place.is_asleep = False
         self._serve()
 
     def _leave(self, place: Place) -> None:
@@ -99,7 +105,10 @@ class Places:
         self._serve()
 
     def _serve(self) -> None:
-        """Give free places away, one to each tenant in turn."""
+        """Let sleep who may, and give free places away, one to each tenant in turn."""
+        idle = [place for place in self._held if place.idle_bytes is not None and not place.is_asleep]
+        for place in sorted(idle, key=_idle_bytes):
+            place.is_asleep = self._may_sleep(place)
         served = True
         while served:
             served = False
@@ -114,6 +123,12 @@ class Places:
                         place.granted.set_result(None)
                     served = True
 
+    def _may_sleep(self, place: Place) -> bool:
+        asleep = [other for other in self._held if other.is_asleep]
+        total = sum(map(_idle_bytes, (place, *asleep)))
+        own = sum(map(_idle_bytes, (place, *(other for other in asleep if other.tenant == place.tenant))))
+        return total <= self._capacity.asleep_bytes and own <= self._capacity.asleep_bytes * 3 // 4
+
     def _has_room(self, tenant: str) -> bool:
         capacity = self._capacity
         working = Counter(place.tenant for place in self._held if not place.is_asleep)
@@ -124,3 +139,7 @@ class Places:
             and working[tenant] < capacity.working
             and own < capacity.working + capacity.asleep * 3 // 4
         )
+
+
+def _idle_bytes(place: Place) -> int:
+    return place.idle_bytes or 0

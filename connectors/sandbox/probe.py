@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from connectors.sandbox.attacks.attack import Outcome
-from connectors.sandbox.attacks.suite import ISOLATION, run_isolation
+from connectors.sandbox.attacks.suite import ISOLATION, patient, run_isolation
 from connectors.sandbox.attacks.witness import witness
 from connectors.sandbox.execution import Executor
 from connectors.sandbox.tier import Tier
@@ -35,10 +35,13 @@ CANARY = tuple(attack for attack in ISOLATION if attack.canary)
 def probe(executor: Executor, tier: Tier) -> Probe:
     """Attack `tier` and return whether it held: every attack stopped, nothing seen by the host."""
     with witness() as bait:
-        outcomes = run_isolation(executor, tier, CANARY, bait)
+        outcomes = run_isolation(patient(executor), tier, CANARY, bait)
         canary_id = hashlib.sha256(f"{tier} {bait.token}".encode()).hexdigest()[:16]
     passed = [outcome for outcome in outcomes if not outcome.stopped]
-    if passed:
+    failed = [outcome for outcome in passed if not outcome.carried_out]
+    if failed:
+        reason = f"nothing can be run in it: {failed[0].detail}"
+    elif passed:
         first = f"{passed[0].name}: {passed[0].detail}"
         reason = f"{len(passed)} of {len(CANARY)} canary attacks got through, the first {first}"
     else:

@@ -7,7 +7,6 @@ import os
 
 _LOWEST_PRIORITY = 19
 _CLOCK_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def let_end_first(process_id: int) -> None:
@@ -36,12 +35,32 @@ def give_way(process_id: int) -> bool:
     return complete
 
 
-def use(process_id: int) -> tuple[int, float, int, bool]:
-    """Return a process's threads, their time in milliseconds, its memory in bytes; whether it would run."""
+def use(process_id: int) -> tuple[int, float, bool]:
+    """Return a process's threads, their time in milliseconds, and whether its first thread would run."""
     try:
         with open(f"/proc/{process_id}/stat", "rb") as file:
             fields = file.read().rpartition(b") ")[2].split()
     except OSError:
-        return 0, 0.0, 0, False
+        return 0, 0.0, False
     cpu_ms = (int(fields[11]) + int(fields[12])) * 1000 / _CLOCK_TICKS_PER_S
-    return int(fields[17]), cpu_ms, int(fields[21]) * _PAGE_BYTES, fields[0] == b"R"
+    return int(fields[17]), cpu_ms, fields[0] == b"R"
+
+
+def memory_bytes(process_id: int, *, reserved: bool) -> int:
+    """Return how much memory a process holds.
+
+    Args:
+        process_id: of the process.
+        reserved: count its whole address space, since code may take memory out of what is resident and keep
+            it; else what is resident and its own, where more is reserved than can ever be used.
+    """
+    names = (b"VmSize",) if reserved else (b"RssAnon", b"RssShmem", b"VmSwap")
+    with contextlib.suppress(OSError):
+        # The first thread may have ended, and no longer knows of the memory that the others hold.
+        for task in os.listdir(f"/proc/{process_id}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{process_id}/task/{task}/status", "rb") as file:
+                lines = [line.partition(b":") for line in file.read().splitlines()]
+                kilobytes = [int(text.split()[0]) for name, _, text in lines if name in names]
+                if kilobytes:
+                    return sum(kilobytes) * 1024
+    return 0

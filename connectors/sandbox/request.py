@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -52,6 +53,11 @@ class ExecutionRequest:
         for name in self.files:
             if not is_relative_name(name):
                 raise RequestInvalid(f"file name {name!r} is not a plain relative path")
+        looks: dict[str, str] = {}
+        for name in self.files:
+            other = looks.setdefault(look(name), name)
+            if other != name:
+                raise RequestInvalid(f"file names {other!r} and {name!r} look the same")
         for name in self.files:
             for parent in PurePosixPath(name).parents:
                 if str(parent) in self.files:
@@ -59,8 +65,11 @@ class ExecutionRequest:
 
 
 def is_relative_name(name: str) -> bool:
-    """Tell whether `name` stays below a directory, hides nothing, and has at most NAME_BYTES_MAX bytes."""
-    parts = name.split("/")
+    """Tell whether `name` stays below a directory, hides nothing, and has at most NAME_BYTES_MAX bytes.
+
+    That must also hold where names are written in another form, as on a system that knows backslashes, drops
+    dots at the end, or takes a wide full stop for a full stop.
+    """
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
@@ -69,6 +78,20 @@ def is_relative_name(name: str) -> bool:
         name.isprintable()
         and clean(name) == name
         and size <= NAME_BYTES_MAX
-        and len(parts) <= 8
-        and all(part not in ("", ".", "..") and part == part.strip() for part in parts)
+        and name.count("/") < 8
+        and look(name).count("/") == name.count("/")
+        and "\\" not in look(name)
+        and all(map(_is_plain, (*name.split("/"), *look(name).split("/"))))
+    )
+
+
+def look(name: str) -> str:
+    """Return the form that all names have in common which differ only in how their characters are written."""
+    return unicodedata.normalize("NFKC", name)
+
+
+def _is_plain(part: str) -> bool:
+    # A mark at the beginning would be shown on what stands before the name.
+    return (
+        part != "" and part == part.strip().rstrip(".") and not unicodedata.category(part[0]).startswith("M")
     )

@@ -17,7 +17,7 @@ from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.execution import Executor
 from connectors.sandbox.interpreter import find_bubblewrap, find_interpreter
 from connectors.sandbox.launch import Host
-from connectors.sandbox.limits import WAIT_MS_MAX, Limits
+from connectors.sandbox.limits import MIB, WAIT_MS_MAX, Limits
 from connectors.sandbox.packages import NUMPY, ApprovedPackage
 from connectors.sandbox.places import Capacity, Place, Places
 from connectors.sandbox.probe import Probe, probe, refused_probe
@@ -44,6 +44,9 @@ class SandboxConfig:
     approved: tuple[ApprovedPackage, ...] = (NUMPY,)
     concurrency_max: int = 8
     """Runs of one tenant that work at a time; a quarter more is for others, three times more may sleep."""
+    asleep_bytes_max: int = 1536 * MIB
+    """Memory that all sleeping runs may hold together, of one tenant three quarters; a run whose memory is
+    beyond it keeps its place though it sleeps."""
     waiting_max: int = 64
     """Requests of one tenant that wait for a place; further ones are told that the sandbox is busy."""
     wait_ms_max: int = WAIT_MS_MAX
@@ -67,6 +70,7 @@ class Sandbox:
             working=config.concurrency_max,
             reserve=-(-config.concurrency_max // 4),
             asleep=3 * config.concurrency_max,
+            asleep_bytes=config.asleep_bytes_max,
             waiting=config.waiting_max,
             wait_s=config.wait_ms_max / 1000,
         )
@@ -145,8 +149,8 @@ class Sandbox:
         def pass_on(chunk: OutputChunk) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, chunk)
 
-        def note_sleep(is_asleep: bool) -> None:
-            loop.call_soon_threadsafe(self._places.sleeps, place, is_asleep)
+        def note_idle(held_bytes: int | None) -> None:
+            loop.call_soon_threadsafe(self._places.note_idle, place, held_bytes)
 
         def execute() -> ExecutionResult:
             try:
@@ -156,7 +160,7 @@ class Sandbox:
                     pass_on,
                     cancel,
                     self.probes[-1].canary_id,
-                    note_sleep,
+                    note_idle,
                 )
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)

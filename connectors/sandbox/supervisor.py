@@ -1,7 +1,7 @@
 """Watches one child process from its start to its end, and holds every limit from outside.
 
 Runs in a thread of its own and blocks it. The thread that starts the child also stays until the child is
-gone: the kernel ties "die with the parent" to the thread, not to the process.
+gone: where the kernel ends a child with its parent, it means the thread, not the process.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from connectors.sandbox.bundle import standard_input
+from connectors.sandbox.cleaning import clean_line
 from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.launch import Launch
-from connectors.sandbox.limits import MIB, RESULT_BYTES_MAX, Limit, Limits
-from connectors.sandbox.process import give_way, let_end_first, use
+from connectors.sandbox.limits import RESULT_BYTES_MAX, Limit, Limits
+from connectors.sandbox.process import give_way, let_end_first, memory_bytes, use
 from connectors.sandbox.result import Stream
 from connectors.sandbox.scratch import MemoryScratch, Scratch
 from connectors.sandbox.tier import Tier
 
-START_MS_MAX = 15_000
 _TICK_S = 0.02
 # A run has the lowest priority from then on, or as soon as it sleeps. On a busy machine a short one would
 # otherwise be ended by its timeout before its turn comes.
@@ -39,11 +39,11 @@ _GIVE_WAY_AFTER_CPU_MS = 500
 # hundred pieces at most, and never in larger ones than this.
 _OUTPUT_SHARE = 0.01
 _OUTPUT_PIECE_BYTES = 64 * 1024
-# A run keeps nobody else waiting if it was seen at work in few of the last looks, of which each counts a
-# tenth less than the next, and holds no more memory than this.
-_LOOK_WEIGHT, _ASLEEP_SHARE_MAX = 0.1, 0.35
-_ASLEEP_BYTES_MAX = 64 * MIB
+# A run is idle if it was seen at work in few of the last looks, of which each counts a tenth less than the
+# next.
+_LOOK_WEIGHT, _IDLE_SHARE_MAX = 0.1, 0.35
 _END_S_MAX = 5.0
+_SAID_CHARACTERS_MAX = 200
 _CREDENTIALS = struct.Struct("=iII")
 
 
@@ -75,7 +75,7 @@ class Supervision:
         on_output: Callable[[Stream, bytes], None],
         scratch: Scratch | None,
         cancel: threading.Event,
-        on_asleep: Callable[[bool], None] = lambda _: None,
+        on_idle: Callable[[int | None], None] = lambda _: None,
     ) -> None:
         """Prepare a run.
 
@@ -86,7 +86,7 @@ class Supervision:
             on_output: gets each piece of output, in this thread, up to the output limit.
             scratch: the run's writable space; None if the child brings a tmpfs of its own.
             cancel: ends the run when set.
-            on_asleep: told when the run begins to do nothing, and when it goes on.
+            on_idle: told how many bytes of memory the run holds while it does nothing; None when it goes on.
         """
         self.seen = Observation()
         self.scratch = scratch
@@ -95,8 +95,8 @@ class Supervision:
         self._timeout_ms = timeout_ms
         self._on_output = on_output
         self._cancel = cancel
-        self._on_asleep = on_asleep
-        self._asleep = False
+        self._on_idle = on_idle
+        self._idle_bytes: int | None = None
         self._awake_share = 1.0
         self._gives_way = False
         self._wait_status: int | None = None
@@ -134,14 +134,18 @@ class Supervision:
             self._watch(process, control, result, started_at)
         finally:
             self._end(process)
-            self._pass_on_output()
+            if self._ready_at is not None:
+                self._pass_on_output()
             control.close()
             os.close(result)
             self._selector.close()
         if self._ready_at is None:
-            raise SandboxUnavailable(
-                f"tier {self._launch.tier}: {self._refusal or 'the child did not start'}"
+            # No foreign code has run, so that this comes from whatever starts the child.
+            said = clean_line(
+                self._pending_output[Stream.STDERR].decode(errors="replace"), _SAID_CHARACTERS_MAX
             )
+            reason = self._refusal or "the child did not start"
+            raise SandboxUnavailable(f"tier {self._launch.tier}: {reason}{said and f' ({said})'}")
         self.seen.execution_ms = (time.monotonic() - self._ready_at) * 1000
         # A run may fill its space and be over before anybody looks.
         self._check_scratch()
@@ -271,6 +275,11 @@ class Supervision:
         self._pending_output[stream].extend(data[: max(0, left)])
         return bool(data)
 
+    def _pass_on_output_in_time(self, now: float, started_at: float) -> None:
+        if self._ready_at is not None and now >= self._next_output_at and any(self._pending_output.values()):
+            self._pass_on_output()
+            self._next_output_at = now + max(_TICK_S, (now - started_at) * _OUTPUT_SHARE)
+
     def _pass_on_output(self) -> None:
         """Hand on what has gathered of each stream; every character would else make a piece of its own."""
         for stream, data in self._pending_output.items():
@@ -287,14 +296,13 @@ class Supervision:
 
     def _must_end(self, started_at: float) -> bool:
         now = time.monotonic()
-        if now >= self._next_output_at and any(self._pending_output.values()):
-            self._pass_on_output()
-            self._next_output_at = now + max(_TICK_S, (now - started_at) * _OUTPUT_SHARE)
+        self._pass_on_output_in_time(now, started_at)
         if self._cancel.is_set():
             self.seen.cancelled = True
         elif self._ready_at is None:
-            if self._refusal or (now - started_at) * 1000 > START_MS_MAX:
-                self._refusal = self._refusal or f"the child was not ready after {START_MS_MAX} ms"
+            start_ms_max = self._limits.start_ms_max
+            if self._refusal or (now - started_at) * 1000 > start_ms_max:
+                self._refusal = self._refusal or f"the child was not ready after {start_ms_max} ms"
                 return True
         elif (now - self._ready_at) * 1000 > self._timeout_ms:
             self._hit(Limit.WALL_CLOCK)
@@ -306,7 +314,7 @@ class Supervision:
         return self.seen.cancelled or self.seen.limit_hit is not None
 
     def _check_usage(self) -> None:
-        threads, cpu_ms, held_bytes, runnable = use(self._process_id)
+        threads, cpu_ms, runnable = use(self._process_id)
         awake = runnable or cpu_ms > self.seen.cpu_ms
         self._awake_share += _LOOK_WEIGHT * (awake - self._awake_share)
         self.seen.cpu_ms = max(self.seen.cpu_ms, cpu_ms)
@@ -315,13 +323,17 @@ class Supervision:
         if threads > self._limits.threads:
             self._hit(Limit.THREADS)
         disk_bytes = self._check_scratch()
-        idle = self._awake_share < _ASLEEP_SHARE_MAX
+        idle = self._awake_share < _IDLE_SHARE_MAX
         if not self._gives_way and (idle or cpu_ms > _GIVE_WAY_AFTER_CPU_MS):
             self._gives_way = give_way(self._process_id)
-        asleep = idle and held_bytes + disk_bytes <= _ASLEEP_BYTES_MAX
-        if asleep is not self._asleep:
-            self._asleep = asleep
-            self._on_asleep(asleep)
+        idle_bytes = disk_bytes + self._memory_bytes() if idle else None
+        if idle_bytes != self._idle_bytes:
+            self._idle_bytes = idle_bytes
+            self._on_idle(idle_bytes)
+
+    def _memory_bytes(self) -> int:
+        bounded = self._launch.plan["confinement"]["memory_bytes"] > 0
+        return memory_bytes(self._process_id, reserved=bounded)
 
     def _check_scratch(self) -> int:
         """Look at what is in the writable space; return its size in bytes."""

@@ -3,9 +3,9 @@
 import json
 
 from connectors.sandbox.errors import RequestInvalid, SandboxBusy, SandboxUnavailable
+from connectors.sandbox.limits import START_MS_MAX
 from connectors.sandbox.result import OutputChunk
 from connectors.sandbox.sandbox import Sandbox
-from connectors.sandbox.supervisor import START_MS_MAX
 from connectors.sandbox.tool import PARAMETERS, RESULT, ArtefactKeeper, execute_python
 from schemas.configuration import ToolSpec
 from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult

@@ -16,10 +16,9 @@ _REQUEST = re.compile(
 
 def requests(script: Script) -> Iterator[Call]:
     """Calls that ask a server for something."""
-    own = _own_fetch(script)
-    return (
-        call for call in script.calls if _REQUEST.match(call.callee) and not (own and call.callee == "fetch")
-    )
+    asked = [call for call in script.calls if _REQUEST.match(call.callee)]
+    own = any(call.callee == "fetch" for call in asked) and _own_fetch(script)
+    return (call for call in asked if not (own and call.callee == "fetch"))
 
 
 def _own_fetch(script: Script) -> bool:

@@ -20,7 +20,9 @@ from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
     ApprovalReceived,
+    ForkRefused,
     MessageReceived,
+    SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
     SessionForked,
@@ -30,6 +32,7 @@ from schemas.events.outputs import (
     AnswerGiven,
     ApprovalRequested,
     ErrorReported,
+    NoticeGiven,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -73,10 +76,6 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
                 *sessions.of_input(envelope, fact, place),
                 *conversation_messages.of_fork(envelope, fact, place),
             )
-        case SessionOpened() | ApprovalReceived() | SessionCancelled() | SessionClosed() as fact:
-            return sessions.of_input(envelope, fact, place)
-        case BudgetGranted() as fact:
-            return sessions.of_budget(envelope, fact)
         case BudgetCharged() as fact:
             return (
                 *sessions.of_budget(envelope, fact),
@@ -86,10 +85,6 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             return (*sessions.of_output(envelope, fact), *conversation_messages.of_turn(envelope, fact))
         case AnswerGiven() as fact:
             return (*sessions.of_output(envelope, fact), *conversation_messages.of_answer(envelope, fact))
-        case ProgressReported() | ApprovalRequested() | ErrorReported() | SessionEnded() as fact:
-            return sessions.of_output(envelope, fact)
-        case RecordRejected() as fact:
-            return sessions.of_rejected(envelope, fact, place)
         case TaskCreated() as fact:
             return (*tasks_v2.of_task(envelope, fact), *task_edges.of_created(envelope, fact))
         case (
@@ -120,5 +115,33 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             return policy_decisions.of_decided(envelope, fact)
         case ToolCapabilityMeasured() as fact:
             return tool_capability_index.of_measured(fact)
+        case _:
+            return _of_session_alone(envelope, place)
+
+
+def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
+    """Return what changes where an event is about its session and nothing in it."""
+    match envelope.body:
+        case (
+            SessionOpened()
+            | ApprovalReceived()
+            | SessionCancelled()
+            | SessionClosed()
+            | SessionBudgetSet()
+            | ForkRefused() as fact
+        ):
+            return sessions.of_input(envelope, fact, place)
+        case BudgetGranted() as fact:
+            return sessions.of_budget(envelope, fact)
+        case (
+            ProgressReported()
+            | ApprovalRequested()
+            | ErrorReported()
+            | NoticeGiven()
+            | SessionEnded() as fact
+        ):
+            return sessions.of_output(envelope, fact)
+        case RecordRejected() as fact:
+            return sessions.of_rejected(envelope, fact, place)
         case _:
             return ()

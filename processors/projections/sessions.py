@@ -12,6 +12,7 @@ from schemas.events.outputs import (
     ApprovalRequested,
     EndReason,
     ErrorReported,
+    NoticeGiven,
     OutputFact,
     ProgressReported,
     SessionEnded,
@@ -83,7 +84,7 @@ def of_output(envelope: Envelope, fact: OutputFact) -> tuple[RowChange, ...]:
                 "last_answer_at": at,
             }
             return _summary(envelope, answer)
-        case ErrorReported():
+        case ErrorReported() | NoticeGiven():
             return _summary(envelope, {"last_output_at": at})
         case SessionEnded():
             status = one_of(fact.reason, ENDS, "closed")

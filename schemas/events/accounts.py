@@ -11,13 +11,15 @@ from schemas.privacy import Impersonal, Personal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequested:
-    """A session asks its account for a budget."""
+    """A session asks its account for a budget, or for more of it."""
 
     lease_id: Impersonal
     account_id: Personal
     """tenant/user."""
     tokens: int
     nanodollars: int
+    tops_up: Impersonal | None = None
+    """Lease that the session has and asks to be larger by so much; absent: it asks for its first one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class LeaseGranted:
     lease_id: Impersonal
     account_id: Personal
     tokens: int
-    """At most what was asked; less when the account has less."""
+    """At most what was asked; less when the account has less. Where it tops a lease up, what came on top."""
     nanodollars: int
 
 

@@ -39,13 +39,19 @@ class DownshiftCause(Word):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetGranted:
-    """A session may use so much. What a task may use of it stands in its TaskCreated."""
+    """A session may use so much in all; what was granted before counts no more.
+
+    What a task may use of it stands in its TaskCreated.
+    """
 
     scope: BudgetScope
     """Always the session."""
     scope_id: Impersonal
     tokens: int
     nanodollars: int
+    tokens_before: int = 0
+    """What it might use until now; 0 as it opens."""
+    nanodollars_before: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,7 @@ class ReservationExceeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetWarned:
-    """A session has used or reserved the warning share of its budget; said once a session."""
+    """A session has used or reserved the warning share of its budget; said once, and again after a raise."""
 
     share_used: float
     """0 to 1; of tokens or of money, whichever is more."""

@@ -26,7 +26,7 @@ class RejectionCode(Word):
     TOO_LARGE = "too_large"
     """What it causes is too large for the log."""
     QUARANTINED = "quarantined"
-    """The decider failed on it, or on an earlier input of the same key."""
+    """The decider failed on it or an earlier input of the same key, or the key's record is damaged."""
     ENDED = "ended"
     """The session ended long ago, and its state has left."""
     NOT_OWNER = "not_owner"

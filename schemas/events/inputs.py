@@ -1,4 +1,4 @@
-"""What people and programs ask for: the facts of `user.inputs`, `operator.inputs` and `session.inputs`."""
+"""What people and programs ask for: the facts of the topics where inputs enter, and of `session.inputs`."""
 
 from dataclasses import dataclass
 
@@ -60,6 +60,22 @@ class ApprovalReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionBudgetSet:
+    """An operator set what a session may use in all; it enters by `operator.inputs` alone.
+
+    The envelope names the operator as in ApprovalReceived. What counts is what BudgetGranted then says: an
+    account that is limited may have less to lend, and what is used and reserved already is the least that a
+    budget can be.
+    """
+
+    tokens: int | None = None
+    """Absent: as many as before. 0 and more."""
+    nanodollars: int | None = None
+    """In 10⁻⁹ dollars; absent: as much as before."""
+    reason: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionCancelled:
     """Somebody stopped a session: its tasks and calls in flight are aborted, and it is closed."""
 
@@ -74,10 +90,46 @@ class SessionClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkRequested:
+    """Somebody wants a new session that goes on from a past point of another one of theirs.
+
+    What the origin was at that point is no part of it: the fork shell reads it from the log.
+    """
+
+    origin_session_id: Impersonal
+    origin_event_id: Impersonal
+    """Where the sessions part: after an event that the origin decided, before one that it was given."""
+    text: Personal | None = None
+    """What stands in the place of what the origin had: a message, or with `call_id` a tool's result."""
+    call_id: Impersonal | None = None
+    """The tool call, open at that point, whose result is `text`."""
+    tokens: int = 0
+    """Tokens of `text`; whatever a producer says, the ingress shell counts anew."""
+    model: Impersonal | None = None
+    """The one chat model that the fork's calls use; absent: those that are configured."""
+    policy_json: Personal | None = None
+    """JSON of a Policy that the fork's tool calls have to pass beside the one that is configured."""
+    budget_tokens: int | None = None
+    """As in SessionOpened."""
+    budget_nanodollars: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkRefused:
+    """The fork that somebody wanted cannot begin; its session says so to whoever wanted it."""
+
+    origin_session_id: Impersonal
+    origin_event_id: Impersonal
+    reason: Personal
+    """A sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionForked:
     """A new session goes on from a past point of another one, with a budget of its own and no approvals.
 
-    Calls that were in flight at that point are made anew; tasks that had ended keep their results.
+    Calls that were in flight at that point are made anew; tasks that had ended keep their results. The fork
+    shell writes it, for nobody else is believed what another session was.
     """
 
     origin_session_id: Impersonal
@@ -98,14 +150,33 @@ class SessionForked:
     model: Impersonal | None = None
     """The one chat model that the fork's calls use; absent: those that are configured."""
     policy_json: Personal | None = None
-    """JSON of a Policy that decides the fork's tool calls; absent: the one that is configured."""
+    """JSON of a Policy that the fork's tool calls have to pass beside the one that is configured."""
     budget_tokens: int | None = None
     """As in SessionOpened."""
     budget_nanodollars: int | None = None
 
 
-OperatorFact = ApprovalReceived
+OperatorFact = ApprovalReceived | SessionBudgetSet
 """Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
-InputFact = (
-    SessionOpened | MessageReceived | ApprovalReceived | SessionCancelled | SessionClosed | SessionForked
+SentFact = (
+    SessionOpened
+    | MessageReceived
+    | ApprovalReceived
+    | SessionCancelled
+    | SessionClosed
+    | SessionForked
+    | SessionBudgetSet
+    | ForkRequested
 )
+"""What is read from `user.inputs`; some of it is refused there, and stands on logs from before it was."""
+InputFact = (
+    SessionOpened
+    | MessageReceived
+    | ApprovalReceived
+    | SessionCancelled
+    | SessionClosed
+    | SessionForked
+    | SessionBudgetSet
+    | ForkRefused
+)
+"""What a session is told by people and programs."""

@@ -47,6 +47,17 @@ class ErrorCode(Word):
     """The point cannot be gone on from."""
 
 
+class NoticeCode(Word):
+    """What a notice is about."""
+
+    BUDGET_SET = "budget_set"
+    """An operator set the session's budget; the message says what it is now."""
+    BUDGET_IGNORED = "budget_ignored"
+    """An input named a budget, and the session has one already."""
+    BUDGET_SPENT = "budget_spent"
+    """The answer that follows is less than it could be; the message says how to get more."""
+
+
 class EndReason(Word):
     """Why a session ended."""
 
@@ -122,6 +133,15 @@ class ErrorReported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeGiven:
+    """Something that a person should know of an input that was acted on."""
+
+    code: NoticeCode
+    message: Personal
+    input_id: Impersonal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequested:
     """A tool call waits for a person."""
 
@@ -146,4 +166,12 @@ class SessionEnded:
     cost_nanodollars: int
 
 
-OutputFact = TurnStarted | ProgressReported | AnswerGiven | ErrorReported | ApprovalRequested | SessionEnded
+OutputFact = (
+    TurnStarted
+    | ProgressReported
+    | AnswerGiven
+    | ErrorReported
+    | ApprovalRequested
+    | SessionEnded
+    | NoticeGiven
+)

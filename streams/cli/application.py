@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 from connectors.text.harmless import harmless
 from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
 from streams.cli.analyze_ui import analyze_ui
+from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
+from streams.cli.doctor_provider import examine_provider
 from streams.cli.fork import fork
 from streams.cli.ingest import ingest
 from streams.cli.processes import gateway, sink, worker
@@ -65,7 +67,7 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (deployment.up, deployment.down, deployment.status, env, demo),
-    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, ingest),
+    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, budget, ingest),
     "What happened": (
         tail.tail,
         sessions.sessions,
@@ -81,6 +83,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+doctor.command("provider")(examine_provider)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")

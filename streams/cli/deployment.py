@@ -12,6 +12,7 @@ from rich.table import Table
 from connectors.embedded.progress import Progress
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
+from sinks import projected
 from sinks.migrator import migrate
 from streams.cli import output
 from streams.cli.command import Code, command, fail
@@ -19,8 +20,12 @@ from streams.cli.context import deployment, environment
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.cli.tokens import address_of, local_token, token_path
+from streams.configuration.checking import demand_tools
+from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus
+from streams.worker.providers import TOOLS
+from streams.worker.room import demand_room, disk_named
 from topics.admin import apply
 from topics.catalog import TOPICS
 
@@ -45,11 +50,14 @@ async def up(
     begun_s = time.monotonic()
     here = deployment()
     try:
-        await bring_up(here, workers, TerminalProgress())
+        demand_room(here.directory)
+        with disk_named(here.directory):
+            await bring_up(here, workers, TerminalProgress())
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
     output.say("[green]ready[/] after {elapsed_s:.1f} s", elapsed_s=time.monotonic() - begun_s)
-    for sentence in await due_ingests(Settings.from_environment({**environment(), **here.settings()})):
+    given = Settings.from_environment({**environment(), **here.settings()})
+    for sentence in (*await _due_rebuild(given), *await due_ingests(given)):
         output.say("[yellow]due[/] {sentence}", sentence=sentence)
     await _tell_door(here)
     if detach:
@@ -106,9 +114,12 @@ async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
 
     Raises:
         DeploymentError: one did not come up.
+        ConfigurationInvalid: the configuration cannot work.
     """
     await asyncio.to_thread(here.start_services, progress)
     settings = Settings.from_environment({**environment(), **here.settings()})
+    # What the workers would refuse is told before they start.
+    demand_tools(load_configuration((), settings.configuration_directory), TOOLS)
     progress.stage("topics", "applying")
     await prepare(settings)
     progress.stage("topics", "topics, schemas and tables are in place")
@@ -161,6 +172,12 @@ async def prepare(settings: Settings) -> None:
         await registry.close()
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
         await migrate(connection)
+
+
+async def _due_rebuild(settings: Settings) -> tuple[str, ...]:
+    async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
+        differs = await projected.difference(connection)
+    return () if differs is None else (f"{differs.detail}. {differs.remedy}",)
 
 
 def status_table(parts: tuple[PartStatus, ...]) -> Table:

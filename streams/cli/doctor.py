@@ -10,30 +10,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
+import openai
 import psycopg
 import typer
 
+from connectors.models.client import listed_models
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
-from sinks.migrator import pending
+from sinks import projected
+from sinks.migrator import PostgresTooOld, demand_version, pending
 from sinks.outcomes import calls_with_several
 from streams.cli import output
 from streams.cli.command import Code, command
 from streams.cli.context import home, settings
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
+from streams.worker.providers import OPENAI_URL, TOOLS
 from topics.admin import verify
 from topics.clients import admin_of
 
 DISK_BYTES_MIN: Final = 2_000_000_000
 CHECK_S: Final = 15.0
+MODELS_MS: Final = 10_000
 
 doctor = typer.Typer(
-    help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox.",
+    help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox, and "
+    "`doctor provider` asks the models.",
     invoke_without_command=True,
 )
 
@@ -97,10 +103,14 @@ async def _settings_and_services() -> list[Finding]:
     try:
         given = settings()
         configuration = load_configuration((), given.configuration_directory)
+        demand_tools(configuration, TOOLS)
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:
-        return [Finding(check="configuration", ok=False, detail=str(error))]
+        where = given.configuration_directory
+        remedy = f"The files are in {where}." if where else ""
+        faults = str(error).splitlines()
+        return [Finding(check="configuration", ok=False, detail=fault, remedy=remedy) for fault in faults]
     findings = [
         Finding(check="settings", ok=True, detail="all settings can be used"),
         Finding(check="configuration", ok=True, detail=f"prices as of {configuration.models.dated}"),
@@ -189,9 +199,16 @@ async def _registry(given: Settings) -> str:
 async def _postgres(given: Settings) -> str:
     async with await psycopg.AsyncConnection.connect(given.postgres_dsn, connect_timeout=10) as connection:
         version = connection.info.server_version // 10_000
+        try:
+            demand_version(connection.info.server_version)
+        except PostgresTooOld as error:
+            raise _Wrong(str(error), "`cartrita migrate` refuses it as well.") from error
         lacks = await pending(connection)
-    if lacks:
-        raise LookupError(f"{len(lacks)} migrations are not applied: `cartrita migrate`")
+        if lacks:
+            raise _Wrong(f"{len(lacks)} migrations are not applied", "`cartrita migrate` applies them.")
+        differs = await projected.difference(connection)
+    if differs is not None:
+        raise _Wrong(differs.detail, differs.remedy)
     return f"version {version}, all migrations applied"
 
 
@@ -210,13 +227,12 @@ async def _outcomes(given: Settings) -> str:
 
 
 async def _model(given: Settings) -> str:
-    base = given.model_base_url or "https://api.openai.com/v1"
-    headers = {"Authorization": f"Bearer {given.model_api_key}"} if given.model_api_key else {}
-    async with httpx.AsyncClient(timeout=10, headers=headers) as client:
-        response = await client.get(f"{base}/models")
-    response.raise_for_status()
-    names = sorted(str(model["id"]) for model in response.json()["data"])
-    return f"{len(names)} models at {base}"
+    base_url = given.model_base_url or OPENAI_URL
+    try:
+        names = await listed_models(base_url, given.model_api_key, MODELS_MS)
+    except (openai.NotFoundError, openai.UnprocessableEntityError):
+        return f"{base_url} answers, and lists no models; `cartrita doctor provider` asks it more"
+    return f"{len(names)} models at {base_url}; `cartrita doctor provider` asks it more"
 
 
 @doctor.command("sandbox")

@@ -37,7 +37,8 @@ async def fork(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Use this chat model for everything.")] = None,
     policy: Annotated[
-        Path | None, typer.Option(help="Decide tool calls by this file, of the form of policy.toml.")
+        Path | None,
+        typer.Option(help="Allow only tool calls that this file, of the form of policy.toml, allows too."),
     ] = None,
     tool_result: Annotated[
         str | None, typer.Option(help="Give the tool call at --at this result instead; JSON or text.")
@@ -68,7 +69,7 @@ async def fork(
     async with Client(settings()) as client:
         point = await _point(client, origin, at)
         try:
-            body = point.forked(
+            body = point.requested(
                 message=message,
                 tool_result=tool_result,
                 model=model,
@@ -87,7 +88,7 @@ async def fork(
             body=body,
         )
         if not as_json:
-            told = f"{body.origin_sequence} events ({point.event.type} {point.event.event_id})"
+            told = f"{point.state.sequence} events ({point.event.type} {point.event.event_id})"
             output.note("[dim]forked from session {origin} after {told}[/]", origin=origin, told=told)
         await post_or_follow(client, forked, follow=follow, timeout_s=timeout_s, as_json=as_json)
 

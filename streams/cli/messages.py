@@ -1,6 +1,7 @@
 """`send`, `cancel`, `approve`, `close`: what people and scripts tell a session."""
 
 import asyncio
+import math
 import sys
 import uuid
 from collections.abc import AsyncGenerator
@@ -12,10 +13,11 @@ import typer
 
 from connectors.retrieval.naming import citable
 from connectors.text.decoding import NotText, decoded
+from processors.inputs import AMOUNT_MAX
 from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordRejected
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import (
     ApprovalReceived,
@@ -29,6 +31,7 @@ from schemas.events.outputs import (
     AnswerGiven,
     ApprovalRequested,
     ErrorReported,
+    NoticeGiven,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -45,6 +48,11 @@ from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
 PRODUCER: Final = "cartrita-cli"
+PUT_ASIDE_HINT: Final = (
+    "Begin another session to go on now. Whoever runs Cartrita finds the cause with "
+    "`cartrita dead-letters list --code quarantined`, and once it is mended redrives "
+    "what was put aside, oldest first."
+)
 # What is longer is too long in every encoding; a device never ends.
 _READ_BYTES_MAX: Final = 4 * (TEXT_BYTES_MAX + 1)
 
@@ -62,7 +70,8 @@ async def send(
     ] = None,
     session: Session = None,
     budget_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that the new session may use in all.")
+        int | None,
+        typer.Option(min=1, max=AMOUNT_MAX, help="Tokens that the new session may use in all."),
     ] = None,
     budget_dollars: Annotated[
         float | None, typer.Option(min=0.000000001, help="Money that the new session may use in all.")
@@ -82,7 +91,7 @@ async def send(
     Examples: cartrita send --follow "What does the ingress shell do?"
     cartrita send -f report.txt "Summarise the attachment" --budget-tokens 20000 --follow
     """
-    message = _envelope(
+    message = envelope_of(
         MessageReceived(
             text=_standard_input() if text == "-" else text,
             attachments=tuple(_attachment(path) for path in file or ()),
@@ -106,13 +115,13 @@ async def cancel(
     tenant: Tenant = "default",
 ) -> None:
     """Stop a session of the user: its tasks and calls in flight are aborted, and it takes no more input."""
-    await _post(_envelope(SessionCancelled(reason=reason), session, user, tenant))
+    await _post(envelope_of(SessionCancelled(reason=reason), session, user, tenant))
 
 
 @command
 async def close(session: SessionArgument, user: User = "anonymous", tenant: Tenant = "default") -> None:
     """End a session of the user once the messages that it has taken are answered."""
-    await _post(_envelope(SessionClosed(), session, user, tenant))
+    await _post(envelope_of(SessionClosed(), session, user, tenant))
 
 
 @command
@@ -128,12 +137,34 @@ async def approve(
 ) -> None:
     """Approve or refuse a tool call that waits for a person; an operator's act."""
     decided = ApprovalReceived(approval_id=approval, approved=not deny, reason=reason)
-    await _post(_envelope(decided, session, user, tenant), OPERATOR_INPUTS)
+    await _post(envelope_of(decided, session, user, tenant), OPERATOR_INPUTS)
 
 
-def nanodollars_of(dollars: float | None) -> int | None:
-    """Return a budget as events have it: at least one nanodollar, or None for the configured one."""
-    return None if dollars is None else max(1, round(dollars * NANODOLLARS))
+def envelope_of(body: InputFact, session: str | None, user: str, tenant: str) -> Envelope:
+    """Return an input as the command line sends it; to a new session where none is named."""
+    if session is not None and not is_uuid(session):
+        fail(Code.USAGE, f"{session!r} is not the id of a session: a UUID in lower case with hyphens")
+    return Envelope(
+        event_id=str(uuid.uuid4()),
+        session_id=session or str(uuid.uuid4()),
+        user_id=user,
+        tenant_id=tenant,
+        producer=PRODUCER,
+        body=body,
+    )
+
+
+def nanodollars_of(dollars: float | None, *, least: int = 1) -> int | None:
+    """Return a budget as events have it: at least `least` nanodollars, or None for the configured one."""
+    if dollars is None:
+        return None
+    if not math.isfinite(dollars) or dollars * NANODOLLARS > AMOUNT_MAX:
+        fail(
+            Code.USAGE,
+            f"{dollars} dollars are no budget",
+            f"The most is {AMOUNT_MAX // NANODOLLARS:,} dollars.",
+        )
+    return max(least, round(dollars * NANODOLLARS))
 
 
 async def post_or_follow(
@@ -160,8 +191,8 @@ async def post_or_follow(
         raise typer.Exit(Code.FAILED)
 
 
-async def show(told: AsyncGenerator[Told, None], *, as_json: bool) -> object:
-    """Show what a session tells of a message, and return the fact that settled it."""
+async def show(told: AsyncGenerator[Told, None], *, as_json: bool, until: type | None = None) -> object:
+    """Show what a session tells of an input, up to a fact of the class `until`; returns the last."""
     settled: object = None
     async with aclosing(told) as updates:
         async for update in updates:
@@ -170,6 +201,8 @@ async def show(told: AsyncGenerator[Told, None], *, as_json: bool) -> object:
                 output.emit_json(output.event_json(update.event))
             else:
                 show_fact(update.fact)
+            if until is not None and isinstance(update.fact, until):
+                break
     return settled
 
 
@@ -195,8 +228,14 @@ def show_fact(fact: object) -> None:
             output.say("  cartrita approve SESSION {approval}", approval=fact.approval_id)
         case AnswerGiven():
             show_answer(fact)
+        case NoticeGiven():
+            output.note("[yellow]{message}[/]", message=fact.message)
         case ErrorReported():
             output.error(f"{fact.code}: {fact.message}")
+        case RecordRejected(code=RejectionCode.QUARANTINED):
+            output.error(
+                f"the session is put aside, and nothing of it is lost: {fact.reason}", PUT_ASIDE_HINT
+            )
         case RecordRejected():
             output.error(f"the message was put aside: {fact.code}: {fact.reason}")
         case SessionEnded():
@@ -217,19 +256,6 @@ def show_answer(fact: AnswerGiven) -> None:
         output.say("[dim]\\[{number}] {intent}[/]", number=citation.number, intent=citation.intent)
     output.say(
         "[dim]{tokens:,} tokens, {cost}[/]\n", tokens=fact.tokens, cost=output.money(fact.cost_nanodollars)
-    )
-
-
-def _envelope(body: InputFact, session: str | None, user: str, tenant: str) -> Envelope:
-    if session is not None and not is_uuid(session):
-        fail(Code.USAGE, f"{session!r} is not the id of a session: a UUID in lower case with hyphens")
-    return Envelope(
-        event_id=str(uuid.uuid4()),
-        session_id=session or str(uuid.uuid4()),
-        user_id=user,
-        tenant_id=tenant,
-        producer=PRODUCER,
-        body=body,
     )
 
 

@@ -4,7 +4,7 @@ import psycopg
 
 from sinks import migrator
 from streams.cli import output
-from streams.cli.command import command
+from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
 
 
@@ -13,7 +13,10 @@ async def migrate() -> None:
     """Create the tables, or add what this version adds; safe to repeat."""
     connection = await psycopg.AsyncConnection.connect(settings().postgres_dsn, autocommit=True)
     async with connection:
-        applied = await migrator.migrate(connection)
+        try:
+            applied = await migrator.migrate(connection)
+        except migrator.PostgresTooOld as error:
+            fail(Code.USAGE, str(error))
     for step in applied:
         output.say("[green]applied[/] {version} {name}", version=step.version, name=step.name)
     if applied:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sinks.comparison import Comparison, RowDifference, TableComparison
 from sinks.errors import SinkStopped
+from sinks.projected import ProjectionsDiffer
 from sinks.rebuild import Loaded, Rebuild, RebuildBusy, RebuildSettings, discard, rebuilding
 from sinks.snapshot import SnapshotInvalid
 from streams.cli import output
@@ -63,6 +64,8 @@ async def rebuild(
         loaded, compared = await _rebuilt(verify=verify, swap=swap, seed=seed)
     except RebuildBusy as error:
         fail(Code.FAILED, str(error), "Wait for it, or end it: the next one goes on where it stopped.")
+    except ProjectionsDiffer as error:
+        fail(Code.FAILED, str(error), error.remedy)
     except SnapshotInvalid as error:
         fail(Code.USAGE, str(error))
     except SinkStopped as error:

@@ -107,16 +107,17 @@ async def _report_topics(*, create: bool, as_json: bool) -> None:
         for name in report.missing:
             output.say("[red]missing[/] {name}", name=name)
         for difference in report.differences:
-            mark = "[red]refused[/]" if difference.breaks else "[yellow]differs[/]"
-            output.say(
-                mark + " {topic} {setting}: {actual}, made with {expected}",
+            mark = output.styled("[red]refused[/]" if difference.breaks else "[yellow]differs[/]")
+            line = output.styled(
+                " {topic} {setting}: {actual}, made with {expected}",
                 topic=difference.topic,
                 setting=difference.setting,
                 actual=difference.actual,
                 expected=difference.expected,
             )
-            for line in filter(None, (difference.breaks, difference.repair)):
-                output.say("  {line}", line=line)
+            output.show(mark.append_text(line))
+            for told in filter(None, (difference.breaks, difference.repair)):
+                output.say("  {told}", told=told)
         output.say("{count} topics are as the catalogue has them", count=report.verified)
     if not report.ok:
         raise typer.Exit(Code.FAILED)

@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from schemas.envelope import Envelope
-from schemas.events.dead_letters import RecordRejected
+from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.outputs import (
     AnswerGiven,
     ApprovalRequested,
     ErrorReported,
+    NoticeGiven,
     ProgressReported,
     SessionEnded,
     TurnStarted,
 )
 from streams.client.client import Client, Received
-from topics.catalog import DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS, USER_INPUTS
+from topics.catalog import DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS, USER_INPUTS, Topic
 
 T = TypeVar("T")
 
-Update = TurnStarted | ProgressReported | ModelDeltaReceived | ApprovalRequested
+Update = TurnStarted | ProgressReported | NoticeGiven | ModelDeltaReceived | ApprovalRequested
 Settled = AnswerGiven | ErrorReported | SessionEnded | RecordRejected
 
 
@@ -34,8 +35,8 @@ class Told:
     event: Envelope
 
 
-async def ask(client: Client, message: Envelope) -> AsyncGenerator[Told, None]:
-    """Post a message and tell what happens to it, until it is answered, refused or put aside.
+async def ask(client: Client, message: Envelope, topic: Topic = USER_INPUTS) -> AsyncGenerator[Told, None]:
+    """Post an input and tell what happens to it, until it is answered, refused or put aside.
 
     Raises:
         KafkaError: Kafka is away.
@@ -45,7 +46,7 @@ async def ask(client: Client, message: Envelope) -> AsyncGenerator[Told, None]:
     reader = asyncio.create_task(_read(client, told, ready))
     try:
         await _first(ready.wait(), reader)
-        place = await client.post(message)
+        place = (topic.name, *await client.post(message, topic))
         async for update in _follow(told, reader, message, place):
             yield update
             if isinstance(update.fact, Settled):
@@ -63,7 +64,10 @@ async def _read(client: Client, told: asyncio.Queue[Received], ready: asyncio.Ev
 
 
 async def _follow(
-    told: asyncio.Queue[Received], reader: asyncio.Task[None], message: Envelope, place: tuple[int, int]
+    told: asyncio.Queue[Received],
+    reader: asyncio.Task[None],
+    message: Envelope,
+    place: tuple[str, int, int],
 ) -> AsyncGenerator[Told, None]:
     turn = 0
     seen: set[str] = set()
@@ -76,9 +80,11 @@ async def _follow(
         seen.add(event.event_id)
         fact = event.body
         if isinstance(fact, RecordRejected):
-            is_at_place = fact.topic.endswith(USER_INPUTS.name) and (fact.partition, fact.offset) == place
+            is_at_place = fact.topic.endswith(place[0]) and (fact.partition, fact.offset) == place[1:]
             # Beyond the ingress it is told by its id, as when its session has ended long ago.
-            if is_at_place or event.causation_id == message.event_id:
+            is_ours = is_at_place or event.causation_id == message.event_id
+            # What came of the message, such as a model's answer, can put the session aside as well.
+            if is_ours or (fact.code == RejectionCode.QUARANTINED and event.session_id == message.session_id):
                 yield Told(fact=fact, event=event)
         elif event.session_id == message.session_id:
             if isinstance(fact, TurnStarted) and fact.input_id == message.event_id:
@@ -89,7 +95,7 @@ async def _follow(
 
 def _concerns(fact: object, input_id: str, turn: int) -> bool:
     match fact:
-        case AnswerGiven() | ErrorReported() | TurnStarted():
+        case AnswerGiven() | ErrorReported() | TurnStarted() | NoticeGiven():
             return fact.input_id == input_id
         case ProgressReported():
             return fact.turn == turn

@@ -20,6 +20,7 @@ from schemas.configuration import (
 )
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
+from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
 from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
 from streams.configuration.models import NANODOLLARS as NANODOLLARS
@@ -78,7 +79,7 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
     policy = _policy(texts["policy"], "policy")
     limits = _limits(texts["limits"])
     specs = {spec.name: spec for spec in tools}
-    return Configuration(
+    configuration = Configuration(
         models=models,
         agents=agents,
         prompts=prompts,
@@ -94,6 +95,8 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
             tools=content_hash({name: asdict(spec) for name, spec in specs.items()}),
         ),
     )
+    demand_usable(configuration)
+    return configuration
 
 
 def load_profiles(directory: Path | None = None) -> dict[str, Profile]:

@@ -93,6 +93,8 @@ class _EmbeddingParametersFile(_AnyParametersFile):
 
 class _ProfileFile(Strict):
     says: str
+    hosts: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
     chat: _ParametersFile = _ParametersFile()
     embedding: _EmbeddingParametersFile = _EmbeddingParametersFile()
 
@@ -130,6 +132,10 @@ class Profile:
 
     says: str
     """Which servers it is for, in a sentence."""
+    hosts: tuple[str, ...]
+    """Ends of the names of its servers."""
+    owners: tuple[str, ...]
+    """Who owns models, as its servers' list of models has it."""
     chat: RequestParameters
     embedding: EmbeddingParameters
 
@@ -144,6 +150,8 @@ def profiles_of(plain: Mapping[str, object], name: str) -> dict[str, Profile]:
     return {
         family: Profile(
             says=file.says.strip(),
+            hosts=file.hosts,
+            owners=file.owners,
             chat=RequestParameters(**file.chat.given()),  # type: ignore[arg-type]  # checked field by field
             embedding=EmbeddingParameters(**file.embedding.given()),  # type: ignore[arg-type]  # likewise
         )

@@ -23,6 +23,7 @@ TYPES: Final = MappingProxyType(
         "ErrorReported": "error",
         "ApprovalRequested": "approval_requested",
         "SessionEnded": "session_ended",
+        "NoticeGiven": "notice",
     }
 )
 """A frame's `type` for each fact of session.outputs; facts that are not named are not told."""

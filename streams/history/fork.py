@@ -6,7 +6,7 @@ from processors import forking
 from processors.state import SessionState
 from processors.transition import digest, encode_state
 from schemas.envelope import Envelope
-from schemas.events.inputs import SessionForked
+from schemas.events.inputs import ForkRequested, SessionForked
 from streams.history.recording import Recording
 from streams.history.replay import Undecidable, decided_steps
 
@@ -45,7 +45,7 @@ class ForkPoint:
         listed = ", ".join(f"{tool} {call_id}" for call_id, tool in calls.items())
         raise ForkImpossible(f"several tool calls were open; fork at the ToolCallRequested of one: {listed}")
 
-    def forked(
+    def requested(
         self,
         *,
         message: str | None = None,
@@ -54,14 +54,27 @@ class ForkPoint:
         policy_json: str | None = None,
         budget_tokens: int | None = None,
         budget_nanodollars: int | None = None,
-    ) -> SessionForked:
-        """Return the input that begins the fork; at most one of `message` and `tool_result` is given.
+    ) -> ForkRequested:
+        """Return what asks for a fork at this point; at most one of `message` and `tool_result` is given.
 
         Raises:
             ForkImpossible: nothing can go on from here.
         """
         if self.state.turn is None and message is None:
             raise ForkImpossible("nothing was in progress at that point: give a message to go on with")
+        return ForkRequested(
+            origin_session_id=self.state.session_id,
+            origin_event_id=self.event.event_id,
+            text=message if tool_result is None else tool_result,
+            call_id=None if tool_result is None else self.call_at(),
+            model=model,
+            policy_json=policy_json,
+            budget_tokens=budget_tokens,
+            budget_nanodollars=budget_nanodollars,
+        )
+
+    def forked(self, request: ForkRequested) -> SessionForked:
+        """Return the input that begins the fork that was asked for at this point."""
         state = encode_state(self.state)
         return SessionForked(
             origin_session_id=self.state.session_id,
@@ -69,12 +82,13 @@ class ForkPoint:
             origin_sequence=self.state.sequence,
             origin_digest=digest(state),
             state_json=state.decode(),
-            text=message if tool_result is None else tool_result,
-            call_id=None if tool_result is None else self.call_at(),
-            model=model,
-            policy_json=policy_json,
-            budget_tokens=budget_tokens,
-            budget_nanodollars=budget_nanodollars,
+            text=request.text,
+            call_id=request.call_id,
+            tokens=request.tokens,
+            model=request.model,
+            policy_json=request.policy_json,
+            budget_tokens=request.budget_tokens,
+            budget_nanodollars=request.budget_nanodollars,
         )
 
 
@@ -103,3 +117,32 @@ def fork_point(recording: Recording, at: str) -> ForkPoint:
         if any(one.event.event_id == event_id for one in records):
             raise ForkImpossible(f"this point cannot be folded: {error}") from error
     raise ForkImpossible(f"session {recording.session_id} has no event {at} that decided anything")
+
+
+def fork_wanted(recording: Recording, wanted: Envelope) -> SessionForked:
+    """Return the input that begins a fork for whoever asked for it.
+
+    Args:
+        recording: of the session that the request names.
+        wanted: a ForkRequested.
+
+    Raises:
+        ForkImpossible: there is no such point in a session of theirs; the text is for the sender.
+        Diverged: the session cannot be decided again up to there.
+        ConfigurationMissing: a part of the configuration that decided is not on the log.
+    """
+    request = wanted.body
+    assert isinstance(request, ForkRequested)
+    asks = (wanted.tenant_id, wanted.user_id)
+    # Nothing else of the session is told to strangers, nor decided again for them.
+    if asks not in {(one.event.tenant_id, one.event.user_id) for one in recording.outputs}:
+        raise ForkImpossible(no_session_of(wanted, request.origin_session_id))
+    point = fork_point(recording, request.origin_event_id)
+    if (point.state.tenant_id, point.state.user_id) != asks:
+        raise ForkImpossible(no_session_of(wanted, request.origin_session_id))
+    return point.forked(request)
+
+
+def no_session_of(wanted: Envelope, session_id: str) -> str:
+    """Say that somebody has no such session, be it another's or nobody's."""
+    return f"the user {wanted.user_id} of the tenant {wanted.tenant_id} has no session {session_id}"

@@ -5,11 +5,11 @@ is safe only when the predecessor cannot write any more, which a lock held by a 
 """
 
 import asyncio
-import fcntl
 import os
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock, Timeout
 
 from streams.process.ending import ExitCode, ShellStopped
 
@@ -22,7 +22,9 @@ class IdentityLock:
     def __init__(self, directory: Path, identity: str) -> None:
         """Name the lock; nothing is held yet."""
         self._path = directory / f"{identity}.lock"
-        self._file: TextIOWrapper | None = None
+        # A lock that the kernel does not hold would outlive a process that is killed. Whoever holds it may
+        # acquire it in one thread and let go of it in another.
+        self._lock = FileLock(self._path, thread_local=False, fallback_to_soft=False)
 
     async def acquire(self, timeout_s: float) -> None:
         """Wait until it is free, and hold it until the process ends.
@@ -31,30 +33,24 @@ class IdentityLock:
             ShellStopped: another process holds it all that time.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a+", encoding="ascii")
         deadline = asyncio.get_running_loop().time() + timeout_s
-        while not self._taken(self._file):
+        while not self._taken():
             if asyncio.get_running_loop().time() >= deadline:
-                self._file.seek(0)
-                holder = self._file.read().strip() or "unknown"
+                holder = self._path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
                 raise ShellStopped(
                     ExitCode.FAILED,
                     f"process {holder} runs with this identity; {self._path} is locked",
                 )
             await asyncio.sleep(_POLL_S)
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+        self._path.write_text(f"{os.getpid()}\n", encoding="ascii")
 
     def release(self) -> None:
         """Let go of it."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._lock.release()
 
-    def _taken(self, file: TextIOWrapper) -> bool:
+    def _taken(self) -> bool:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._lock.acquire(blocking=False)
+        except Timeout:
             return False
         return True

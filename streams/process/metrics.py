@@ -32,15 +32,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped in the library
         self.registry = CollectorRegistry()
         self.described: list[Described] = []
-        self.gateway_requests = self._counter(
-            "gateway_requests", ("route", "status"), "Requests that the gateway answered, by HTTP status."
-        )
-        self.gateway_request_seconds = self._histogram(
-            "gateway_request_seconds", ("route",), "Until the first byte of a request's answer.", _LATENCY_S
-        )
-        self.gateway_followers = self._gauge(
-            "gateway_followers", (), "WebSockets and streams that follow a session at this gateway."
-        )
+        self._describe_gateway()
         self.inputs = self._counter(
             "inputs", ("shell", "topic", "outcome"), "Records taken in, by what became of them."
         )
@@ -103,6 +95,17 @@ class Metrics:
         )
         self.reader_fetches = self._counter(
             "reader_fetches", ("outcome",), "Texts resolved by reference: cached, fetched or missing."
+        )
+
+    def _describe_gateway(self) -> None:
+        self.gateway_requests = self._counter(
+            "gateway_requests", ("route", "status"), "Requests that the gateway answered, by HTTP status."
+        )
+        self.gateway_request_seconds = self._histogram(
+            "gateway_request_seconds", ("route",), "Until the first byte of a request's answer.", _LATENCY_S
+        )
+        self.gateway_followers = self._gauge(
+            "gateway_followers", (), "WebSockets and streams that follow a session at this gateway."
         )
 
     def _counter(self, name: str, labels: tuple[str, ...], text: str) -> Counter:

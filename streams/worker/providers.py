@@ -1,9 +1,10 @@
 """What the shells of a worker decide and act with: configuration, models, tools, tokenizer."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from psycopg import AsyncConnection
@@ -21,12 +22,14 @@ from connectors.tools.python import ExecutePython
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
-from schemas.configuration import ChatModel, Configuration, Models
+from schemas.configuration import ChatModel, Configuration, Models, RequestParameters
 from schemas.ports.chat import Model
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
+TOOLS: Final = ("generate_embeddings", "analyze_document", "search_documents", "execute_python", "analyze_ui")
 _POOL_MAX = 4
 _log = structlog.get_logger()
 
@@ -60,11 +63,11 @@ async def make_providers(settings: Settings) -> Providers:
         ConfigurationInvalid: a configuration file cannot be used.
         VocabularyMissing: the folder of vocabularies lacks one.
     """
-    _prepare_vocabularies(settings)
+    use_vocabularies(settings)
     # Models and prices do not depend on tools, and tools are made of them.
     models = load_configuration((), settings.configuration_directory).models
-    model = chat_model(settings, models)
-    embeddings = _embeddings(settings, models)
+    model = chat_model(settings, models.chat)
+    embeddings = embedding_model(settings, models)
     pool = _pool(settings)
     index = PassageIndex(pool)
     sandbox = await Sandbox.open(
@@ -83,14 +86,45 @@ async def make_providers(settings: Settings) -> Providers:
             AnalyzeUi(settings.ui_root.absolute()),
         ]
     )
+    assert set(tools.specs) == set(TOOLS), "doctor knows the tools by these names"
+    configuration = load_configuration(tools.specs.values(), settings.configuration_directory)
+    demand_tools(configuration, TOOLS)
     return Providers(
-        configuration=load_configuration(tools.specs.values(), settings.configuration_directory),
+        configuration=configuration,
         model=model,
         embeddings=embeddings,
         tools=tools,
         tokenizer=_tokenizer(models),
         pool=pool,
         sandbox=sandbox,
+    )
+
+
+def chat_model(
+    settings: Settings, models: Sequence[ChatModel], parameters: RequestParameters | None = None
+) -> OpenAIModel:
+    """Return the chat models of the server that the settings name; nothing connects yet.
+
+    Args:
+        settings: of the process.
+        models: as configured.
+        parameters: how all of them are asked, instead of each by its own.
+    """
+    return OpenAIModel(
+        base_url=settings.model_base_url or OPENAI_URL,
+        api_key=settings.model_api_key,
+        encodings={chat.name: chat.encoding for chat in models},
+        parameters={chat.name: parameters or chat.parameters for chat in models},
+    )
+
+
+def embedding_model(settings: Settings, models: Models) -> OpenAIEmbeddings:
+    """Return what makes vectors: of the chat models' server, with its key, or of one of its own."""
+    other = settings.embedding_base_url
+    return OpenAIEmbeddings(
+        base_url=other or settings.model_base_url or OPENAI_URL,
+        api_key=settings.embedding_api_key or ("" if other else settings.model_api_key),
+        model=models.embedding,
     )
 
 
@@ -104,8 +138,8 @@ async def ingest_providers(
         ConfigurationInvalid: a configuration file cannot be used.
         VocabularyMissing: the folder of vocabularies lacks one.
     """
-    _prepare_vocabularies(settings)
-    embeddings = _embeddings(settings, load_configuration((), settings.configuration_directory).models)
+    use_vocabularies(settings)
+    embeddings = embedding_model(settings, load_configuration((), settings.configuration_directory).models)
     try:
         async with _pool(settings) as pool:
             yield pool, embeddings
@@ -113,29 +147,14 @@ async def ingest_providers(
         await embeddings.close()
 
 
-def _prepare_vocabularies(settings: Settings) -> None:
+def use_vocabularies(settings: Settings) -> None:
+    """Count tokens with the vocabularies of the folder that the settings name.
+
+    Raises:
+        VocabularyMissing: it lacks one.
+    """
     if settings.tiktoken_cache_directory is not None:
         prepare_vocabularies(settings.tiktoken_cache_directory)
-
-
-def chat_model(settings: Settings, models: Models) -> OpenAIModel:
-    """Return the chat models that the settings name; nothing connects yet."""
-    return OpenAIModel(
-        base_url=settings.model_base_url or OPENAI_URL,
-        api_key=settings.model_api_key,
-        encodings={chat.name: chat.encoding for chat in models.chat},
-        parameters={chat.name: chat.parameters for chat in models.chat},
-    )
-
-
-def _embeddings(settings: Settings, models: Models) -> OpenAIEmbeddings:
-    """Return what makes vectors: of the chat models' server, with its key, or of one of its own."""
-    other = settings.embedding_base_url
-    return OpenAIEmbeddings(
-        base_url=other or settings.model_base_url or OPENAI_URL,
-        api_key=settings.embedding_api_key or ("" if other else settings.model_api_key),
-        model=models.embedding,
-    )
 
 
 def _pool(settings: Settings) -> AsyncConnectionPool[AsyncConnection]:

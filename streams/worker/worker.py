@@ -25,6 +25,7 @@ from streams.process.metrics_server import MetricsServer
 from streams.process.settings import Settings
 from streams.records.reader import RecordReader
 from streams.shells.effect import EffectSpec, build_effect
+from streams.shells.fork import build_fork
 from streams.shells.ingress import build_ingress
 from streams.shells.model import ModelExecutor
 from streams.shells.stateful import ACCOUNT_SPEC, CAPABILITY_SPEC, SESSION_SPEC, build_stateful
@@ -32,7 +33,7 @@ from streams.shells.tool import ToolExecutor
 from streams.worker.providers import Providers, make_providers
 from streams.worker.runner import run_shells
 from streams.worker.startup import check_clock_and_publish, check_topics, connect_codec
-from topics.shells import ACCOUNT, CAPABILITY, INGRESS, MODEL, SESSION, SHELLS, TOOL
+from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SESSION, SHELLS, TOOL
 from topics.tables import MODEL_LEDGER, TOOL_LEDGER
 
 _log = structlog.get_logger()
@@ -152,6 +153,12 @@ def _ingress(
     return build_ingress(context, providers.tokenizer, providers.configuration.limits)
 
 
+def _fork(
+    context: ShellContext, _providers: Providers, _reader: RecordReader, _settings: Settings
+) -> FaustShell:
+    return build_fork(context)
+
+
 def _session(
     context: ShellContext, providers: Providers, _reader: RecordReader, _settings: Settings
 ) -> FaustShell:
@@ -210,6 +217,7 @@ def _tool(
 _Builder = Callable[[ShellContext, Providers, RecordReader, Settings], FaustShell]
 _BUILDERS: Final[dict[str, _Builder]] = {
     INGRESS: _ingress,
+    FORK: _fork,
     SESSION: _session,
     ACCOUNT: _account,
     CAPABILITY: _capability,

@@ -32,7 +32,7 @@ ROOMS = {
         "history": {"records", "process", "configuration"},
         "client": {"records", "process"},
         "gateway": {"client", "configuration", "records", "process"},
-        "shells": {"stateful", "effects", "engine", "records", "process"},
+        "shells": {"stateful", "effects", "engine", "history", "records", "process"},
         "worker": {"shells", "stateful", "effects", "engine", "configuration", "records", "process"},
     },
     "connectors": {

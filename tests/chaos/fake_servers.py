@@ -84,6 +84,11 @@ class Behaviour:
     """Before every answer."""
 
 
+def quirks_of(answer: Answer) -> list[str]:
+    """Return the quirks that an answer may have: an answer with calls has no text to be odd."""
+    return sorted([*STREAM_QUIRKS, *(CALL_QUIRKS if answer.calls else CONTENT_QUIRKS)])
+
+
 class FakeServers:
     """The servers as a test holds them; their process may be killed and started again at will."""
 
@@ -240,7 +245,7 @@ class Provider(LocalModelServer):
             usage=usage(completion),
             reason=completion.finish_reason,
         )
-        names = sorted(CALL_QUIRKS if answer.calls else {**CONTENT_QUIRKS, **STREAM_QUIRKS})
+        names = quirks_of(answer)
         account.outcome = names[int(chance / share * len(names))]
         sent = QUIRKS[account.outcome](answer)
         body = sent.body.replace(MODEL.encode(), (MODEL_PREFIX + completion.model).encode())

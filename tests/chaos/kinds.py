@@ -23,7 +23,7 @@ LOG_TOPICS: Final = (
 )
 """Whose records are written again."""
 POISONED_TOPICS: Final = ("user.inputs", "session.inputs", "model.results", "model.calls", "tool.results")
-RESET_SHELLS: Final = ("ingress", "session", "model", "tool", "account", "capability")
+RESET_SHELLS: Final = ("ingress", "fork", "session", "model", "tool", "account", "capability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

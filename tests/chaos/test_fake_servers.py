@@ -9,8 +9,8 @@ import pytest
 
 from connectors.models.chat import OpenAIModel
 from schemas.ports.chat import ChatMessage, ChatRequest, ConnectorError
-from tests.chaos.fake_servers import Behaviour, FakeServers
-from tests.connectors.quirks import QUIRKS
+from tests.chaos.fake_servers import Behaviour, FakeServers, quirks_of
+from tests.connectors.quirks import QUIRKS, Answer, Call
 from tests.vocabularies import prepared_vocabularies
 
 
@@ -139,6 +139,12 @@ def test_a_misbehaving_tool_writes_down_what_it_did_before_it_fails(servers: Fak
     assert len(entries) == len(said)
     assert all(entry.fault for entry in entries)
     assert {entry.outcome for entry in entries} == {"executed", "refused"}
+
+
+def test_every_quirk_is_met_by_some_answer() -> None:
+    calls = (Call(id="c", name="search", arguments="{}"),)
+
+    assert {*quirks_of(Answer(text="a")), *quirks_of(Answer(calls=calls))} == set(QUIRKS)
 
 
 def test_odd_answers_say_the_same_and_are_billed_the_same(servers: FakeServers) -> None:

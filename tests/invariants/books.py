@@ -51,7 +51,8 @@ def _never_overspent(story: Story) -> Iterator[Violation]:
     for event in story.events:
         match event.body:
             case BudgetGranted(scope="session") as granted:
-                tokens, nanodollars = tokens + granted.tokens, nanodollars + granted.nanodollars
+                tokens += granted.tokens - granted.tokens_before
+                nanodollars += granted.nanodollars - granted.nanodollars_before
             case ModelCallRequested() | ToolCallRequested() as call:
                 held[call.call_id] = call
                 tokens, nanodollars = tokens - call.reserved_tokens, nanodollars - call.reserved_nanodollars

@@ -67,7 +67,9 @@ def balance(expected: Iterable[BudgetEntry], found: Iterable[BudgetEntry]) -> It
 
 def _postings(fact: object) -> list[tuple[str, int, int]]:
     match fact:
-        case BudgetGranted(scope="session", tokens=tokens, nanodollars=money):
+        case BudgetGranted(scope="session") as granted:
+            tokens = granted.tokens - granted.tokens_before
+            money = granted.nanodollars - granted.nanodollars_before
             return [("granted", -tokens, -money), ("available", tokens, money)]
         case ModelCallRequested() | ToolCallRequested() as call if call.reserved_tokens > 0:
             tokens, money = call.reserved_tokens, call.reserved_nanodollars

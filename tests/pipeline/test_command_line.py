@@ -148,12 +148,57 @@ def test_a_budget_that_is_too_small_ends_with_exit_code_1_and_the_reason(run: Ru
     assert told[-1]["body"]["reason"] == "budget_exhausted"
 
 
+def test_a_spent_budget_is_raised_by_the_command_that_its_answer_names(run: Run) -> None:
+    told = lines(run("send", "--follow", "--json", "--budget-tokens", "10", "Write a greeting.", code=1))
+    session, text = told[-1]["session_id"], told[-1]["body"]["text"]
+    command = text.split("`cartrita ")[1].split("`")[0].split()
+    assert command[:2] == ["budget", session]
+
+    raised = run(*command, "--dollars", "2")
+
+    assert "10,000,000 tokens and $2.00" in " ".join((raised.stdout + raised.stderr).split())
+    again = ("send", "--session", session, "--follow", "--json", "--budget-tokens", "5", "Write a greeting.")
+    told = lines(run(*again))
+    assert [one["body"]["code"] for one in told if one["body"]["type"] == "NoticeGiven"] == ["budget_ignored"]
+    assert told[-1]["body"]["complete"]
+
+
+def test_a_budget_that_a_producer_or_a_stranger_sets_is_put_aside(
+    run: Run, outsider: Outsider, answered: Json
+) -> None:
+    session = answered["session_id"]
+    forged = {
+        **message("x", session_id=session),
+        "body": ("cartrita.events.SessionBudgetSet", {"tokens": 1}),
+    }
+
+    outsider.post([forged])
+    refused = run("budget", session, "--tokens", "777777", "--tenant", "evil", code=1)
+
+    assert "not_owner" in refused.stderr
+    wanted = ("--session", session, "--type", "RecordRejected", "--limit", "2")
+    shown = lines(run("tail", "--from-beginning", *wanted, "--json"))
+    reasons = {one["event"]["body"]["code"]: one["event"]["body"]["reason"] for one in shown}
+    assert reasons.keys() == {"not_owner", "invalid_input"}
+    assert "cartrita budget" in reasons["invalid_input"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
         (("send", "  "), 2, "empty"),
         (("send", "--session", "not-a-uuid", "hello"), 2, "UUID"),
         (("send", "--budget-tokens", "0", "hello"), 2, "budget-tokens"),
+        (("send", "--budget-dollars", "nan", "hello"), 2, "no budget"),
+        (("send", "--budget-dollars", "inf", "hello"), 2, "no budget"),
+        (("send", "--budget-tokens", "9223372036854775808", "hello"), 2, "budget-tokens"),
+        (("budget", "00000000-0000-4000-8000-000000000000"), 2, "no budget is given"),
+        (("budget", "not-a-uuid", "--tokens", "5"), 2, "UUID"),
+        (("budget", "00000000-0000-4000-8000-000000000000", "--tokens", "-5"), 2, "tokens"),
+        (("budget", "00000000-0000-4000-8000-000000000000", "--tokens", "1e3"), 2, "tokens"),
+        (("budget", "00000000-0000-4000-8000-000000000000", "--dollars", "nan"), 2, "no budget"),
+        (("budget", "00000000-0000-4000-8000-000000000000", "--dollars", "1e300"), 2, "no budget"),
+        (("budget", "00000000-0000-4000-8000-000000000000", "--tokens", "5"), 1, "unknown_session"),
         (("tail", "--topic", "no.such.topic"), 2, "no topic"),
         (("trace", "nonsense"), 2, "not a UUID"),
         (("trace", "00000000-0000-4000-8000-000000000000"), 4, "has nothing of"),

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +78,36 @@ def test_a_folder_without_texts_and_one_of_the_same_name_are_refused(run: Run, t
     assert "--name" in refused
     assert "no text file" in empty
     assert "slashes" in unsuitable
+
+
+def test_the_commands_of_the_guide_run_and_do_what_it_says(
+    deployment: object, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "ingest.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```\n(.*?)```", guide, re.DOTALL)
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    for folder in ("docs", "notes"):
+        (tmp_path / folder / "guide").mkdir(parents=True)
+        (tmp_path / folder / "guide" / "start.md").write_text(f"Of {folder}.\n")
+    collections: list[str] = []
+
+    for name, *arguments in commands:
+        assert name == "cartrita"
+        for first in (True, False):
+            ended = subprocess.run(
+                [sys.executable, "-m", "streams.main", *arguments, "--json"],
+                cwd=tmp_path,
+                capture_output=True,
+                timeout=120,
+                env={**command_environment, "PYTHONPATH": str(Path(__file__).parents[2])},
+                check=False,
+            )
+            assert ended.returncode == 0, ended.stderr
+            report = json.loads(ended.stdout)
+            assert len(report["added" if first else "unchanged"]) == 1
+        collections.append(report["collection"])
+
+    assert collections == ["docs", "team notes", "docs"]
 
 
 def test_a_hostile_message_acts_nowhere(run: Run, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def forks() -> Iterator[Watched]:
                 points[at] = fork_point(recorded(origin), answered.event_id)
         for point in points.values():
             fork = Watched(obliging(CHAIN), session_id=FORK)
-            fork.post(point.forked())
+            fork.post(point.forked(point.requested()))
             yield fork.run()
 
 

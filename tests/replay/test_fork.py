@@ -30,10 +30,30 @@ def finished(seed: int = 0) -> World:
     return made.run()
 
 
+def begun(
+    point: ForkPoint,
+    *,
+    message: str | None = None,
+    tool_result: str | None = None,
+    model: str | None = None,
+    policy_json: str | None = None,
+    budget_tokens: int | None = None,
+) -> SessionForked:
+    """Ask for a fork, and begin it."""
+    request = point.requested(
+        message=message,
+        tool_result=tool_result,
+        model=model,
+        policy_json=policy_json,
+        budget_tokens=budget_tokens,
+    )
+    return point.forked(request)
+
+
 def forked(point: ForkPoint, body: SessionForked | None = None, *, seed: int = 0) -> World:
     """Begin a fork in a world of its own."""
     made = World(obliging(PLAN, tools=["look"]), seed=seed, session_id=FORK)
-    made.post(body or point.forked(), causation_id=point.event.event_id)
+    made.post(body or begun(point), causation_id=point.event.event_id)
     return made
 
 
@@ -56,7 +76,7 @@ def test_a_fork_at_any_event_comes_to_an_answer_of_its_own(seed: int, share: flo
     point = fork_point(recorded(origin), at.event_id)
     message = None if point.state.turn is not None else "and what else?"
 
-    fork = forked(point, point.forked(message=message), seed=seed + 1).run()
+    fork = forked(point, begun(point, message=message), seed=seed + 1).run()
 
     assert [answer.complete for answer in answers(fork)] == [True]
     assert fork.state.status is SessionStatus.OPEN
@@ -99,7 +119,7 @@ def test_the_fork_has_a_budget_of_its_own() -> None:
     point = point_at(origin, TaskCompleted, 2)
     assert point.state.budget.tokens_used > 0
 
-    fork = forked(point, point.forked(budget_tokens=30_000)).run()
+    fork = forked(point, begun(point, budget_tokens=30_000)).run()
 
     assert [grant.tokens for grant in fork.facts(BudgetGranted)] == [30_000]
     assert fork.state.budget.tokens_used == sum(charge.tokens for charge in fork.facts(BudgetCharged))
@@ -125,7 +145,7 @@ def test_another_message_takes_the_place_of_the_turn_in_progress() -> None:
     started = [event for event in origin.events if isinstance(event.body, TurnStarted)]
     point = fork_point(recorded(origin), started[1].event_id)
 
-    fork = forked(point, point.forked(message="another second question")).run()
+    fork = forked(point, begun(point, message="another second question")).run()
 
     turns = fork.facts(TurnStarted)
     assert [turn.turn for turn in turns] == [2]
@@ -147,7 +167,7 @@ def test_at_a_message_the_fork_stands_before_it_as_if_it_had_not_come() -> None:
     assert point.state.turn is None
     assert point.state.turns == 1
     with pytest.raises(ForkImpossible, match="nothing was in progress"):
-        point.forked()
+        begun(point)
 
 
 def test_another_tool_result_is_what_the_model_reads() -> None:
@@ -156,7 +176,7 @@ def test_another_tool_result_is_what_the_model_reads() -> None:
     body = point.event.body
     assert isinstance(body, ToolCallRequested)
 
-    fork = forked(point, point.forked(tool_result='{"found": false}'))
+    fork = forked(point, begun(point, tool_result='{"found": false}'))
 
     assert not any(call.tool_call_id == body.tool_call_id for call in fork.facts(ToolCallRequested))
     steps = [call for call in fork.facts(ModelCallRequested) if call.purpose == "step"]
@@ -184,7 +204,7 @@ def test_the_fork_uses_the_one_model_it_is_told_to_use() -> None:
     origin = finished()
     point = point_at(origin, TurnStarted)
 
-    fork = forked(point, point.forked(model="gpt-3.5-turbo")).run()
+    fork = forked(point, begun(point, model="gpt-3.5-turbo")).run()
 
     assert {call.model for call in origin.facts(ModelCallRequested)} == {"gpt-4o", "gpt-4o-mini"}
     assert {call.model for call in fork.facts(ModelCallRequested)} == {"gpt-3.5-turbo"}
@@ -196,13 +216,30 @@ def test_the_fork_decides_tool_calls_by_the_policy_it_brings_after_a_restart_too
     point = point_at(origin, TurnStarted)
     policy = Policy(rules=(PolicyRule(name="nothing", decision="deny", reason="no tool today"),))
 
-    fork = forked(point, point.forked(policy_json=orjson.dumps(to_plain(policy)).decode()))
+    fork = forked(point, begun(point, policy_json=orjson.dumps(to_plain(policy)).decode()))
     fork.state = fork.decider.decode(fork.decider.encode(fork.state))
     fork.run()
 
     assert {decided.rule for decided in fork.facts(PolicyDecided)} == {"nothing"}
     assert not fork.facts(ToolCallRequested)
     assert answers(fork)[0].complete
+
+
+def test_a_policy_that_the_fork_brings_allows_nothing_that_is_not_allowed_anyway() -> None:
+    origin = world()
+    origin.answer = obliging(PLAN, tools=["guarded", "nonsense"])
+    origin.say()
+    point = fork_point(recorded(origin), origin.events[0].event_id)
+    policy = Policy(rules=(PolicyRule(name="anything goes", decision="allow", reason="because I say so"),))
+
+    fork = World(origin.answer, session_id=FORK)
+    policy_json = orjson.dumps(to_plain(policy)).decode()
+    fork.post(begun(point, message="do it", policy_json=policy_json), causation_id=point.event.event_id)
+    fork.run()
+
+    assert fork.facts(ApprovalRequested)
+    assert "anything goes" not in {decided.rule for decided in fork.facts(PolicyDecided)}
+    assert not fork.facts(ToolCallRequested)
 
 
 def test_an_approval_given_in_the_origin_does_not_count_in_the_fork() -> None:
@@ -255,7 +292,7 @@ def test_a_failed_task_stays_failed_in_the_fork() -> None:
 )
 def test_a_fork_that_cannot_begin_is_refused_with_the_reason(change: dict[str, str], code: str) -> None:
     point = point_at(finished(), TaskStarted, 1)
-    body = point.forked()
+    body = begun(point)
     plain = {**to_plain(body), **change}
 
     fork = forked(point, SessionForked(**plain))  # type: ignore[arg-type]  # fields of the same record
@@ -269,7 +306,7 @@ def test_a_session_that_exists_cannot_become_a_fork() -> None:
     point = point_at(origin, TaskStarted, 1)
     before = origin.state
 
-    origin.post(point.forked())
+    origin.post(begun(point))
 
     assert origin.facts(ErrorReported)[-1].code == "session_exists"
     assert origin.state.turns == before.turns

@@ -105,6 +105,16 @@ def test_names_that_are_not_plain_are_refused(work: Path, name: bytes) -> None:
     assert all(shown.isprintable() for shown in refused)
 
 
+def test_of_names_that_look_the_same_the_request_s_own_or_else_the_first_is_handed_on(work: Path) -> None:
+    for name in ("\u00e9", "e\u0301", "fi", "\ufb01"):
+        (work / name).write_bytes(b"new")
+
+    found, refused = collected(work, {"\u00e9": b"old"})
+
+    assert set(found) == {"\u00e9", "fi"}
+    assert {refusal.reason for refusal in refused.values()} == {"the name looks like that of another file"}
+
+
 def test_a_sparse_file_is_refused_by_the_size_that_it_claims(work: Path) -> None:
     with (work / "sparse").open("wb") as file:
         file.truncate(10**12)

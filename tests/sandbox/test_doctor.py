@@ -12,6 +12,9 @@ from connectors.sandbox.sandbox import SandboxConfig
 from connectors.sandbox.tier import Tier
 
 STOPPED = Outcome(name="read", group="read", stopped=True, detail="PermissionError")
+NOT_RUN = Outcome(
+    name="write", group="read", stopped=False, detail="the child did not start", carried_out=False
+)
 PASSED = Outcome(name="write", group="write", stopped=False, detail="wrote /etc/passwd")
 
 
@@ -46,6 +49,24 @@ def test_the_report_names_what_got_through() -> None:
     assert "NOT HEALTHY" in text
 
 
+def test_what_could_not_be_carried_out_is_not_said_to_have_got_through() -> None:
+    text = render(report(tier_report(Tier.NS, True, STOPPED, NOT_RUN)))
+
+    assert "NOT RUN read" in text
+    assert "PASSED" not in text
+    assert "NOT HEALTHY" in text
+
+
+def test_why_nothing_can_be_run_is_told_in_the_words_of_what_starts_the_child(tmp_path: Path) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    program.chmod(0o755)
+
+    found = run_doctor(SandboxConfig(state_path=tmp_path / "state", bubblewrap_path=program), [Tier.NS])
+
+    assert "No permissions to create new namespace" in found.tiers[0].reason
+
+
 def test_a_tier_that_can_not_run_is_reported_with_its_reason(state_path: Path) -> None:
     config = SandboxConfig(state_path=state_path, bubblewrap_path=Path("/bin/false"))
     said: list[str] = []
@@ -54,5 +75,5 @@ def test_a_tier_that_can_not_run_is_reported_with_its_reason(state_path: Path) -
 
     assert not found.healthy
     assert found.chosen is Tier.REFUSE
-    assert "could not be carried out" in found.tiers[0].reason
+    assert "nothing can be run in it" in found.tiers[0].reason
     assert said

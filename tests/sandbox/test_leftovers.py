@@ -18,9 +18,13 @@ from pathlib import Path
 import pytest
 
 from connectors.sandbox.errors import SandboxUnavailable
+from connectors.sandbox.interpreter import find_bubblewrap
+from connectors.sandbox.probe import Probe
 from connectors.sandbox.request import ExecutionRequest
+from connectors.sandbox.result import Status
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig, open_executor
 from connectors.sandbox.tier import Tier, TierDemand
+from tests.sandbox.conftest import available
 
 # A mix of what runs do: end well, fail, leave files, crash, run into a limit.
 CODES = (
@@ -49,6 +53,20 @@ async def main():
     await sandbox.run(ExecutionRequest(code=code, timeout_ms=100_000), lambda _: print("begun", flush=True))
 
 asyncio.run(main())
+"""
+
+
+# Waits for a start that does not go on.
+CUT_OFF = """
+import sys, threading
+from pathlib import Path
+from connectors.sandbox.request import ExecutionRequest
+from connectors.sandbox.sandbox import SandboxConfig, open_executor
+from connectors.sandbox.tier import Tier
+
+executor = open_executor(SandboxConfig(state_path=Path(sys.argv[1]), bubblewrap_path=Path(sys.argv[2])))
+request = ExecutionRequest(code="while True:\\n    pass", timeout_ms=100_000)
+executor.execute(Tier.NS, request, lambda _: None, threading.Event(), "")
 """
 
 
@@ -186,3 +204,52 @@ def test_what_waits_for_a_start_that_is_cut_off_ends_with_it(tmp_path: Path) -> 
     ended.register(waiting, select.POLLIN)
     assert ended.poll(30_000)
     os.close(waiting)
+
+
+def test_a_namespace_that_is_made_after_its_parent_has_ended_ends_at_once(
+    tmp_path: Path, probes: dict[Tier, Probe]
+) -> None:
+    available(Tier.NS, probes)
+    tmp_path.chmod(0o711)
+    bubblewrap, program, begun, goes_on = (
+        find_bubblewrap(),
+        *(tmp_path / name for name in ("b", "begun", "go")),
+    )
+    program.write_text(
+        f"#!/bin/sh\necho $$ > {begun}.new\nmv {begun}.new {begun}\n"
+        f'while [ ! -e {goes_on} ]; do sleep 0.05; done\nexec {bubblewrap} "$@"\n'
+    )
+    program.chmod(0o755)
+    command = [sys.executable, "-c", CUT_OFF, str(tmp_path / "state"), str(program)]
+    with subprocess.Popen(command) as parent:
+        while not begun.exists() and parent.poll() is None:
+            time.sleep(0.01)
+        made = os.pidfd_open(int(begun.read_text()))
+        parent.kill()
+
+    goes_on.touch()
+
+    ended = select.poll()
+    ended.register(made, select.POLLIN)
+    assert ended.poll(60_000)
+    os.close(made)
+
+
+async def test_a_run_ends_with_whoever_made_its_namespace(
+    state_path: Path, probes: dict[Tier, Probe]
+) -> None:
+    available(Tier.NS, probes)
+    sandbox = await Sandbox.open(SandboxConfig(state_path=state_path, demand=TierDemand.NS))
+    code = "print('begun', flush=True)\nimport time\ntime.sleep(600)"
+    before = tree_of(os.getpid())
+
+    async def end_bubblewrap(_: object) -> None:
+        for process in tree_of(os.getpid()) - before:
+            if parent_of(str(process)) == os.getpid():
+                os.kill(process, signal.SIGKILL)
+
+    result = await sandbox.run(ExecutionRequest(code=code, timeout_ms=100_000), end_bubblewrap)
+
+    assert (result.status, result.signal_name, result.limit_hit) == (Status.CRASHED, "SIGKILL", None)
+    assert tree_of(os.getpid()) <= before
+    await sandbox.close()

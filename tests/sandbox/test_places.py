@@ -11,7 +11,7 @@ import pytest
 from connectors.sandbox.errors import SandboxBusy
 from connectors.sandbox.places import Capacity, Place, Places
 
-CAPACITY = Capacity(working=2, reserve=1, asleep=4, waiting=3, wait_s=60)
+CAPACITY = Capacity(working=2, reserve=1, asleep=4, asleep_bytes=400, waiting=3, wait_s=60)
 
 
 class Waiter:
@@ -63,7 +63,7 @@ async def test_who_sleeps_keeps_nobody_waiting() -> None:
         assert order == ["a", "a"]
         assert found[0].place is not None
 
-        places.sleeps(found[0].place, True)
+        places.note_idle(found[0].place, 100)
         await settle()
 
         assert order == ["a", "a", "a"]
@@ -74,7 +74,7 @@ async def test_one_tenants_sleepers_can_not_hold_everything() -> None:
     async with waiters(places, *"aaaaaaa") as (found, order):
         for waiter in found:
             if waiter.place is not None:
-                places.sleeps(waiter.place, True)
+                places.note_idle(waiter.place, 10)
                 await settle()
         # Two that work and three of the four that may sleep; the others wait.
         assert order == ["a"] * 5
@@ -83,8 +83,59 @@ async def test_one_tenants_sleepers_can_not_hold_everything() -> None:
             assert others == ["b"]
 
 
+async def test_who_sleeps_with_more_memory_than_there_is_for_sleepers_keeps_its_place() -> None:
+    places = Places(CAPACITY)
+    async with waiters(places, "a", "a", "a", "a", "b") as (found, order):
+        first, second = found[0].place, found[1].place
+        assert first is not None
+        assert second is not None
+
+        # Three quarters of 400 are for one tenant.
+        places.note_idle(first, 301)
+        await settle()
+        assert order == ["a", "a", "b"]
+        places.note_idle(second, 200)
+        await settle()
+        assert order == ["a", "a", "b", "a"]
+
+        # The first one holds less now, but more than the second one has left over.
+        places.note_idle(first, 101)
+        await settle()
+        assert order == ["a", "a", "b", "a"]
+        await found[1].leave()
+        await settle()
+        assert order == ["a", "a", "b", "a", "a"]
+
+
+async def test_the_memory_of_all_sleepers_together_is_bounded() -> None:
+    places = Places(CAPACITY)
+    async with waiters(places, "a", "a", "b") as (found, _):
+        for waiter in found:
+            assert waiter.place is not None
+            places.note_idle(waiter.place, 150)
+
+        assert sum(waiter.place is not None and waiter.place.is_asleep for waiter in found) == 2
+
+
+async def test_who_wakes_up_gives_back_the_memory_of_sleepers() -> None:
+    places = Places(CAPACITY)
+    async with waiters(places, "a", "a", "a") as (found, order):
+        first, second = found[0].place, found[1].place
+        assert first is not None
+        assert second is not None
+        places.note_idle(first, 300)
+        places.note_idle(second, 300)
+        await settle()
+        assert order == ["a", "a", "a"]
+        assert not second.is_asleep
+
+        places.note_idle(first, None)
+
+        assert (first.is_asleep, second.is_asleep) == (False, True)
+
+
 async def test_tenants_that_wait_are_served_in_turn() -> None:
-    places = Places(Capacity(working=1, reserve=0, asleep=0, waiting=10, wait_s=60))
+    places = Places(Capacity(working=1, reserve=0, asleep=0, asleep_bytes=0, waiting=10, wait_s=60))
     async with waiters(places, "first", "a", "a", "a", "b", "c") as (found, order):
         for _ in range(5):
             holder = next(waiter for waiter in found if waiter.place is not None and not waiter.task.done())
@@ -105,7 +156,7 @@ async def test_a_full_queue_says_that_it_is_busy() -> None:
 
 
 async def test_all_tenants_together_have_a_bound_too() -> None:
-    places = Places(Capacity(working=1, reserve=0, asleep=0, waiting=2, wait_s=60))
+    places = Places(Capacity(working=1, reserve=0, asleep=0, asleep_bytes=0, waiting=2, wait_s=60))
     async with waiters(places, "holder", *"aabbccdd"):
         with pytest.raises(SandboxBusy, match="8 runs are waiting, 0 of them of this tenant"):
             async with places.take("e"):
@@ -113,7 +164,7 @@ async def test_all_tenants_together_have_a_bound_too() -> None:
 
 
 async def test_who_waits_too_long_is_told_and_leaves_the_queue() -> None:
-    places = Places(Capacity(working=1, reserve=0, asleep=0, waiting=1, wait_s=0.01))
+    places = Places(Capacity(working=1, reserve=0, asleep=0, asleep_bytes=0, waiting=1, wait_s=0.01))
     async with waiters(places, "a") as (found, _):
         for _ in range(2):
             with pytest.raises(SandboxBusy, match="no place was free"):
@@ -126,7 +177,7 @@ async def test_who_waits_too_long_is_told_and_leaves_the_queue() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
-    places = Places(Capacity(working=1, reserve=0, asleep=0, waiting=1, wait_s=60))
+    places = Places(Capacity(working=1, reserve=0, asleep=0, asleep_bytes=0, waiting=1, wait_s=60))
     async with waiters(places, "a", "a") as (found, order):
         found[1].task.cancel()
         await settle()

@@ -40,7 +40,20 @@ from connectors.sandbox.request import ExecutionRequest
                 "bidi\u202e",
                 "e" + "\u0301" * 9,
                 "g\u034fh/i",
+                "ends.",
+                "a./b",
+                "...",
+                "a\\b",
+                "\uff0e\uff0e",
+                "a\uff0fb",
+                "a\ufe68b",
+                "\u0301mark",
+                "a/\u20ddmark",
             )
+        ),
+        *(
+            ({"code": "", "files": dict.fromkeys(names, b"")}, "look the same")
+            for names in (("\u00e9", "e\u0301"), ("fi", "\ufb01"), ("d/K", "d/\u212a"))
         ),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.sandbox.scratch import HostScratch, ScratchParent, remove_tree
+from connectors.sandbox.scratch import HostScratch, ScratchParent, _deleted_bytes, can_mount, remove_tree
 
 
 def dig(directory: Path, levels: int) -> None:
@@ -75,12 +77,74 @@ def test_usage_counts_files_bytes_and_what_is_deleted_but_open(tmp_path: Path) -
     assert not scratch.path.exists()
 
 
+def test_a_process_that_has_just_ended_holds_nothing_for_whoever_may_not_look_at_it() -> None:
+    user_id = os.geteuid()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        os.seteuid(65_534 if user_id == 0 else user_id)
+        with pytest.raises(PermissionError):
+            os.listdir(f"/proc/{ended.pid}/fd")
+
+        assert _deleted_bytes(ended.pid, "/anywhere") == 0
+    finally:
+        os.seteuid(user_id)
+        ended.wait()
+
+
 def test_usage_of_a_bottomless_tree_is_over_any_limit(tmp_path: Path) -> None:
     scratch = HostScratch(tmp_path, None)
     dig(scratch.path / "work", 500)
 
     assert scratch.usage(os.getpid(), 10_000).inodes > 10_000
     scratch.close()
+
+
+def test_a_deleted_file_that_is_mapped_is_known_though_the_state_lies_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    parent = ScratchParent(tmp_path / "link")
+    scratch = HostScratch(parent.path, None)
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    with (scratch.path / "work" / "mapped").open("w+b") as file:
+        file.truncate(mmap.PAGESIZE)
+        # Not by Python's own mapping, which keeps a descriptor.
+        place = ctypes.c_void_p(libc.mmap(None, mmap.PAGESIZE, 1, 1, file.fileno(), ctypes.c_long(0)))
+    (scratch.path / "work" / "mapped").unlink()
+
+    usage = scratch.usage(os.getpid(), 100)
+
+    libc.munmap(place, mmap.PAGESIZE)
+    assert usage.disk_bytes == sys.maxsize
+    scratch.close()
+    parent.close()
+
+
+def test_all_that_a_run_sees_is_read_only_but_its_own_space(tmp_path: Path) -> None:
+    is_root = os.geteuid() == 0
+    if not can_mount(sys.executable, tmp_path, is_root=is_root):
+        pytest.skip("NOT TESTED HERE: this machine lets no process mount anything")
+    (tmp_path / "space").mkdir()
+    (tmp_path / "host").write_text("x")
+    program = (
+        f"from connectors.sandbox.child.scratch import mount\n"
+        f"mount({str(tmp_path / 'space')!r}, 1 << 20, 16, {65_534 if is_root else None})\n"
+        f"print(open('/proc/self/mountinfo').read())\n"
+        f"open({str(tmp_path / 'space' / 'work' / 'new')!r}, 'w').close()\n"
+        f"open({str(tmp_path / 'host')!r}, 'w')"
+    )
+
+    finished = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=os.getcwd(), check=False
+    )
+
+    assert "Read-only file system" in finished.stderr
+    # Identity, parent, device, root, place, options; a later one on the same place covers an earlier one.
+    options = {line.split()[4]: line.split()[5].split(",") for line in finished.stdout.splitlines() if line}
+    writable = {place for place, found in options.items() if "ro" not in found}
+    assert writable == {str(tmp_path / "space")}
+    assert (tmp_path / "host").read_text() == "x"
 
 
 def test_what_a_killed_sandbox_left_is_swept_and_a_living_one_is_not(tmp_path: Path) -> None:

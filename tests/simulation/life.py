@@ -11,31 +11,36 @@ from processors.decider import Decider, Step, Timer
 from processors.session import SessionDecider
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
+from schemas.events.inputs import SessionForked
 from schemas.references import RecordReference
 from streams.effects.shell import EffectShell
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost
+from streams.shells.fork import ForkShell
+from streams.shells.forwarding import ForwardingShell
 from streams.shells.ingress import IngressShell
 from streams.stateful.shell import StatefulShell
 from streams.stateful.stored_record import StoredRecord
 from tests.simulation.broker import PARTITIONS, Applied, Broker, Place
+from tests.simulation.forks import folded
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, ProviderExecutor
 from tests.streams.twin import CODEC, Crash, metrics
 from topics.catalog import (
     read_by,
 )
-from topics.shells import ACCOUNT, INGRESS, MODEL, SESSION, TOOL
+from topics.shells import ACCOUNT, FORK, INGRESS, MODEL, SESSION, TOOL
 
 SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
-    shell: tuple(topic.name for topic in read_by(shell)) for shell in (INGRESS, SESSION, ACCOUNT, MODEL, TOOL)
+    shell: tuple(topic.name for topic in read_by(shell))
+    for shell in (INGRESS, FORK, SESSION, ACCOUNT, MODEL, TOOL)
 }
 PLACES: Final = 3
 """Calls that an effect shell runs at once."""
 _METRICS: Final = {name: metrics(name) for name in SOURCES}
 
 State = TypeVar("State")
-Shell = IngressShell | EffectShell | StatefulShell[object]
+Shell = ForwardingShell | EffectShell | StatefulShell[object]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -174,6 +179,20 @@ class Life:
                 limits=configuration.limits,
                 topic_prefix="",
                 metrics=_METRICS["ingress"],
+                now_ms=self._now_ms,
+            )
+        if self.name == "fork":
+
+            async def fold(wanted: Envelope) -> SessionForked:
+                await self.gate("fold")
+                return await folded(wanted)
+
+            return ForkShell(
+                fold,
+                codec=CODEC,
+                log=log,
+                topic_prefix="",
+                metrics=_METRICS["fork"],
                 now_ms=self._now_ms,
             )
         if self.name in ("session", "account"):

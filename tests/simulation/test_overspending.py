@@ -52,7 +52,7 @@ def held_at_once(story: Story) -> int:
 
 def granted_to(events: list[Envelope]) -> int:
     return sum(
-        event.body.tokens
+        event.body.tokens - event.body.tokens_before
         for event in events
         if isinstance(event.body, BudgetGranted) and event.body.scope == "session"
     )

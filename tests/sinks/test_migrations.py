@@ -18,6 +18,9 @@ LANDED = (
     ("statuses_of_sessions", "4f662f31ba211412"),
     ("document_collections", "d6f27e4e129230a5"),
     ("passages_without_embeddings", "e6aafe2c515ac8b3"),
+    ("projections", "975f2b24d6d8301f"),
+    ("raised_budgets", "32d1cd35bce6e6c2"),
+    ("a_trigger_of_our_own", "c1a8d97962af9712"),
 )
 
 

@@ -9,7 +9,15 @@ import pytest
 from psycopg import AsyncConnection
 
 from processors.projections.tables import TABLES
-from sinks.migrator import MigrationEdited, migrate, migrations, pending
+from sinks.migrator import (
+    MigrationEdited,
+    PostgresTooOld,
+    demand_version,
+    migrate,
+    migrations,
+    pending,
+)
+from sinks.projected import difference
 from sinks.writer import Writer
 from tests.sinks.conftest import rows
 
@@ -152,6 +160,66 @@ async def test_the_trigger_stamps_what_people_update_and_not_what_the_sink_does(
     assert (by_sink, by_hand) == ([(True,)], [(False,)])
 
 
+async def test_a_function_of_a_common_name_stays_whose_it_is_and_goes_on_to_be_used(empty_dsn: str) -> None:
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        await connection.execute(
+            """
+            CREATE FUNCTION update_updated_at_column() RETURNS TRIGGER AS $$
+            BEGIN NEW.note = 'by their own'; RETURN NEW; END;
+            $$ LANGUAGE plpgsql;
+            CREATE TABLE theirs (id integer, note text);
+            CREATE TRIGGER theirs_noted BEFORE UPDATE ON theirs
+                FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+            INSERT INTO theirs VALUES (1, '');
+            """
+        )
+        found = "SELECT oid, prosrc FROM pg_proc WHERE proname = 'update_updated_at_column'"
+        before = await rows(connection, found)
+
+        await migrate(connection)
+        await connection.execute("UPDATE theirs SET id = 2")
+
+        assert await rows(connection, found) == before
+        assert await rows(connection, "SELECT note FROM theirs") == [("by their own",)]
+
+
+async def test_functions_and_triggers_of_ours_have_names_of_our_own(
+    connection: AsyncConnection[psycopg.rows.TupleRow],
+) -> None:
+    of_extensions = "SELECT objid FROM pg_depend WHERE deptype = 'e' AND classid = 'pg_proc'::regclass"
+    names = await rows(
+        connection,
+        "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = current_schema()::regnamespace "
+        f"AND oid NOT IN ({of_extensions})",
+    )
+
+    assert names
+    assert [name for (name,) in names if not name.startswith("cartrita_")] == []
+
+
+@pytest.mark.parametrize("version", [90_624, 130_011, 150_008, 159_999])
+def test_an_older_postgres_is_refused(version: int) -> None:
+    with pytest.raises(PostgresTooOld, match=f"version {version // 10_000}; version 16 or newer"):
+        demand_version(version)
+
+
+@pytest.mark.parametrize("version", [160_000, 180_001])
+def test_a_postgres_that_is_new_enough_is_taken(version: int) -> None:
+    demand_version(version)
+
+
+async def test_nothing_is_changed_in_a_postgres_that_is_too_old(
+    empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.migrator.POSTGRES_MAJOR_MIN", 999)
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        with pytest.raises(PostgresTooOld):
+            await migrate(connection)
+
+        tables = "SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
+        assert await rows(connection, tables) == [(0,)]
+
+
 async def test_v1_tables_that_exist_keep_their_form_and_their_rows(empty_dsn: str) -> None:
     async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
         await connection.execute(
@@ -188,3 +256,20 @@ async def test_v1_tables_that_exist_keep_their_form_and_their_rows(empty_dsn: st
     assert old == [("old", None, 0)]
     # Numbers as ids cannot take what events are called: these two are left alone.
     assert writer.unwritten == ("conversation_messages", "tool_invocations")
+
+
+@pytest.mark.parametrize(("had_rows", "made_by"), [(True, [(0, 0)]), (False, [])])
+async def test_rows_from_before_projections_had_a_number_are_told_to_be_of_none(
+    empty_dsn: str, had_rows: bool, made_by: list[tuple[int, int]]
+) -> None:
+    before = next(step.version for step in migrations() if step.name == "projections") - 1
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        await migrate(connection, migrations()[:before])
+        await connection.execute(
+            "INSERT INTO sink_offsets VALUES ('postgres', 'task.events', 0, gen_random_uuid(), %s)",
+            [3 if had_rows else 0],
+        )
+        await migrate(connection)
+
+        assert await rows(connection, "SELECT oldest, newest FROM projections") == made_by
+        assert (await difference(connection) is not None) == had_rows

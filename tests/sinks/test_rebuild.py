@@ -14,6 +14,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Endpoints
+from processors.projections.version import PROJECTIONS
+from sinks import projected
 from sinks.comparison import Comparison, TableComparison
 from sinks.errors import TopicRecreated
 from sinks.rebuild import Loaded, Rebuild, RebuildBusy, RebuildSettings, rebuilding
@@ -325,3 +327,46 @@ async def run_program(environment: dict[str, str], *arguments: str) -> tuple[int
     )
     told, _ = await asyncio.wait_for(process.communicate(), 3 * WAIT_S)
     return process.returncode, json.loads(told)
+
+
+async def test_rows_of_an_earlier_program_are_named_by_its_number_and_made_again_beside_the_sink(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    await filled(settings, connection)
+    assert await projected.difference(connection) is None
+    # As an earlier program left them.
+    await connection.execute("UPDATE projections SET oldest = oldest - 1")
+    await connection.execute("UPDATE session_summaries SET status = 'of another program'")
+    due = await projected.difference(connection)
+
+    assert due is not None
+    both = f"{PROJECTIONS - 1} to {PROJECTIONS}"
+    made = f"the rows were made by projections {both}, and this program has {PROJECTIONS}"
+    assert due.detail == f"{made}: a rebuild is due"
+    read: list[Loaded] = []
+    async with rebuild(settings, read.append) as one:
+        with pytest.raises(projected.ProjectionsDiffer, match="a rebuild is due"):
+            await one.verify()
+    assert read == []
+    async with running(settings):
+        # The sink of this program makes no row of before newer.
+        assert await projected.difference(connection) == due
+        assert wrong(await swapped(settings))
+        assert await projected.difference(connection) is None
+        assert (await verified(settings)).is_equal
+
+
+async def test_a_program_that_is_older_than_some_rows_says_so_whatever_it_has_written_since(
+    settings: SinkSettings, connection: AsyncConnection[TupleRow]
+) -> None:
+    await filled(settings, connection)
+    await connection.execute("UPDATE projections SET oldest = oldest + 1, newest = newest + 1")
+
+    await projected.note_writing(connection)
+
+    differs = await projected.difference(connection)
+    assert differs is not None
+    assert differs.remedy == "Use the newer program."
+    assert await rows(connection, "SELECT oldest, newest FROM projections") == [
+        (PROJECTIONS, PROJECTIONS + 1)
+    ]

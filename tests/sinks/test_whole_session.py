@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from processors.projections.tables import TABLES
 from schemas.envelope import Envelope
+from schemas.events.inputs import SessionBudgetSet
 from schemas.events.models import ModelCallCompleted, ModelCallRequested
 from schemas.events.outputs import AnswerGiven
 from schemas.ids import derived_id
@@ -41,6 +42,8 @@ def whole_session() -> list[Envelope]:
 
     world = World(answer, limits=small(retry_delay_ms=10))
     world.say("What is a sink?")
+    world.post(SessionBudgetSet(tokens=12_000_000))
+    world.post(SessionBudgetSet(tokens=11_000_000, nanodollars=5 * 10**9))
     world.run()
     inputs = [event for event, _ in world.inputs]
     return sorted([*inputs, *world.events], key=lambda event: (event.occurred_at_ms, event.sequence))

@@ -18,12 +18,15 @@ from processors.projections.rows import Place as RecordPlace
 from processors.session import SessionDecider
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
+from schemas.events.inputs import SessionForked
 from schemas.ids import derived_id
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.conformity import demand_fit
 from sinks import intake as sink_intake
 from streams.effects.shell import EffectShell
+from streams.history.fork import ForkImpossible, no_session_of
 from streams.records.delivery import Delivery
+from streams.shells.fork import ForkShell
 from streams.shells.ingress import IngressShell
 from streams.stateful.shell import StatefulShell
 from tests.aliens import ID, Alien, codec_and_aliens, envelope_of
@@ -32,10 +35,12 @@ from tests.streams.twin import CODEC, PARTITIONS, Kafka, TwinLog, metrics
 from topics.catalog import (
     ACCOUNT_REQUESTS,
     DEAD_LETTERS,
+    FORK_REQUESTS,
     MODEL_CALLS,
     TOOL_CALLS,
     TOOL_OUTCOMES,
     TOPICS,
+    Keying,
     Topic,
 )
 from topics.routing import key_of, partition_of
@@ -73,6 +78,19 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
             limits=scene.configuration.limits,
             topic_prefix="",
             metrics=metrics("ingress"),
+            now_ms=lambda: NOW_MS,
+        )
+    if topic is FORK_REQUESTS:
+
+        async def fold(wanted: Envelope) -> SessionForked:
+            raise ForkImpossible(no_session_of(wanted, "any"))
+
+        return ForkShell(
+            fold,
+            codec=codec,
+            log=log,
+            topic_prefix="",
+            metrics=metrics("fork"),
             now_ms=lambda: NOW_MS,
         )
     if topic in (MODEL_CALLS, TOOL_CALLS):
@@ -179,6 +197,20 @@ async def test_no_record_of_any_type_ends_a_shell(topic: Topic) -> None:
 
     assert letters
     assert all(one.reason for one in letters)
+
+
+@pytest.mark.parametrize("topic", READ_BY_SHELLS, ids=lambda topic: topic.name)
+async def test_no_key_ends_a_shell(topic: Topic) -> None:
+    kafka = Kafka()
+    sound = key(topic)
+    for fact in topic.facts:
+        for strange in (b"", b"\xff\xfe", b"\0departed/0/0", b"\0", sound + b"\0", b"k" * 900_000):
+            value = CODEC.encode(topic, envelope_of(fact))
+            deliver(kafka, topic, value, strange)
+
+    letters = await fed(topic, kafka, CODEC)
+
+    assert topic.keying is Keying.ANY or len(letters) == 6 * len(topic.facts)
 
 
 @pytest.mark.parametrize("topic", READ_BY_SHELLS, ids=lambda topic: topic.name)

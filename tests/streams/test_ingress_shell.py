@@ -1,9 +1,12 @@
 """What the world may send, and what it is told when it may not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from processors.inputs import ACCOUNT_CHARACTERS_MAX, ATTACHMENTS_MAX
+from processors.repeats import SEEN_MAX
 from processors.state import SessionState
 from processors.transition import digest, encode_state
 from schemas.configuration import Limits
@@ -12,6 +15,7 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
     ApprovalReceived,
     Attachment,
+    ForkRequested,
     MessageReceived,
     SessionCancelled,
     SessionClosed,
@@ -22,9 +26,17 @@ from schemas.ids import derived_id, is_uuid
 from streams.records.delivery import OwnershipLost
 from streams.shells.ingress import IngressShell
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, metrics
-from topics.catalog import DEAD_LETTERS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS
+from topics.catalog import (
+    DEAD_LETTERS,
+    FORK_REQUESTS,
+    OPERATOR_INPUTS,
+    RECORD_BYTES_MAX,
+    SESSION_INPUTS,
+    USER_INPUTS,
+)
 
 SESSION = derived_id("session", "x")
+OTHER = derived_id("session", "y")
 ID = derived_id("input", "x")
 NOW_MS = 77_000
 
@@ -73,6 +85,39 @@ async def test_a_message_alone_opens_a_session_and_gets_all_that_it_lacks() -> N
     assert (event.causation_id, event.correlation_id) == (None, event.event_id)
     assert isinstance(event.body, MessageReceived)
     assert event.body.tokens == 3
+
+
+@pytest.mark.parametrize("told_ms", [-1, 1, 4_102_444_800_000, 2**63 - 1])
+@pytest.mark.parametrize("body", [MessageReceived(text="a"), SessionOpened(), SessionCancelled()])
+async def test_the_time_of_an_input_is_kafkas_whatever_its_producer_says(body: Fact, told_ms: int) -> None:
+    sent = Envelope(event_id=ID, session_id=SESSION, occurred_at_ms=told_ms, body=body)
+
+    (event,) = (await taken(sent)).events(SESSION_INPUTS)
+
+    assert event.occurred_at_ms == 1_000
+
+
+@pytest.mark.parametrize("told_ms", [-1, 1, 4_102_444_800_000, 2**63 - 1])
+async def test_the_time_of_a_wish_for_a_fork_is_kafkas_whatever_its_producer_says(told_ms: int) -> None:
+    sent = Envelope(event_id=ID, session_id=OTHER, occurred_at_ms=told_ms, body=a_wish())
+
+    (event,) = (await taken(sent)).events(FORK_REQUESTS)
+
+    assert event.occurred_at_ms == 1_000
+
+
+def test_the_documentation_names_the_bounds_that_hold() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "inputs.md").read_text(encoding="utf-8")
+
+    for row in (
+        f"{Limits().text_bytes_max:,} bytes of UTF-8",
+        f"| attachments of a message | {ATTACHMENTS_MAX} |",
+        f"{RECORD_BYTES_MAX:,} bytes",
+        f"| {Limits().queue_max} (`queue_max`)",
+        f"| {ACCOUNT_CHARACTERS_MAX} characters",
+        f"the latest {SEEN_MAX:,} inputs",
+    ):
+        assert row in told, row
 
 
 async def test_what_a_producer_gives_is_kept() -> None:
@@ -143,51 +188,55 @@ async def test_records_on_user_inputs_need_no_key_and_may_have_any() -> None:
     assert [record.key for record in kafka.published] == [SESSION.encode()] * 2
 
 
-def a_fork(**changes: str | int | None) -> SessionForked:
-    state = encode_state(SessionState(session_id=SESSION))
-    plain = {
-        "origin_session_id": SESSION,
-        "origin_event_id": ID,
-        "origin_sequence": 0,
-        "origin_digest": digest(state),
-        "state_json": state.decode(),
-        "text": "one two three",
-    }
-    return SessionForked(**{**plain, **changes})  # type: ignore[arg-type]  # each test names a field of its type
+def a_wish(**changes: str | int | None) -> ForkRequested:
+    plain = {"origin_session_id": SESSION, "origin_event_id": ID, "text": "one two three"}
+    return ForkRequested(**{**plain, **changes})  # type: ignore[arg-type]  # each test names a field of its type
 
 
-async def test_a_fork_is_caused_by_the_event_of_its_origin_and_its_text_is_counted() -> None:
-    (event,) = (await taken(Envelope(session_id=ID, body=a_fork(tokens=99)))).events(SESSION_INPUTS)
+async def test_a_wish_for_a_fork_goes_to_the_fork_shell_and_its_text_is_counted() -> None:
+    kafka = await taken(Envelope(event_id=ID, session_id=OTHER, body=a_wish(tokens=99)))
 
-    assert event.causation_id == ID
-    assert isinstance(event.body, SessionForked)
+    (event,) = kafka.events(FORK_REQUESTS)
+    assert (event.session_id, event.correlation_id) == (OTHER, ID)
+    assert event.event_id != ID, "the fork itself has the id that the sender knows"
+    assert isinstance(event.body, ForkRequested)
     assert event.body.tokens == 3
+    assert kafka.events(SESSION_INPUTS) == []
+
+
+async def test_what_somebody_says_of_another_sessions_past_is_refused() -> None:
+    state = encode_state(SessionState(session_id=SESSION))
+    told = SessionForked(
+        origin_session_id=SESSION,
+        origin_event_id=ID,
+        origin_sequence=0,
+        origin_digest=digest(state),
+        state_json=state.decode(),
+        text="hello",
+    )
+
+    assert "ask for a fork by ForkRequested" in await refusal(told)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"origin_digest": "0" * 16}, "not the digest"),
         ({"origin_session_id": "x"}, "origin_session_id is not a UUID"),
         ({"origin_event_id": "x"}, "origin_event_id is not a UUID"),
         ({"call_id": "x"}, "call_id is not a UUID"),
         ({"call_id": ID, "text": None}, "call_id needs the result"),
         ({"text": " "}, "text is empty"),
         ({"text": "x" * 1_001}, "1,001 bytes"),
+        ({"policy_json": " " * 1_001}, "1,014 bytes"),
         ({"policy_json": "[]"}, "policy_json is not a policy"),
         ({"policy_json": "{"}, "policy_json is not a policy"),
         ({"budget_tokens": 0}, "budget_tokens"),
     ],
 )
-async def test_a_fork_that_cannot_begin_is_refused(changes: dict[str, str | int | None], reason: str) -> None:
-    assert reason in await refusal(a_fork(**changes))
-
-
-@pytest.mark.parametrize("state_json", ["", "{", "[]", "3", '{"session_id": 1, "turn": 5}', "[" * 5_000])
-async def test_what_is_no_state_cannot_be_forked_from(state_json: str) -> None:
-    of_it = digest(state_json.encode())
-
-    assert "not a session's state" in await refusal(a_fork(state_json=state_json, origin_digest=of_it))
+async def test_a_wish_for_a_fork_that_cannot_be_is_refused(
+    changes: dict[str, str | int | None], reason: str
+) -> None:
+    assert reason in await refusal(a_wish(**changes))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t  ", "\u00a0\u2003"])

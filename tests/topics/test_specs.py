@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from faust.types import AppT
 
-from streams.engine.assignor import ClippedCluster
+from streams.engine.assignor import ClippedCluster, ShellAssignor
 from topics.catalog import TOPICS
 from topics.specs import Difference, Existing, TopicSpec, compare, specs_of
 from topics.tables import TABLES, changelog_of
@@ -140,3 +143,20 @@ def test_an_added_partition_is_assigned_to_nobody() -> None:
 
     assert cluster.partitions_for_topic("plans") == set(range(8))
     assert cluster.partitions_for_topic("nothing") is None
+
+
+def test_topics_of_unlike_counts_are_assigned_together_up_to_the_configured_count() -> None:
+    class Unlike:
+        def partitions_for_topic(self, topic: str) -> set[int]:
+            return set(range(9 if topic == "session.inputs" else 8))
+
+    topics = {"session.inputs", "model.results"}
+    subscriptions: dict[str, list[str]] = {"worker": sorted(topics)}
+    grouped = {}
+    for counted in (8, None):
+        assignor = object.__new__(ShellAssignor)
+        assignor.app = cast("AppT", SimpleNamespace(partitions_counted=counted))
+        groups = assignor._get_copartitioned_groups(topics, Unlike(), subscriptions)
+        grouped[counted] = {count: [set(one) for one in found] for count, found in groups.items()}
+
+    assert grouped == {8: {8: [topics]}, None: {8: [{"model.results"}], 9: [{"session.inputs"}]}}

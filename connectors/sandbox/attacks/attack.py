@@ -75,7 +75,9 @@ class Outcome:
     group: str
     stopped: bool
     detail: str
-    """How it was stopped, or what it achieved."""
+    """How it was stopped, what it achieved, or why it could not be carried out."""
+    carried_out: bool = True
+    """What could not be carried out counts as not stopped, and yet got nowhere."""
 
 
 def isolation(

@@ -166,6 +166,30 @@ except OSError:
     pass
 """
 
+# Names that are the same, or lead elsewhere, to whoever writes them in another form.
+_LOOK_ALIKE_NAMES = """
+open("honest.txt", "w").write("x")
+names = ["hone\\ufb06.txt", "\\uff48onest.txt", "honest.txt.", "\\uff0e\\uff0e", "a\\uff0fb", "\\u0301x"]
+for name in [*names, "\\\\..\\\\b"]:
+    try:
+        open(name, "w").write("x")
+    except OSError:
+        pass
+"""
+
+# Whatever is open may lead to the parent.
+_TELL_ALL_DESCRIPTORS = """
+import os, socket
+for number in range(3, 200):
+    for text in (b'{"ended": 24}', b'{"ended": 9}'):
+        try:
+            os.write(number, text)
+            socket.socket(fileno=os.dup(number)).send(text)
+        except (OSError, AttributeError):
+            pass
+os._exit(0)
+"""
+
 _SPARSE = """
 import os
 for index in range(8):
@@ -259,16 +283,24 @@ ATTACKS: tuple[ResultAttack, ...] = (
             "threads": 'RuntimeError("can\'t start new thread")',
         }.items()
     ),
-    ResultAttack(
-        name="end_by_signal_of_processor_limit",
-        code="import os, signal\nos.kill(os.getpid(), signal.SIGXCPU)",
-        judge=_ended_by_itself,
+    *(
+        ResultAttack(
+            name=f"end_by_{name}", code=f"import os, signal, threading\n{code}", judge=_ended_by_itself
+        )
+        for name, code in {
+            "signal_of_processor_limit": "os.kill(os.getpid(), signal.SIGXCPU)",
+            "signal_of_kernel": "os.kill(os.getpid(), signal.SIGKILL)",
+            "signal_to_thread": "signal.pthread_kill(threading.get_ident(), signal.SIGXCPU)",
+            "timer_of_processor_time": "signal.setitimer(signal.ITIMER_VIRTUAL, 0.01)\nwhile True: pass",
+            "size_of_file": "signal.signal(signal.SIGXFSZ, 0)\nopen('x', 'w').truncate(10 ** 12)",
+        }.items()
     ),
     ResultAttack(
-        name="end_by_signal_of_kernel",
-        code="import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
-        judge=_ended_by_itself,
+        name="exit_with_words_of_a_limit",
+        code="import os\nos.write(2, b'Killed\\nMemoryError: limit memory\\n')\nos._exit(137)",
+        judge=_told_apart,
     ),
+    ResultAttack(name="tell_the_parent_an_end", code=_TELL_ALL_DESCRIPTORS, judge=_told_apart),
     ResultAttack(
         name="make_processor_limit_smaller",
         code="import resource\nresource.setrlimit(resource.RLIMIT_CPU, (0, 0))\nwhile True: pass",
@@ -310,6 +342,17 @@ ATTACKS: tuple[ResultAttack, ...] = (
         code="print('V' + '\\u0301\\u0489' * 5000)\nraise ValueError('x' + '\\u20e0\\u0301' * 400)",
         judge=_few_marks,
     ),
+    ResultAttack(
+        name="marks_between_invisible",
+        code="print('V' + '\\u0301\\u200d\\ufe0f' * 900)\nraise ValueError('x' + '\\u0301\\u2060' * 400)",
+        judge=_few_marks,
+    ),
+    ResultAttack(
+        name="marks_one_by_one",
+        code="import os\nfor _ in range(500):\n    os.write(1, '\\u0489'.encode())",
+        judge=_few_marks,
+    ),
+    ResultAttack(name="artefacts_with_look_alike_names", code=_LOOK_ALIKE_NAMES, judge=_no_artefact),
     ResultAttack(name="marks_in_a_value", code="['V' + '\\U0001d165\\u0301' * 900]", judge=_few_marks),
     ResultAttack(name="artefacts_with_hidden_names", code=_HIDDEN_IN_NAMES, judge=_no_artefact),
     ResultAttack(

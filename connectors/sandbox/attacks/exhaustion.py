@@ -187,6 +187,65 @@ if sum(sent) < 128 * 1024 * 1024:
     raise SystemExit("no more than one table of descriptors holds")
 """
 
+# What is shared stays in memory, though by this advice it is no longer resident.
+_SHARED_MEMORY = """
+import mmap
+kept = []
+while True:
+    kept.append(mmap.mmap(-1, 1_000_000))
+    kept[-1][:] = bytes(1_000_000)
+    kept[-1].madvise(mmap.MADV_DONTNEED)
+"""
+
+_SHARED_ZEROS = """
+import mmap, os
+kept, zeros = [], os.open("/dev/zero", os.O_RDWR)
+while True:
+    kept.append(mmap.mmap(zeros, 1_000_000))
+    kept[-1][:] = bytes(1_000_000)
+"""
+
+_PIPE_BUFFERS = """
+import os
+while True:
+    _, end = os.pipe()
+    os.set_blocking(end, False)
+    try:
+        while True:
+            os.write(end, bytes(65536))
+    except BlockingIOError:
+        pass
+"""
+
+_COPIES_BY_KERNEL = """
+import os
+with open("first", "wb") as file:
+    file.write(bytes(1_000_000))
+source = os.open("first", os.O_RDONLY)
+for index in range(40):
+    target = os.open(f"copy-{index}", os.O_CREAT | os.O_RDWR)
+    if index % 2:
+        os.sendfile(target, source, 0, 1_000_000)
+    else:
+        os.copy_file_range(source, target, 1_000_000, 0)
+"""
+
+_HOLES_FILLED = """
+for number in range(100):
+    with open(f"holes-{number}", "wb") as file:
+        for index in range(100):
+            file.seek(index * 70_000)
+            file.write(bytes(40_000))
+"""
+
+_WORKING_DIRECTORY_MOVED = """
+import os
+os.rename("../work", "../moved")
+for index in range(40):
+    with open(f"file-{index}", "wb") as file:
+        file.write(bytes(1_000_000))
+"""
+
 _CODES: dict[str, tuple[str, _Ends]] = {
     "loop_forever": ("while True:\n    pass", _ONLY_LIMITED),
     "loop_ignoring_signals": (_IGNORE_SIGNALS, _ONLY_LIMITED),
@@ -250,6 +309,32 @@ _CODES: dict[str, tuple[str, _Ends]] = {
     ),
     "value_whose_repr_loops": (
         "class V:\n    def __repr__(self):\n        while True:\n            pass\nV()",
+        _ONLY_LIMITED,
+    ),
+    "shared_memory": (_SHARED_MEMORY, _FAILS_OR_CRASHES),
+    "shared_zeros": (_SHARED_ZEROS, _FAILS_OR_CRASHES),
+    "pipe_buffers": (_PIPE_BUFFERS, _FAILS),
+    "copies_by_kernel": (_COPIES_BY_KERNEL, _FAILS),
+    "holes_filled": (_HOLES_FILLED, _FAILS),
+    "working_directory_moved": (_WORKING_DIRECTORY_MOVED, _FAILS),
+    "many_hard_links": (
+        "import os\nopen('a', 'w').close()\nfor index in range(100_000):\n    os.link('a', str(index))",
+        _FAILS,
+    ),
+    "many_long_links": (
+        "import os\nfor index in range(100_000):\n    os.symlink('x' * 4_000, str(index))",
+        _FAILS,
+    ),
+    "many_long_names": (
+        "import os\nfor index in range(100_000):\n    os.mkdir(str(index).ljust(250, 'x'))",
+        _FAILS,
+    ),
+    "invisible_output": (
+        "import sys\nwhile True:\n    sys.stderr.write('\\u200b' * 1_000)",
+        _ONLY_LIMITED,
+    ),
+    "streams_in_turn": (
+        "import os\nwhile True:\n    os.write(1, b'\\r' * 99)\n    os.write(2, b'\\x1b]' * 50)",
         _ONLY_LIMITED,
     ),
     "thread_that_never_ends": (_THREAD_GOES_ON, _FAILS),

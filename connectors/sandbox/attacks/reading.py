@@ -145,7 +145,13 @@ def open_file(target: Target, path: str) -> str | None:
 def list_directory(target: Target, path: str) -> str | None:
     import os
 
-    return f"listed {path}: {os.listdir(path)[:3]}"
+    found, status = os.listdir(path), os.stat(path)
+    directories = target["directories"]
+    assert isinstance(directories, dict)
+    # A namespace has directories of its own on the way to what is mounted in it.
+    if path in directories and directories[path] != [status.st_dev, status.st_ino]:
+        return None
+    return f"listed {path}: {found[:3]}"
 
 
 def read_project_source(target: Target) -> str | None:

@@ -19,6 +19,10 @@ from connectors.sandbox.interpreter import find_interpreter
 _WAIT = "import sys, time; print('up', flush=True); time.sleep(3600)"
 
 
+# Which of them the host's own is, an attack must be able to tell.
+_DIRECTORIES = ("/", "/etc", "/root", "/home", "/var", "/dev", "/run")
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What may not change while an attack runs."""
@@ -76,6 +80,7 @@ class Witness:
             "abstract_name": self.token,
             "parent": os.getpid(),
             "victim": self._victim.pid,
+            "directories": {path: _identity(path) for path in _DIRECTORIES if os.path.isdir(path)},
             "source": str(Path(__file__).parent.parent / "sandbox.py"),
         }
 
@@ -150,6 +155,11 @@ class Witness:
             os.getpriority(os.PRIO_PROCESS, self._victim.pid) if alive else 0,
             tuple(sorted(os.sched_getaffinity(self._victim.pid))) if alive else (),
         )
+
+
+def _identity(path: str) -> list[int]:
+    status = os.stat(path)
+    return [status.st_dev, status.st_ino]
 
 
 @contextlib.contextmanager

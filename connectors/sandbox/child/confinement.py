@@ -66,6 +66,11 @@ def confine(plan: Confinement) -> tuple[Report, dict[str, str]]:
     return report, relocations
 
 
+def end_with_parent() -> None:
+    """Let the kernel end this process when the one that made it ends."""
+    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+
+
 def _paths(plan: Confinement) -> tuple[str, ...]:
     return (*plan["read_paths"], plan["library_path"], *plan["device_paths"], plan["scratch_path"])
 
@@ -93,7 +98,7 @@ def _die_with(parent_process_id: int | None) -> None:
     # Set after the change of user, which clears it; the check closes the gap in which the parent died.
     if parent_process_id is None:
         return
-    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    end_with_parent()
     if os.getppid() != parent_process_id:
         raise ConfinementFailed("parent: it ended before the run began")
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 from connectors.sandbox.child import evaluation, scratch
-from connectors.sandbox.child.confinement import ConfinementFailed, confine, relocated
+from connectors.sandbox.child.confinement import ConfinementFailed, confine, end_with_parent, relocated
 from connectors.sandbox.child.evaluation import json_text
 from connectors.sandbox.child.wasm import load_engine, run_guest
 
@@ -77,16 +77,27 @@ def main(control: int, result: int, plan: Plan) -> None:
 def _start_second(channel: _socket.socket) -> None:
     """Return in a new process alone; this one waits for it, and tells the parent by what it ended.
 
-    Whoever starts a namespace learns only a number of it, in which an exit code may pass for a signal.
+    Whoever starts a namespace learns only a number of it, in which an exit code may pass for a signal. This
+    process's end is that of all in its namespace, so it also sees to it that nothing outlives the parent: it
+    ends with whoever made the namespace, and as soon as the parent's end of the channel is closed.
     """
     second = os.fork()
     if second == 0:
         return
+    end_with_parent()
     # What the second one closes must be closed.
     for descriptor in range(3):
         os.close(descriptor)
-    _, status = os.waitpid(second, 0)
-    channel.send(json_text({"ended": status}).encode())
+    import select  # not in the second one, whose start everybody waits for
+
+    waiting = select.poll()
+    ended = os.pidfd_open(second)
+    waiting.register(ended, select.POLLIN)
+    # Whatever comes through the channel is for the second one.
+    waiting.register(channel.fileno(), 0)
+    if (ended, select.POLLIN) in waiting.poll():
+        _, status = os.waitpid(second, 0)
+        channel.send(json_text({"ended": status}).encode())
     os._exit(0)
 
 

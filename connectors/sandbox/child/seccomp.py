@@ -2,7 +2,8 @@
 
 Whatever is not named here fails with EPERM. What the list holds is what CPython, numpy, sqlite3, threads,
 asyncio, tempfile, shutil and zipfile were seen to need; nothing that starts a process, opens a socket to
-anywhere, changes another process or reaches a seldom-used part of the kernel.
+anywhere, changes another process, tells whether the host had to read a page from its disk (getrusage does) or
+reaches a seldom-used part of the kernel.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _ALLOWED_NAMES = """
     access alarm brk chdir close copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl
     epoll_pwait epoll_wait eventfd2 exit exit_group faccessat faccessat2 fchdir fstat ftruncate
     getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername
-    getpgrp getpid getppid getrandom getresgid getresuid getrlimit getrusage getsockname
+    getpgrp getpid getppid getrandom getresgid getresuid getrlimit getsockname
     gettid gettimeofday getuid link linkat lseek lstat mprotect
     mremap munmap nanosleep newfstatat pause pipe poll ppoll pread64 preadv
     pselect6 pwrite64 pwritev read readlink readlinkat readv rename renameat

@@ -10,6 +10,7 @@ from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import translated
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
 from connectors.ui_analyzer.rules.pointing import handler_code
+from connectors.ui_analyzer.script import Script
 from connectors.ui_analyzer.syntax import Syntax
 
 _ERRORS = Category.ERRORS
@@ -32,7 +33,12 @@ def _empty_catch(document: Document, tally: Tally) -> None:
         for item in script.items("catch_clause"):
             body = item.node.child_by_field_name("body")
             empty = body is not None and not body.named_children and not _explained(item)
-            tally.check(not empty, item, "catch swallows the error without a word")
+            tally.check(
+                not empty,
+                item,
+                "catch swallows the error without a word",
+                confidence=None if _missed(script, item) else Confidence.LOW,
+            )
         for call in script.calls:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
                 text = "".join(script.text(call.arguments[0]).split())
@@ -57,9 +63,23 @@ def _empty_catch(document: Document, tally: Tally) -> None:
 
 _BEST_EFFORT = re.compile(
     r"AppBadge\(|\.vibrate\(|\.play\(|[fF]ullscreen\(|wakeLock|prefetch|preload|\.(?:close|cancel|abort|stop|destroy|dispose|unlock|terminate|leave)\(|"
-    r"serviceWorker|sendBeacon|[cC]ache\(|mkdir|[mM]akeDirectory"
+    r"serviceWorker|sendBeacon|[cC]ache\(|mkdir|[mM]akeDirectory|sendMessage\(|postMessage\(|storage\.(?:local|session|sync)\.|[kK]eep[aA]live|"
+    r"[hH]eartbeat|[dD]iag|\b(?:track|log|capture|record)[A-Z]?\w*\(|[tT]elemetry|[aA]nalytics|[cC]lean|[wW]arm|\.resume\(|removeEntry|\.remove\(|mediaSession"
 )
 """Calls that nobody misses when they fail: they clean up, prepare, or decorate."""
+
+
+def _missed(script: Script, clause: Syntax) -> bool:
+    """Whether something is waited for that is missed when it fails; what only computes may have a default."""
+    attempt = clause.parent
+    body = attempt.node.child_by_field_name("body") if attempt is not None else None
+    if attempt is None or body is None:
+        return False
+    waited = [
+        script.code_of(item) for item in attempt.within("await_expression") if item.end <= body.end_byte
+    ]
+    asked = re.search(r"(?<![\w$])fetch\(|axios", script.code_of(body)) is not None
+    return asked or any(_BEST_EFFORT.search(text) is None for text in waited)
 
 
 def _explained(item: Syntax) -> bool:

@@ -82,6 +82,8 @@ def _focus_outline(document: Document, tally: Tally) -> None:
                 continue
             if re.search(r":(?:hover|active)\b", last) and not _FOCUS.search(last):
                 continue
+            if _FOCUSED_BY_SCRIPT.search(last) and not _CONTROL_SUBJECT.search(last):
+                continue
             removed = _NONE.match(value.strip().lower()) is not None
             excused = (
                 ":not(:focus-visible)" in selector
@@ -140,6 +142,10 @@ def _shown_inside(rules: list[StyleRule]) -> frozenset[str]:
     )
 
 
+_FOCUSED_BY_SCRIPT = re.compile(
+    r"dialog|modal|content|panel|sheet|drawer|popover|overlay|(?:^|[-_.])main|wrapper|container", re.I
+)
+"""What gets the focus as a whole when it opens: the keyboard does not come to it."""
 _REVEALING = frozenset(
     {"transform", "opacity", "clip", "clip-path", "visibility", "top", "left", "right", "bottom", "position"}
 )

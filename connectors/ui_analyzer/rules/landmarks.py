@@ -8,7 +8,7 @@ from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden, labelled_directly
 from connectors.ui_analyzer.rule import Fact, FileRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.pointing import native_interactive
-from connectors.ui_analyzer.rules.structure import PAGE_ELEMENTS_MIN
+from connectors.ui_analyzer.rules.structure import PAGE_ELEMENTS_MIN, filled_by_template
 
 _A11Y = Category.ACCESSIBILITY
 _LANDMARK_TAGS = frozenset({"main", "nav", "aside", "header", "footer", "dialog", "search"})
@@ -38,7 +38,7 @@ def _content(document: Document) -> list[Element] | None:
     """The elements of the body of a page with content of its own; None for shells, and where components add some."""
     root = document.full_page
     body = None if root is None else next((child for child in root.children if child.tag == "body"), None)
-    if body is None or body.dynamic_content:
+    if body is None or body.dynamic_content or filled_by_template(document):
         return None
     inside = [element for element in body.descendants() if element.tag not in _UNSEEN]
     if len(inside) < PAGE_ELEMENTS_MIN or any(

@@ -39,7 +39,7 @@ def _request_failure(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         for call in requests(script):
-            if without_server(script, call) or _answers_callback(call):
+            if without_server(script, call) or _answers_callback(call) or _outlives_page(script, call):
                 continue
             methods, _ = chain(script, call)
             function = script.function_around(call.item)
@@ -72,6 +72,11 @@ def _request_failure(document: Document, tally: Tally) -> None:
                 )
             elif not awaited(call) and not methods and _statement(call):
                 _unseen(tally, call, "nobody waits for this request or learns that it failed", shown)
+
+
+def _outlives_page(script: Script, call: Call) -> bool:
+    """Whether it goes on after the page is left, so that nobody is there to be told."""
+    return re.search(r"\bkeepalive\s*:\s*true", script.code_of(call.item)) is not None
 
 
 def _answers_callback(call: Call) -> bool:

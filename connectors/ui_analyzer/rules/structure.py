@@ -106,6 +106,10 @@ def _duplicate_id(document: Document, tally: Tally) -> None:
         elif (
             first.conditional
             or element.conditional
+            or re.search(
+                rb"\{%-?\s*(?:if|else|elif)|<%-?\s*(?:if|else)|@(?:if|else)\b",
+                document.source[first.end : element.start],
+            )
             or element.loop
             or first.loop
             or _roots_differ(first, element)
@@ -227,6 +231,16 @@ def _scope(document: Document, tally: Tally) -> None:
             tally.check(element.tag == "th", element.attributes["scope"], "scope on a cell that is no header")
 
 
+_BLOCK = re.compile(
+    r"\{%-?\s*(?:block|include|extends)\b|@(?:yield|section|include)\(|<%[-=]?\s*(?:yield|include)|\{\{[{>]?-?\s*(?:>|template|block|content|body|yield)\b",
+)
+
+
+def filled_by_template(document: Document) -> bool:
+    """Whether other files of a language for templates put parts into a page: a layout, or one that includes parts."""
+    return document.language == "html" and _BLOCK.search(document.text) is not None
+
+
 def landmark_facts(document: Document) -> Iterator[Fact]:
     """Whole pages, and main landmarks wherever they are rendered."""
     root = document.full_page
@@ -238,7 +252,8 @@ def landmark_facts(document: Document) -> Iterator[Fact]:
         bundled = any(
             e.tag == "script" and e.get("type") == "module" and e.has("src") for e in document.elements
         )
-        filled = "content" if len(inside) >= PAGE_ELEMENTS_MIN else "bundle" if bundled else "shell"
+        own = len(inside) >= PAGE_ELEMENTS_MIN and not filled_by_template(document)
+        filled = "content" if own else "bundle" if bundled else "shell"
         yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
     if document.language != "html" and document.elements:
         yield Fact(kind="renders", name=document.language)

@@ -1,0 +1,13 @@
+"""The number of the projections: what tells rows of an earlier program apart from rows that are wrong.
+
+Whoever changes what rows an event leads to raises the number. Rows that stand in Postgres keep what they are
+until a rebuild; the database says by which number they were made, and `up`, `doctor` and `rebuild --verify`
+say of others that a rebuild is due. `python -m tests.projections` keeps the digest that demands the raise.
+
+    0   Until the number was there.
+    1   The first that is told.
+"""
+
+from typing import Final
+
+PROJECTIONS: Final = 1

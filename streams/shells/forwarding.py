@@ -1,0 +1,175 @@
+"""What a shell without state does: for each record it writes another one, or puts it aside."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
+
+import structlog
+
+from processors.inputs import InputInvalid
+from schemas.envelope import Envelope
+from schemas.wire.codec import Codec, UnknownFactError
+from streams.engine.app import ShellApp
+from streams.engine.context import ShellContext
+from streams.engine.faust_shell import FaustShell
+from streams.engine.kafka_log import KafkaLog
+from streams.process import failpoints
+from streams.process.metrics import ShellMetrics
+from streams.records.delivery import Delivery, Log, Outgoing, OwnershipLost, outgoing
+from streams.records.intake import Intake, RecordRefused
+from topics.catalog import RECORD_BYTES_MAX, Topic, read_by
+
+_log = structlog.get_logger()
+
+
+class ForwardingShell(ABC):
+    """Takes records, in whatever order they come; a repeat of one writes the same again."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        codec: Codec,
+        log: Log,
+        topic_prefix: str,
+        metrics: ShellMetrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Take the surroundings.
+
+        Args:
+            name: of the shell, for dead letters.
+            codec: reads and writes events.
+            log: what is written to.
+            topic_prefix: before topic names in dead letters.
+            metrics: counts.
+            now_ms: the clock, for the metrics of latency.
+        """
+        self._codec = codec
+        self._out = log
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._owner = False
+        self._generation = 0
+        # As in the shells with state: batches write in the order in which they came.
+        self._checking = asyncio.Lock()
+        self._writing = asyncio.Lock()
+        self._intake = Intake(
+            codec, shell=name, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
+        )
+
+    @abstractmethod
+    async def forwarded(self, event: Envelope, delivery: Delivery) -> tuple[Envelope, Topic]:
+        """Return what is written in place of an event, and where; it hangs on the event and the log alone.
+
+        Raises:
+            InputInvalid: it cannot be used; the sentence is for the sender.
+            OwnershipLost: the partitions were revoked in the meantime.
+        """
+
+    async def own(self, positions: object, starts: object = None) -> Collection[int]:
+        """Begin to own partitions; without a table, where they begin and end does not matter."""
+        self._generation += 1
+        self._owner = True
+        return ()
+
+    def disown(self) -> None:
+        """Stop."""
+        self._generation += 1
+        self._owner = False
+
+    async def settle(self) -> None:
+        """Wait until nothing is on its way."""
+        async with self._checking, self._writing:
+            return
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """Check, forward and acknowledge a batch; what is refused goes to dead.letters.
+
+        Raises:
+            OwnershipLost: the partitions were revoked; nothing of the batch is acknowledged.
+        """
+        generation = self._generation
+        async with self._checking:
+            self._check(generation)
+            records = [await self._taken(delivery) for delivery in deliveries]
+            to_publish = [record for record in records if record is not None]
+            failpoints.reach("decided")
+        async with self._writing:
+            self._check(generation)
+            await self._out.publish(to_publish)
+            self._check(generation)
+            failpoints.reach("published")
+            self._out.acknowledge(deliveries)
+        self._metrics.batch_inputs.observe(len(deliveries))
+        now_ms = self._now_ms()
+        for delivery in deliveries:
+            self._metrics.hop_latency_seconds.observe(max(now_ms - delivery.timestamp_ms, 0) / 1_000)
+        for record in to_publish:
+            self._metrics.output(record.topic.name)
+
+    async def _taken(self, delivery: Delivery) -> Outgoing | None:
+        event: Envelope | None = None
+        try:
+            event = await self._intake.read(delivery)
+            record = outgoing(self._codec, *await self.forwarded(event, delivery))
+            if record.size_bytes > RECORD_BYTES_MAX:
+                raise InputInvalid(f"it would be a record of {record.size_bytes:,} bytes")
+        except UnknownFactError as unknown:
+            refused = RecordRefused("invalid_input", f"this program does not know the fact {unknown.name}")
+        except InputInvalid as invalid:
+            refused = RecordRefused("invalid_input", str(invalid), event)
+        except RecordRefused as error:
+            refused = error
+        except OwnershipLost:
+            raise
+        except Exception as error:
+            # The rules are pure: what raises on this input raises for ever.
+            _log.exception("record_rules_raised", place=delivery.coordinates)
+            refused = RecordRefused("invalid_input", f"it cannot be checked: {error!r}", event)
+        else:
+            self._metrics.input(delivery.topic, "applied")
+            return record
+        self._metrics.input(delivery.topic, "rejected")
+        self._metrics.dead_letter(refused.code)
+        return self._intake.letter(delivery, refused)
+
+    def _check(self, generation: int) -> None:
+        if not self._owner or self._generation != generation:
+            raise OwnershipLost
+
+
+def build_forwarding(
+    context: ShellContext, name: str, make: Callable[..., ForwardingShell], *, reads_all: bool = False
+) -> FaustShell:
+    """Build a shell without state; nothing connects until its app starts.
+
+    Args:
+        context: what the shells of this process share.
+        name: of the shell.
+        make: takes codec, log, topic_prefix, metrics and now_ms.
+        reads_all: as in `app_settings`.
+    """
+    app = ShellApp(context.app_settings(name, reads_all=reads_all))
+    metrics = ShellMetrics(context.metrics, name)
+    shell = make(
+        codec=context.codec,
+        log=KafkaLog(
+            app,
+            topic_prefix=context.topic_prefix,
+            partitions=context.partitions,
+            fence=context.fence,
+            on_published=context.on_published,
+        ),
+        topic_prefix=context.topic_prefix,
+        metrics=metrics,
+        now_ms=context.now_ms,
+    )
+    return FaustShell(
+        app,
+        shell,
+        name=name,
+        sources=[topic.name for topic in read_by(name)],
+        topic_prefix=context.topic_prefix,
+        metrics=metrics,
+    )
