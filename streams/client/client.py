@@ -45,6 +45,9 @@ class Client:
         self._settings = settings
         self._registry = SchemaRegistry(settings.registry_url)
         self._producer: AIOKafkaProducer | None = None
+        self._looker: AIOKafkaConsumer | None = None
+        """Asks where partitions end; one consumer a question would cost more than the answer."""
+        self._looking = asyncio.Lock()
         self._codec: Codec | None = None
 
     async def __aenter__(self) -> Self:
@@ -62,6 +65,8 @@ class Client:
         """Close all connections."""
         if self._producer is not None:
             await self._producer.stop()
+        if self._looker is not None:
+            await self._looker.stop()
         await self._registry.close()
 
     @property
@@ -148,7 +153,7 @@ class Client:
         await consumer.start()
         try:
             places = await partitions_of(consumer, [self._settings.topic_prefix + topic.name])
-            place = places[partition_of(key, len(places))]
+            place = places[partition_of(key, self._partitions(topic))]
             consumer.assign([place])
             end = (await consumer.end_offsets([place]))[place]
             found = (await consumer.offsets_for_times({place: since_ms}))[place]
@@ -162,15 +167,23 @@ class Client:
             await consumer.stop()
 
     async def end_of(self, topic: Topic, key: bytes) -> tuple[int, int]:
-        """Return the partition of a key, and the offset that its next record gets."""
-        consumer = consumer_of(self._settings.kafka_bootstrap)
-        await consumer.start()
-        try:
-            places = await partitions_of(consumer, [self._settings.topic_prefix + topic.name])
-            place = places[partition_of(key, len(places))]
-            return place.partition, (await consumer.end_offsets([place]))[place]
-        finally:
-            await consumer.stop()
+        """Return the partition of a key, and the offset that its next record gets.
+
+        Raises:
+            KafkaError: Kafka is away.
+        """
+        async with self._looking:
+            if self._looker is None:
+                looker = consumer_of(self._settings.kafka_bootstrap)
+                await looker.start()
+                self._looker = looker
+            places = await partitions_of(self._looker, [self._settings.topic_prefix + topic.name])
+            place = places[partition_of(key, self._partitions(topic))]
+            return place.partition, (await self._looker.end_offsets([place]))[place]
+
+    def _partitions(self, topic: Topic) -> int:
+        """Return how many partitions of a topic are used; whatever somebody added is not."""
+        return topic.partitions or self._settings.partitions
 
     async def _assign(
         self, consumer: AIOKafkaConsumer, topics: Iterable[Topic], *, from_beginning: bool

@@ -250,7 +250,12 @@ class Door:
             async with asyncio.timeout(POST_S):
                 place = await self.client.post(event, topic)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise away("Kafka") from error
+            raise Problem(
+                503,
+                "Kafka has not confirmed it in time; under the same Idempotency-Key it is safe to try again",
+                code="unconfirmed",
+                retry_s=2,
+            ) from error
         posted = Posted(event=event, place=place)
         if keyed:
             _put(self._keys, event.event_id, posted)

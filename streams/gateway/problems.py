@@ -39,7 +39,7 @@ def not_found() -> Problem:
 
 def away(what: str) -> Problem:
     """Return what is said when Kafka or Postgres does not answer."""
-    return Problem(503, f"{what} does not answer; nothing was lost, try again", code="unavailable", retry_s=2)
+    return Problem(503, f"{what} does not answer; try again", code="unavailable", retry_s=2)
 
 
 def response_of(problem: Problem, connection: HTTPConnection) -> JSONResponse:

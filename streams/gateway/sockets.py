@@ -103,7 +103,10 @@ async def _authenticated(
     if found is not None:
         return found, None
     async with asyncio.timeout(AUTHENTICATE_S):
-        first = _object(await socket.receive_text())
+        message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    first = _object(message.get("text") or "")
     if first is None or first.get("type") != "authenticate":
         raise Problem(401, 'first send {"type": "authenticate", "token": …} or a ticket')
     token, ticket, cursor = (first.get(name) for name in ("token", "ticket", "cursor"))
