@@ -49,6 +49,9 @@ async def up(
     """
     begun_s = time.monotonic()
     here = deployment()
+    # What the workers would refuse is told before anything starts.
+    configured = Settings.from_environment({**environment(), **here.settings()})
+    demand_tools(load_configuration((), configured.configuration_directory), TOOLS)
     try:
         demand_room(here.directory)
         with disk_named(here.directory):
@@ -114,12 +117,9 @@ async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
 
     Raises:
         DeploymentError: one did not come up.
-        ConfigurationInvalid: the configuration cannot work.
     """
     await asyncio.to_thread(here.start_services, progress)
     settings = Settings.from_environment({**environment(), **here.settings()})
-    # What the workers would refuse is told before they start.
-    demand_tools(load_configuration((), settings.configuration_directory), TOOLS)
     progress.stage("topics", "applying")
     await prepare(settings)
     progress.stage("topics", "topics, schemas and tables are in place")

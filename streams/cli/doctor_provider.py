@@ -22,7 +22,11 @@ from streams.process.settings import Settings
 from streams.worker.providers import OPENAI_URL, chat_model, embedding_model, use_vocabularies
 
 LIST_MS: Final = 10_000
-_MARKS: Final = {Grade.WORKS: "[green]works[/]", Grade.WEAK: "[yellow]weak [/]", Grade.FAILS: "[red]FAILS[/]"}
+_MARKS: Final = {
+    Grade.WORKS: output.styled("  [green]works[/]"),
+    Grade.WEAK: output.styled("  [yellow]weak [/]"),
+    Grade.FAILS: output.styled("  [red]FAILS[/]"),
+}
 
 Names = Annotated[
     list[str] | None, typer.Option("--model", help="Ask this model alone; may be given more than once.")
@@ -116,7 +120,7 @@ def _show(examination: Examination, chat: ChatModel) -> None:
 
 
 def _show_finding(finding: Finding) -> None:
-    line = output.styled("  " + _MARKS[finding.grade])
+    line = _MARKS[finding.grade].copy()
     output.show(
         line.append_text(
             output.styled(" {question:<15} {detail}", question=finding.question, detail=finding.detail)

@@ -24,7 +24,6 @@ from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
 from schemas.configuration import ChatModel, Configuration, Models, RequestParameters
 from schemas.ports.chat import Model
-from streams.configuration.checking import demand_tools
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 
@@ -86,11 +85,9 @@ async def make_providers(settings: Settings) -> Providers:
             AnalyzeUi(settings.ui_root.absolute()),
         ]
     )
-    assert set(tools.specs) == set(TOOLS), "doctor knows the tools by these names"
-    configuration = load_configuration(tools.specs.values(), settings.configuration_directory)
-    demand_tools(configuration, TOOLS)
+    assert set(TOOLS) <= set(tools.specs), "doctor knows the tools by these names"
     return Providers(
-        configuration=configuration,
+        configuration=load_configuration(tools.specs.values(), settings.configuration_directory),
         model=model,
         embeddings=embeddings,
         tools=tools,

@@ -13,6 +13,7 @@ from processors.capabilities import CapabilityDecider
 from processors.session import SessionDecider
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
@@ -94,6 +95,7 @@ class _Worker:
             if settings.identity:
                 await lock.acquire(settings.startup_timeout_ms / 1_000)
             providers = await self._make(settings)
+            demand_tools(providers.configuration, providers.tools.specs)
             await check_topics(settings)
             codec = await connect_codec(settings, registry)
             await check_clock_and_publish(settings, codec, providers.configuration)

@@ -39,7 +39,7 @@ def test_what_is_billed_beyond_the_most_that_was_told_is_shown_and_is_no_oversho
 def test_a_second_bill_for_one_call_counts_as_ours() -> None:
     evidence = sound_evidence()
 
-    found = outcome(replace(evidence, model_ledger=evidence.model_ledger * 1_000))
+    found = outcome(replace(evidence, model_ledger=evidence.model_ledger * 10_000))
 
     assert found.calls_beyond == 0
     assert found.tokens_overshoot > 0

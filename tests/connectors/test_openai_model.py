@@ -207,12 +207,13 @@ async def test_tool_calls_without_usage_are_counted_exactly(local: Local) -> Non
     assert _usage(counted) == _usage(provided)
 
 
-async def test_an_endless_answer_is_given_up_and_may_be_billed(local: Local) -> None:
+async def test_an_endless_answer_is_cut_off(local: Local) -> None:
     local.script(Fault(kind="large_answer"))
 
-    failure = await failing(local)
+    answer = await local.model.complete(request())
 
-    assert (failure.kind, failure.maybe_billed, failure.retryable) == ("provider_error", True, False)
+    assert answer.finish_reason == "length"
+    assert len(answer.text) < 100_000
 
 
 async def test_a_filtered_answer_is_an_answer(local: Local) -> None:

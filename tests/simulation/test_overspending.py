@@ -19,7 +19,7 @@ from tests.simulation.users import Act, Scenario
 
 SESSIONS = 5
 CALLS = 10
-BUDGET_TOKENS = 3_400
+BUDGET_TOKENS = 4_000
 SEEDS = range(4)
 LIMITS = replace(Limits(), running_max=CALLS, tasks_max=CALLS)
 

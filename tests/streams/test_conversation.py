@@ -16,7 +16,7 @@ from streams.cli.messages import show_fact
 from streams.client.client import Client, Received
 from streams.client.conversation import ask
 from tests.streams.twin import event
-from topics.catalog import DEAD_LETTERS, SESSION_OUTPUTS, Topic
+from topics.catalog import DEAD_LETTERS, SESSION_OUTPUTS, USER_INPUTS, Topic
 
 MESSAGE = event(MessageReceived(text="hello"))
 
@@ -28,7 +28,7 @@ class FakeClient:
         self._told = list(told)
         self._posted = asyncio.Event()
 
-    async def post(self, message: Envelope) -> tuple[int, int]:
+    async def post(self, message: Envelope, topic: Topic = USER_INPUTS) -> tuple[int, int]:
         self._posted.set()
         return (0, 7)
 

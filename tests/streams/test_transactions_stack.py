@@ -69,4 +69,3 @@ async def test_committed_inputs_are_answered_once_and_aborted_ones_never_taken(s
 
     found = [one.session_id for one in await scene.events(SESSION_INPUTS)]
     assert set(found) == wanted
-    assert "fetch_skips_offsets" in worker.log
