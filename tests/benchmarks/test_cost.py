@@ -5,7 +5,8 @@ import pytest
 from tests.benchmarks.cost import Reading, between, cost
 from tests.benchmarks.ground import ground
 
-EVENTS_MAX = 60
+EVENTS_MAX = 62
+"""Two more than before each phase of a turn and each attempt of a task were told by name."""
 
 
 def test_a_cost_is_the_change_by_the_number_of_sessions() -> None:
@@ -27,7 +28,7 @@ def test_a_cost_is_the_change_by_the_number_of_sessions() -> None:
 
 @pytest.mark.stack
 @pytest.mark.timeout(600)
-async def test_a_session_of_three_tasks_leaves_an_audit_trail_of_at_most_sixty_records() -> None:
+async def test_a_session_of_three_tasks_leaves_an_audit_trail_of_bounded_length() -> None:
     async with ground(sink=False) as where:
         each = await cost(where, sessions=4, concurrency=4, warm_up=1)
 
