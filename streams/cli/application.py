@@ -14,7 +14,6 @@ from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
-from streams.cli.doctor_provider import examine_provider
 from streams.cli.fork import fork
 from streams.cli.ingest import ingest
 from streams.cli.processes import gateway, sink, worker
@@ -83,7 +82,6 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
-doctor.command("provider")(examine_provider)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")

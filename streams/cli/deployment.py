@@ -20,11 +20,10 @@ from streams.cli.context import deployment, environment
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.cli.tokens import address_of, local_token, token_path
-from streams.configuration.checking import demand_tools
+from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus
-from streams.worker.providers import TOOLS
 from streams.worker.room import demand_room, disk_named
 from topics.admin import apply
 from topics.catalog import TOPICS

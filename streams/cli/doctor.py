@@ -8,13 +8,11 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-import openai
 import psycopg
 import typer
 
-from connectors.models.client import listed_models
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
@@ -26,16 +24,19 @@ from streams.cli.command import Code, command
 from streams.cli.context import home, settings
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
-from streams.configuration.checking import demand_tools
+from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.process.settings import Settings, SettingsInvalid
-from streams.worker.providers import OPENAI_URL, TOOLS
 from topics.admin import verify
 from topics.clients import admin_of
 
 DISK_BYTES_MIN: Final = 2_000_000_000
 CHECK_S: Final = 15.0
 MODELS_MS: Final = 10_000
+
+Names = Annotated[
+    list[str] | None, typer.Option("--model", help="Ask this model alone; may be given more than once.")
+]
 
 doctor = typer.Typer(
     help="Check this machine and everything that Cartrita needs; `doctor sandbox` attacks the sandbox, and "
@@ -227,12 +228,30 @@ async def _outcomes(given: Settings) -> str:
 
 
 async def _model(given: Settings) -> str:
-    base_url = given.model_base_url or OPENAI_URL
+    # The models' client takes a second to import, which no other command should wait for.
+    import openai
+
+    from connectors.models.client import listed_models
+
+    base_url = given.model_url
     try:
         names = await listed_models(base_url, given.model_api_key, MODELS_MS)
     except (openai.NotFoundError, openai.UnprocessableEntityError):
         return f"{base_url} answers, and lists no models; `cartrita doctor provider` asks it more"
     return f"{len(names)} models at {base_url}; `cartrita doctor provider` asks it more"
+
+
+@doctor.command("provider")
+def examine_provider(models: Names = None, as_json: AsJson = False) -> None:
+    """Ask the configured provider some small questions, and say what works and which profile fits.
+
+    About ten for each model of models.toml; they cost what such questions cost. Exit code 1 when something
+    that Cartrita needs does not work, 3 when no model answers.
+    """
+    # As above: it asks by the models' client.
+    from streams.cli.doctor_provider import run_examination
+
+    run_examination(models, as_json)
 
 
 @doctor.command("sandbox")

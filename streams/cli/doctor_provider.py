@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import openai
@@ -15,11 +15,10 @@ from schemas.configuration import ChatModel
 from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
-from streams.cli.output import AsJson
 from streams.configuration.loading import load_configuration, load_profiles
 from streams.configuration.models import Profile
 from streams.process.settings import Settings
-from streams.worker.providers import OPENAI_URL, chat_model, embedding_model, use_vocabularies
+from streams.worker.providers import chat_model, embedding_model, use_vocabularies
 
 LIST_MS: Final = 10_000
 _MARKS: Final = {
@@ -28,18 +27,10 @@ _MARKS: Final = {
     Grade.FAILS: output.styled("  [red]FAILS[/]"),
 }
 
-Names = Annotated[
-    list[str] | None, typer.Option("--model", help="Ask this model alone; may be given more than once.")
-]
-
 
 @command
-async def examine_provider(models: Names = None, as_json: AsJson = False) -> None:
-    """Ask the configured provider some small questions, and say what works and which profile fits.
-
-    About ten for each model of models.toml; they cost what such questions cost. Exit code 1 when something
-    that Cartrita needs does not work, 3 when no model answers.
-    """
+async def run_examination(models: list[str] | None, as_json: bool) -> None:
+    """Examine the chosen models, or all, and show what was found; ends with the exit code."""
     given = settings()
     use_vocabularies(given)
     configured = load_configuration((), given.configuration_directory).models
@@ -89,7 +80,7 @@ def _chosen(chats: Sequence[ChatModel], names: Sequence[str] | None) -> Sequence
 
 async def _told_by_server(given: Settings, profiles: Mapping[str, Profile]) -> list[str]:
     """Return the families that the server's address speaks for, and then those of its models' owners."""
-    base_url = given.model_base_url or OPENAI_URL
+    base_url = given.model_url
     host = urlsplit(base_url).hostname or ""
     by_host = [name for name, profile in profiles.items() if any(host.endswith(end) for end in profile.hosts)]
     try:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from streams.process import failpoints
 
 PREFIX: Final = "CARTRITA_"
+OPENAI_URL: Final = "https://api.openai.com/v1"
 SESSION_MS_MIN: Final = 3_000
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off")
@@ -205,6 +206,11 @@ class Settings:
     def heartbeat_interval_ms(self) -> int:
         """Return how often a member gives a sign of life: eight times in a session timeout."""
         return self.session_timeout_ms // 8
+
+    @property
+    def model_url(self) -> str:
+        """Return where the chat models are: the address that was given, else OpenAI's own."""
+        return self.model_base_url or OPENAI_URL
 
     def _faults(self, given: Mapping[str, object]) -> list[str]:
         faults = []

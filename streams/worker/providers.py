@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 from psycopg import AsyncConnection
@@ -24,11 +23,10 @@ from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
 from schemas.configuration import ChatModel, Configuration, Models, RequestParameters
 from schemas.ports.chat import Model
+from streams.configuration.checking import TOOLS
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 
-OPENAI_URL = "https://api.openai.com/v1"
-TOOLS: Final = ("generate_embeddings", "analyze_document", "search_documents", "execute_python", "analyze_ui")
 _POOL_MAX = 4
 _log = structlog.get_logger()
 
@@ -108,7 +106,7 @@ def chat_model(
         parameters: how all of them are asked, instead of each by its own.
     """
     return OpenAIModel(
-        base_url=settings.model_base_url or OPENAI_URL,
+        base_url=settings.model_url,
         api_key=settings.model_api_key,
         encodings={chat.name: chat.encoding for chat in models},
         parameters={chat.name: parameters or chat.parameters for chat in models},
@@ -119,7 +117,7 @@ def embedding_model(settings: Settings, models: Models) -> OpenAIEmbeddings:
     """Return what makes vectors: of the chat models' server, with its key, or of one of its own."""
     other = settings.embedding_base_url
     return OpenAIEmbeddings(
-        base_url=other or settings.model_base_url or OPENAI_URL,
+        base_url=other or settings.model_url,
         api_key=settings.embedding_api_key or ("" if other else settings.model_api_key),
         model=models.embedding,
     )

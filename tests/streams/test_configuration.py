@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.configuration.checking import demand_tools
+from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import FILES, ConfigurationInvalid, load_configuration
-from streams.worker.providers import TOOLS
 
 SHIPPED = {
     name: resources.files("streams.configuration").joinpath("defaults", f"{name}.toml").read_text("utf-8")
