@@ -50,7 +50,7 @@ def make_app(
                 allow_headers=["Authorization", "Content-Type", "Idempotency-Key", SESSION_HEADER],
                 expose_headers=[SESSION_HEADER, "Retry-After"],
             ),
-            Middleware(_Measured, metrics=metrics, front=front),
+            Middleware(_Measured, metrics=metrics),
             Middleware(
                 Guard,
                 book=front.book,
@@ -61,6 +61,7 @@ def make_app(
         ],
     )
     app.state.front = front
+    metrics.gateway_followers.set_function(lambda: front.feed.followers)
     app.include_router(sessions_api.router)
     app.router.routes += [
         Route("/health", health),
@@ -120,10 +121,9 @@ async def _on_error(request: Request, error: Exception) -> Response:
 class _Measured:
     """Counts answers, and times them to their first byte."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, front: Front) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._front = front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -136,7 +136,6 @@ class _Measured:
                 route = getattr(scope.get("route"), "path", "other")
                 self._metrics.gateway_requests.labels(route, str(message["status"])).inc()
                 self._metrics.gateway_request_seconds.labels(route).observe(time.perf_counter() - began_s)
-                self._metrics.gateway_followers.set(self._front.feed.followers)
             await send(message)
 
         await self._app(scope, receive, measured)

@@ -21,7 +21,6 @@ from schemas.configuration import Limits
 from schemas.envelope import Envelope, Fact
 from schemas.events.access import Scope
 from schemas.events.inputs import (
-    ApprovalReceived,
     InputFact,
     MessageReceived,
     OperatorFact,
@@ -35,7 +34,7 @@ from sinks.conversations import SessionStanding
 from streams.client.client import Client
 from streams.gateway.access import Principal
 from streams.gateway.problems import Problem, away, not_found
-from topics.catalog import OPERATOR_INPUTS, USER_INPUTS
+from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 PRODUCER: Final = "gateway"
 POST_S: Final = 10.0
@@ -226,7 +225,7 @@ class Door:
             producer=PRODUCER,
             body=body,
         )
-        topic = OPERATOR_INPUTS if isinstance(body, OperatorFact) else USER_INPUTS
+        topic = _entrance_of(body)
         try:
             # What ingress would put aside is refused here, by the same rules; only it counts tokens.
             checked = checked_input(
@@ -245,7 +244,7 @@ class Door:
         """Write an input once, whatever is asked how often under its key."""
         if keyed and (earlier := await self._earlier(event)) is not None:
             return earlier
-        topic = OPERATOR_INPUTS if isinstance(event.body, ApprovalReceived) else USER_INPUTS
+        topic = _entrance_of(event.body)
         try:
             async with asyncio.timeout(POST_S):
                 place = await self.client.post(event, topic)
@@ -286,6 +285,11 @@ class Door:
 
     def _remember_owner(self, session_id: str, owner: Owner) -> None:
         _put(self._owners, session_id, owner)
+
+
+def _entrance_of(body: Fact) -> Topic:
+    """Return the topic by which an input enters: operators' acts have one of their own."""
+    return OPERATOR_INPUTS if isinstance(body, OperatorFact) else USER_INPUTS
 
 
 def _id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:

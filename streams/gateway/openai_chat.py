@@ -1,6 +1,5 @@
 """/v1: OpenAI's chat completions in front of sessions; the model `cartrita` plans, works and answers."""
 
-import asyncio
 import json
 import time
 import uuid
@@ -21,7 +20,7 @@ from schemas.events.inputs import MessageReceived
 from sinks import conversations
 from streams.gateway.access import Principal
 from streams.gateway.door import Owner, Posted, require
-from streams.gateway.feed import FeedInterrupted, FollowerTooSlow
+from streams.gateway.feed import FollowerTooSlow
 from streams.gateway.frames import Cursor, Frame
 from streams.gateway.front import Front
 from streams.gateway.problems import Problem, openai_error, response_of
@@ -320,7 +319,7 @@ async def _unhurried(frames: AsyncGenerator[Frame, None]) -> AsyncGenerator[Fram
     try:
         async for frame in frames:
             yield frame
-    except (FollowerTooSlow, FeedInterrupted) as error:
+    except FollowerTooSlow as error:
         raise Problem(
             503, "the answer cannot be followed; ask again", code="unavailable", retry_s=2
         ) from error
@@ -344,7 +343,6 @@ def _event(body: Json) -> ServerSentEvent:
 
 async def not_there(request: Request) -> Response:
     """Answer for what OpenAI has below /v1 and this gateway has not."""
-    await asyncio.sleep(0)
     return response_of(
         Problem(404, f"there is no {request.method} {request.url.path[:200]} here", code="not_found"), request
     )

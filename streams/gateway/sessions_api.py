@@ -20,6 +20,7 @@ from schemas.events.inputs import (
 )
 from sinks import conversations
 from sinks.conversations import LoggedEvent, SessionStanding
+from streams.configuration.loading import NANODOLLARS
 from streams.gateway.access import TICKET_S, Principal
 from streams.gateway.bodies import (
     Decision,
@@ -39,7 +40,6 @@ from streams.gateway.door import Posted, metadata_json, require
 from streams.gateway.front import Front
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of, uuid_in
 
-NANODOLLARS: Final = 1_000_000_000
 PAGE_MAX: Final = 200
 _OWN_WRITE_S: Final = 1.0
 _POLL_S: Final = 0.02
