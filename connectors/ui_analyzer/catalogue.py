@@ -83,7 +83,7 @@ RULES: tuple[RuleInfo, ...] = tuple(rule.info for rule in _ALL)
 FACT_SOURCES: tuple[FactSource, ...] = (
     component_facts,
     page_facts,
-    structure.landmark_facts,
+    landmarks.landmark_facts,
     net_facts,
     raw_html.loader_facts,
     landmarks.heading_facts,
@@ -95,6 +95,7 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     responsive.responsive_facts,
     performance.image_facts,
     failures.boundary_facts,
+    promises.failure_facts,
     realtime.live_facts,
     agents.agent_facts,
 )

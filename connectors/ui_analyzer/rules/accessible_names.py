@@ -13,6 +13,7 @@ from connectors.ui_analyzer.naming import (
     hidden,
     labelled_directly,
     name_from_content,
+    never_shown,
     translated,
 )
 from connectors.ui_analyzer.native import LINK_TAGS, rendered_tag
@@ -54,6 +55,8 @@ def _image_alt(document: Document, tally: Tally) -> None:
         is_input = element.native and element.tag == "input" and element.get("type") == "image"
         if not (is_image or is_input) or may_bring(element, NAME, document) or hidden(element):
             continue
+        if never_shown(element, document):
+            continue
         named = (
             element.has("alt")
             or labelled_directly(element)
@@ -68,7 +71,7 @@ _IMAGES_WITH_OTHER_WORDS = frozenset({"el-image", "ElImage", "el-avatar"})
 
 def _alt_text(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.native or element.tag != "img":
+        if not element.native or element.tag != "img" or hidden(element):
             continue
         alt = element.attributes.get("alt")
         if alt is None or alt.dynamic or not (alt.value or "").strip():
@@ -88,6 +91,7 @@ def _button_name(document: Document, tally: Tally) -> None:
             not element.native
             or (may_bring(element, NAME, document) and not merged(element))
             or hidden(element)
+            or never_shown(element, document)
         ):
             continue
         role = element.get("role")
@@ -109,7 +113,7 @@ def _button_name(document: Document, tally: Tally) -> None:
 
 def _link_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if hidden(element) or element.has("inert"):
+        if hidden(element) or element.has("inert") or never_shown(element, document):
             continue
         native = element.native and element.tag == "a" and element.has("href")
         if native and element.get("role") not in (None, "link"):

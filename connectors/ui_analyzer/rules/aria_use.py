@@ -5,6 +5,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.structure import HEADING, placeholder
+from connectors.ui_analyzer.spreading import merged
 
 _A11Y = Category.ACCESSIBILITY
 
@@ -71,8 +72,8 @@ def _aria_naming(document: Document, tally: Tally) -> None:
         name = element.attributes.get("aria-label") or element.attributes.get("aria-labelledby")
         if name is None or not element.native or element.tag not in _GENERIC:
             continue
-        if element.has("role", "contenteditable") or element.spread or element.tag == "i":
-            continue
+        if element.has("role", "contenteditable") or element.spread or element.tag == "i" or merged(element):
+            continue  # What a component becomes gets its role and content from there.
         # What has words of its own is read anyway.
         wordless = (
             not element.static_text()

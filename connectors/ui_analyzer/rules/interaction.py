@@ -6,7 +6,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import BUTTON, LINK, ref_of
 from connectors.ui_analyzer.markup import Element, class_names
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.naming import hidden
+from connectors.ui_analyzer.naming import hidden, never_shown
 from connectors.ui_analyzer.native import library_control
 from connectors.ui_analyzer.rule import ComponentRef, FileRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.rules.pointing import KEY_HANDLERS, native_interactive, only_stops
@@ -173,7 +173,7 @@ def _nested_interactive(document: Document, tally: Tally) -> None:
         ):
             continue
         inner = _control(element, document)
-        if inner is None:
+        if inner is None or never_shown(element, document) or element.has("hidden"):
             continue
         around = _control_around(element, document)
         if around is None:

@@ -101,6 +101,8 @@ def unreachable(element: Element, document: Document) -> tuple[Attribute, str] |
     handlers = [element.attributes[name] for name in _PRESSES if name in element.attributes]
     if not tag or not handlers or tag in _NOT_CONTROLS - {"canvas"} or native_interactive(element):
         return None
+    if tag == "input" and element.get("type") == "hidden":
+        return None
     if tag == "a" or (not element.native and tag in NATIVE_CONTROLS):
         return None
     acting = [handler for handler in handlers if not only_stops(document, handler)]
@@ -218,7 +220,21 @@ def _delegates(element: Element) -> bool:
         if native_interactive(child) and child.tag != "label" and not _shut(child)
     ]
     own_text = bool(element.texts) or element.dynamic_content
-    return bool(inner) and not own_text
+    return not own_text and (bool(inner) or any(map(_component_control, element.descendants())))
+
+
+_CONTROL_NAME = re.compile(
+    r"(?:Button|Btn|Link|Item|Option|Action|Tab|Checkbox|Switch|Radio|Input|Select|Trigger|-button|-btn|-link|-item|-option)$"
+)
+
+
+def _component_control(child: Element) -> bool:
+    """Whether a component is called a control and leads or does something: a click on it reaches what is around."""
+    return (
+        not child.native
+        and _CONTROL_NAME.search(child.tag) is not None
+        and child.has("to", "href", "on:click", "on:select", "v-model", "value")
+    )
 
 
 def _holds_controls(element: Element) -> bool:
@@ -270,6 +286,8 @@ def _role_focusable(document: Document, tally: Tally) -> None:
             continue
         if may_bring(element, FOCUS, document) or unreachable(element, document) is not None:
             continue  # What is clicked and cannot be reached is one defect, and another rule's.
+        if _operable_around(element):
+            continue  # The control around it is the one that is reached; nesting is another rule's.
         ok = element.has("tabindex", "contenteditable")
         tally.check(
             ok, element, f'<{element.tag} role="{role}"> cannot be reached with the keyboard: no tabindex'
