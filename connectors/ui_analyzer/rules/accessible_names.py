@@ -32,6 +32,7 @@ _GENERIC_LINK = frozenset(
         "here",
         "click",
         "link",
+        "a link",
         "more",
         "read more",
         "learn more",
@@ -49,11 +50,16 @@ _GENERIC_LINK = frozenset(
 )
 
 
+_AROUND = " .,;:!?…→»›>↗"
+"""What stands around the words of a link and says nothing."""
+
+
 def _image_alt(document: Document, tally: Tally) -> None:
     for element in document.elements:
         is_image = rendered_tag(element, document) == "img" and element.tag not in _IMAGES_WITH_OTHER_WORDS
         is_input = element.native and element.tag == "input" and element.get("type") == "image"
-        if not (is_image or is_input) or may_bring(element, NAME, document) or hidden(element):
+        is_area = element.native and element.tag == "area" and element.has("href")
+        if not (is_image or is_input or is_area) or may_bring(element, NAME, document) or hidden(element):
             continue
         if never_shown(element, document):
             continue
@@ -74,9 +80,10 @@ def _alt_text(document: Document, tally: Tally) -> None:
         if not element.native or element.tag != "img" or hidden(element):
             continue
         alt = element.attributes.get("alt")
-        if alt is None or alt.dynamic or not (alt.value or "").strip():
+        written = None if alt is None else alt.value or _beginning(alt.expression)
+        if alt is None or not (written or "").strip():
             continue
-        text = (alt.value or "").strip()
+        text = (written or "").strip()
         if _FILE_NAME.match(text):
             tally.failed(alt, f'alt="{text[:60]}" is a file name, not a description')
         elif _REDUNDANT_ALT.match(text):
@@ -85,12 +92,19 @@ def _alt_text(document: Document, tally: Tally) -> None:
             tally.passed()
 
 
+def _beginning(expression: str) -> str | None:
+    """The words that a text with a value inside begins with: "photo of " of `` `photo of ${name}` ``."""
+    match = re.match(r"`([^`$]+)\$\{", expression)
+    return match.group(1) if match else None
+
+
 def _button_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
         if (
             not element.native
             or (may_bring(element, NAME, document) and not merged(element))
             or hidden(element)
+            or element.has("inert")
             or never_shown(element, document)
         ):
             continue
@@ -220,14 +234,19 @@ def _dialog_name(document: Document, tally: Tally) -> None:
 def _link_text(document: Document, tally: Tally) -> None:
     for element in document.elements:
         link = (element.native and element.tag == "a" and element.has("href")) or element.tag in LINK_TAGS
-        if not link or element.filled("aria-label", "aria-labelledby", "title") or merged(element):
+        if not link or element.filled("aria-labelledby", "title") or merged(element):
+            continue
+        if element.filled("aria-label"):
+            told = (element.get("aria-label") or "").lower().strip(_AROUND)
+            if told in _GENERIC_LINK:
+                tally.failed(element, f'"{told}" does not say where the link leads')
             continue
         if _unknown_words(element, document):
             text = translated(document, element).lower() if not element.children and not element.texts else ""
             if text in _GENERIC_LINK:
                 tally.failed(element, f'"{text}" does not say where the link leads')
             continue
-        text = element.static_text().strip(" .…→»›>↗:")
+        text = element.static_text().strip(_AROUND)
         if text:
             tally.check(text not in _GENERIC_LINK, element, f'"{text}" does not say where the link leads')
 

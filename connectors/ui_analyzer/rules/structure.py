@@ -34,8 +34,10 @@ def _html_lang(document: Document, tally: Tally) -> None:
 
 
 def _says_nothing(element: Element) -> bool:
-    """Whether a page has no words, and nothing that may bring some."""
-    return not element.static_text() and not element.unknown_content()
+    """Whether the body of a page is empty: an application that is switched off."""
+    return any(child.tag == "body" for child in element.children) and not (
+        element.static_text() or element.unknown_content()
+    )
 
 
 def placeholder(value: str) -> bool:
@@ -218,7 +220,7 @@ def _list_structure(document: Document, tally: Tally) -> None:
 
 def _scope(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if element.native and element.has("scope") and element.tag in ("th", "td"):
+        if element.native and element.has("scope") and element.tag not in ("style", "slot", "template"):
             tally.check(element.tag == "th", element.attributes["scope"], "scope on a cell that is no header")
 
 
