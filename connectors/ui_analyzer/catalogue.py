@@ -16,6 +16,7 @@ from connectors.ui_analyzer.rules import (
     form_labels,
     interaction,
     landmarks,
+    link_texts,
     list_keys,
     loading,
     media,
@@ -44,6 +45,7 @@ from connectors.ui_analyzer.scoping import page_facts
 
 _MODULES = (
     accessible_names,
+    link_texts,
     form_labels,
     pointing,
     interaction,
