@@ -94,6 +94,7 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     raw_html.loader_facts,
     landmarks.heading_facts,
     form_labels.hiding_facts,
+    form_labels.id_facts,
     style_access.motion_facts,
     focus_style.focus_facts,
     palette_contrast.palette_facts,
