@@ -88,6 +88,11 @@ class Metrics:
         self.reservations_exceeded = self._counter(
             "reservations_exceeded", ("shell",), "Calls that used more than was set aside for them."
         )
+        self.mcp_tools_withheld = self._gauge(
+            "mcp_tools_withheld",
+            ("server", "tenant"),
+            "Tools of an MCP server that differ from what a person accepted, and are not called.",
+        )
         self.deltas_lost = self._counter(
             "deltas_lost",
             ("shell",),
