@@ -126,7 +126,7 @@ class Connection:
                 try:
                     await self._list(session)
                 except (MCPError, ServerBroken, TimeoutError) as error:
-                    raise ServerAway(f"it does not tell its tools: {_told(error)}") from error
+                    raise ServerAway(f"it does not tell its tools: {told_of(error)}") from error
         return session
 
     def _is_settled(self) -> bool:
@@ -175,9 +175,9 @@ class Connection:
         except TimeoutError:
             return f"it told no list of tools within {self._server.start_ms:,} ms"
         except (MCPError, ServerBroken, SecretMissing, OSError) as error:
-            return (transport.fault if transport is not None else "") or _told(error)
+            return (transport.fault if transport is not None else "") or told_of(error)
         except Exception as error:  # noqa: BLE001, RUF100  # whatever a server provokes costs its own tools alone
-            return (transport.fault if transport is not None else "") or _told(error)
+            return (transport.fault if transport is not None else "") or told_of(error)
         return transport.fault or "the connection has ended"
 
     async def _watch(self, session: Session) -> None:
@@ -211,8 +211,8 @@ async def _first_of(events: tuple[asyncio.Event, ...], timeout_s: float) -> None
             one.cancel()
 
 
-def _told(error: BaseException) -> str:
-    """Say what went wrong in a line; of several errors at once the first."""
+def told_of(error: BaseException) -> str:
+    """Say what went wrong, in a line for people; of several errors at once the first."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return clean_line(str(error) or type(error).__name__, 300)

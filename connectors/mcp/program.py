@@ -11,11 +11,13 @@ from connectors.mcp.server import Program
 from connectors.mcp.stdio import ServerBroken
 
 FILES_MAX: Final = 100_000
+SCRIPTS: Final = (".js", ".mjs", ".cjs", ".ts", ".py", ".pyz", ".rb", ".jar", ".sh", ".pl", ".php", ".lua")
+"""How arguments end that are part of the program; others may be data, which changes."""
 _PIECE_BYTES: Final = 1 << 20
 
 
 def program_sha256(program: Program) -> str:
-    """Return the digest of what a program is made of: its command, the files that it names, and its code.
+    """Return the digest of what a program is made of: its command, scripts that it names, and its code.
 
     Blocks for as long as reading all of them takes.
 
@@ -25,7 +27,8 @@ def program_sha256(program: Program) -> str:
     digest = sha256()
     for argument in program.command:
         digest.update(len(argument.encode()).to_bytes(8, "big") + argument.encode())
-    named = [Path(program.command[0]), *(Path(one) for one in program.command[1:] if os.path.isfile(one))]
+    scripts = [Path(one) for one in program.command[1:] if one.endswith(SCRIPTS) and os.path.isfile(one)]
+    named = [Path(program.command[0]), *scripts]
     try:
         for path in sorted({path for root in (*named, *program.code) for path in _files(root)}):
             digest.update(_entry(path))

@@ -1,7 +1,7 @@
 """What a call of a server's tool gave, as a result that a model may read: cleaned, bounded and checked."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import mcp_types
@@ -94,7 +94,9 @@ def _bounded(text: str, characters_max: int) -> str:
     return f"{text[:characters_max]}\n[cut here: {len(text):,} characters in all]"
 
 
-def _says_the_same(text: str, structured: object) -> bool:
+def _says_the_same(text: str, structured: Mapping[str, object]) -> bool:
+    if list(structured.values()) == [text]:
+        return True
     try:
         return bool(json.loads(text) == structured)
     except (ValueError, RecursionError):

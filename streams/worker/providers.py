@@ -10,7 +10,6 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from connectors.mcp.servers import Servers
-from connectors.mcp.ways import Ways
 from connectors.models.chat import OpenAIModel
 from connectors.models.embeddings import OpenAIEmbeddings
 from connectors.models.tokens import count_tokens_in_pieces, prepare_vocabularies
@@ -27,9 +26,8 @@ from schemas.configuration import ChatModel, Configuration, Models, RequestParam
 from schemas.ports.chat import Model
 from streams.configuration.checking import TOOLS
 from streams.configuration.loading import load_configuration
-from streams.configuration.secrets import resolve
-from streams.configuration.servers import load_accepted, load_servers
 from streams.process.settings import Settings
+from streams.worker.servers import mcp_servers
 
 _POOL_MAX = 4
 _log = structlog.get_logger()
@@ -107,16 +105,6 @@ async def make_providers(settings: Settings) -> Providers:
         sandbox=sandbox,
         servers=servers,
     )
-
-
-def mcp_servers(settings: Settings) -> Servers:
-    """Return the MCP servers that the settings name, with what was accepted of them; nothing connects yet.
-
-    Raises:
-        ConfigurationInvalid: their file, or that of what was accepted, cannot be used.
-    """
-    path = settings.mcp_servers
-    return Servers(load_servers(path), load_accepted(path), Ways(resolve).open)
 
 
 def chat_model(

@@ -156,6 +156,8 @@ def test_a_file_that_was_tampered_with_is_refused(tmp_path: Path, damage: str) -
             document["format"] = 99
         case "list":
             document["servers"] = []
+        case _:
+            pass
     path.write_text("{" if damage == "text" else json.dumps(document), encoding="utf-8")
 
     with pytest.raises(AcceptanceDamaged, match="accept"):
