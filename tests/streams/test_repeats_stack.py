@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 DEFAULTS = PROJECT_DIRECTORY / "streams" / "configuration" / "defaults"
 SESSION = derived_id("session", "long")
+SHELLS = ("ingress", "session", "model")
+"""What an answer needs; fewer shells begin sooner."""
 
 
 def say(number: int) -> Envelope:
@@ -58,8 +60,8 @@ async def assert_nothing_more(scene: Scene, before: Counter[str], letters: int =
 async def begun_anew(scene: Scene, worker: Worker, number: int) -> Worker:
     """Replace the worker by one whose groups have acknowledged nothing, as after a reset of all of them."""
     await worker.killed()
-    worker = scene.worker(CARTRITA_APP_ID=f"anew-{number}")
-    await scene.ready(worker)
+    worker = scene.worker(*SHELLS, CARTRITA_APP_ID=f"anew-{number}")
+    await scene.ready(worker, len(SHELLS))
     return worker
 
 
@@ -67,8 +69,8 @@ async def begun_anew(scene: Scene, worker: Worker, number: int) -> Worker:
 async def test_the_first_of_many_inputs_is_known_when_it_is_sent_or_read_again(
     scene: Scene, count: int
 ) -> None:
-    worker = scene.worker()
-    await scene.ready(worker)
+    worker = scene.worker(*SHELLS)
+    await scene.ready(worker, len(SHELLS))
     sent = [say(number) for number in range(count)]
     for begin in range(0, count, 500):
         await scene.send(*sent[begin : begin + 500])
@@ -92,8 +94,8 @@ async def test_the_first_of_many_inputs_is_known_when_it_is_sent_or_read_again(
     await assert_nothing_more(scene, before)
     assert len(await scene.events(SESSION_INPUTS)) == taken + 6 + 2
 
-    other = scene.worker(CARTRITA_APP_ID="anew-1", CARTRITA_IDENTITY="other")
-    await scene.ready(other)
+    other = scene.worker(*SHELLS, CARTRITA_APP_ID="anew-1", CARTRITA_IDENTITY="other")
+    await scene.ready(other, len(SHELLS))
     await worker.killed()
     await scene.send(*sent[:3], last := say(count + 2))
     await done_with(scene, last)
@@ -110,8 +112,8 @@ async def test_a_reset_makes_no_letters_of_inputs_for_sessions_that_have_left(
         f"session_retention_ms = 1_000\n{limits}", encoding="utf-8"
     )
     environment = {"CARTRITA_CONFIGURATION_DIRECTORY": str(tmp_path / "configuration")}
-    worker = scene.worker(**environment)
-    await scene.ready(worker)
+    worker = scene.worker(*SHELLS, **environment)
+    await scene.ready(worker, len(SHELLS))
     questions = [question(f"gone {number}", "Say yes") for number in range(5)]
     await scene.send(*questions)
     await done_with(scene, *questions)
@@ -126,8 +128,8 @@ async def test_a_reset_makes_no_letters_of_inputs_for_sessions_that_have_left(
     taken = len(await scene.events(SESSION_INPUTS))
 
     await worker.killed()
-    worker = scene.worker(**environment, CARTRITA_APP_ID="anew")
-    await scene.ready(worker)
+    worker = scene.worker(*SHELLS, **environment, CARTRITA_APP_ID="anew")
+    await scene.ready(worker, len(SHELLS))
     last = question("stays", "Say yes")
     await scene.send(last)
     await done_with(scene, last)
@@ -137,8 +139,8 @@ async def test_a_reset_makes_no_letters_of_inputs_for_sessions_that_have_left(
 
 
 async def test_a_record_that_was_put_aside_and_is_redriven_is_taken_in(scene: Scene) -> None:
-    worker = scene.worker()
-    await scene.ready(worker)
+    worker = scene.worker(*SHELLS)
+    await scene.ready(worker, len(SHELLS))
     # What a newer schema would have allowed: the program that knows it comes later.
     await scene.put(USER_INPUTS, None, b"not avro yet")
     one = question("redriven", "Say yes")
