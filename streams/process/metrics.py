@@ -33,6 +33,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.described: list[Described] = []
         self._describe_gateway()
+        self._describe_servers()
         self.inputs = self._counter(
             "inputs", ("shell", "topic", "outcome"), "Records taken in, by what became of them."
         )
@@ -108,6 +109,13 @@ class Metrics:
             "gateway_followers", (), "WebSockets and streams that follow a session at this gateway."
         )
 
+    def _describe_servers(self) -> None:
+        self.mcp_tools_withheld = self._gauge(
+            "mcp_tools_withheld",
+            ("server", "tenant"),
+            "Tools of an MCP server that differ from what a person accepted, and are not called.",
+        )
+
     def _counter(self, name: str, labels: tuple[str, ...], text: str) -> Counter:
         self._describe(name + "_total", "counter", labels, text)
         return Counter(_full(name), text, labels, registry=self.registry)
@@ -149,7 +157,7 @@ class ShellMetrics:
         self.budget_tokens_reserved = metrics.budget_tokens_reserved.labels(shell)
 
     def input(self, topic: str, outcome: str, count: int = 1) -> None:
-        """Count records taken in: applied, replayed, rejected, parked, unknown_fact or dropped."""
+        """Count records taken in: applied, replayed, repeated, rejected, parked, unknown_fact or dropped."""
         self._child("inputs", self.all.inputs.labels, topic, outcome).inc(count)
 
     def output(self, topic: str, count: int = 1, *, fact: type | None = None) -> None:
