@@ -8,12 +8,12 @@ from schemas.events.budgets import BudgetCharged
 from tests.invariants.entries import entries_of
 from tests.invariants.reservations import reserving
 from tests.invariants.stories import Story
-from tests.processors.test_session_properties import worlds
 from tests.processors.world import SESSION, World
+from tests.processors.worlds import worlds
 
 
 @given(worlds())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_beginning_of_every_session_balances(world: World) -> None:
     tokens: Counter[str] = Counter()
     nanodollars: Counter[str] = Counter()

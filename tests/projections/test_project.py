@@ -52,15 +52,13 @@ from schemas.events.tasks import (
 )
 from schemas.events.tools import (
     ResourceIntensity,
-    Retrieval,
-    RetrievedDocument,
     SafetyLevel,
-    ToolCallCompleted,
     ToolCallFailed,
     ToolFailureKind,
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
+from tests.builders import FOUND, SEARCHED
 from tests.projections.envelopes import (
     CALL,
     NOON_MS,
@@ -75,11 +73,6 @@ from tests.projections.envelopes import (
 from topics.catalog import USER_INPUTS, Topic
 
 NOON = "2026-01-01T12:00:00.000+00:00"
-EMBEDDING = (0.25,) * 1_536
-FOUND = (
-    RetrievedDocument(document="a#1", score=0.9, tokens=60, used=True),
-    RetrievedDocument(document="b#2", score=0.4, tokens=40, used=False),
-)
 
 MESSAGE = MessageReceived(
     text="What is\n a sink?", tokens=5, attachments=(Attachment(name="a.txt", text="abc", tokens=1),)
@@ -113,31 +106,6 @@ THOUGHT = ModelCallCompleted(
     cost_nanodollars=65,
     attempts=1,
     latency_ms=5,
-)
-SEARCHED = ToolCallCompleted(
-    call_id=CALL,
-    task_id=TASK,
-    tool_call_id="call_1",
-    agent="researcher",
-    tool="search_documents",
-    tool_version="1.0.0",
-    result_json='{"passages": []}',
-    result_tokens=4,
-    retrieval=Retrieval(
-        query="sink",
-        query_embedding=EMBEDDING,
-        k_initial=20,
-        k_rerank=5,
-        retrieval_latency_ms=7,
-        rerank_latency_ms=2,
-        context_tokens_before=100,
-        context_tokens_after=60,
-        documents=FOUND,
-    ),
-    used_tokens=3,
-    cost_nanodollars=390,
-    attempts=1,
-    latency_ms=12,
 )
 MEASURED = RetrievalMeasured(
     call_id=CALL,
@@ -699,7 +667,7 @@ def test_a_fact_of_a_newer_program_is_logged() -> None:
     assert json.loads(row.versions) == {"agents": "abc"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(any_event(), max_size=8))
 def test_no_column_of_a_row_is_set_from_two_topics(events: list[tuple[Topic, Envelope]]) -> None:
     said: dict[tuple[str, str, str], str] = {}
@@ -713,7 +681,7 @@ def test_no_column_of_a_row_is_set_from_two_topics(events: list[tuple[Topic, Env
                 assert said.setdefault((change.table, change.key, name), topic.name) == topic.name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_event())
 def test_parents_come_before_their_children(one: tuple[Topic, Envelope]) -> None:
     order = [table.name for table in TABLES]

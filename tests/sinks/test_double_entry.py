@@ -13,8 +13,8 @@ from psycopg.rows import TupleRow
 from sinks.writer import Slot, Writer
 from tests.invariants.entries import BudgetEntry, entries_of
 from tests.invariants.stories import Story
-from tests.processors.test_session_properties import worlds
 from tests.processors.world import SESSION, World
+from tests.processors.worlds import worlds
 from tests.sinks.conftest import rows
 from tests.sinks.records import taken
 from topics.catalog import TOPICS, topic_of
@@ -75,7 +75,7 @@ async def test_the_view_is_the_events_entries_and_balances_at_every_moment(
         assert await rows(connection, BALANCES) == [balances]
 
     # Hypothesis runs plain functions; the connections live on this loop.
-    @example_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @example_settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(worlds())
     def check(world: World) -> None:
         asyncio.run_coroutine_threadsafe(hold(world), loop).result(TIMEOUT_S)
