@@ -13,7 +13,7 @@ from tests.sinks.conftest import rows
 from tests.sinks.kafka import producing
 from tests.sinks.running import logged, running, until
 from tests.sinks.test_version_one import PLAIN
-from tests.sinks.test_whole_session import whole_session
+from tests.sinks.whole_session import whole_session
 
 pytestmark = pytest.mark.stack
 
