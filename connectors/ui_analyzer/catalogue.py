@@ -7,6 +7,7 @@ from connectors.ui_analyzer.rule import FactSource, FileRule, ProjectRule
 from connectors.ui_analyzer.rules import (
     accessible_names,
     agents,
+    announcements,
     aria_use,
     components,
     effects,
@@ -53,6 +54,7 @@ _MODULES = (
     landmarks,
     aria_use,
     role_use,
+    announcements,
     media,
     focus_style,
     style_access,
@@ -94,6 +96,7 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     raw_html.loader_facts,
     landmarks.heading_facts,
     form_labels.hiding_facts,
+    form_labels.id_facts,
     style_access.motion_facts,
     focus_style.focus_facts,
     palette_contrast.palette_facts,
