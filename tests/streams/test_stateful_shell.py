@@ -14,7 +14,7 @@ from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionClos
 from schemas.events.timers import TimerFired
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
-from streams.stateful.departures import is_departures
+from streams.stateful.marks import is_marks
 from streams.stateful.shell import OUTBOX_BYTES_MAX, StatefulShell
 from streams.stateful.stored_record import StoredRecord
 from tests.streams.counting import Count, CountingDecider
@@ -91,7 +91,7 @@ def assert_exactly_once(kafka: Kafka, inputs: int) -> None:
         assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     sent=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12),
     batches=st.lists(st.integers(1, 6), min_size=1, max_size=6),
@@ -362,7 +362,7 @@ async def test_an_ended_session_leaves_after_its_retention_and_later_input_is_re
         shell, _ = await start(kafka, retention_ms=1_000)
 
     assert session_id(0).encode() not in table
-    assert all(is_departures(key) for key in table)
+    assert all(is_marks(key) for key in table)
     letters = [one.body for one in kafka.events(DEAD_LETTERS) if isinstance(one.body, RecordRejected)]
     assert [letter.code for letter in letters] == ["ended", "ended"]
     assert len(kafka.events(SESSION_OUTPUTS)) == 2
