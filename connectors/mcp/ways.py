@@ -117,8 +117,19 @@ class Ways:
         match server.way:
             case Program() as program:
                 return await self._program(server, program, tenant, accepted)
-            case Endpoint():
-                raise ServerBroken("servers by HTTP are not reached yet")
+            case Endpoint() as endpoint:
+                return self._endpoint(server, endpoint, tenant)
+
+    def _endpoint(self, server: Server, endpoint: Endpoint, tenant: str) -> Transport:
+        # The SDK's client for it takes a while to load, and programs do without.
+        from connectors.mcp.http import HttpWay, header_value
+
+        credentials = server.credentials_of(tenant)
+        secrets = {name: self._resolve(reference) for name, reference in credentials.secrets.items()}
+        if credentials.bearer is not None:
+            secrets["Authorization"] = f"Bearer {self._resolve(credentials.bearer)}"
+        headers = {name: header_value(name, value) for name, value in {**endpoint.headers, **secrets}.items()}
+        return HttpWay(endpoint, headers, server.message_bytes_max)
 
     async def _program(
         self, server: Server, program: Program, tenant: str, accepted: AcceptedServer | None
