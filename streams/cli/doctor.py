@@ -31,6 +31,7 @@ from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.configuration.servers import load_accepted, load_servers
 from streams.process.settings import Settings, SettingsInvalid
+from streams.worker.own_tools import own_tool_names
 from streams.worker.servers import program_sandbox
 from topics.admin import verify
 from topics.clients import admin_of
@@ -112,7 +113,7 @@ async def _settings_and_services() -> list[Finding]:
         servers = load_servers(given.mcp_servers)
         accepted = load_accepted(given.mcp_servers)
         foreign = [one.name for known in accepted.values() for one in known.definitions.values()]
-        demand_tools(configuration, [*TOOLS, *foreign])
+        demand_tools(configuration, [*TOOLS, *foreign, *own_tool_names(given)])
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:
