@@ -100,6 +100,9 @@ class AccountDecider:
         """Accounts wait for nothing."""
         return ()
 
+    def mark(self, state: AccountState, event: Envelope) -> None:
+        """Requests are known by their leases."""
+
     def ended_at_ms(self, state: AccountState) -> int | None:
         """Return when the day or month of a token's account was over; all others go on for ever."""
         return state.ended_at_ms

@@ -41,6 +41,8 @@ class Transition:
         self.about: str | None = None
         """Event id of the client's call to which the facts that follow belong; None: all is one turn's."""
         self._ids = 0
+        self.let_go: tuple[str, ...] = ()
+        """Marks of inputs that the state no longer knows."""
         self._correlation_id = state.turn.message.input_id if state.turn else None
 
     @property
@@ -144,7 +146,7 @@ class Transition:
         if events:
             place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
             events[-1] = replace(events[-1], source=place, state_digest=digest(written))
-        return Step(state=state, events=tuple(events), encoded=written)
+        return Step(state=state, events=tuple(events), encoded=written, let_go=self.let_go)
 
 
 def _move_turn(before: Turn | None, after: Turn | None) -> None:
