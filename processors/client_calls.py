@@ -47,6 +47,9 @@ WAIT_MS_MAX: Final = 30_000
 """How long a call waits for budget that others hold."""
 CALLS_MAX: Final = 512
 """Calls of one session that are not answered yet; each takes about 400 bytes of its state."""
+SEEN_MAX: Final = 2_048
+"""Calls that a session knows as repeats, until gateways find them in the log's copy; so nothing that is kept
+for ever is kept for each call."""
 ATTEMPTS_MAX: Final = 2
 """A prompt that has more tokens than were reserved is reserved anew once, with the exact count."""
 MARGIN_SHARE: Final = 16
@@ -60,7 +63,8 @@ def received(transition: Transition, body: ClientCallReceived) -> None:
     mark = mark_of(transition.event.event_id)
     if has_seen(state.seen, mark):
         return
-    transition.state = replace(state, seen=with_mark(state.seen, mark), idle_since_ms=None)
+    seen = with_mark(state.seen, mark, marks_max=SEEN_MAX)
+    transition.state = replace(state, seen=seen, idle_since_ms=None)
     transition.about = transition.event.event_id
     call_accounts.look_again(transition)
     if state.status is SessionStatus.NEW:
