@@ -14,8 +14,8 @@ from hashlib import sha256
 from typing import Final
 
 from schemas.envelope import Envelope
-from schemas.events.access import Scope, TokenCreated, TokenRevoked
-from schemas.ids import is_uuid
+from schemas.events.access import Scope, TokenBudget, TokenCreated, TokenRevoked
+from schemas.ids import derived_id, is_uuid
 
 PREFIX: Final = "ck_"  # streams/worker knows it too
 """So that scanners for leaked secrets, and people, know one when they see it."""
@@ -33,6 +33,8 @@ class Principal:
     user: str | None
     """None: any user of the tenant."""
     scopes: frozenset[str]
+    budget: TokenBudget | None = None
+    """What the token's calls may use; None: it has no budget of its own."""
 
     def may_see(self, tenant: str, user: str) -> bool:
         """Tell whether what belongs to that user may be known to the bearer at all."""
@@ -40,7 +42,13 @@ class Principal:
 
 
 def mint(
-    *, name: str, scopes: tuple[Scope, ...], tenant: str, user: str | None, lifetime_s: int | None
+    *,
+    name: str,
+    scopes: tuple[Scope, ...],
+    tenant: str,
+    user: str | None,
+    lifetime_s: int | None,
+    budget: TokenBudget | None = None,
 ) -> tuple[str, TokenCreated]:
     """Make a token, and the fact that makes it known; nobody can tell the token again."""
     token = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
@@ -52,6 +60,7 @@ def mint(
         tenant=tenant,
         user=user,
         expires_at_ms=None if lifetime_s is None else round((time.time() + lifetime_s) * 1_000),
+        budget=budget,
     )
     return token, created
 
@@ -106,6 +115,16 @@ class TokenBook:
         made = self._by_id[token_id]
         return f"{token_id}.{until}.{_signature(made.secret_sha256, token_id, session_id, until)}"
 
+    def calls_session(self, token_id: str, day: int) -> str:
+        """Return the session of a token's single model calls of a day since 1970.
+
+        It follows from the token's digest, so that nobody else can name it and open it before a gateway does.
+
+        Raises:
+            KeyError: the token is not good any more.
+        """
+        return derived_id(self._by_id[token_id].secret_sha256, "client-calls", str(day))
+
     def ticket_holder(self, ticket: str, session_id: str) -> Principal | None:
         """Return whom a ticket to a session stands for; None: it is not genuine, or too old."""
         token_id, _, rest = ticket.partition(".")
@@ -123,7 +142,11 @@ def _principal(made: TokenCreated | None) -> Principal | None:
     if made is None or (made.expires_at_ms is not None and made.expires_at_ms <= time.time() * 1_000):
         return None
     return Principal(
-        token_id=made.token_id, tenant=made.tenant, user=made.user, scopes=frozenset(map(str, made.scopes))
+        token_id=made.token_id,
+        tenant=made.tenant,
+        user=made.user,
+        scopes=frozenset(map(str, made.scopes)),
+        budget=made.budget,
     )
 
 

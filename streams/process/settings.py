@@ -12,6 +12,8 @@ from streams.process import failpoints
 
 PREFIX: Final = "CARTRITA_"
 OPENAI_URL: Final = "https://api.openai.com/v1"
+LOCAL_MODEL_KEY: Final = "local"
+"""As OPENAI_API_KEY: the deterministic local model answers, which asks for none."""
 SESSION_MS_MIN: Final = 3_000
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off")
