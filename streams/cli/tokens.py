@@ -18,6 +18,7 @@ from streams.cli.context import deployment, home, settings
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.gateway.access import TokenBook, mint
+from streams.gateway.feed import tokens_read
 from streams.process.settings import Settings
 from topics.catalog import ACCESS_TOKENS
 from topics.routing import key_of
@@ -139,16 +140,10 @@ def _kept(path: Path) -> str:
 async def read_tokens(local: Settings) -> TokenBook:
     """Return all tokens that the log knows now."""
     book = TokenBook()
-    async with Client(local) as client, asyncio.timeout(_READ_S):
-        _, end = await client.end_of(ACCESS_TOKENS, b"")
-        if end == 0:
-            return book
-        async with aclosing(client.read((ACCESS_TOKENS,), from_beginning=True)) as records:
-            async for received in records:
-                if received.event is not None:
-                    book.apply(received.event)
-                if received.offset + 1 >= end:
-                    break
+    async with Client(local) as client, asyncio.timeout(_READ_S), aclosing(tokens_read(client, book)) as read:
+        async for all_there in read:
+            if all_there:
+                break
     return book
 
 

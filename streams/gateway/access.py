@@ -14,11 +14,9 @@ from hashlib import sha256
 from typing import Final
 
 from schemas.envelope import Envelope
-from schemas.events.access import Scope, TokenCreated, TokenRevoked
+from schemas.events.access import TOKEN_PREFIX, Scope, TokenCreated, TokenRevoked
 from schemas.ids import is_uuid
 
-PREFIX: Final = "ck_"  # streams/worker knows it too
-"""So that scanners for leaked secrets, and people, know one when they see it."""
 TICKET_S: Final = 3_600
 _SECRET_BYTES: Final = 32
 TOKEN_CHARACTERS_MAX: Final = 256
@@ -43,7 +41,7 @@ def mint(
     *, name: str, scopes: tuple[Scope, ...], tenant: str, user: str | None, lifetime_s: int | None
 ) -> tuple[str, TokenCreated]:
     """Make a token, and the fact that makes it known; nobody can tell the token again."""
-    token = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
     created = TokenCreated(
         token_id=str(uuid.uuid4()),
         secret_sha256=_digest(token),

@@ -4,7 +4,6 @@ import asyncio
 import importlib.metadata
 import ipaddress
 import logging
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -17,7 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
-from schemas.wire.registry import RegistryError
+from schemas.wire.registry import RegistryUnavailable, SchemaIncompatible
 from streams.client.client import Client
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
@@ -30,13 +29,13 @@ from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import Settings
+from streams.process.startup import check_topics, wait_for
 
 _log = structlog.get_logger()
 FRAME_BYTES_MAX: Final = 65_536
 """Of a WebSocket's message; longer texts come by POST."""
 _POOL_MAX: Final = 8
 _STOP_S: Final = 5
-_RETRY_S: Final = 0.5
 
 
 async def run_gateway(settings: Settings, stop: asyncio.Event) -> ExitCode:
@@ -84,7 +83,8 @@ def check_address(settings: Settings) -> None:
 async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) -> None:
     metrics = Metrics()
     known = asyncio.Event()
-    client = await held.enter_async_context(await _connected(settings))
+    await check_topics(settings)
+    client = await _connected(settings, held)
     feed, book = Feed(client), TokenBook()
     health = MetricsServer(
         metrics.registry,
@@ -158,17 +158,22 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _connected(settings: Settings) -> Client:
-    """Wait for the registry, and return a client that can be entered."""
-    until_s = asyncio.get_running_loop().time() + settings.startup_timeout_ms / 1_000
-    while True:
-        try:
-            async with Client(settings):
-                return Client(settings)
-        except RegistryError as error:
-            if asyncio.get_running_loop().time() > until_s:
-                raise ShellStopped(ExitCode.RESTART, f"the registry does not answer: {error}") from error
-            await asyncio.sleep(_RETRY_S)
+async def _connected(settings: Settings, held: AsyncExitStack) -> Client:
+    """Wait for the registry, and return a client that is open as long as the process serves.
+
+    Raises:
+        ShellStopped: the registry is away, or refuses a schema.
+    """
+
+    async def connect() -> Client:
+        return await held.enter_async_context(Client(settings))
+
+    try:
+        return await wait_for(
+            "registry", connect, (RegistryUnavailable,), settings.startup_timeout_ms / 1_000
+        )
+    except SchemaIncompatible as error:
+        raise ShellStopped(ExitCode.FAILED, f"the registry refuses a schema: {error}") from error
 
 
 def _counter(settings: Settings) -> Callable[[str], int]:
@@ -186,10 +191,3 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at SIGTERM and SIGINT."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 
+from processors.amounts import NANODOLLARS, nanodollars_of
 from schemas.events.access import Scope
 from schemas.events.inputs import (
     ApprovalReceived,
@@ -20,7 +21,6 @@ from schemas.events.inputs import (
 )
 from sinks import conversations
 from sinks.conversations import LoggedEvent, SessionStanding
-from streams.configuration.loading import NANODOLLARS
 from streams.gateway.access import TICKET_S, Principal
 from streams.gateway.bodies import (
     Decision,
@@ -76,7 +76,7 @@ async def open_session(
     opened = SessionOpened(
         title=new.title,
         budget_tokens=new.budget.tokens,
-        budget_nanodollars=None if dollars is None else max(1, round(dollars * NANODOLLARS)),
+        budget_nanodollars=None if dollars is None else nanodollars_of(dollars),
         metadata_json=metadata_json(new.metadata),
     )
     posted = await front.door.open(bearer, new.user_id, opened, idempotency_key)

@@ -19,6 +19,7 @@ from websockets.typing import Origin, Subprotocol
 
 from schemas.events.access import Scope
 from streams.cli.tokens import address_of, local_token
+from streams.process.ending import ExitCode
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider, message
@@ -564,3 +565,11 @@ def test_all_scopes_are_named_in_the_help(command_environment: dict[str, str]) -
     command = [sys.executable, "-m", "streams.main", "tokens", "create", "--help"]
     ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
     assert all(scope in ended.stdout for scope in Scope)
+
+
+def test_a_gateway_without_its_topics_says_which_command_makes_them(deployment: Deployment) -> None:
+    command = [sys.executable, "-m", "streams.main", "gateway"]
+    settings = {**deployment.settings(), "CARTRITA_TOPIC_PREFIX": "nothing-here.", "PORT": "0"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=settings, check=False, timeout=60)
+    assert ended.returncode == ExitCode.TOPICS
+    assert "`cartrita topics apply` makes them" in ended.stderr
