@@ -14,11 +14,12 @@ from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
+from streams.cli.door import env
 from streams.cli.fork import fork
 from streams.cli.ingest import ingest
 from streams.cli.processes import gateway, sink, worker
 from streams.cli.tables import tables
-from streams.cli.tokens import env, tokens
+from streams.cli.tokens import tokens
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
 

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from schemas.events.access import Scope
-from streams.cli.tokens import address_of, local_token
+from streams.cli.door import address_of, local_token
 from streams.process.ending import ExitCode
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
