@@ -19,6 +19,8 @@ class Scope(Word):
     """See sessions, and follow them."""
     APPROVE = "approve"
     """Decide about tool calls that wait for a person."""
+    ADMINISTER = "administer"
+    """Set what sessions may use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

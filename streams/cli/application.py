@@ -14,7 +14,7 @@ from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
-from streams.cli.door import env
+from streams.cli.door import env, login
 from streams.cli.fork import fork
 from streams.cli.ingest import ingest
 from streams.cli.processes import gateway, sink, worker
@@ -66,7 +66,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "This machine": (deployment.up, deployment.down, deployment.status, env, demo),
+    "This machine": (deployment.up, deployment.down, deployment.status, env, login, demo),
     "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, budget, ingest),
     "What happened": (
         tail.tail,

@@ -12,7 +12,7 @@ from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment, home
 from streams.cli.tokens import read_tokens, write_token
-from streams.gateway.access import mint
+from streams.gateway.access import Purpose, mint
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 
@@ -30,9 +30,31 @@ async def env() -> None:
         output.say("{line}", line=line)
 
 
+@command
+async def login() -> None:
+    """Print a link by which a browser may do what this machine's token may; good once, for ten minutes."""
+    path = token_path()
+    if not path.exists():
+        fail(Code.NOT_FOUND, "there is no token of this machine yet", "`cartrita up` makes one.")
+    here = deployment()
+    link = await _login_link(
+        Settings.from_environment(environment()), address_of(here.settings()), _kept(path)
+    )
+    output.say("{link}", link=link)
+
+
+async def _login_link(local: Settings, address: str, token: str) -> str:
+    book = await read_tokens(local)
+    bearer = book.bearer(token)
+    if bearer is None:
+        fail(Code.FAILED, "this machine's token is good no more", "`cartrita up` makes another.")
+    return f"{address}/login/{book.issue(Purpose.LOGIN, bearer.token_id)}"
+
+
 async def tell_door(here: Deployment) -> None:
     """Tell how to come in by the front door: the address, the token, two exports, and a line to try."""
-    token = await local_token(Settings.from_environment({**environment(), **here.settings()}), token_path())
+    local = Settings.from_environment({**environment(), **here.settings()})
+    token = await local_token(local, token_path())
     address = address_of(here.settings())
     output.say(
         "The front door is [bold]{address}[/]; its token is in {path}.", address=address, path=token_path()
@@ -40,6 +62,7 @@ async def tell_door(here: Deployment) -> None:
     output.say("For OpenAI's clients:")
     for line in exports(address, token):
         output.say("  {line}", line=line)
+    output.say("A browser is logged in by {link} (once)", link=await _login_link(local, address, token))
     output.say("Or ask by HTTP:")
     output.say("  {line}", line=curl_line(address, token_path()))
 
@@ -76,7 +99,9 @@ async def local_token(local: Settings, path: Path) -> str:
     """Return the token of this machine, which may do all for the default tenant; make it if there is none."""
     book = await read_tokens(local)
     kept = await asyncio.to_thread(_kept, path)
-    if kept and book.bearer(kept) is not None:
+    bearer = book.bearer(kept) if kept else None
+    # One that an earlier version made may lack what there is now.
+    if bearer is not None and bearer.scopes >= set(Scope):
         return kept
     token, created = mint(name=LOCAL_NAME, scopes=tuple(Scope), tenant="default", user=None, lifetime_s=None)
     await write_token(local, created)

@@ -4,6 +4,7 @@ import asyncio
 import importlib.metadata
 import ipaddress
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -21,6 +22,8 @@ from streams.client.client import Client
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
 from streams.gateway.app import make_app
+from streams.gateway.bounds import Bounds, Limits
+from streams.gateway.connections import HurriedProtocol
 from streams.gateway.door import Door
 from streams.gateway.feed import Feed, keep_tokens
 from streams.gateway.front import Front
@@ -35,6 +38,9 @@ _log = structlog.get_logger()
 FRAME_BYTES_MAX: Final = 65_536
 """Of a WebSocket's message; longer texts come by POST."""
 _POOL_MAX: Final = 8
+_ORIGIN: Final = re.compile(
+    r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
+)
 _STOP_S: Final = 5
 
 
@@ -80,6 +86,23 @@ def check_address(settings: Settings) -> None:
     )
 
 
+def origins_of(settings: Settings) -> tuple[str, ...]:
+    """Return the origins whose pages may ask; each is named exactly.
+
+    Raises:
+        ShellStopped: one is no origin as browsers name it, and would never be met, or stands for many.
+    """
+    listed = _listed(settings.gateway_origins)
+    for origin in listed:
+        if not _ORIGIN.fullmatch(origin):
+            raise ShellStopped(
+                ExitCode.USAGE,
+                f"CARTRITA_GATEWAY_ORIGINS names {origin!r}; an origin is like https://console.example or "
+                "http://localhost:5173: a scheme, a host and a port that is not the usual one",
+            )
+    return listed
+
+
 async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) -> None:
     metrics = Metrics()
     known = asyncio.Event()
@@ -104,13 +127,12 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
         door=door,
         feed=feed,
         book=book,
+        bounds=Bounds(_limits(settings)),
         prefix=settings.topic_prefix,
         version=importlib.metadata.version("cartrita"),
         count_tokens=_counter(settings),
     )
-    app = make_app(
-        front, metrics, hosts=_listed(settings.gateway_hosts), origins=_listed(settings.gateway_origins)
-    )
+    app = make_app(front, metrics, hosts=_listed(settings.gateway_hosts), origins=origins_of(settings))
     sockets = [_listen(settings.gateway_host, settings.gateway_port)]
     if settings.gateway_socket_port:
         sockets.append(_listen(settings.gateway_host, settings.gateway_socket_port))
@@ -120,6 +142,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=HurriedProtocol,
             ws="websockets-sansio",
             ws_max_size=FRAME_BYTES_MAX,
             ws_per_message_deflate=False,
@@ -180,6 +203,15 @@ def _counter(settings: Settings) -> Callable[[str], int]:
     if settings.tiktoken_cache_directory is not None:
         prepare_vocabularies(settings.tiktoken_cache_directory)
     return lambda text: count_tokens_in_pieces(text, ENCODING_DEFAULT)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        token_requests_per_s=settings.gateway_token_requests_per_s,
+        tenant_requests_per_s=settings.gateway_tenant_requests_per_s,
+        open_max=settings.gateway_open_max,
+        token_open_max=settings.gateway_token_open_max,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

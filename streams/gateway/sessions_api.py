@@ -13,21 +13,26 @@ from schemas.events.access import Scope
 from schemas.events.inputs import (
     ApprovalReceived,
     Attachment,
+    ForkRequested,
     InputFact,
     MessageReceived,
+    SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
     SessionOpened,
 )
 from sinks import conversations
 from sinks.conversations import LoggedEvent, SessionStanding
-from streams.gateway.access import TICKET_S, Principal
+from streams.gateway.access import LIFETIME_S, Principal, Purpose
 from streams.gateway.bodies import (
+    Budget,
+    BudgetChange,
     Decision,
     Event,
     EventPage,
     Message,
     MessagePage,
+    NewFork,
     NewMessage,
     NewSession,
     OpenedSession,
@@ -72,20 +77,22 @@ async def open_session(
     new: NewSession, front: Doors, bearer: Bearer, idempotency_key: IdempotencyKey = None
 ) -> OpenedSession:
     """Open a session."""
-    dollars = new.budget.dollars
     opened = SessionOpened(
         title=new.title,
         budget_tokens=new.budget.tokens,
-        budget_nanodollars=None if dollars is None else nanodollars_of(dollars),
+        budget_nanodollars=_nanodollars(new.budget),
         metadata_json=metadata_json(new.metadata),
     )
-    posted = await front.door.open(bearer, new.user_id, opened, idempotency_key)
+    return _opened(front, bearer, await front.door.open(bearer, new.user_id, opened, idempotency_key))
+
+
+def _opened(front: Front, bearer: Principal, posted: Posted) -> OpenedSession:
     session_id = posted.event.session_id
     return OpenedSession(
         session_id=UUID(session_id),
         websocket_url=f"/ws/{session_id}",
         ticket=front.ticket(bearer, session_id),
-        expires_at=datetime.fromtimestamp(time.time() + TICKET_S).astimezone(),
+        expires_at=datetime.fromtimestamp(time.time() + LIFETIME_S[Purpose.TICKET]).astimezone(),
         position=UUID(posted.event.event_id),
     )
 
@@ -142,6 +149,34 @@ async def close_session(
     return await _act(front, bearer, session_id, SessionClosed(reason=why.reason if why else None))
 
 
+@router.post("/sessions/{session_id}/fork", status_code=201)
+async def fork_session(
+    session_id: str, wanted: NewFork, front: Doors, bearer: Bearer, idempotency_key: IdempotencyKey = None
+) -> OpenedSession:
+    """Go on from a past point of a session in a new one, with a budget of its own and no approvals."""
+    fact = ForkRequested(
+        origin_session_id=session_id,
+        origin_event_id=str(wanted.at),
+        text=wanted.message,
+        model=wanted.model,
+        budget_tokens=wanted.budget.tokens,
+        budget_nanodollars=_nanodollars(wanted.budget),
+    )
+    return _opened(front, bearer, await front.door.fork(bearer, fact, idempotency_key))
+
+
+@router.post("/sessions/{session_id}/budget", status_code=202)
+async def set_budget(session_id: str, change: BudgetChange, front: Doors, bearer: Bearer) -> QueuedMessage:
+    """Raise or lower what a session may use in all; an operator's act."""
+    dollars = change.dollars
+    fact = SessionBudgetSet(
+        tokens=change.tokens,
+        nanodollars=None if dollars is None else nanodollars_of(dollars, least=0),
+        reason=change.reason,
+    )
+    return await _act(front, bearer, session_id, fact)
+
+
 @router.post("/sessions/{session_id}/approvals/{approval_id}", status_code=202)
 async def decide_approval(
     session_id: str, approval_id: UUID, decision: Decision, front: Doors, bearer: Bearer
@@ -192,6 +227,10 @@ async def session_messages(
     types = ["MessageReceived", "AnswerGiven"]
     page, following = await _page(front, bearer, session_id, after, limit, types)
     return MessagePage(messages=[_message(one) for one in page], next=following)
+
+
+def _nanodollars(budget: Budget) -> int | None:
+    return None if budget.dollars is None else nanodollars_of(budget.dollars)
 
 
 async def _act(front: Front, bearer: Principal, session_id: str, fact: InputFact) -> QueuedMessage:

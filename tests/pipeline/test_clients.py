@@ -1,6 +1,5 @@
 """Other people's clients, run as the documentation tells, with base URL, key and model changed alone."""
 
-import asyncio
 import re
 import subprocess
 from pathlib import Path
@@ -9,9 +8,7 @@ from typing import Any, Final
 import pytest
 
 from streams.cli import door
-from streams.cli.door import QUESTION, address_of, local_token
-from streams.process.settings import Settings
-from streams.worker.deployment import Deployment
+from streams.cli.door import QUESTION
 from tests.pipeline.conftest import PROJECT_DIRECTORY
 
 CLIENTS: Final = PROJECT_DIRECTORY / ".venv-clients"
@@ -24,10 +21,13 @@ _BLOCK: Final = re.compile(r"^```(sh|python|js)\n(.*?)^```$", re.MULTILINE | re.
 def examples() -> list[
     Any
 ]:  # Any: pytest names the type of its parameters differently from version to version
-    """Return language and text of every example in the documentation of clients."""
-    text = (PROJECT_DIRECTORY / "docs" / "clients.md").read_text(encoding="utf-8")
+    """Return language and text of every example in the documentation of clients, and in the README."""
+    texts = [
+        (PROJECT_DIRECTORY / name).read_text(encoding="utf-8") for name in ("docs/clients.md", "README.md")
+    ]
     return [
         pytest.param(language, example, id=f"{name}-{language}-{number}")
+        for text in texts
         for name, _, section in (part.partition("\n") for part in text.split("\n## ")[1:])
         for number, (language, example) in enumerate(_BLOCK.findall(section), start=1)
     ]
@@ -44,10 +44,9 @@ def installed() -> None:
 
 
 @pytest.fixture
-def exports(installed: None, deployment: Deployment, settings: Settings, home: Path) -> dict[str, str]:
+def exports(installed: None, address: str, token: str) -> dict[str, str]:
     """What `cartrita env` prints, as variables."""
-    token = asyncio.run(local_token(settings, home / "token"))
-    lines = door.exports(address_of(deployment.settings()), token)
+    lines = door.exports(address, token)
     return dict(line.removeprefix("export ").split("=", 1) for line in lines)
 
 
