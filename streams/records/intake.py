@@ -44,6 +44,7 @@ class Intake:
         topic_prefix: str,
         is_owner: Callable[[], bool],
         now_ms: Callable[[], int],
+        retry_delay_s: float = _RETRY_DELAY_S,
     ) -> None:
         """Take what reading needs.
 
@@ -53,12 +54,14 @@ class Intake:
             topic_prefix: put before topic names in dead letters.
             is_owner: False ends waits for the registry.
             now_ms: the clock, for dead letters.
+            retry_delay_s: the first wait for a registry that is away; each next is twice as long, up to 5 s.
         """
         self._codec = codec
         self._shell = shell
         self._prefix = topic_prefix
         self._is_owner = is_owner
         self._now_ms = now_ms
+        self._retry_delay_s = retry_delay_s
 
     async def read(self, delivery: Delivery) -> Envelope:
         """Read an event that stands on the topic it belongs to, under the key it belongs to.
@@ -97,7 +100,7 @@ class Intake:
             UnknownFactError: it carries a fact that this program does not know.
             OwnershipLost: the partitions were revoked in the meantime.
         """
-        delay_s = _RETRY_DELAY_S
+        delay_s = self._retry_delay_s
         while True:
             try:
                 return await self._codec.decode(delivery.value, delivery.headers)

@@ -18,7 +18,7 @@ from schemas.plain import Dialect, to_plain
 from schemas.wire.avro_schema import schema_text, without_logical_types
 from tests.benchmarks.result import Row, row
 from tests.sinks.records import CODEC
-from tests.sinks.test_whole_session import whole_session
+from tests.sinks.whole_session import whole_session
 from topics.catalog import TOPICS, topic_of
 
 ROUNDS: Final = 100

@@ -30,7 +30,7 @@ from tests.benchmarks.cost import cpu_s_by_process
 from tests.benchmarks.databases import fresh_database
 from tests.benchmarks.ground import PROJECT, Ground, ground
 from tests.benchmarks.result import Row, row
-from tests.sinks.test_whole_session import whole_session
+from tests.sinks.whole_session import whole_session
 from topics.catalog import POLICY_DECISIONS, TOPICS, topic_of
 from topics.routing import key_of, partition_of
 

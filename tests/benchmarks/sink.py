@@ -37,7 +37,7 @@ from tests.benchmarks.ground import PROJECT
 from tests.benchmarks.result import Row, row
 from tests.sinks.kafka import create_topics, producing
 from tests.sinks.records import CODEC
-from tests.sinks.test_whole_session import whole_session
+from tests.sinks.whole_session import whole_session
 from topics.catalog import TOPICS
 
 SESSIONS: Final = 1_000

@@ -27,7 +27,7 @@ from sinks.trace import trace
 from sinks.writer import Writer
 from tests.benchmarks.ground import PROJECT
 from tests.benchmarks.result import Row, row
-from tests.sinks.test_whole_session import projected, whole_session, write
+from tests.sinks.whole_session import projected, whole_session, write
 
 EVENTS: Final = 1_000_000
 COPIES_AT_ONCE: Final = 500

@@ -7,42 +7,17 @@ import pytest
 
 from connectors.models.chat import OpenAIModel
 from connectors.models.examination import Examination, Grade, examine, examine_embeddings
-from schemas.configuration import ChatModel, RequestParameters
+from schemas.configuration import RequestParameters
 from schemas.frozen import replace
 from streams.configuration.loading import load_profiles
 from tests.connectors import quirks
 from tests.connectors.conftest import EMBEDDING_MODEL, ENCODINGS, Local, Waits
-from tests.connectors.families import CALLS, FAMILIES, answer_of, refused
-from tests.connectors.quirks import Answer, Call, Sent, chunk, end_of, sound, stream
+from tests.connectors.families import CALLS, FAMILIES, refused
+from tests.connectors.quirks import Answer, Sent, chunk, end_of, sound, stream
 from tests.connectors.quirky import Body, Handler, embedding, provider
+from tests.connectors.sound_model import CHAT, answer_to, sound_model
 
 PROFILES: Mapping[str, RequestParameters] = {name: one.chat for name, one in load_profiles().items()}
-CHAT = ChatModel(
-    name="gpt-4o-mini",
-    tier="standard",
-    input_nanodollars=1,
-    output_nanodollars=1,
-    context_tokens=8_000,
-    encoding="o200k_base",
-)
-
-
-def answer_to(body: Body) -> Answer:
-    """Answer the examination as a sound model does."""
-    messages = json.dumps(body["messages"])
-    answer = answer_of(body)
-    if "Repeat this" in messages:
-        return Answer(text="one two three", reason="length")
-    if answer.calls:
-        both = (Call(id="aB3dE6gH9", name="population_of", arguments='{"city": "Lima"}'),) * 2
-        second = replace(both[0], id="bC4eF7hJ0", name="area_of")
-        return Answer(calls=(both[0], second) if "area_of" in messages else both[:1])
-    text = '{"answer": "yes"}' if "JSON" in messages else "An apple is a fruit."
-    return Answer(text=text, usage={"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25})
-
-
-def sound_model(body: Body) -> Sent:
-    return sound(answer_to(body))
 
 
 async def examined(

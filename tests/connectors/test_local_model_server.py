@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,7 +27,6 @@ PLANNER = [
         "content": "Agents:\n- researcher: finds (tools: search_documents)\n\nRequest:\nWhat is a ledger?",
     },
 ]
-FIXED_CPU_MS_MAX = 5
 
 
 @pytest.fixture
@@ -220,8 +218,9 @@ async def test_an_unknown_fault_is_refused(local: Local, http: aiohttp.ClientSes
 
 async def test_a_client_that_gives_up_is_in_the_ledger(local: Local, http: aiohttp.ClientSession) -> None:
     local.script(Fault(kind="hang"))
-    task = asyncio.ensure_future(post(http, f"{local.base_url}/chat/completions", HELLO))
-    await asyncio.sleep(0.05)
+    named = {"X-Client-Request-Id": "one"}
+    task = asyncio.ensure_future(http.post(f"{local.base_url}/chat/completions", json=HELLO, headers=named))
+    await until(lambda: local.server.attempts)
     task.cancel()
 
     await until(local.server.ledger.entries)
@@ -307,21 +306,3 @@ def test_a_process_without_vocabularies_says_so_and_ends(tmp_path: Path) -> None
 
     assert ended.returncode == 2
     assert "lacks the vocabularies" in ended.stderr
-
-
-def test_a_plan_takes_less_than_five_milliseconds_of_processor_time() -> None:
-    from connectors.local_model.planner import plan
-    from schemas.ports.chat import ChatMessage
-
-    request = "Find out how budgets work, then list the topics, and finally write a report on both. " * 3
-    messages = tuple(
-        ChatMessage(role=message["role"], text=message["content"] + request) for message in PLANNER
-    )
-    plan(messages)
-    rounds = 20
-    began = time.process_time()
-
-    for _ in range(rounds):
-        plan(messages)
-
-    assert (time.process_time() - began) * 1_000 / rounds < FIXED_CPU_MS_MAX

@@ -2,16 +2,14 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from tests.containers.composition import ROOT, image_environment, mapping, seconds, services, strings
+from tests.containers.monitoring import PROMETHEUS, alerts, jobs, loaded
 from tests.containers.promql import declared, faults, metrics, names
 
-PROMETHEUS: Final = ROOT / "ops" / "prometheus"
 DASHBOARD: Final = ROOT / "ops" / "grafana" / "cartrita.json"
 SEVERITIES: Final = {"critical", "warning"}
 WATCHED: Final = {
@@ -31,19 +29,6 @@ WATCHED: Final = {
 """What an operator must be told of, and by which series it is seen."""
 
 
-def loaded(path: Path) -> dict[str, object]:
-    return mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
-
-
-def alerts() -> dict[str, dict[str, object]]:
-    groups = loaded(PROMETHEUS / "alerts.yml")["groups"]
-    assert isinstance(groups, list)
-    rules = [mapping(rule) for group in groups for rule in group["rules"]]
-    by_name = {str(rule["alert"]): rule for rule in rules}
-    assert len(by_name) == len(rules), "two alerts have one name"
-    return by_name
-
-
 def panels() -> list[dict[str, object]]:
     found = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     assert isinstance(found, list)
@@ -59,12 +44,6 @@ def queries() -> dict[str, list[str]]:
         if panel["type"] != "row":
             found[str(panel["title"])] = [str(target["expr"]) for target in targets]
     return found
-
-
-def jobs() -> dict[str, dict[str, object]]:
-    configs = loaded(PROMETHEUS / "prometheus.yml")["scrape_configs"]
-    assert isinstance(configs, list)
-    return {str(config["job_name"]): mapping(config) for config in configs}
 
 
 @pytest.mark.parametrize("name", alerts())

@@ -13,7 +13,7 @@ from streams.cli.application import app
 from streams.process.ending import ExitCode
 from streams.process.settings import Settings, variable_of
 from tests.containers.composition import COMPOSE_PATH, ROOT, mapping
-from tests.containers.test_monitoring import alerts
+from tests.containers.monitoring import alerts
 
 GUIDE: Final = ROOT / "docs" / "operations.md"
 TEXT: Final = GUIDE.read_text(encoding="utf-8")

@@ -20,8 +20,8 @@ from connectors.embedded.java import java_arguments, java_environment
 from connectors.embedded.stack import Stack
 from tests.containers.composed import Composed, Container
 from tests.containers.composition import ROOT, service, services
+from tests.containers.monitoring import jobs
 from tests.containers.promql import declared, metrics
-from tests.containers.test_monitoring import jobs
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 

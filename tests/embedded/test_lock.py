@@ -31,7 +31,8 @@ def test_all_of_kafkas_own_jars_have_one_version_and_it_can_log() -> None:
     lock = read_lock()
 
     versions = {jar.version for jar in lock.kafka if jar.group == "org.apache.kafka"}
-    assert versions == {"4.4.0"}
+    # The client's jars and the broker's must be of one release.
+    assert len(versions) == 1
     assert any(jar.name == "log4j-slf4j-impl" for jar in lock.kafka)
 
 

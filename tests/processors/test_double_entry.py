@@ -8,8 +8,8 @@ from schemas.events.budgets import BudgetCharged
 from tests.invariants.entries import entries_of
 from tests.invariants.reservations import reserving
 from tests.invariants.stories import Story
-from tests.processors.test_session_properties import worlds
 from tests.processors.world import SESSION, World
+from tests.processors.worlds import worlds
 
 
 @given(worlds())

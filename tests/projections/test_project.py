@@ -52,15 +52,13 @@ from schemas.events.tasks import (
 )
 from schemas.events.tools import (
     ResourceIntensity,
-    Retrieval,
-    RetrievedDocument,
     SafetyLevel,
-    ToolCallCompleted,
     ToolCallFailed,
     ToolFailureKind,
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
+from tests.builders import FOUND, SEARCHED
 from tests.projections.envelopes import (
     CALL,
     NOON_MS,
@@ -75,11 +73,6 @@ from tests.projections.envelopes import (
 from topics.catalog import USER_INPUTS, Topic
 
 NOON = "2026-01-01T12:00:00.000+00:00"
-EMBEDDING = (0.25,) * 1_536
-FOUND = (
-    RetrievedDocument(document="a#1", score=0.9, tokens=60, used=True),
-    RetrievedDocument(document="b#2", score=0.4, tokens=40, used=False),
-)
 
 MESSAGE = MessageReceived(
     text="What is\n a sink?", tokens=5, attachments=(Attachment(name="a.txt", text="abc", tokens=1),)
@@ -113,31 +106,6 @@ THOUGHT = ModelCallCompleted(
     cost_nanodollars=65,
     attempts=1,
     latency_ms=5,
-)
-SEARCHED = ToolCallCompleted(
-    call_id=CALL,
-    task_id=TASK,
-    tool_call_id="call_1",
-    agent="researcher",
-    tool="search_documents",
-    tool_version="1.0.0",
-    result_json='{"passages": []}',
-    result_tokens=4,
-    retrieval=Retrieval(
-        query="sink",
-        query_embedding=EMBEDDING,
-        k_initial=20,
-        k_rerank=5,
-        retrieval_latency_ms=7,
-        rerank_latency_ms=2,
-        context_tokens_before=100,
-        context_tokens_after=60,
-        documents=FOUND,
-    ),
-    used_tokens=3,
-    cost_nanodollars=390,
-    attempts=1,
-    latency_ms=12,
 )
 MEASURED = RetrievalMeasured(
     call_id=CALL,

@@ -1,13 +1,7 @@
 """Rows that an event leads to do not change under one number of the projections."""
 
-from processors.projections.version import PROJECTIONS
 from tests.projections.made import DIGESTS, rows_by_fact
-
-
-def told() -> str:
-    """Return the number and the rows' digests, one fact a line."""
-    lines = [f"projections {PROJECTIONS}", *(f"{fact} {digest}" for fact, digest in rows_by_fact().items())]
-    return "\n".join(lines) + "\n"
+from tests.projections.telling import told
 
 
 def test_whoever_changes_rows_raises_the_number_of_the_projections() -> None:

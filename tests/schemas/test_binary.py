@@ -19,9 +19,9 @@ from schemas.plain import Dialect, from_plain, to_plain
 from schemas.wire.avro_schema import schema_text, without_logical_types
 from schemas.wire.binary import reader_of, writer_of
 from schemas.wire.codec import Codec
-from tests.projections.test_project import SEARCHED
+from tests.builders import SEARCHED
 from tests.schemas.events import topics_and_envelopes
-from tests.sinks.test_whole_session import whole_session
+from tests.sinks.whole_session import whole_session
 from topics.catalog import SESSION_TIMERS, TOOL_RESULTS, TOPICS, USER_INPUTS, Topic, topic_of
 
 SCHEMAS = {

@@ -10,7 +10,8 @@ from sinks.migrator import migrate, migrations
 from sinks.writer import Writer
 from tests.processors.world import World, obliging
 from tests.sinks.conftest import rows
-from tests.sinks.test_whole_session import PLAN, projected, write, writer
+from tests.sinks.test_whole_session import writer
+from tests.sinks.whole_session import PLAN, projected, write
 
 __all__ = ["writer"]
 

@@ -13,8 +13,8 @@ from psycopg.rows import TupleRow
 from sinks.writer import Slot, Writer
 from tests.invariants.entries import BudgetEntry, entries_of
 from tests.invariants.stories import Story
-from tests.processors.test_session_properties import worlds
 from tests.processors.world import SESSION, World
+from tests.processors.worlds import worlds
 from tests.sinks.conftest import rows
 from tests.sinks.records import taken
 from topics.catalog import TOPICS, topic_of

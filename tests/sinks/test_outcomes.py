@@ -16,9 +16,9 @@ from schemas.ids import derived_id
 from sinks.outcomes import calls_with_several
 from sinks.sink import SinkSettings
 from tests.sinks.kafka import producing
+from tests.sinks.programs import command_environment, run, run_program
 from tests.sinks.running import logged, running, until
-from tests.sinks.test_rebuild import command_environment, run, run_program
-from tests.sinks.test_whole_session import whole_session
+from tests.sinks.whole_session import whole_session
 
 
 def first(events: list[Envelope], kind: type) -> Envelope:

@@ -1,13 +1,10 @@
 """Postgres made again from the log: compared with what is there, and put right under a running sink."""
 
 import asyncio
-import json
-import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from psycopg import AsyncConnection
@@ -22,13 +19,14 @@ from sinks.rebuild import Loaded, Rebuild, RebuildBusy, RebuildSettings, rebuild
 from sinks.shadow import SCHEMA, targets
 from sinks.sink import SinkSettings, run_sink
 from sinks.writer import Position
+from tests.builders import task_created
 from tests.projections.envelopes import event
 from tests.sinks.conftest import rows
 from tests.sinks.kafka import create_topics, delete_topic, producing
+from tests.sinks.programs import COMMAND, command_environment, run
 from tests.sinks.records import CODEC
 from tests.sinks.running import COUNT, NUMBERS, PROJECT_DIRECTORY, WAIT_S, logged, running, until, workload
-from tests.sinks.test_sink import task_created
-from tests.sinks.test_whole_session import contents, whole_session
+from tests.sinks.whole_session import contents, whole_session
 from topics.catalog import BUDGET_EVENTS
 
 NO_SHADOW = [(None,)]
@@ -283,12 +281,6 @@ def test_the_log_is_read_up_to_where_the_sink_is_or_to_its_end_where_that_makes_
     assert [found[slot] for slot in slots] == [7, 10, 10, 10, 10]
 
 
-Told = dict[str, Any]
-"""JSON of the command. (Any: tests look into it.)"""
-PROGRAM = (sys.executable, "-m", "streams.main")
-COMMAND = (*PROGRAM, "rebuild")
-
-
 class Interrupted(Exception):
     """What a test throws into a rebuild."""
 
@@ -301,32 +293,6 @@ def interrupt_after(records: int) -> Callable[[Loaded], None]:
             raise Interrupted
 
     return progress
-
-
-def command_environment(settings: SinkSettings, endpoints: Endpoints) -> dict[str, str]:
-    """Return the environment in which the command finds the test's topics and database."""
-    return {
-        "PATH": "/usr/bin:/bin",
-        "CARTRITA_HOME": "/nowhere",
-        "CARTRITA_KAFKA_BOOTSTRAP": settings.bootstrap,
-        "CARTRITA_REGISTRY_URL": endpoints.registry_url,
-        "CARTRITA_POSTGRES_DSN": settings.dsn,
-        "CARTRITA_TOPIC_PREFIX": settings.topic_prefix,
-    }
-
-
-async def run(environment: dict[str, str], *arguments: str) -> tuple[int | None, Told]:
-    """Run the command, and return its exit code and what it printed."""
-    return await run_program(environment, *COMMAND[len(PROGRAM) :], *arguments)
-
-
-async def run_program(environment: dict[str, str], *arguments: str) -> tuple[int | None, Any]:
-    """Run the program, and return its exit code and the JSON that it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM, *arguments, cwd=PROJECT_DIRECTORY, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    told, _ = await asyncio.wait_for(process.communicate(), 3 * WAIT_S)
-    return process.returncode, json.loads(told)
 
 
 async def test_rows_of_an_earlier_program_are_named_by_its_number_and_made_again_beside_the_sink(

@@ -11,10 +11,11 @@ from psycopg.rows import TupleRow
 
 from connectors.embedded.stack import Stack
 from schemas.events.dead_letters import RecordRejected
-from schemas.events.tasks import TaskCreated, TaskStarted
+from schemas.events.tasks import TaskStarted
 from sinks.errors import DatabaseUnfit, RecordsMissing, TopicRecreated
 from sinks.metrics import METRICS, SinkMetrics
 from sinks.sink import SinkSettings, run_sink
+from tests.builders import task_created
 from tests.projections.envelopes import event
 from tests.sinks.conftest import rows
 from tests.sinks.kafka import create_topics, delete_topic, producing, values_of
@@ -95,36 +96,64 @@ async def _is_one(connection: AsyncConnection[TupleRow], query: str) -> bool:
 async def test_a_second_sink_shares_the_work_and_takes_over_what_the_first_leaves(
     settings: SinkSettings, connection: AsyncConnection[TupleRow]
 ) -> None:
-    first, second, third = workload(10, 5), workload(10, 5), workload(10, 5)
+    one, other = CollectorRegistry(), CollectorRegistry()
+    sessions = 0
     async with (
         producing(settings.bootstrap, settings.topic_prefix) as producer,
-        running(settings) as staying,
+        running(settings, SinkMetrics(one)) as staying,
     ):
-        await producer.put(first)
-        await until(logged(connection, 60), staying)
-        async with running(settings) as leaving:
-            await producer.put(second)
-            await until(logged(connection, 120), leaving)
-        await producer.put(third)
-        await until(logged(connection, 180), staying)
 
-    await assert_exactly_once(connection, 30, 5)
+        async def put(number: int) -> None:
+            nonlocal sessions
+            await producer.put(workload(number, 5))
+            sessions += number
+            await until(logged(connection, 6 * sessions), staying)
+
+        await put(10)
+        alone = stored_by(one)
+        async with running(settings, SinkMetrics(other)):
+            # Its partitions come with the group's next generation, whenever that is.
+            async with asyncio.timeout(WAIT_S):
+                while not (stored_by(other) and stored_by(one) > alone):
+                    await put(4)
+        shared = stored_by(one)
+        await put(10)
+
+    assert stored_by(one) - shared == 10 * 6
+    await assert_exactly_once(connection, sessions, 5)
+
+
+def stored_by(sink: CollectorRegistry) -> int:
+    """Return how many events a sink stored."""
+    samples = (sample for metric in sink.collect() for sample in metric.samples)
+    return sum(
+        int(sample.value)
+        for sample in samples
+        if sample.name == "cartrita_sink_events_total" and sample.labels["outcome"] == "applied"
+    )
 
 
 async def test_a_sink_that_was_left_behind_goes_on_from_where_the_other_is(
     settings: SinkSettings, connection: AsyncConnection[TupleRow]
 ) -> None:
     """Two groups read the same partitions under one name: both believe that they own them."""
+    registries = CollectorRegistry(), CollectorRegistry()
+    sessions = 0
     async with (
         producing(settings.bootstrap, settings.topic_prefix) as producer,
-        running(settings) as one,
-        running(replace(settings, group="other" + settings.group)),
+        running(settings, SinkMetrics(registries[0])) as one,
+        running(replace(settings, group="other" + settings.group), SinkMetrics(registries[1])),
+        asyncio.timeout(WAIT_S),
     ):
-        for _ in range(10):
+        while sessions < 20 or not any(
+            registry.get_sample_value("cartrita_sink_retries_total", {"reason": "offsets_moved"})
+            for registry in registries
+        ):
             await producer.put(workload(2, 9))
-        await until(logged(connection, 200), one)
+            sessions += 2
+        await until(logged(connection, 10 * sessions), one)
 
-    await assert_exactly_once(connection, 20, 9)
+    await assert_exactly_once(connection, sessions, 9)
 
 
 async def test_records_that_are_not_avro_are_put_aside_and_their_neighbours_go_on(
@@ -284,19 +313,3 @@ async def test_a_dsn_is_never_shown(settings: SinkSettings) -> None:
 
 async def _run_to_its_end(settings: SinkSettings) -> None:
     await asyncio.wait_for(run_sink(settings, CODEC, asyncio.Event()), WAIT_S)
-
-
-def task_created() -> TaskCreated:
-    """Return a task of its own."""
-    return TaskCreated(
-        task_id=str(uuid.uuid4()),
-        parent_id=None,
-        plan_id=None,
-        turn=1,
-        intent="Find it",
-        agent="researcher",
-        priority=5,
-        budget_tokens=500,
-        estimated_tokens=30,
-        spec_json="{}",
-    )

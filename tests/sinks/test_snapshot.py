@@ -21,7 +21,7 @@ from tests.sinks.conftest import rows
 from tests.sinks.kafka import producing
 from tests.sinks.records import CODEC
 from tests.sinks.running import logged, running, until, workload
-from tests.sinks.test_whole_session import whole_session
+from tests.sinks.whole_session import whole_session
 from topics.catalog import BUDGET_EVENTS, SESSION_INPUTS
 
 

@@ -60,7 +60,8 @@ class FakeExecutor:
         return "model"
 
     def reserved_tokens(self, one: Envelope) -> int:
-        return 1
+        assert isinstance(one.body, ModelCallRequested)
+        return one.body.reserved_tokens
 
     def duration_ms_max(self, one: Envelope) -> int:
         return self.world.duration_ms_max
@@ -116,7 +117,7 @@ class FakeExecutor:
             model="model",
             kind=ModelFailureKind(kind),
             message=message,
-            retryable=True,
+            retryable=kind == "interrupted",
             maybe_billed=billed,
             attempts=1,
             latency_ms=0,

@@ -11,7 +11,7 @@ import pytest
 from tests.connectors.families import refused
 from tests.connectors.quirks import Sent
 from tests.connectors.quirky import Body, Handler, QuirkyProvider, provider
-from tests.connectors.test_examination import sound_model
+from tests.connectors.sound_model import sound_model
 from tests.vocabularies import prepared_vocabularies
 
 MODELS = """

@@ -1,6 +1,6 @@
 """What every shell asks of a record before it believes it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -84,16 +84,27 @@ async def test_an_event_id_that_is_no_uuid_is_refused() -> None:
 
 
 async def test_a_record_whose_schema_is_not_known_waits_for_the_registry_while_it_is_owned() -> None:
-    delivery = Kafka().send(MESSAGE)
+    codec = _AwayCodec(times=3)
+
+    read = await patient(codec, is_owner=lambda: True).read(Kafka().send(MESSAGE))
+
+    assert read == MESSAGE
+    assert codec.asked == 4
+
+
+async def test_the_wait_for_the_registry_ends_when_the_partition_is_taken_away() -> None:
+    codec = _AwayCodec(times=100)
 
     with pytest.raises(OwnershipLost):
-        await Intake(
-            _AwayCodec(),
-            shell="session",
-            topic_prefix="p.",
-            is_owner=lambda: False,
-            now_ms=lambda: 7,
-        ).read(delivery)
+        await patient(codec, is_owner=lambda: codec.asked < 3).read(Kafka().send(MESSAGE))
+
+    assert codec.asked == 3
+
+
+def patient(codec: Codec, *, is_owner: Callable[[], bool]) -> Intake:
+    return Intake(
+        codec, shell="session", topic_prefix="p.", is_owner=is_owner, now_ms=lambda: 7, retry_delay_s=0.0
+    )
 
 
 async def test_an_unknown_fact_of_a_newer_program_is_neither_applied_nor_refused() -> None:
@@ -104,11 +115,18 @@ async def test_an_unknown_fact_of_a_newer_program_is_neither_applied_nor_refused
 
 
 class _AwayCodec(Codec):
-    def __init__(self) -> None:
+    """Finds the registry away so many times."""
+
+    def __init__(self, times: int) -> None:
         super().__init__((), None, {})
+        self._times = times
+        self.asked = 0
 
     async def decode(self, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()) -> Envelope:
-        raise RegistryUnavailable("the registry is away")
+        self.asked += 1
+        if self.asked <= self._times:
+            raise RegistryUnavailable("the registry is away")
+        return await CODEC.decode(value, headers)
 
 
 class _NewerCodec(Codec):

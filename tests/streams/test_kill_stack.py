@@ -12,8 +12,7 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived, SessionClosed
 from streams.process.ending import ExitCode
-from tests.streams.test_stateful_shell import tool_failed
-from tests.streams.twin import event
+from tests.streams.twin import event, tool_failed
 from tests.streams.world import WAIT_S, Worker, World
 from topics.catalog import SESSION_INPUTS, TOOL_RESULTS
 

@@ -12,14 +12,23 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionClosed
 from schemas.events.timers import TimerFired
-from schemas.events.tools import ToolCallFailed, ToolFailureKind
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
 from streams.stateful.departures import is_departures
 from streams.stateful.shell import OUTBOX_BYTES_MAX, StatefulShell
 from streams.stateful.stored_record import StoredRecord
 from tests.streams.counting import Count, CountingDecider
-from tests.streams.twin import CODEC, PARTITIONS, Crash, Kafka, TwinLog, event, metrics, session_id
+from tests.streams.twin import (
+    CODEC,
+    PARTITIONS,
+    Crash,
+    Kafka,
+    TwinLog,
+    event,
+    metrics,
+    session_id,
+    tool_failed,
+)
 from topics.catalog import DEAD_LETTERS, SESSION_OUTPUTS, SESSION_TIMERS, TOOL_RESULTS
 from topics.routing import partition_of
 
@@ -68,24 +77,6 @@ async def run(kafka: Kafka, batch: int = 10, crash_at: int | None = None, seed: 
 
 def message(text: str, *, session: int = 0, number: int = 0) -> Envelope:
     return event(MessageReceived(text=text), session=session, number=number)
-
-
-def tool_failed(*, session: int = 0, number: int = 0) -> Envelope:
-    body = ToolCallFailed(
-        call_id=f"call-{number}",
-        task_id="task",
-        tool_call_id="t",
-        agent="a",
-        tool="t",
-        tool_version="1",
-        kind=ToolFailureKind.TIMEOUT,
-        message="late",
-        retryable=True,
-        maybe_effected=False,
-        attempts=1,
-        latency_ms=1,
-    )
-    return event(body, session=session, number=number)
 
 
 def assert_exactly_once(kafka: Kafka, inputs: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.envelope import Envelope, Fact
+from schemas.events.tools import ToolCallFailed, ToolFailureKind
 from schemas.ids import derived_id
 from schemas.wire.codec import Codec
 from streams.process.metrics import Metrics, ShellMetrics
@@ -152,3 +153,22 @@ def event(body: Fact, *, session: int = 0, number: int = 0, occurred_at_ms: int 
         producer="test",
         body=body,
     )
+
+
+def tool_failed(*, session: int = 0, number: int = 0) -> Envelope:
+    """Return the failure of a tool's call, one of its session's."""
+    body = ToolCallFailed(
+        call_id=f"call-{number}",
+        task_id="task",
+        tool_call_id="t",
+        agent="a",
+        tool="t",
+        tool_version="1",
+        kind=ToolFailureKind.TIMEOUT,
+        message="late",
+        retryable=True,
+        maybe_effected=False,
+        attempts=1,
+        latency_ms=1,
+    )
+    return event(body, session=session, number=number)

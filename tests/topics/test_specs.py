@@ -9,7 +9,7 @@ import pytest
 from faust.types import AppT
 
 from streams.engine.assignor import ClippedCluster, ShellAssignor
-from topics.catalog import TOPICS
+from topics.catalog import BY_NAME, TOPICS
 from topics.specs import Difference, Existing, TopicSpec, compare, specs_of
 from topics.tables import TABLES, changelog_of
 
@@ -160,3 +160,10 @@ def test_topics_of_unlike_counts_are_assigned_together_up_to_the_configured_coun
         grouped[counted] = {count: [set(one) for one in found] for count, found in groups.items()}
 
     assert grouped == {8: {8: [topics]}, None: {8: [{"model.results"}], 9: [{"session.inputs"}]}}
+
+
+def test_every_topic_of_the_catalogue_has_a_specification() -> None:
+    names = {spec.name for spec in specs_of("p.", 8, 3, 8_000)}
+
+    assert {f"p.{name}" for name in BY_NAME} <= names
+    assert all(spec.config["min.insync.replicas"] == "2" for spec in specs_of("p.", 8, 3, 8_000))
