@@ -37,8 +37,8 @@ from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
 from schemas.events.inputs import (
     ApprovalReceived,
+    CommandFact,
     ForkRefused,
-    InputFact,
     MessageReceived,
     SessionBudgetSet,
     SessionCancelled,
@@ -130,7 +130,7 @@ def _apply(transition: Transition) -> None:
             return
 
 
-def _user_input(transition: Transition, body: InputFact) -> None:
+def _user_input(transition: Transition, body: CommandFact) -> None:
     state = transition.state
     mark = mark_of(transition.event.event_id)
     if has_seen(state.seen, mark):

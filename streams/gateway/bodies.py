@@ -95,6 +95,15 @@ class BudgetChange(_Body):
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
+class Feedback(_Body):
+    """What somebody thinks of an answer."""
+
+    answer_id: UUID
+    """Of the answer, as `messages` and the events tell it."""
+    rating: Literal["good", "bad"]
+    comment: Annotated[str, Field(max_length=2_000)] | None = None
+
+
 class Decision(_Body):
     """What a person decides about a tool call."""
 

@@ -2,20 +2,24 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request, Security
+from fastapi.security import HTTPBearer
 
 from processors.amounts import NANODOLLARS, nanodollars_of
 from schemas.events.access import Scope
 from schemas.events.inputs import (
     ApprovalReceived,
     Attachment,
+    FeedbackGiven,
     ForkRequested,
     InputFact,
     MessageReceived,
+    Rating,
     SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
@@ -30,6 +34,7 @@ from streams.gateway.bodies import (
     Decision,
     Event,
     EventPage,
+    Feedback,
     Message,
     MessagePage,
     NewFork,
@@ -44,12 +49,19 @@ from streams.gateway.bodies import (
 from streams.gateway.door import Posted, metadata_json, require
 from streams.gateway.front import Front
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of, uuid_in
+from streams.gateway.problems import OPENAPI_RESPONSES, Problem
 
 PAGE_MAX: Final = 200
 _OWN_WRITE_S: Final = 1.0
 _POLL_S: Final = 0.02
 
-router: Final = APIRouter(prefix="/api/v2")
+router: Final = APIRouter(
+    prefix="/api/v2",
+    dependencies=[
+        Security(HTTPBearer(auto_error=False, description="A token, as `cartrita tokens` makes it."))
+    ],
+    responses=OPENAPI_RESPONSES,
+)
 
 
 def front_of(request: Request) -> Front:
@@ -177,6 +189,20 @@ async def set_budget(session_id: str, change: BudgetChange, front: Doors, bearer
     return await _act(front, bearer, session_id, fact)
 
 
+@router.post("/sessions/{session_id}/feedback", status_code=202)
+async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: Bearer) -> QueuedMessage:
+    """Say what one thinks of an answer of the session; it is kept on its log, and changes nothing."""
+    await front.door.owner(bearer, session_id, wait=True)
+
+    async def is_answer(connection: conversations.Connection) -> bool:
+        return await conversations.is_answer(connection, UUID(session_id), given.answer_id)
+
+    if not await _read_of(front, is_answer):
+        raise Problem(404, "the session has no such answer", code="answer_not_found", param="answerId")
+    fact = FeedbackGiven(answer_id=str(given.answer_id), rating=Rating(given.rating), comment=given.comment)
+    return await _act(front, bearer, session_id, fact)
+
+
 @router.post("/sessions/{session_id}/approvals/{approval_id}", status_code=202)
 async def decide_approval(
     session_id: str, approval_id: UUID, decision: Decision, front: Doors, bearer: Bearer
@@ -193,7 +219,13 @@ async def session_status(
     """Tell how a session stands; with `after`, waits a moment until that input is in it."""
     require(bearer, Scope.READ)
     if after is not None:
-        await _await_input(front, bearer, after)
+        await front.door.owner(bearer, session_id, wait=True)
+        awaited = after
+
+        async def is_read(connection: conversations.Connection) -> bool:
+            return await conversations.known_input(connection, awaited, bearer.tenant) is not None
+
+        await _read_of(front, is_read)
     standing = await front.door.standing(bearer, session_id)
     return _status(front, session_id, standing)
 
@@ -242,12 +274,15 @@ def _queued(posted: Posted) -> QueuedMessage:
     return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
 
 
-async def _await_input(front: Front, bearer: Principal, event_id: UUID) -> None:
+async def _read_of(front: Front, is_there: Callable[[conversations.Connection], Awaitable[bool]]) -> bool:
+    """Tell whether something is in Postgres, and wait a moment for the sink to read of it."""
     until_s = time.monotonic() + _OWN_WRITE_S
-    while time.monotonic() < until_s:
+    while True:
         async with front.door.database() as connection:
-            if await conversations.known_input(connection, event_id, bearer.tenant) is not None:
-                return
+            if await is_there(connection):
+                return True
+        if time.monotonic() >= until_s:
+            return False
         await asyncio.sleep(_POLL_S)
 
 
