@@ -514,7 +514,8 @@ def test_the_command_line_prints_what_clients_need(
 
 def test_all_scopes_are_named_in_the_help(command_environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "streams.main", "tokens", "create", "--help"]
-    ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
+    wide = {**command_environment, "COLUMNS": "200"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=wide, check=True)
     assert all(scope in ended.stdout for scope in Scope)
 
 
