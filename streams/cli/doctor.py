@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +13,8 @@ from typing import Annotated, Final
 import psycopg
 import typer
 
+from connectors.mcp.acceptance import AcceptedServer
+from connectors.mcp.server import Program, Server
 from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
@@ -26,6 +28,7 @@ from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
+from streams.configuration.servers import load_accepted, load_servers
 from streams.process.settings import Settings, SettingsInvalid
 from topics.admin import verify
 from topics.clients import admin_of
@@ -104,7 +107,10 @@ async def _settings_and_services() -> list[Finding]:
     try:
         given = settings()
         configuration = load_configuration((), given.configuration_directory)
-        demand_tools(configuration, TOOLS)
+        servers = load_servers(given.mcp_servers)
+        accepted = load_accepted(given.mcp_servers)
+        foreign = [one.name for known in accepted.values() for one in known.definitions.values()]
+        demand_tools(configuration, [*TOOLS, *foreign])
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:
@@ -115,6 +121,7 @@ async def _settings_and_services() -> list[Finding]:
     findings = [
         Finding(check="settings", ok=True, detail="all settings can be used"),
         Finding(check="configuration", ok=True, detail=f"prices as of {configuration.models.dated}"),
+        *_servers(servers, accepted),
     ]
     checks: dict[str, Callable[[Settings], Awaitable[str]]] = {
         "kafka": _kafka,
@@ -128,6 +135,21 @@ async def _settings_and_services() -> list[Finding]:
         findings.append(await _checked(name, check, given))
     if findings[-2].ok:
         findings.append(await _documents(given))
+    return findings
+
+
+def _servers(servers: Mapping[str, Server], accepted: Mapping[str, AcceptedServer]) -> list[Finding]:
+    """Tell of each MCP server what was accepted, and which run with all rights of the worker."""
+    findings = []
+    for name, server in sorted(servers.items()):
+        known = accepted.get(name)
+        free = isinstance(server.way, Program) and not server.way.confined
+        details = [
+            f"{len(known.definitions)} tools accepted" if known else "nothing accepted",
+            *(["NOT CONFINED: it may do all that the worker may"] if free else []),
+        ]
+        remedy = "" if known else f"`cartrita tools accept {name}` shows what it offers."
+        findings.append(Finding(check=f"mcp {name}", ok=True, detail="; ".join(details), remedy=remedy))
     return findings
 
 

@@ -128,6 +128,11 @@ class Settings:
         "Folder with files of one's own: models.toml, profiles.toml, agents.toml, prompts.toml, policy.toml "
         "or limits.toml.",
     )
+    mcp_servers: Path | None = _setting(
+        None,
+        "File that names MCP servers whose tools agents may call (docs/mcp.md); what a person accepted of "
+        "them stands beside it.",
+    )
     tiktoken_cache_directory: Path | None = _setting(
         None, "Folder with tiktoken's vocabularies; absent: tiktoken downloads them."
     )
@@ -248,6 +253,9 @@ class Settings:
         directory = self.configuration_directory
         if directory is not None and not directory.is_dir():
             faults.append(f"{_variable('configuration_directory')}: there is no folder {directory}")
+        servers = self.mcp_servers
+        if servers is not None and not servers.is_file():
+            faults.append(f"{_variable('mcp_servers')}: there is no file {servers}")
         if "failpoint" in given:
             try:
                 failpoints.parse(self.failpoint)
