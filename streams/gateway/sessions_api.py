@@ -192,6 +192,7 @@ async def set_budget(session_id: str, change: BudgetChange, front: Doors, bearer
 @router.post("/sessions/{session_id}/feedback", status_code=202)
 async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: Bearer) -> QueuedMessage:
     """Say what one thinks of an answer of the session; it is kept on its log, and changes nothing."""
+    require(bearer, Scope.SEND)
     await front.door.owner(bearer, session_id, wait=True)
 
     async def is_answer(connection: conversations.Connection) -> bool:
