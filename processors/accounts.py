@@ -92,6 +92,9 @@ class AccountDecider:
         """Accounts wait for nothing."""
         return ()
 
+    def mark(self, state: AccountState, event: Envelope) -> None:
+        """Requests are known by their leases."""
+
     def ended_at_ms(self, state: AccountState) -> int | None:
         """Accounts do not end."""
         return None

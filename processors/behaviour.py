@@ -22,6 +22,7 @@ checks what this behaviour decided, and says of the rest which one did.
     9   Budgets are set at any time, and accounts asked for more; a budget that is ignored or spent is told.
     10  A policy that a fork brings only narrows the one that is configured; repeats are known for the latest
         2,048 inputs of a session, not 256.
+    11  A state knows the latest 256 to 512 inputs of its session; the shell knows the others.
 """
 
 from typing import Final
@@ -30,7 +31,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 10
+BEHAVIOUR: Final = 11
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -23,6 +23,8 @@ from schemas.references import RecordReference
 
 DAY_MS: Final = 86_400_000
 WINDOW_DAYS: Final = 30
+OUTCOMES_SEEN_MAX: Final = 2_048
+"""Outcomes of a version by which repeats are known."""
 PRODUCER: Final = "capability-shell"
 _VERSIONS: Final = Versions(behaviour=BEHAVIOUR)
 
@@ -69,7 +71,7 @@ class CapabilityDecider:
         mark = mark_of(event.event_id)
         if has_seen(state.seen, mark):
             return Step(state=state, events=())
-        state = replace(_counted(state, body), seen=with_mark(state.seen, mark))
+        state = replace(_counted(state, body), seen=with_mark(state.seen, mark, marks_max=OUTCOMES_SEEN_MAX))
         fact = _measured(state, body)
         measured = Envelope(
             event_id=event_id_of(event.event_id, 0),
@@ -88,6 +90,9 @@ class CapabilityDecider:
     def timers(self, state: CapabilityState) -> tuple[Timer, ...]:
         """Statistics wait for nothing: they are as of the newest outcome."""
         return ()
+
+    def mark(self, state: CapabilityState, event: Envelope) -> None:
+        """What the state has let go of is known no longer: only the latest outcomes are ever told again."""
 
     def ended_at_ms(self, state: CapabilityState) -> int | None:
         """Tools do not end."""

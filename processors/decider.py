@@ -27,6 +27,8 @@ class Step(Generic[State]):
     events: tuple[Envelope, ...]
     encoded: bytes | None = None
     """The state as `encode` writes it, where the decider had to write it anyway."""
+    let_go: tuple[str, ...] = ()
+    """Marks of inputs that the state no longer knows, and the shell knows from now on in its place."""
     refused: Refused | None = None
     """The input was not applied: the state is as before, and nothing is caused. The shell puts it aside."""
 
@@ -50,6 +52,13 @@ class Decider(Protocol[State]):
 
     def advance(self, state: State, event: Envelope, source: RecordReference) -> Step[State]:
         """Apply one input that stands at `source`, and tell what it causes."""
+        ...
+
+    def mark(self, state: State, event: Envelope) -> str | None:
+        """Return by what an input is known if the state has let go of it.
+
+        None: the state knows it, or it is known by nothing, or it is refused whether it is a repeat or not.
+        """
         ...
 
     def timers(self, state: State) -> tuple[Timer, ...]:

@@ -28,7 +28,7 @@ from processors.budgets import settle
 from processors.decider import Step, Timer
 from processors.objections import objection
 from processors.outcomes import Outcome
-from processors.repeats import has_seen, mark_of, with_mark
+from processors.repeats import has_seen, let_go, mark_of, with_mark
 from processors.state import Phase, SessionState, SessionStatus, Task, TaskStatus
 from processors.timers import timers_of
 from processors.transition import Transition, encode_state
@@ -85,6 +85,13 @@ class SessionDecider:
         cancellation.note_rest(transition)
         return transition.finish()
 
+    def mark(self, state: SessionState, event: Envelope) -> str | None:
+        """Return by what a repeat of an input is known; who may not say it is refused, and told so."""
+        if not isinstance(event.body, InputFact) or objection(state, event) is not None:
+            return None
+        mark = mark_of(event.event_id)
+        return None if has_seen(state.seen, mark) else mark
+
     def timers(self, state: SessionState) -> tuple[Timer, ...]:
         """Return the deadlines and delays that the session waits for."""
         return timers_of(state, self.configuration.limits)
@@ -135,7 +142,9 @@ def _user_input(transition: Transition, body: CommandFact) -> None:
     mark = mark_of(transition.event.event_id)
     if has_seen(state.seen, mark):
         return
-    transition.state = state = replace(state, seen=with_mark(state.seen, mark), idle_since_ms=None)
+    seen = with_mark(state.seen, mark)
+    transition.let_go = let_go(state.seen, seen)
+    transition.state = state = replace(state, seen=seen, idle_since_ms=None)
     if state.status is SessionStatus.ENDED:
         transition.refuse(ErrorCode.SESSION_CLOSED, "the session has ended and takes no more input")
         return

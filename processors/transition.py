@@ -39,6 +39,8 @@ class Transition:
         self._cause = derived_id(state.session_id, event.event_id, place)
         self._facts: list[tuple[EventId, Fact, tuple[str, ...]]] = []
         self._ids = 0
+        self.let_go: tuple[str, ...] = ()
+        """Marks of inputs that the state no longer knows."""
         self._correlation_id = state.turn.message.input_id if state.turn else None
 
     @property
@@ -142,7 +144,7 @@ class Transition:
         if events:
             place = f"{self.source.topic}/{self.source.partition}/{self.source.offset}"
             events[-1] = replace(events[-1], source=place, state_digest=digest(written))
-        return Step(state=state, events=tuple(events), encoded=written)
+        return Step(state=state, events=tuple(events), encoded=written, let_go=self.let_go)
 
 
 def _move_turn(before: Turn | None, after: Turn | None) -> None:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from topics.catalog import DEAD_LETTERS, HOUR_MS, RECORD_BYTES_MAX, TOPICS, Keying, Topic
-from topics.tables import CLOCK_PROBE, TABLES, Fence, changelog_of
+from topics.tables import CLOCK_PROBE, FLOORS, TABLES, Fence, changelog_of
 
 DEAD_LETTER_BYTES_MAX: Final = RECORD_BYTES_MAX + 131_072
 """A dead letter carries a whole record and its own fields."""
@@ -114,6 +114,7 @@ def specs_of(
             for topic in TOPICS
         ),
         *(spec(changelog_of("", table), partitions, changelog, is_any=False) for table in TABLES),
+        spec(changelog_of("", FLOORS), 1, {**changelog, **_SHORT}, is_any=True),
         spec(CLOCK_PROBE, 1, probe, is_any=True),
     )
 
@@ -262,6 +263,10 @@ def _at_least(value: str, reason: str) -> Demand:
 
 def _tuned(value: str) -> Demand:
     return Demand(value=value, bound=Bound.TUNED, reason="")
+
+
+_SHORT: Final = {"segment.bytes": _tuned(str(1_048_576)), "segment.ms": _tuned(str(HOUR_MS // 6))}
+"""Of a topic that is read whole whenever partitions come."""
 
 
 def _quoted(value: str) -> str:

@@ -1,4 +1,4 @@
-"""The topics that no event stands on: the changelogs of the shells' tables, and the clock probe."""
+"""The topics that no event stands on: changelogs of the shells' tables and floors, and the clock probe."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +10,8 @@ MODEL_LEDGER: Final = "model-ledger"
 TOOL_LEDGER: Final = "tool-ledger"
 
 TABLES: Final = (SESSION_STATES, ACCOUNT_STATES, CAPABILITY_STATES, MODEL_LEDGER, TOOL_LEDGER)
+FLOORS: Final = "intake-floors"
+"""What shells without state have taken in; it has one partition, for it holds a record for each of theirs."""
 CLOCK_PROBE: Final = "clock-probe"
 """Kafka stamps its records with its own time, so that a worker can compare clocks at its start."""
 

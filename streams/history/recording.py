@@ -13,6 +13,7 @@ from typing import Final, TypeVar, cast
 import fastavro
 
 from schemas.envelope import Envelope
+from schemas.events.inputs import InputFact
 from schemas.wire.avro_schema import schema_text
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import SchemaRegistry, SchemaUnknown
@@ -68,6 +69,17 @@ class Recording:
     """What it wrote, in any order; repeats are allowed."""
     configuration: tuple[Recorded, ...]
     """The parts that the outputs name by hash."""
+
+    def repeats(self) -> frozenset[str]:
+        """Return the places of what people and programs asked for under an id that was there before."""
+        taken: set[str] = set()
+        repeats: set[str] = set()
+        for one in sorted(self.inputs, key=lambda one: one.offset):
+            if isinstance(one.event.body, InputFact):
+                if one.event.event_id in taken:
+                    repeats.add(one.place)
+                taken.add(one.event.event_id)
+        return frozenset(repeats)
 
 
 def write_recording(recording: Recording, path: Path) -> None:

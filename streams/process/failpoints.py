@@ -25,6 +25,8 @@ PLACES: Final[Mapping[str, str]] = {
     "recovered": "partitions came and the tables are recovered; nothing is read yet",
     "timer_published": "a timer that came due is published; the session has not seen it",
     "departures_stored": "it is durable that keys leave; the table still has them",
+    "inputs_kept": "inputs that a state lets go of are known beside it; the table still has the state",
+    "floors_stored": "it is durable what was taken in, and forwarded; nothing is acknowledged",
     "call_accepted": "the effect ledger knows the calls; they are not acknowledged",
     "call_dispatched": "a call is about to run",
     "call_ended": "it ran; the ledger does not know its outcome",

@@ -146,7 +146,7 @@ class ShellMetrics:
         self.budget_tokens_reserved = metrics.budget_tokens_reserved.labels(shell)
 
     def input(self, topic: str, outcome: str, count: int = 1) -> None:
-        """Count records taken in: applied, replayed, rejected, parked, unknown_fact or dropped."""
+        """Count records taken in: applied, replayed, repeated, rejected, parked, unknown_fact or dropped."""
         self._child("inputs", self.all.inputs.labels, topic, outcome).inc(count)
 
     def output(self, topic: str, count: int = 1, *, fact: type | None = None) -> None:

@@ -25,7 +25,7 @@ from streams.history.recording_reader import RecordingReader, SessionCut, Sessio
 from streams.history.replay import Diverged
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log, OwnershipLost, outgoing
-from streams.shells.forwarding import ForwardingShell, build_forwarding
+from streams.shells.forwarding import ForwardingShell, ReadFloors, build_forwarding
 from topics.catalog import RECORD_BYTES_MAX, SESSION_INPUTS, Topic
 from topics.shells import FORK
 
@@ -47,13 +47,20 @@ class ForkShell(ForwardingShell):
         *,
         codec: Codec,
         log: Log,
+        floors: ReadFloors,
         topic_prefix: str,
         metrics: ShellMetrics,
         now_ms: Callable[[], int],
     ) -> None:
         """Take what reads the log, and the surroundings, as in ForwardingShell."""
         super().__init__(
-            name=FORK, codec=codec, log=log, topic_prefix=topic_prefix, metrics=metrics, now_ms=now_ms
+            name=FORK,
+            codec=codec,
+            log=log,
+            floors=floors,
+            topic_prefix=topic_prefix,
+            metrics=metrics,
+            now_ms=now_ms,
         )
         self._fold = fold
         self._folding: asyncio.Task[Envelope] | None = None

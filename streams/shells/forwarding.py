@@ -1,8 +1,13 @@
-"""What a shell without state does: for each record it writes another one, or puts it aside."""
+"""What a shell without state does: for each record it writes another one, or puts it aside.
+
+What it has dealt with it does not take in again, whatever has become of its group's offsets: once a batch is
+published, the floors that say so are written, and only then the batch is acknowledged. A crash between the
+first two publishes the batch again, with the same event ids.
+"""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -12,14 +17,21 @@ from schemas.wire.codec import Codec, UnknownFactError
 from streams.engine.app import ShellApp
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
+from streams.engine.floor_reader import FloorReader
 from streams.engine.kafka_log import KafkaLog
 from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
-from streams.records.delivery import Delivery, Log, Outgoing, OwnershipLost, outgoing
+from streams.records.delivery import NOWHERE, Delivery, Log, Outgoing, OwnershipLost, Place, outgoing
+from streams.records.floors import Floors, FloorsFound
 from streams.records.intake import Intake, RecordRefused
 from topics.catalog import RECORD_BYTES_MAX, Topic, read_by
+from topics.tables import FLOORS, changelog_of
 
 _log = structlog.get_logger()
+
+
+ReadFloors = Callable[[], Awaitable[FloorsFound]]
+"""Returns the floors that Kafka has, and the ids of a shell's sources; raises OwnershipLost."""
 
 
 class ForwardingShell(ABC):
@@ -31,6 +43,7 @@ class ForwardingShell(ABC):
         name: str,
         codec: Codec,
         log: Log,
+        floors: ReadFloors,
         topic_prefix: str,
         metrics: ShellMetrics,
         now_ms: Callable[[], int],
@@ -41,12 +54,15 @@ class ForwardingShell(ABC):
             name: of the shell, for dead letters.
             codec: reads and writes events.
             log: what is written to.
+            floors: reads what was taken in before.
             topic_prefix: before topic names in dead letters.
             metrics: counts.
             now_ms: the clock, for the metrics of latency.
         """
         self._codec = codec
         self._out = log
+        self._read_floors = floors
+        self.floors = Floors(name)
         self._metrics = metrics
         self._now_ms = now_ms
         self._owner = False
@@ -55,7 +71,7 @@ class ForwardingShell(ABC):
         self._checking = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._intake = Intake(
-            codec, shell=name, topic_prefix=topic_prefix, is_owner=lambda: self._owner, now_ms=now_ms
+            codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
         )
 
     @abstractmethod
@@ -67,11 +83,32 @@ class ForwardingShell(ABC):
             OwnershipLost: the partitions were revoked in the meantime.
         """
 
-    async def own(self, positions: object, starts: object = None) -> Collection[int]:
-        """Begin to own partitions; without a table, where they begin and end does not matter."""
+    async def own(
+        self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE
+    ) -> Collection[int]:
+        """Begin to own partitions, and know what of them was taken in before.
+
+        Args:
+            positions: where each source topic's partition ends now.
+            starts: where reading begins.
+
+        Raises:
+            RecordNewer: a newer program wrote the floors.
+        """
         self._generation += 1
+        generation = self._generation
         self._owner = True
+        try:
+            found = await self._read_floors()
+        except OwnershipLost:
+            return ()
+        if generation == self._generation:
+            self.floors.begin(found, positions, starts)
         return ()
+
+    def is_owner(self) -> bool:
+        """Tell whether partitions are owned now."""
+        return self._owner
 
     def disown(self) -> None:
         """Stop."""
@@ -100,6 +137,10 @@ class ForwardingShell(ABC):
             await self._out.publish(to_publish)
             self._check(generation)
             failpoints.reach("published")
+            if taken := self.floors.take(deliveries):
+                await self._out.store(taken)
+                self._check(generation)
+            failpoints.reach("floors_stored")
             self._out.acknowledge(deliveries)
         self._metrics.batch_inputs.observe(len(deliveries))
         now_ms = self._now_ms()
@@ -109,6 +150,9 @@ class ForwardingShell(ABC):
             self._metrics.output(record.topic.name)
 
     async def _taken(self, delivery: Delivery) -> Outgoing | None:
+        if self.floors.is_taken(delivery):
+            self._metrics.input(delivery.topic, "replayed")
+            return None
         event: Envelope | None = None
         try:
             event = await self._intake.read(delivery)
@@ -147,29 +191,38 @@ def build_forwarding(
     Args:
         context: what the shells of this process share.
         name: of the shell.
-        make: takes codec, log, topic_prefix, metrics and now_ms.
+        make: takes codec, log, floors, topic_prefix, metrics and now_ms.
         reads_all: as in `app_settings`.
     """
     app = ShellApp(context.app_settings(name, reads_all=reads_all))
     metrics = ShellMetrics(context.metrics, name)
+    log = KafkaLog(
+        app,
+        topic_prefix=context.topic_prefix,
+        partitions=context.partitions,
+        fence=context.fence,
+        on_published=context.on_published,
+    )
+    sources = [topic.name for topic in read_by(name)]
+    floors = FloorReader(
+        kafka_bootstrap=context.kafka_bootstrap, topic_prefix=context.topic_prefix, sources=sources
+    )
     shell = make(
         codec=context.codec,
-        log=KafkaLog(
-            app,
-            topic_prefix=context.topic_prefix,
-            partitions=context.partitions,
-            fence=context.fence,
-            on_published=context.on_published,
-        ),
+        log=log,
+        floors=floors,
         topic_prefix=context.topic_prefix,
         metrics=metrics,
         now_ms=context.now_ms,
     )
+    log.keep(changelog_of(context.topic_prefix, FLOORS), shell.floors)
+    log.owned_by(shell.is_owner)
+    floors.waits_while(shell.is_owner)
     return FaustShell(
         app,
         shell,
         name=name,
-        sources=[topic.name for topic in read_by(name)],
+        sources=sources,
         topic_prefix=context.topic_prefix,
         metrics=metrics,
     )

@@ -19,7 +19,7 @@ from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log
-from streams.shells.forwarding import ForwardingShell, build_forwarding
+from streams.shells.forwarding import ForwardingShell, ReadFloors, build_forwarding
 from topics.catalog import FORK_REQUESTS, SESSION_INPUTS, Topic
 from topics.shells import INGRESS
 
@@ -32,6 +32,7 @@ class IngressShell(ForwardingShell):
         *,
         codec: Codec,
         log: Log,
+        floors: ReadFloors,
         tokenizer: Tokenizer,
         limits: Limits,
         topic_prefix: str,
@@ -43,6 +44,7 @@ class IngressShell(ForwardingShell):
         Args:
             codec: reads and writes events.
             log: what is written to.
+            floors: reads what was taken in before.
             tokenizer: counts the tokens of a text.
             limits: bounds on texts.
             topic_prefix: before topic names in dead letters.
@@ -50,7 +52,13 @@ class IngressShell(ForwardingShell):
             now_ms: the clock, for the metrics of latency.
         """
         super().__init__(
-            name=INGRESS, codec=codec, log=log, topic_prefix=topic_prefix, metrics=metrics, now_ms=now_ms
+            name=INGRESS,
+            codec=codec,
+            log=log,
+            floors=floors,
+            topic_prefix=topic_prefix,
+            metrics=metrics,
+            now_ms=now_ms,
         )
         self._tokenizer = tokenizer
         self._limits = limits

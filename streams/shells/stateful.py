@@ -13,7 +13,7 @@ from streams.engine.kafka_log import KafkaLog
 from streams.engine.table import table_of
 from streams.process.metrics import ShellMetrics
 from streams.stateful.changelog import check_stored
-from streams.stateful.departures import home_of
+from streams.stateful.marks import home_of
 from streams.stateful.shell import StatefulShell
 from topics.catalog import Topic, read_by
 from topics.shells import ACCOUNT, CAPABILITY, SESSION

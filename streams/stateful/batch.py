@@ -19,6 +19,8 @@ class Sealed(Generic[State]):
     letters: Sequence[Outgoing]
     refused: Sequence[Loaded[State]]
     """Keys by whose state some of the letters were written."""
+    known: Sequence[Entry]
+    """Records of inputs that the states below know no longer."""
     stored: Sequence[tuple[Loaded[State], Entry, int]]
     """Changed keys with their records, and when they are due."""
     published: Sequence[tuple[Loaded[State], Sequence[Outgoing]]]
@@ -41,8 +43,8 @@ class Batch(Generic[State]):
     applied: Counter[str] = field(default_factory=Counter)
     """How many inputs, by their topic."""
 
-    def seal(self) -> Sealed[State]:
-        """Take what is to be written, and leave nothing to be written twice."""
+    def seal(self, known: Sequence[Entry] = ()) -> Sealed[State]:
+        """Take what is to be written, `known` among it, and leave nothing to be written twice."""
         stored, published = [], []
         for loaded in self.touched.values():
             if loaded.changed:
@@ -55,5 +57,10 @@ class Batch(Generic[State]):
         letters, self.letters = self.letters, []
         refused, self.refused = [*self.refused.values()], {}
         return Sealed(
-            generation=self.generation, letters=letters, refused=refused, stored=stored, published=published
+            generation=self.generation,
+            letters=letters,
+            refused=refused,
+            known=known,
+            stored=stored,
+            published=published,
         )

@@ -2,7 +2,7 @@
 
 from streams.records.framing import RecordForeign
 from streams.records.intake import RESERVED_KEYS
-from streams.stateful.departures import check_departures, home_of, is_departures
+from streams.stateful.marks import MarksRecord, home_of, is_marks
 from streams.stateful.stored_record import peek
 
 
@@ -20,12 +20,12 @@ def check_stored(key: bytes, value: bytes, partition: int, partitions: int) -> N
         RecordDamaged: it does, and not this.
         RecordNewer: a newer program wrote it.
     """
-    if key.startswith(RESERVED_KEYS) and not is_departures(key):
+    if key.startswith(RESERVED_KEYS) and not is_marks(key):
         raise RecordForeign("its key is reserved, and of no kind that a shell uses")
     if home_of(key, partitions) != partition:
         raise RecordForeign("its key belongs on another partition")
-    if is_departures(key):
-        check_departures(value)
+    if is_marks(key):
+        MarksRecord.decode(value)
         return
     try:
         key.decode()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streams.records.framing import RecordDamaged
-from streams.stateful.departures import check_departures, home_of, is_departures
+from streams.stateful.marks import DEPARTED, MarksRecord, home_of, is_marks
 from streams.stateful.stored_record import NEVER, peek
 
 
@@ -20,10 +20,12 @@ class Survey:
     quarantined: int = 0
     departures: dict[bytes, bytes] = field(default_factory=dict)
     """Records of keys that left, by their keys."""
+    inputs: dict[bytes, bytes] = field(default_factory=dict)
+    """Records of inputs that their keys' states have let go of, by their keys."""
     damaged: dict[bytes, RecordDamaged] = field(default_factory=dict)
     """Keys whose records cannot be read."""
     stopped: dict[int, RecordDamaged] = field(default_factory=dict)
-    """Partitions of which it is not known who left."""
+    """Partitions of which it is not known who left, or what was taken."""
 
 
 async def survey_of(table: Mapping[bytes, bytes], partitions: int) -> Survey:
@@ -38,13 +40,13 @@ async def survey_of(table: Mapping[bytes, bytes], partitions: int) -> Survey:
             await asyncio.sleep(0)
         partition = home_of(key, partitions)
         try:
-            if is_departures(key):
-                check_departures(data)
-                survey.departures[key] = data
+            if is_marks(key):
+                MarksRecord.decode(data)
+                (survey.departures if is_marks(key, DEPARTED) else survey.inputs)[key] = data
                 continue
             glance = peek(data)
         except RecordDamaged as damaged:
-            if is_departures(key):
+            if is_marks(key):
                 survey.stopped[partition] = damaged
             else:
                 survey.damaged[key] = damaged

@@ -5,7 +5,8 @@ Per key there is ONE record: state, positions and outbox. For a batch of inputs 
 1. load; an input at or below its key's position is a replay and is not applied again;
 2. decide, in the order in which the inputs came;
 3. put aside what cannot be applied (dead.letters, awaited), if Kafka still takes this process for the owner;
-4. store each changed record with the new outbox behind entries not known to be published, and wait;
+4. store what states let go of, then each changed record with the new outbox behind entries not known to be
+   published, and wait;
 5. publish the outbox, and wait;
 6. acknowledge.
 
@@ -26,18 +27,18 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from processors.decider import Decider, Timer
-from schemas.envelope import Envelope
 from schemas.wire.codec import Codec, UnknownFactError
 from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
-from streams.records.delivery import NOWHERE, Delivery, Log, Outgoing, OwnershipLost, Place, outgoing
+from streams.records.delivery import NOWHERE, Delivery, Log, Outgoing, OwnershipLost, Place
 from streams.records.framing import RecordDamaged
 from streams.records.intake import Intake, RecordRefused
 from streams.records.known import only_known
-from streams.records.reference import reference_to
+from streams.stateful.applying import Applier
 from streams.stateful.batch import Batch, Sealed
 from streams.stateful.damage import refusal, tell_damage
-from streams.stateful.loaded import Loaded, outbox_bytes_of, redriven_place, too_large
+from streams.stateful.known_inputs import KnownInputs
+from streams.stateful.loaded import Loaded
 from streams.stateful.loaded_keys import LoadedKeys
 from streams.stateful.loading import Loader
 from streams.stateful.positions import survey_of
@@ -107,6 +108,17 @@ class StatefulShell(Generic[State]):
         self._writing = asyncio.Lock()
         self._owner = False
         self._loaded = LoadedKeys[State]()
+        self._known = KnownInputs()
+        self._applier = Applier(
+            decider,
+            name=name,
+            codec=codec,
+            intake=self.intake,
+            loaded=self._loaded,
+            known=self._known,
+            retirement=self._retirement,
+            metrics=metrics,
+        )
         self._loader = Loader(decider, codec, table, partitions)
         self.ticker = Ticker(self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics)
 
@@ -131,6 +143,7 @@ class StatefulShell(Generic[State]):
         if self._generation != generation:
             return ()  # revoked in the meantime
         tell_damage(survey, shell=self.name, changelog=self._changelog)
+        self._known.begin(survey.inputs)
         floors = self._retirement.departures.begin(survey.departures, starts)
         for (topic, partition), offset in (*survey.applied.items(), *floors.items()):
             only_known(positions, topic, partition, offset)
@@ -171,7 +184,7 @@ class StatefulShell(Generic[State]):
             failpoints.reach("decided")
             for topic, count in batch.applied.items():
                 self._metrics.input(topic, "applied", count)
-            sealed = batch.seal()
+            sealed = batch.seal(self._known.take_changed())
         async with self._writing:
             await self._write(sealed)
             self._out.acknowledge(deliveries)
@@ -245,7 +258,7 @@ class StatefulShell(Generic[State]):
             is_held = delivery.key in batch.touched or delivery.key in self._loaded
             fate = None if is_held else self._retirement.fate_of(delivery, event, self._table)
         except RecordRefused as refused:
-            self._tell(delivery, refused, batch, "rejected")
+            self._applier.put_aside(delivery, refused, batch, "rejected")
             return
         except UnknownFactError as unknown:
             # Sinks store it; a newer program that knows it is upgraded before its producers are.
@@ -260,7 +273,7 @@ class StatefulShell(Generic[State]):
             loaded = await self.load(delivery.key)
         except RecordDamaged as damaged:
             parked = refusal(event, delivery.key, damaged, changelog=self._changelog)
-            self._tell(delivery, parked, batch, "parked")
+            self._applier.put_aside(delivery, parked, batch, "parked")
             return
         self._check(batch.generation)
         # Not what the batch touched before: an idle key may have been dropped from memory since.
@@ -270,7 +283,7 @@ class StatefulShell(Generic[State]):
         if loaded.stored.positions.get(delivery.topic, -1) >= delivery.offset:
             self._metrics.input(delivery.topic, "replayed")
             return
-        self._apply(loaded, delivery, event, batch)
+        await self._applier.apply(loaded, delivery, event, batch, partial(self._commit, batch))
 
     async def _found(self, key: bytes) -> Loaded[State] | None:
         """Return a key that is in the table and can be read."""
@@ -278,71 +291,8 @@ class StatefulShell(Generic[State]):
             return await self.load(key) if key in self._table else None
         return None
 
-    def _apply(self, loaded: Loaded[State], delivery: Delivery, event: Envelope, batch: Batch[State]) -> None:
-        parked = loaded.stored.parked
-        place = (delivery.topic, delivery.offset)
-        redriven = redriven_place(delivery)
-        if redriven in parked:
-            place = redriven
-        elif parked:
-            reason = "an earlier input of this key cannot be applied; redrive both in order"
-            self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch)
-            return
-        try:
-            step = self.decider.advance(loaded.state, event, reference_to(delivery, event))
-            caused = [outgoing(self._codec, one) for one in step.events]
-            state = self.decider.encode(step.state) if step.encoded is None else step.encoded
-            due_at_ms = self._retirement.next_at_ms(step.state)
-        except Exception as error:
-            # A decider is pure: what raises once raises for ever. The key is put aside, the others go on.
-            _log.exception("decider_raised", shell=self.name, place=delivery.coordinates)
-            reason = f"the decider raised {type(error).__name__}: {error}"[:2_000]
-            self._park(loaded, delivery, RecordRefused("quarantined", reason, event), batch, place)
-            return
-        if step.refused is not None:
-            if loaded.stored.unpark(place):
-                self._metrics.quarantined_keys.dec()
-                loaded.stored.due_at_ms = due_at_ms
-            # A key that was never told anything stays unknown.
-            if loaded.stored.positions:
-                loaded.pass_over(delivery)
-            batch.refused[loaded.key] = loaded
-            self._tell(delivery, RecordRefused(*step.refused, event), batch, "rejected")
-            return
-        candidate = loaded.after(delivery, event, state, due_at_ms)
-        caused_bytes = outbox_bytes_of(caused)
-        problem = too_large(candidate, loaded.outbox_bytes + caused_bytes, caused)
-        if problem is not None:
-            self._park(loaded, delivery, RecordRefused("too_large", problem, event), batch, place)
-            return
-        if candidate.unpark(place):
-            self._metrics.quarantined_keys.dec()
-        self._loaded.grow(len(state) - len(loaded.stored.state))
-        loaded.state, loaded.stored, loaded.changed = step.state, candidate, True
-        loaded.cause(caused, caused_bytes)
-        batch.applied[delivery.topic] += 1
-
-    def _park(
-        self,
-        loaded: Loaded[State],
-        delivery: Delivery,
-        refused: RecordRefused,
-        batch: Batch[State],
-        place: tuple[str, int] | None = None,
-    ) -> None:
-        if not loaded.stored.parked:
-            self._metrics.quarantined_keys.inc()
-        loaded.park(delivery, instead_of=place)
-        batch.refused[loaded.key] = loaded
-        self._tell(delivery, refused, batch, "parked")
-
-    def _tell(self, delivery: Delivery, refused: RecordRefused, batch: Batch[State], outcome: str) -> None:
-        self._metrics.input(delivery.topic, outcome)
-        self._metrics.dead_letter(refused.code)
-        batch.letters.append(self.intake.letter(delivery, refused))
-
     async def _commit(self, batch: Batch[State]) -> None:
-        sealed = batch.seal()
+        sealed = batch.seal(self._known.take_changed())
         async with self._writing:
             await self._write(sealed)
 
@@ -363,6 +313,10 @@ class StatefulShell(Generic[State]):
     async def _store(self, sealed: Sealed[State]) -> None:
         if not sealed.stored:
             return
+        if sealed.known:
+            await self._out.store(sealed.known)
+            self._check(sealed.generation)
+            failpoints.reach("inputs_kept")
         await self._out.store([entry for _, entry, _ in sealed.stored])
         self._check(sealed.generation)
         for loaded, entry, due_at_ms in sealed.stored:

@@ -1,8 +1,8 @@
 """Restores from the log what a table's partition must know and its changelog has lost.
 
-A stateful shell has to know which keys left its table, an effect shell up to which offset it has noted calls:
-without that they would begin ended sessions anew, and run calls twice. Both follow from topics that keep
-everything, and from what the shell's consumer group has committed.
+A stateful shell has to know which keys left its table and which inputs were taken, an effect shell up to
+which offset it has noted calls: without that they would begin ended sessions anew, answer twice, and run
+calls twice. All of it follows from topics that keep everything, and from what the group has committed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import Final
 
 from aiokafka import TopicPartition  # type: ignore[import-untyped]  # it ships no types
 
+from processors.repeats import mark_of
 from schemas.envelope import Envelope
 from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import SessionEnded
@@ -27,9 +28,19 @@ from streams.process.settings import Settings
 from streams.records.delivery import Entry
 from streams.records.framing import RecordDamaged, RecordForeign
 from streams.stateful.changelog import check_stored
-from streams.stateful.departures import Departures, check_departures, is_departures
+from streams.stateful.departures import Departures
+from streams.stateful.known_inputs import KnownInputs
+from streams.stateful.marks import DEPARTED, INPUTS, MarksRecord, is_marks
 from streams.stateful.stored_record import StoredRecord
-from topics.catalog import MODEL_CALLS, MODEL_RESULTS, SESSION_OUTPUTS, TOOL_CALLS, TOOL_RESULTS, read_by
+from topics.catalog import (
+    MODEL_CALLS,
+    MODEL_RESULTS,
+    SESSION_INPUTS,
+    SESSION_OUTPUTS,
+    TOOL_CALLS,
+    TOOL_RESULTS,
+    read_by,
+)
 from topics.clients import consumer_of, producer_of
 from topics.shells import ACCOUNT, CAPABILITY, MODEL, SESSION, TOOL
 from topics.tables import (
@@ -151,6 +162,7 @@ class Restorer:
                 one for one in await self._read(changelog_of("", table)) if one.place.partition == partition
             ]
             entries = _departures(records, ended, floors, partition)
+            entries += await self._inputs(records, partition)
             first = await self._write(table, entries)
             # An owner that never saw the damage may have let others leave in the meantime.
             seen = max((one.place.offset for one in records), default=-1)
@@ -160,11 +172,33 @@ class Restorer:
                 for one in since
                 if one.place.partition == partition
                 and seen < one.place.offset < first
-                and is_departures(one.key or b"")
+                and is_marks(one.key or b"")
             ]:
                 left = len(ended - {one.key for one in _newest(records)})
                 return f"{table}/{partition}: {left} sessions have left"
         raise NotRestored("a worker writes the same records all the time; stop it first")
+
+    async def _inputs(self, records: Sequence[Delivery], partition: int) -> list[Entry]:
+        """Return what says which inputs a partition's sessions have taken, if a record of that is damaged."""
+        good, bad = _marks(records, INPUTS)
+        if not bad:
+            return []
+        stored: dict[bytes, StoredRecord] = {}
+        for newest in _newest(records):
+            # A session that cannot be read takes nothing; it is restored first.
+            with suppress(RecordDamaged):
+                if newest.key and newest.value and not is_marks(newest.key):
+                    stored[newest.key] = StoredRecord.decode(newest.value)
+        known = KnownInputs()
+        known.begin(good)
+        for record, event in await self._events(SESSION_INPUTS.name, partition):
+            key, offset = event.session_id.encode(), record.place.offset
+            one = stored.get(key)
+            if one is None or (SESSION_INPUTS.name, offset) in one.parked:
+                continue
+            if offset <= one.positions.get(SESSION_INPUTS.name, -1):
+                known.add(key, partition, [mark_of(event.event_id)])
+        return _in_place_of(bad, known.take_changed(), partition)
 
     async def _events(self, topic: str, partition: int) -> list[tuple[Delivery, Envelope]]:
         found = []
@@ -239,12 +273,12 @@ def _verdict(table: str, record: Delivery, check: Check) -> tuple[str, str]:
         return "", ""
     try:
         check(key, value, record.place.partition)
-        if table not in _RESULTS and not is_departures(key):
+        if table not in _RESULTS and not is_marks(key):
             StoredRecord.decode(value)
     except RecordForeign as foreign:
         return str(foreign), "none is needed: the table leaves it out"
     except RecordDamaged as damaged:
-        holds_up_all = is_departures(key) or key.startswith(b"position/")
+        holds_up_all = is_marks(key) or key.startswith(b"position/")
         remedy = (
             f"cartrita tables restore {table} {record.place.partition}"
             if holds_up_all
@@ -264,18 +298,30 @@ def _departures(
     records: Iterable[Delivery], ended: set[bytes], floors: Mapping[str, int], partition: int
 ) -> list[Entry]:
     """Return the records that must stand on a partition so that it knows who has left."""
-    newest = {one.key or b"": one.value or b"" for one in _newest(records)}
+    good, bad = _marks(records, DEPARTED)
+    there = {one.key or b"" for one in _newest(records)}
+    departures = Departures()
+    departures.begin(good, {})
+    entries = departures.leave([(key, partition, floors) for key in sorted(ended - there)])
+    return _in_place_of(bad, entries, partition)
+
+
+def _marks(records: Iterable[Delivery], kind: bytes) -> tuple[dict[bytes, bytes], list[bytes]]:
+    """Return the newest records of marks that can be read, by key, and the keys of those that cannot."""
     good, bad = {}, []
-    for key, value in newest.items():
-        if not is_departures(key):
+    for one in _newest(records):
+        key, value = one.key or b"", one.value or b""
+        if not is_marks(key, kind):
             continue
         try:
-            check_departures(value)
+            MarksRecord.decode(value)
             good[key] = value
         except RecordDamaged:
             bad.append(key)
-    departures = Departures()
-    departures.begin(good, {})
-    entries = departures.leave([(key, partition, floors) for key in sorted(ended - newest.keys())])
+    return good, bad
+
+
+def _in_place_of(bad: Iterable[bytes], entries: list[Entry], partition: int) -> list[Entry]:
+    """Return entries that also remove what cannot be read, where they do not replace it."""
     written = {one.key for one in entries}
     return entries + [Entry(key=key, value=None, partition=partition) for key in bad if key not in written]

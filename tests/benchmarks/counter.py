@@ -52,6 +52,9 @@ class CountingDecider:
         """Return none."""
         return ()
 
+    def mark(self, state: Count, event: Envelope) -> None:
+        """Inputs have no marks."""
+
     def ended_at_ms(self, state: Count) -> int | None:
         """Tell that no session ends."""
         return None

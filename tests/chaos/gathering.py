@@ -17,7 +17,7 @@ from schemas.wire.registry import SchemaRegistry
 from sinks.comparison import TableComparison
 from sinks.rebuild import RebuildSettings, rebuilding
 from streams.process.settings import Settings
-from streams.stateful.departures import is_departures
+from streams.stateful.marks import is_marks
 from streams.stateful.stored_record import StoredRecord
 from tests.chaos.evidence import Evidence, LoggedRow, LogRecord, Slot, StateRecord
 from tests.chaos.fake_servers import FakeServers
@@ -107,7 +107,7 @@ async def _states(settings: Settings) -> tuple[StateRecord, ...]:
     _, fetched = await _read(settings, list(shells))
     states = []
     for record in fetched:
-        if is_departures(record.key or b""):
+        if is_marks(record.key or b""):
             continue
         stored = StoredRecord.decode(record.value) if record.value is not None else None
         states.append(

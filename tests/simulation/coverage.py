@@ -10,7 +10,7 @@ _TABLE: Final = (*_WRITES, "store", "stored")
 STEP_KINDS: Final = tuple(
     f"{shell}.{kind}"
     for shell, kinds in (
-        ("ingress", _WRITES),
+        ("ingress", _TABLE),
         ("session", _TABLE),
         ("account", _TABLE),
         ("model", (*_TABLE, "run")),
@@ -25,8 +25,8 @@ _CALLED: Final = (
 FAILPOINTS: Final = tuple(
     f"{shell}.{name}"
     for shell, names in (
-        ("ingress", ("acknowledge", "decided", "published")),
-        ("session", (*_DECIDED, "timer_published", "departures_stored")),
+        ("ingress", ("acknowledge", "decided", "published", "floors_stored")),
+        ("session", (*_DECIDED, "timer_published", "departures_stored", "inputs_kept")),
         ("account", _DECIDED),
         ("model", _CALLED),
         ("tool", _CALLED),

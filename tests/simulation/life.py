@@ -16,6 +16,7 @@ from schemas.references import RecordReference
 from streams.effects.shell import EffectShell
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost
+from streams.records.floors import FloorsFound
 from streams.shells.fork import ForkShell
 from streams.shells.forwarding import ForwardingShell
 from streams.shells.ingress import IngressShell
@@ -175,6 +176,7 @@ class Life:
             return IngressShell(
                 codec=CODEC,
                 log=log,
+                floors=self._floors,
                 tokenizer=len,
                 limits=configuration.limits,
                 topic_prefix="",
@@ -191,6 +193,7 @@ class Life:
                 fold,
                 codec=CODEC,
                 log=log,
+                floors=self._floors,
                 topic_prefix="",
                 metrics=_METRICS["fork"],
                 now_ms=self._now_ms,
@@ -234,6 +237,11 @@ class Life:
             places=PLACES,
             fatal=lambda error, _: self.errors.append(error),
         )
+
+    async def _floors(self) -> FloorsFound:
+        """Read the floors as Kafka has them."""
+        ids = dict.fromkeys(SOURCES[self.name], "1")
+        return FloorsFound(records=self.broker.tables.get(self.name, {}), topic_ids=ids)
 
     def _now_ms(self) -> int:
         return self._loop.now_ms
@@ -318,6 +326,7 @@ class Recording(Generic[State]):
         self._decider = decider
         self._pending = pending
         self.initial = decider.initial
+        self.mark = decider.mark
         self.ended_at_ms = decider.ended_at_ms
         self.encode = decider.encode
         self.decode = decider.decode

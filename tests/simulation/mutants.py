@@ -15,7 +15,10 @@ from streams.effects import calls
 from streams.effects import shell as effect_shell
 from streams.effects.admission import Admission as CallAdmission
 from streams.records.delivery import Delivery, Outgoing
+from streams.records.floors import Floors
+from streams.shells.forwarding import ForwardingShell
 from streams.stateful.batch import Batch, Sealed
+from streams.stateful.known_inputs import KnownInputs
 from streams.stateful.loaded import Loaded
 from streams.stateful.retirement import Retirement
 from streams.stateful.shell import StatefulShell
@@ -67,6 +70,13 @@ class OutboxSkipped(StatefulShell[object]):
         if fresh:
             loaded.confirm(list(loaded.take_unpublished()))
         return loaded
+
+
+class KnownTooSoon(StatefulShell[object]):
+    """Knows inputs for ever that were not applied for good."""
+
+    async def _commit(self, batch: Batch[object]) -> None:
+        """Leave the batch as it is."""
 
 
 class PublishFirst(StatefulShell[object]):
@@ -137,7 +147,22 @@ def _departed_begin_anew() -> AbstractContextManager[object]:
     return patch.object(Retirement, "fate_of", lambda *_: None)
 
 
+def _floors_first() -> AbstractContextManager[object]:
+    """Say of inputs that they were taken in, before they are."""
+    process = ForwardingShell.process
+
+    async def hasty(shell: ForwardingShell, deliveries: Sequence[Delivery]) -> None:
+        await shell._out.store(shell.floors.take(deliveries))
+        await process(shell, deliveries)
+
+    return patch.object(ForwardingShell, "process", hasty)
+
+
 MUTANTS = (
+    Mutant(name="floors forgotten", patches=lambda: patch.object(Floors, "is_taken", lambda *_: False)),
+    Mutant(name="floors first", patches=_floors_first),
+    Mutant(name="inputs forgotten", patches=lambda: patch.object(KnownInputs, "is_known", lambda *_: False)),
+    Mutant(name="inputs known too soon", kinds=Kinds(stateful=KnownTooSoon)),
     Mutant(name="who has left begins anew", patches=_departed_begin_anew),
     Mutant(name="dedupe off", kinds=Kinds(stateful=DedupeOff)),
     Mutant(name="commit first", kinds=Kinds(stateful=CommitFirst)),

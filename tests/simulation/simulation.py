@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Final
+from unittest.mock import patch
 
+from processors import repeats
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
 from schemas.events.inputs import ApprovalReceived
@@ -23,9 +25,9 @@ from tests.simulation.invariants import Violated, check
 from tests.simulation.life import SOURCES, Gate, Kinds, Life
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, forged_outcome
-from tests.simulation.users import STRANGER, Act, Scenario, acts_of, limits_of
+from tests.simulation.users import REPEATER, STRANGER, Act, Scenario, acts_of, limits_of
 from tests.streams.twin import CODEC, Crash
-from topics.catalog import OPERATOR_INPUTS, USER_INPUTS
+from topics.catalog import FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
 
 OPERATOR: Final = EVERY_TENANT
 START_MS: Final = 1_700_000_000_000
@@ -70,6 +72,7 @@ class Simulation:
             self._provider.plan = scenario.plan
             self._acts = deque(scenario.acts)
         self._sent: dict[str, str] = {}
+        self._inputs: list[tuple[Envelope, Topic]] = []
         self._approvals_seen = 0
         self._approvals: list[ApprovalRequested] = []
         for name in SOURCES:
@@ -87,11 +90,12 @@ class Simulation:
 
     def run(self) -> Outcome:
         """Take the steps with faults, then those without, and check; a violation is kept in the outcome."""
-        with _hooked(self._reach):
+        with _hooked(self._reach), _few_known(self.outcome.seed):
             try:
                 while self.outcome.steps < self._faulty_steps and self._clock < 3 * self._faulty_steps:
                     self._step()
                 self._rest()
+                self._read_again()
                 check(self._broker, self._configuration, self._provider, self._sent)
             except Violated as violated:
                 self.outcome.violation = str(violated)
@@ -126,6 +130,25 @@ class Simulation:
             self._clock += 1
             if self.outcome.steps > until:
                 raise Violated(f"nothing comes to rest in {REST_STEPS_MAX:,} steps without a fault")
+
+    def _read_again(self) -> None:
+        """Set the groups back to the beginning of what enters: nothing of it is news."""
+        before = self._taken_in()
+        for name in ("ingress", "fork"):
+            (life,) = (life for life in self._lives if life.name == name)
+            self._stop(life)
+            for place in life.places:
+                self._broker.committed[name, place] = 0
+            life.own()
+            self._look_after(life)
+        self._rest()
+        if self._taken_in() != before:
+            raise Violated(f"{self._taken_in() - before} inputs were taken in again after a reset")
+
+    def _taken_in(self) -> int:
+        """Count what was written behind the entrances."""
+        taken = (SESSION_INPUTS.name, FORK_REQUESTS.name)
+        return sum(len(records) for (topic, _), records in self._broker.records.items() if topic in taken)
 
     # Ordinary steps.
 
@@ -201,6 +224,8 @@ class Simulation:
         session_id, body, who = self._acts.popleft()
         if who == STRANGER and body is None:
             return self._forge()
+        if who == REPEATER:
+            return self._repeat()
         topic = USER_INPUTS
         if body is None:
             topic = OPERATOR_INPUTS
@@ -217,9 +242,18 @@ class Simulation:
             body=body,
         )
         self._sent[event_id] = session_id
+        self._inputs.append((event, topic))
         # Producers use any partitioner.
         self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
         self._note(None, f"{who} sends {event.type}")
+        return True
+
+    def _repeat(self) -> bool:
+        """Let a producer send an input again, under the same id and on any partition."""
+        if self._inputs:
+            event, topic = self._random.choice(self._inputs)
+            self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
+            self._note(None, f"{event.tenant_id} sends {event.type} again")
         return True
 
     def _forge(self) -> bool:
@@ -426,3 +460,12 @@ def _hooked(reach: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         failpoints.reach = before
+
+
+@contextmanager
+def _few_known(seed: int) -> Iterator[None]:
+    """Let the states of sessions know so few inputs that they let go of some."""
+    random = Random(f"{seed} known")
+    let_go = random.choice((1, 2))
+    with patch.multiple(repeats, SEEN_MAX=let_go + random.choice((1, 2)), LET_GO=let_go):
+        yield

@@ -15,10 +15,20 @@ STRANGER: Final = "stranger"
 """Tenant and user of whoever speaks in sessions of others."""
 
 
+REPEATER: Final = "repeater"
+"""Sends again what somebody has sent before, however long ago."""
+
+
+_TALKATIVE: Final = 0.25
+"""In so many lives somebody says _SAID things more in one session, which its state does not know for long."""
+_SAID: Final = 7
+
+
 class Act(NamedTuple):
     """What somebody does in a session.
 
-    None: an operator decides the oldest approval that is asked for, or a stranger tells an outcome.
+    None: an operator decides the oldest approval that is asked for, a stranger tells an outcome, or somebody
+    repeats an input.
     """
 
     session_id: str
@@ -86,4 +96,12 @@ def acts_of(random: Random, seed: int) -> deque[Act]:
     forgers = Random(f"{seed} forgers")
     for _ in range(forgers.choice((0, 0, 1, 3))):
         acts.insert(forgers.randrange(len(acts) + 1), Act("", None, STRANGER))
+    repeaters = Random(f"{seed} repeaters")
+    if repeaters.random() < _TALKATIVE:
+        session_id = derived_id("simulated", str(seed), "session", "0")
+        for _ in range(_SAID):
+            said = MessageReceived(text="and another thing")
+            acts.insert(repeaters.randrange(len(acts) + 1), Act(session_id, said))
+    for _ in range(repeaters.choice((0, 0, 2, 8))):
+        acts.insert(repeaters.randrange(len(acts) // 2, len(acts) + 1), Act("", None, REPEATER))
     return deque(acts)

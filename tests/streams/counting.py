@@ -75,6 +75,9 @@ class CountingDecider:
         timer_id = derived_id("timer", str(state.timer_due_at_ms))
         return (Timer(timer_id=timer_id, kind=TimerKind.RETRY, due_at_ms=state.timer_due_at_ms),)
 
+    def mark(self, state: Count, event: Envelope) -> None:
+        """Inputs have no marks."""
+
     def ended_at_ms(self, state: Count) -> int | None:
         """Return when the session was closed."""
         return None if state.ended_at_ms < 0 else state.ended_at_ms

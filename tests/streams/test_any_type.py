@@ -74,6 +74,7 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
         return IngressShell(
             codec=codec,
             log=log,
+            floors=log.floors,
             tokenizer=len,
             limits=scene.configuration.limits,
             topic_prefix="",
@@ -89,6 +90,7 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
             fold,
             codec=codec,
             log=log,
+            floors=log.floors,
             topic_prefix="",
             metrics=metrics("fork"),
             now_ms=lambda: NOW_MS,

@@ -4,7 +4,8 @@ import pytest
 
 from streams.records.delivery import Delivery
 from streams.records.framing import RecordUnreadable
-from streams.stateful.departures import KEYS_MAX, Departures, home_of, is_departures
+from streams.stateful.departures import Departures
+from streams.stateful.marks import MARKS_MAX, home_of, is_marks
 from tests.streams.twin import session_id
 from topics.routing import partition_of
 
@@ -50,7 +51,7 @@ def test_whoever_left_is_known_after_a_restart_and_nobody_else_is() -> None:
 
     assert all(departures.has_left(key(number)) for number in range(100))
     assert not any(departures.has_left(key(number)) for number in range(100, 1_000))
-    assert all(is_departures(one) for one in table)
+    assert all(is_marks(one) for one in table)
 
 
 def test_floors_are_by_partition_and_never_sink() -> None:
@@ -71,7 +72,7 @@ def test_floors_are_by_partition_and_never_sink() -> None:
 
 def test_many_that_left_fill_record_after_record_of_bounded_size() -> None:
     table: dict[bytes, bytes] = {}
-    count = 5 * KEYS_MAX
+    count = 5 * MARKS_MAX
     departures = Departures()
     for begin in range(0, count, 700):
         leave(departures, table, range(begin, min(begin + 700, count)))
@@ -81,7 +82,7 @@ def test_many_that_left_fill_record_after_record_of_bounded_size() -> None:
     departures = restarted(table)
 
     assert len(table) == 5
-    assert max(len(value) for value in table.values()) < 9 * KEYS_MAX
+    assert max(len(value) for value in table.values()) < 9 * MARKS_MAX
     assert all(departures.has_left(key(number)) for number in range(count))
     assert not departures.has_left(key(count))
 

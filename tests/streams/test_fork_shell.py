@@ -53,6 +53,7 @@ def shell_on(kafka: Kafka, fold: Fold) -> ForkShell:
         fold,
         codec=CODEC,
         log=TwinLog(kafka),
+        floors=TwinLog(kafka).floors,
         topic_prefix="",
         metrics=metrics("fork"),
         now_ms=lambda: 5,

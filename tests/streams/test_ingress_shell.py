@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from processors.inputs import ACCOUNT_CHARACTERS_MAX, ATTACHMENTS_MAX
-from processors.repeats import SEEN_MAX
+from processors.repeats import LET_GO, SEEN_MAX
 from processors.state import SessionState
 from processors.transition import digest, encode_state
 from schemas.configuration import Limits
@@ -27,6 +27,7 @@ from schemas.events.inputs import (
 from schemas.ids import derived_id, is_uuid
 from streams.records.delivery import OwnershipLost
 from streams.shells.ingress import IngressShell
+from streams.stateful.marks import MARKS_MAX
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, metrics
 from topics.catalog import (
     DEAD_LETTERS,
@@ -47,6 +48,7 @@ def shell_on(log: TwinLog) -> IngressShell:
     return IngressShell(
         codec=CODEC,
         log=log,
+        floors=log.floors,
         tokenizer=lambda text: len(text.split()),
         limits=Limits(text_bytes_max=1_000),
         topic_prefix="p.",
@@ -117,7 +119,8 @@ def test_the_documentation_names_the_bounds_that_hold() -> None:
         f"{RECORD_BYTES_MAX:,} bytes",
         f"| {Limits().queue_max} (`queue_max`)",
         f"| {ACCOUNT_CHARACTERS_MAX} characters",
-        f"the latest {SEEN_MAX:,} inputs",
+        f"its latest {SEEN_MAX - LET_GO} to {SEEN_MAX} inputs",
+        f"{MARKS_MAX:,} to\n  a record",
     ):
         assert row in told, row
 
@@ -415,6 +418,7 @@ async def test_rules_that_raise_put_the_input_aside_and_its_neighbours_go_on() -
     shell = IngressShell(
         codec=CODEC,
         log=TwinLog(kafka),
+        floors=TwinLog(kafka).floors,
         tokenizer=lambda text: 1 // (text != "zero"),
         limits=Limits(text_bytes_max=1_000),
         topic_prefix="p.",

@@ -14,7 +14,7 @@ from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionClos
 from schemas.events.timers import TimerFired
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
-from streams.stateful.departures import is_departures
+from streams.stateful.marks import is_marks
 from streams.stateful.shell import OUTBOX_BYTES_MAX, StatefulShell
 from streams.stateful.stored_record import StoredRecord
 from tests.streams.counting import Count, CountingDecider
@@ -362,7 +362,7 @@ async def test_an_ended_session_leaves_after_its_retention_and_later_input_is_re
         shell, _ = await start(kafka, retention_ms=1_000)
 
     assert session_id(0).encode() not in table
-    assert all(is_departures(key) for key in table)
+    assert all(is_marks(key) for key in table)
     letters = [one.body for one in kafka.events(DEAD_LETTERS) if isinstance(one.body, RecordRejected)]
     assert [letter.code for letter in letters] == ["ended", "ended"]
     assert len(kafka.events(SESSION_OUTPUTS)) == 2

@@ -12,6 +12,7 @@ from schemas.ids import derived_id
 from schemas.wire.codec import Codec
 from streams.process.metrics import Metrics, ShellMetrics
 from streams.records.delivery import Delivery, Entry, Outgoing
+from streams.records.floors import FloorsFound
 from topics.catalog import SESSION_INPUTS, TOPICS, Topic
 from topics.routing import key_of, partition_of
 
@@ -36,6 +37,7 @@ class Kafka:
     published: list[Outgoing] = field(default_factory=list)
     committed: dict[tuple[str, int], int] = field(default_factory=dict)
     sources: dict[tuple[str, int], list[Delivery]] = field(default_factory=dict)
+    topic_ids: dict[str, str] = field(default_factory=lambda: {topic.name: "1" for topic in TOPICS})
 
     def send(
         self,
@@ -121,6 +123,10 @@ class TwinLog:
             self._step()
             self.kafka.published.append(record)
         self._step()
+
+    async def floors(self) -> FloorsFound:
+        """Read the floors that are on the changelog."""
+        return FloorsFound(records=self.kafka.table(), topic_ids=self.kafka.topic_ids)
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Commit; acknowledgements are lost with a crash before it, which the source's order hides."""
