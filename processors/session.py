@@ -87,7 +87,7 @@ class SessionDecider:
 
     def mark(self, state: SessionState, event: Envelope) -> str | None:
         """Return by what a repeat of an input is known; who may not say it is refused, and told so."""
-        if not isinstance(event.body, InputFact) or objection(state, event) is not None:
+        if not isinstance(event.body, CommandFact) or objection(state, event) is not None:
             return None
         mark = mark_of(event.event_id)
         return None if has_seen(state.seen, mark) else mark
