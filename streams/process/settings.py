@@ -186,6 +186,20 @@ class Settings:
     gateway_insecure: bool = _setting(
         False, "Serve tokens without TLS on an address that others can reach; logged at each start."
     )
+    gateway_token_requests_per_s: int = _setting(
+        250,
+        "Requests and WebSocket messages a second of one token at one gateway; four times as many at once.",
+        least=1,
+    )
+    gateway_tenant_requests_per_s: int = _setting(
+        1_000, "Likewise of all tokens of a tenant together.", least=1
+    )
+    gateway_open_max: int = _setting(
+        4_000, "Requests under way and WebSockets that one gateway serves; beyond them, 503.", least=1
+    )
+    gateway_token_open_max: int = _setting(
+        1_500, "How many of them one token may have; beyond them, 429.", least=1
+    )
     log_format: str = _setting("console", "How logs look.", choices=("console", "json"))
     log_level: str = _setting(
         "info", "Least level that is logged.", choices=("debug", "info", "warning", "error")

@@ -24,6 +24,7 @@ from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import Settings
+from streams.process.startup import check_topics, connect_codec
 from streams.records.reader import RecordReader
 from streams.shells.effect import EffectSpec, build_effect
 from streams.shells.fork import build_fork
@@ -33,7 +34,7 @@ from streams.shells.stateful import ACCOUNT_SPEC, CAPABILITY_SPEC, SESSION_SPEC,
 from streams.shells.tool import ToolExecutor
 from streams.worker.providers import Providers, make_providers
 from streams.worker.runner import run_shells
-from streams.worker.startup import check_clock_and_publish, check_topics, connect_codec
+from streams.worker.startup import check_clock_and_publish
 from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SESSION, SHELLS, TOOL
 from topics.tables import MODEL_LEDGER, TOOL_LEDGER
 
