@@ -7,12 +7,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CARTRITA := $(BIN)/cartrita
+OF_RULES := tests/processors tests/schemas tests/projections tests/streams tests/topics
 # Most tests wait for servers, so two at once take little more than half the time, on two cores too.
 SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit test-stack test-all simulate chaos overspend bench check format lock clean
+.PHONY: help setup demo test test-unit coverage test-stack test-all simulate chaos overspend bench check format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +37,10 @@ test: setup  ## All tests but the slow ones; sets everything up
 
 test-unit: setup  ## The tests that need no service: seconds
 	$(BIN)/pytest -q -m "not stack and not browser and not slow"
+
+coverage: setup  ## The tests of rules and schemas, with the floor that their branch coverage has
+	$(BIN)/coverage run -m pytest -q -m "not stack and not browser and not slow" $(OF_RULES)
+	$(BIN)/coverage report
 
 test-stack: setup  ## The tests on the real Kafka, registry and Postgres
 	$(BIN)/pytest -m "(stack or browser) and not slow" $(SIDE_BY_SIDE)

@@ -183,7 +183,8 @@ class ToolOutcomes:
     ) -> Outcome:
         """Return the outcome of a call without a result; `reached` is False where the tool never saw it."""
         idempotent = tool_request(event).idempotent
-        effected = reached and not idempotent and error.kind not in _BEFORE_THE_TOOL
+        told = error.settled or error.kind in _BEFORE_THE_TOOL
+        effected = reached and not idempotent and not told
         return self._failed(event, error, attempts, ending, maybe_effected=effected)
 
     def interrupted(self, event: Envelope, ending: Ending) -> Outcome | None:

@@ -61,7 +61,8 @@ class ToolRegistry:
 
         Kinds of failure: unknown_tool; parse_error (the arguments are no JSON object); validation_error
         (they don't fit the tool's parameters: the message says where); timeout; streaming_error (the output
-        could not be passed on); execution_error (the tool failed, or its result does not fit its schema).
+        could not be passed on); execution_error (the tool failed); result_invalid (it was carried out, and
+        its result does not fit its schema or is too large).
 
         Raises:
             ToolError: there is no result.
@@ -160,7 +161,7 @@ def _check_result(entry: _Registered, result: ToolResult) -> None:
 
 def _refuse_result(result: ToolResult, message: str, cause: Exception | None = None) -> NoReturn:
     raise ToolError(
-        "execution_error", message, used_tokens=result.used_tokens, cost_nanodollars=result.cost_nanodollars
+        "result_invalid", message, used_tokens=result.used_tokens, cost_nanodollars=result.cost_nanodollars
     ) from cause
 
 

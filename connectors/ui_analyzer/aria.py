@@ -194,6 +194,25 @@ ATTRIBUTES = frozenset(
         "valuetext",
     ]
 )
+NUMBERS = {
+    "colcount": r"-?\d+",
+    "colindex": r"\d+",
+    "colspan": r"\d+",
+    "level": r"\d+",
+    "posinset": r"\d+",
+    "rowcount": r"-?\d+",
+    "rowindex": r"\d+",
+    "rowspan": r"\d+",
+    "setsize": r"-?\d+",
+    "valuemax": r"[-+]?\d*\.?\d+",
+    "valuemin": r"[-+]?\d*\.?\d+",
+    "valuenow": r"[-+]?\d*\.?\d+",
+}
+"""Attributes that are numbers, and how those are written."""
+WORDS = frozenset(
+    {"label", "labelledby", "describedby", "description", "placeholder", "roledescription", "valuetext"}
+)
+"""Attributes that are words, or the ids of elements with words."""
 _BOOLEAN = frozenset({"true", "false"})
 _TRISTATE = frozenset({"true", "false", "mixed", "undefined"})
 VALUES = {
@@ -217,6 +236,7 @@ VALUES = {
     "invalid": frozenset({"true", "false", "grammar", "spelling"}),
     "live": frozenset({"assertive", "polite", "off"}),
     "orientation": frozenset({"horizontal", "vertical", "undefined"}),
+    "relevant": frozenset({"additions", "removals", "text", "all"}),
     "sort": frozenset({"ascending", "descending", "none", "other"}),
 }
 REQUIRED = {

@@ -56,7 +56,7 @@ _SERVER_MODULES = re.compile(
     r"h3|nitropack|nitro|@sveltejs/kit/node|@nestjs/.*|@trpc/server|@hono/.*|mongodb|mongoose|pg|mysql2?|better-sqlite3|"
     r"@prisma/client|drizzle-orm/.*|kysely|ioredis|redis|bullmq|nodemailer|jsonwebtoken|bcryptjs?|dotenv(?:/.*)?|server-only|"
     r"commander|yargs|chalk|ora|prompts|execa|glob|globby|fast-glob|chokidar|vite|esbuild|rollup|webpack|tsup|electron|"
-    r"pino|winston|@aws-sdk/.*|@google-cloud/.*|firebase-admin.*|puppeteer.*)$"
+    r"pino|winston|sitemap|@aws-sdk/.*|@google-cloud/.*|firebase-admin.*|puppeteer.*)$"
 )
 _SERVER_PATH = re.compile(
     r"(?:^|/)(?:pages|app)/api/|(?:^|/)app/.*/route\.[tj]s$|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"

@@ -34,7 +34,7 @@ def html_elements(tree: Tree, original: bytes, flavour: str, masked: Masked) -> 
         elements.append(element)
     _add_text(tree, made)
     if flavour == "svelte":
-        _add_svelte(elements, masked)
+        _add_svelte(elements, masked, original)
     for element in elements:
         around = element.parent
         if around is not None:
@@ -174,7 +174,7 @@ def _svelte(raw: str, value: str | None) -> tuple[str, str | None]:
     return name.lower(), value
 
 
-def _add_svelte(elements: list[Element], masked: Masked) -> None:
+def _add_svelte(elements: list[Element], masked: Masked, original: bytes) -> None:
     """Attach what was masked: shorthands and spreads to the tag around them, blocks to the elements inside."""
     starts = [element.start for element in elements]
     for offset, source in masked.inline:
@@ -211,8 +211,10 @@ def _add_svelte(elements: list[Element], masked: Masked) -> None:
         for element in reversed(elements[: position + 1]):
             if element.end > offset:
                 element.dynamic_content = True
+                line = original.count(b"\n", 0, offset) + 1
+                column = offset - original.rfind(b"\n", 0, offset)
                 element.attributes["{@html}"] = Attribute(
-                    "{@html}", None, expression, element.line, element.column, "{@html}"
+                    "{@html}", None, expression, line, column, "{@html}"
                 )
                 break
 

@@ -80,6 +80,38 @@ def hidden(element: Element) -> bool:
     return any(_hides(around) for around in element.ancestors())
 
 
+_HIDDEN_CLASSES = frozenset({"hidden", "d-none", "is-hidden", "invisible", "u-hidden", "!hidden"})
+_SHOWN_AGAIN = re.compile(
+    r":!?(?:block|flex|grid|contents|visible|table|inline(?:-\w+)?|inline-flex)$|^d-\w+-(?:block|flex|inline\S*|grid|table)$"
+)
+_NO_DISPLAY = re.compile(r"display['\"]?\s*:\s*['\"]?none|visibility['\"]?\s*:\s*['\"]?hidden")
+
+
+def never_shown(element: Element, document: Document) -> bool:
+    """Whether an element is taken off the page by what is written on it, for good.
+
+    In a plain page a script may put it back, and a class that an expression gives is there only sometimes.
+    """
+    if document.language == "html" and not any(around.tag in _CONTROLS for around in element.ancestors()):
+        return False
+    words = element.attributes.get("class")
+    written = set() if words is None else set((words.value or "").split())
+    if written & _HIDDEN_CLASSES and not any(_SHOWN_AGAIN.search(word) for word in element.classes()):
+        return True
+    style = element.attributes.get("style")
+    return (
+        style is not None and _NO_DISPLAY.search(style.value or _constant_style(style.expression)) is not None
+    )
+
+
+_CONTROLS = frozenset({"button", "a", "label"})
+
+
+def _constant_style(expression: str) -> str:
+    """The source of a style that is written out as an object; "" where it depends on anything."""
+    return "" if "?" in expression or "&&" in expression else expression
+
+
 def _hides(element: Element) -> bool:
     attribute = element.attributes.get("aria-hidden")
     if attribute is not None and attribute.value in ("true", ""):

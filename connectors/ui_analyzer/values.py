@@ -65,6 +65,7 @@ _SANITISING_CALLS = re.compile(
 )
 _NUMBER_CALLS = re.compile(
     r"^(?:Math\.\w+|parseInt|parseFloat|Number(?:\.\w+)?|Boolean|Date\.now|performance\.now|\$?JSON\.stringify|isNaN)$|"
+    r"(?:^|\.)(?:random\w*|uuid\w*|nanoid|uniqueId|generateId|createId|randomUUID)$|"
     r"\.(?:toFixed|getTime|getHours|getMinutes|getSeconds|getFullYear|getMonth|getDate|getDay|indexOf|includes|toPrecision|valueOf|codePointAt|charCodeAt|getBoundingClientRect|getTimezoneOffset)$"
 )
 _SHAPING_CALLS = re.compile(
@@ -317,7 +318,12 @@ class _Follower:
                 elif target.type in ("object_pattern", "array_pattern") and re.search(
                     rf"(?<![\w$.]){re.escape(name)}(?![\w$]|\s*:)", script.text(target)
                 ):
-                    yield script, value if value is not None and value.type == "identifier" else None
+                    taken = value is not None and value.type in (
+                        "identifier",
+                        "call_expression",
+                        "await_expression",
+                    )
+                    yield script, value if taken else None
             for kind in ("assignment_expression", "augmented_assignment_expression"):
                 for item in script.items(kind):
                     left = script.text(item.node.child_by_field_name("left"))
@@ -338,6 +344,13 @@ class _Follower:
         for script in self._document.scripts:
             if name in script.imported:
                 return script.imported[name].module
+            later = re.search(
+                rf"(?<![\w$.])(?:const|let|var)\s+(?:\{{[^}}]*\b{re.escape(name)}\b[^}}]*\}}|{re.escape(name)})"
+                rf"\s*=\s*\(?\s*await\s+import\(\s*['\"]([^'\"]+)",
+                script.code_text,
+            )
+            if later:
+                return later.group(1)
         return None
 
 

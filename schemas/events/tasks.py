@@ -31,6 +31,7 @@ class TaskErrorKind(Word):
     TOOL_STREAMING_ERROR = "tool_streaming_error"
     TOOL_TIMEOUT = "tool_timeout"
     TOOL_UNKNOWN = "tool_unknown"
+    TOOL_RESULT_INVALID = "tool_result_invalid"
     TOOL_CANCELLED = "tool_cancelled"
     FAILED = "failed"
     """Told again by a fork whose origin does not say."""

@@ -32,12 +32,14 @@ class ToolFailureKind(Word):
     PARSE_ERROR = "parse_error"
     """The arguments are not JSON."""
     VALIDATION_ERROR = "validation_error"
-    """The arguments, or the result, do not fit their schema."""
+    """The arguments do not fit their schema."""
     EXECUTION_ERROR = "execution_error"
     STREAMING_ERROR = "streaming_error"
     TIMEOUT = "timeout"
     UNKNOWN = "unknown"
-    """Its process died, and nobody knows what became of it."""
+    """Its process died or its answer was lost, and nobody knows what became of it."""
+    RESULT_INVALID = "result_invalid"
+    """It was carried out, and what it gave does not fit its schema or is too large."""
     CANCELLED = "cancelled"
 
 

@@ -56,14 +56,21 @@ class ToolError(Exception):
         used_tokens: int = 0,
         cost_nanodollars: int = 0,
         maybe_billed: bool = False,
+        settled: bool = False,
     ) -> None:
-        """Note what is known of the failure and of what it has cost."""
+        """Note what is known of the failure and of what it has cost.
+
+        `settled` says that the failure is all that there is to know: whoever was to carry the call out was
+        never reached, or has answered that it failed. Otherwise, after a tool that may not be repeated,
+        nobody knows whether the effect took place.
+        """
         super().__init__(message)
         self.kind = ToolFailureKind(kind)
         self.retryable = retryable
         self.used_tokens = used_tokens
         self.cost_nanodollars = cost_nanodollars
         self.maybe_billed = maybe_billed
+        self.settled = settled
 
 
 class Tool(Protocol):

@@ -19,6 +19,7 @@ from streams.cli.ingest import ingest
 from streams.cli.processes import gateway, sink, worker
 from streams.cli.tables import tables
 from streams.cli.tokens import env, tokens
+from streams.cli.tools import tools
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
 
@@ -83,6 +84,7 @@ for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
+app.add_typer(tools, name="tools", rich_help_panel="Tools")
 app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
 app.add_typer(topics.topics, name="topics", rich_help_panel="Ground")

@@ -14,6 +14,7 @@ _QUIET = (
     "httpx",
     "httpx2",
     "openai",
+    "mcp",
     # Subclasses of Faust's services log under the names of their own modules.
     "streams.engine.recovery_fix",
     "streams.engine.transport",

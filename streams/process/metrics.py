@@ -33,6 +33,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.described: list[Described] = []
         self._describe_gateway()
+        self._describe_servers()
         self.inputs = self._counter(
             "inputs", ("shell", "topic", "outcome"), "Records taken in, by what became of them."
         )
@@ -106,6 +107,13 @@ class Metrics:
         )
         self.gateway_followers = self._gauge(
             "gateway_followers", (), "WebSockets and streams that follow a session at this gateway."
+        )
+
+    def _describe_servers(self) -> None:
+        self.mcp_tools_withheld = self._gauge(
+            "mcp_tools_withheld",
+            ("server", "tenant"),
+            "Tools of an MCP server that differ from what a person accepted, and are not called.",
         )
 
     def _counter(self, name: str, labels: tuple[str, ...], text: str) -> Counter:

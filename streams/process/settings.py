@@ -61,6 +61,11 @@ class Settings:
         "Postgres, as libpq takes it; may hold a password.",
         secret=True,
     )
+    version_one_tables: Path | None = _setting(
+        None,
+        "File of TOML that says how V1's tables are written where they have another form than V2's; "
+        "`cartrita doctor` tells what to write there.",
+    )
     topic_prefix: str = _setting("", "Put before the name of every topic, subject and consumer group.")
     app_id: str = _setting("cartrita", "Name of the deployment; consumer groups are this and a shell's name.")
     partitions: int = _setting(
@@ -127,6 +132,11 @@ class Settings:
         None,
         "Folder with files of one's own: models.toml, profiles.toml, agents.toml, prompts.toml, policy.toml "
         "or limits.toml.",
+    )
+    mcp_servers: Path | None = _setting(
+        None,
+        "File that names MCP servers whose tools agents may call (docs/mcp.md); what a person accepted of "
+        "them stands beside it.",
     )
     tiktoken_cache_directory: Path | None = _setting(
         None, "Folder with tiktoken's vocabularies; absent: tiktoken downloads them."
@@ -234,6 +244,9 @@ class Settings:
         directory = self.configuration_directory
         if directory is not None and not directory.is_dir():
             faults.append(f"{_variable('configuration_directory')}: there is no folder {directory}")
+        servers = self.mcp_servers
+        if servers is not None and not servers.is_file():
+            faults.append(f"{_variable('mcp_servers')}: there is no file {servers}")
         if "failpoint" in given:
             try:
                 failpoints.parse(self.failpoint)

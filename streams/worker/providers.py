@@ -9,6 +9,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from connectors.mcp.servers import Servers
 from connectors.models.chat import OpenAIModel
 from connectors.models.embeddings import OpenAIEmbeddings
 from connectors.models.tokens import count_tokens_in_pieces, prepare_vocabularies
@@ -26,6 +27,7 @@ from schemas.ports.chat import Model
 from streams.configuration.checking import TOOLS
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
+from streams.worker.servers import mcp_servers
 
 _POOL_MAX = 4
 _log = structlog.get_logger()
@@ -42,13 +44,20 @@ class Providers:
     tokenizer: Callable[[str], int]
     pool: AsyncConnectionPool[AsyncConnection]
     sandbox: Sandbox
+    servers: Servers
 
-    async def open(self) -> None:
-        """Begin to connect to Postgres; a search that comes before it answers waits or fails alone."""
+    async def open(self, *, tools: bool = True) -> None:
+        """Begin to connect to Postgres and, where tools run, to MCP servers.
+
+        A search or a foreign tool that is called before they answer waits, or fails alone.
+        """
         await self.pool.open(wait=False)
+        if tools:
+            self.servers.start()
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.servers.close()
         await self.pool.close()
         await self.sandbox.close()
 
@@ -74,6 +83,7 @@ async def make_providers(settings: Settings) -> Providers:
         )
     )
     _log.info("sandbox_opened", tier=sandbox.tier.value, reason=sandbox.probes[-1].reason)
+    servers = mcp_servers(settings)
     tools = ToolRegistry(
         [
             GenerateEmbeddings(embeddings),
@@ -81,6 +91,7 @@ async def make_providers(settings: Settings) -> Providers:
             SearchDocuments(index, embeddings),
             ExecutePython(sandbox),
             AnalyzeUi(settings.ui_root.absolute()),
+            *servers.tools(),
         ]
     )
     assert set(TOOLS) <= set(tools.specs), "doctor knows the tools by these names"
@@ -92,6 +103,7 @@ async def make_providers(settings: Settings) -> Providers:
         tokenizer=_tokenizer(models),
         pool=pool,
         sandbox=sandbox,
+        servers=servers,
     )
 
 

@@ -115,7 +115,10 @@ class _Worker:
             cache_bytes=settings.reader_cache_bytes,
             metrics=self._metrics,
         )
-        await providers.open()
+        providers.servers.tell = lambda server, tenant, withheld: self._metrics.mcp_tools_withheld.labels(
+            server, tenant
+        ).set(withheld)
+        await providers.open(tools=TOOL in self._names)
         try:
             context = context_of(settings, codec, self._metrics, reader)
             self._shells = [

@@ -44,6 +44,7 @@ ROOMS = {
         "embedded": {"models"},
         "local_model": {"models", "text"},
         "tools": {"models", "retrieval", "sandbox", "text", "ui_analyzer"},
+        "mcp": {"sandbox", "tools"},
     },
 }
 PROJECTIONS = "processors/projections"
@@ -195,6 +196,7 @@ def test_only_the_settings_read_the_environment() -> None:
 ENVIRONMENT_READERS = {
     "streams/process/settings.py",
     "streams/cli/context.py",  # hands the environment to the settings, once
+    "streams/configuration/secrets.py",  # looks up the one variable that a reference names
     "connectors/models/tokens.py",  # tiktoken takes its cache folder from the environment alone
     "connectors/sandbox/attacks/reading.py",  # runs inside the sandbox, and looks whether anything leaked
 }

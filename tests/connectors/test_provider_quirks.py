@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.models.tool_calls import ToolCallAssembly, ToolCallPart, arguments_of
@@ -133,7 +133,6 @@ _CALLS = st.lists(st.tuples(st.sampled_from(_TOOLS), _OBJECTS), min_size=1, max_
 
 
 @given(_CALLS, st.data())
-@settings(deadline=None)
 def test_calls_cut_anywhere_are_put_together_as_they_were(
     calls: list[tuple[str, dict[str, object]]], data: st.DataObject
 ) -> None:
@@ -167,7 +166,6 @@ _PART = st.builds(
 
 
 @given(st.lists(st.lists(_PART, max_size=3), max_size=8))
-@settings(deadline=None)
 def test_no_order_of_pieces_glues_two_objects_together(parts: list[list[ToolCallPart]]) -> None:
     assembly = ToolCallAssembly(_TOOLS)
     for some in parts:

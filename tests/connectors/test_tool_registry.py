@@ -169,7 +169,7 @@ async def test_a_tools_own_error_comes_through_as_it_is() -> None:
 async def test_a_result_that_does_not_fit_is_refused_and_its_cost_is_kept(result: dict[str, object]) -> None:
     error = await failure(giving(result))
 
-    assert (error.kind, error.used_tokens, error.cost_nanodollars) == ("execution_error", 7, 9)
+    assert (error.kind, error.used_tokens, error.cost_nanodollars) == ("result_invalid", 7, 9)
 
 
 async def test_output_that_cannot_be_passed_on_is_a_streaming_error() -> None:

@@ -69,7 +69,7 @@ def test_as_tokens_run_out_the_cheaper_model_takes_over_however_much_money_is_le
 
 
 @given(st.integers(1_000, 10**7), st.integers(0, 10**6), st.integers(0, 10**6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_once_the_cheaper_model_has_taken_over_it_stays(granted: int, first: int, more: int) -> None:
     def model(used: int) -> str | None:
         budget = Budget(tokens_granted=granted, nanodollars_granted=10**13, tokens_used=used)
@@ -123,7 +123,7 @@ def test_a_prompt_too_long_for_the_preferred_window_goes_where_it_fits() -> None
     st.sampled_from(["premium", "standard", "fallback", "unknown"]),
     st.integers(0, 10**10),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_whatever_is_admitted_fits_everything(
     input_tokens: int, output: int, tokens: int, money: int, task_tokens: int | None, tier: str, used: int
 ) -> None:

@@ -1,6 +1,6 @@
 """Capabilities: thirty days of outcomes in a state that stays small."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.capabilities import DAY_MS, CapabilityDecider, CapabilityState
@@ -62,7 +62,6 @@ def test_what_is_older_than_thirty_days_no_longer_counts() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 200), st.booleans()), min_size=1, max_size=80))
-@settings(deadline=None)
 def test_bounds_hold_in_any_order_of_time(drawn: list[tuple[int, bool]]) -> None:
     state, told = run(*(outcome(day, succeeded=ok) for day, ok in drawn))
 

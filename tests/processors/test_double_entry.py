@@ -13,7 +13,7 @@ from tests.processors.worlds import worlds
 
 
 @given(worlds())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_beginning_of_every_session_balances(world: World) -> None:
     tokens: Counter[str] = Counter()
     nanodollars: Counter[str] = Counter()

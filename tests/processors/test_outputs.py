@@ -4,7 +4,7 @@ import json
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.outputs import (
@@ -110,7 +110,6 @@ def test_a_critique_is_found_as_a_plan_is() -> None:
 
 
 @given(st.text(alphabet='{}[]",:a1 \n<think>/`', max_size=80))
-@settings(deadline=None)
 def test_no_text_breaks_the_search(text: str) -> None:
     for value in values_in(text):
         json.dumps(value)

@@ -147,13 +147,13 @@ ANY_EDGES = st.lists(st.tuples(st.integers(0, 9), RELATIONS, st.integers(0, 9)),
 
 
 @given(ANY_JSON)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_json_is_a_plan_or_a_fault(value: object) -> None:
     assert isinstance(parse_plan(json.dumps(value), AGENTS, LIMITS), PlanFault | tuple)
 
 
 @given(ANY_EDGES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_graph_ends_in_an_order_or_a_fault(edges: list[tuple[int, str, int]]) -> None:
     tasks = [
         {

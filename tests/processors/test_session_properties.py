@@ -37,13 +37,13 @@ ENDS = (TaskCompleted, TaskFailed, TaskPruned, TaskAborted)
 
 
 @given(worlds())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_replay_equals_live(world: World) -> None:
     assert decided_again(world) == world.events
 
 
 @given(worlds(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_redelivered_input_causes_nothing(world: World, data: st.DataObject) -> None:
     again = data.draw(st.sampled_from(world.inputs))[0]
     before = world.state
@@ -61,7 +61,7 @@ def calls_of(world: World) -> list[ModelCallRequested | ToolCallRequested]:
 
 
 @given(worlds())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_budget_is_ever_overshot(world: World) -> None:
     budget = world.state.budget
     assert budget.tokens_used <= budget.tokens_granted
@@ -73,7 +73,7 @@ def test_no_budget_is_ever_overshot(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_call_is_made_with_a_reservation_that_is_settled_once(world: World) -> None:
     calls = calls_of(world)
     reserved = {call.call_id for call in calls if call.reserved_tokens > 0}
@@ -86,7 +86,7 @@ def test_every_call_is_made_with_a_reservation_that_is_settled_once(world: World
 
 
 @given(worlds())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_task_ends_exactly_once_and_every_turn_with_one_answer_or_the_sessions_end(
     world: World,
 ) -> None:
@@ -114,14 +114,14 @@ def words_in(value: object) -> Iterator[Word]:
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_word_that_is_said_is_one_that_the_contract_names(world: World) -> None:
     for event in world.events:
         assert all(word.is_known for word in words_in(event.body)), event.body
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_failed_model_call_is_told_to_be_retried_given_up_late_or_the_end_of_its_task(
     world: World,
 ) -> None:
@@ -137,7 +137,7 @@ def test_every_failed_model_call_is_told_to_be_retried_given_up_late_or_the_end_
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_each_task_is_told_once_to_run_at_first_and_only_if_it_does(world: World) -> None:
     born = [fact.task_id for fact in world.facts(TaskCreated) if fact.started]
     later = [fact.task_id for fact in world.facts(TaskStarted) if fact.attempt == 1]
@@ -147,7 +147,7 @@ def test_each_task_is_told_once_to_run_at_first_and_only_if_it_does(world: World
 
 
 @given(worlds(), st.lists(st.integers(0, 10**6), min_size=1, max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_event_is_accepted_in_every_state(world: World, picks: list[int]) -> None:
     """Events of one life are thrown at another session, in any order: it never raises."""
     pool: list[Fact] = [event.body for event, _ in world.inputs] + [event.body for event in world.events]
@@ -161,7 +161,7 @@ def test_every_event_is_accepted_in_every_state(world: World, picks: list[int]) 
 
 
 @given(worlds())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ids_of_events_are_unique_and_their_causes_are_inputs(world: World) -> None:
     ids = [event.event_id for event in world.events]
     assert len(ids) == len(set(ids))

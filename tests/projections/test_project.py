@@ -667,7 +667,7 @@ def test_a_fact_of_a_newer_program_is_logged() -> None:
     assert json.loads(row.versions) == {"agents": "abc"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(any_event(), max_size=8))
 def test_no_column_of_a_row_is_set_from_two_topics(events: list[tuple[Topic, Envelope]]) -> None:
     said: dict[tuple[str, str, str], str] = {}
@@ -681,7 +681,7 @@ def test_no_column_of_a_row_is_set_from_two_topics(events: list[tuple[Topic, Env
                 assert said.setdefault((change.table, change.key, name), topic.name) == topic.name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_event())
 def test_parents_come_before_their_children(one: tuple[Topic, Envelope]) -> None:
     order = [table.name for table in TABLES]

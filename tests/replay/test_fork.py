@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.state import SessionStatus, ToolCallStatus
@@ -68,7 +68,7 @@ def answers(made: World) -> list[AnswerGiven]:
 
 
 @given(seed=st.integers(0, 2**16), share=st.floats(0, 1), is_input=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_a_fork_at_any_event_comes_to_an_answer_of_its_own(seed: int, share: float, is_input: bool) -> None:
     origin = finished(seed)
     events: list[Envelope] = [one for one, _ in origin.inputs] if is_input else origin.events

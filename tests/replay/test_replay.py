@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.envelope import Envelope
@@ -86,7 +86,7 @@ def test_a_silent_result_is_never_placed_before_the_call_that_it_answers() -> No
     assert replayed.silent_inputs == 1
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000))
 def test_inputs_that_caused_nothing_find_their_place_by_the_digests(seed: int) -> None:
     made = several_messages(seed)
@@ -110,7 +110,7 @@ def test_a_silent_input_whose_time_misleads_is_placed_by_the_digest() -> None:
     assert replay(recorded(made)).divergence is None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_changed_event_is_found_at_its_step_with_its_field(data: st.DataObject) -> None:
     recording = recorded(finished())

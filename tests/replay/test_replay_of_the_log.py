@@ -17,6 +17,8 @@ from streams.worker.deployment import Deployment
 from topics.catalog import SESSION_INPUTS
 from topics.routing import partition_of
 
+pytestmark = pytest.mark.stack
+
 
 def run(environment: dict[str, str], *arguments: str, code: int = 0) -> str:
     """Run the command line, and return what it printed."""

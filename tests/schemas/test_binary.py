@@ -56,14 +56,14 @@ def read_by_fastavro(topic: Topic, value: bytes) -> Envelope:
 
 
 @given(topics_and_envelopes())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_an_event_is_written_as_fastavro_writes_it(drawn: tuple[Topic, Envelope]) -> None:
     topic, envelope = drawn
     assert WRITERS[topic.name](envelope) == by_fastavro(SCHEMAS[topic.name], envelope)
 
 
 @given(topics_and_envelopes())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_an_event_of_fastavro_is_read_to_its_end(drawn: tuple[Topic, Envelope]) -> None:
     topic, envelope = drawn
     value = by_fastavro(SCHEMAS[topic.name], envelope)
@@ -71,7 +71,7 @@ def test_an_event_of_fastavro_is_read_to_its_end(drawn: tuple[Topic, Envelope]) 
 
 
 @given(topics_and_envelopes(), st.data())
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_what_is_read_of_broken_bytes_is_what_fastavro_reads(
     drawn: tuple[Topic, Envelope], data: st.DataObject
 ) -> None:

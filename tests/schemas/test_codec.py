@@ -37,14 +37,14 @@ def plain_schema(topic: Topic) -> dict[str, object]:
 
 
 @given(topics_and_envelopes())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 async def test_what_is_written_is_read(drawn: tuple[Topic, Envelope]) -> None:
     topic, envelope = drawn
     assert await CODEC.decode(CODEC.encode(topic, envelope)) == envelope
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 async def test_any_bytes_are_an_event_or_undecodable_and_nothing_else(value: bytes) -> None:
     head = struct.pack(">bI", 0, 1)
     for attempt in (value, head + value):

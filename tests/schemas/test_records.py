@@ -16,7 +16,7 @@ from topics.catalog import Topic
 
 
 @given(topics_and_envelopes(), st.text(), st.integers())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_copy_differs_in_what_was_named_alone(
     drawn: tuple[Topic, Envelope], producer: str, sequence: int
 ) -> None:

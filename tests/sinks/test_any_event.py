@@ -39,7 +39,7 @@ async def test_any_valid_events_project_to_rows_that_insert(dsn: str) -> None:
         tables.update(written.rows)
 
     # Hypothesis runs plain functions; the connection lives on this loop.
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(st.lists(any_event(), min_size=6, max_size=10))
     def check(events: list[tuple[Topic, Envelope]]) -> None:
         asyncio.run_coroutine_threadsafe(write(events), loop).result(WRITE_TIMEOUT_S)

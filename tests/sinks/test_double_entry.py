@@ -75,7 +75,7 @@ async def test_the_view_is_the_events_entries_and_balances_at_every_moment(
         assert await rows(connection, BALANCES) == [balances]
 
     # Hypothesis runs plain functions; the connections live on this loop.
-    @example_settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @example_settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(worlds())
     def check(world: World) -> None:
         asyncio.run_coroutine_threadsafe(hold(world), loop).result(TIMEOUT_S)

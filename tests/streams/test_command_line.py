@@ -229,6 +229,8 @@ def test_an_interrupt_while_the_program_is_loading_is_no_traceback(tmp_path: Pat
         stderr=subprocess.PIPE,
         env=given(tmp_path, None),
         cwd=ROOT,
+        # Whoever runs the tests in the background has interrupts ignored, and so have its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         process.send_signal(signal.SIGINT)

@@ -48,7 +48,7 @@ def letters_on(kafka: Kafka) -> list[RecordRejected]:
     return [one.body for one in kafka.events(DEAD_LETTERS) if isinstance(one.body, RecordRejected)]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     calls=st.integers(1, 6),
     batch=st.integers(1, 4),

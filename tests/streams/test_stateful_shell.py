@@ -91,7 +91,7 @@ def assert_exactly_once(kafka: Kafka, inputs: int) -> None:
         assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     sent=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12),
     batches=st.lists(st.integers(1, 6), min_size=1, max_size=6),

@@ -92,6 +92,22 @@ async def test_a_tool_that_failed_on_its_way_may_have_had_its_effect(
 
 
 @pytest.mark.parametrize(
+    ("kind", "settled", "maybe_effected"),
+    [("execution_error", True, False), ("unknown", False, True), ("result_invalid", False, True)],
+)
+async def test_what_a_tool_knows_of_its_failure_decides_whether_the_effect_is_open(
+    *, kind: str, settled: bool, maybe_effected: bool
+) -> None:
+    scene = Scene()
+    scene.tools.failure = ToolError(kind, "broken", settled=settled)
+
+    body = (await scene.toolbox.run(tool_call(idempotent=False), 1)).events[0].body
+
+    assert isinstance(body, ToolCallFailed)
+    assert (body.kind, body.maybe_effected) == (kind, maybe_effected)
+
+
+@pytest.mark.parametrize(
     ("idempotent", "reserved_tokens", "kind", "maybe_effected", "maybe_billed"),
     [
         (True, 0, None, False, False),

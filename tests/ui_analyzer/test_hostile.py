@@ -193,7 +193,7 @@ def _deadly_batch(batch: tuple[tuple[str, str], ...], limits: Limits) -> list[ob
         max_size=60,
     ),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_arrangement_of_fragments_raises(suffix: str, parts: list[str], tmp_path: Path) -> None:
     target = tmp_path / f"a.{suffix}"
     target.write_text(" ".join(parts), encoding="utf-8")

@@ -170,3 +170,17 @@ def test_the_score_before_caps_is_shown_beside_it(analyze_files: AnalyzeFiles) -
     assert analysis.overall_effectiveness is not None
     assert analysis.effectiveness_before_caps is not None
     assert analysis.effectiveness_before_caps >= analysis.overall_effectiveness
+
+
+def test_a_pair_of_tokens_that_is_faint_in_three_themes_is_one_finding(analyze_files: AnalyzeFiles) -> None:
+    sheet = (
+        ":root { --ink: #000; --paper: #fff; --a: #001; --b: #010; }\n"
+        '[data-theme="sand"] { --ink: #bbb; }\n[data-theme="sea"] { --ink: #ccc; }\n[data-theme="sky"] { --ink: #ddd; }\n'
+        "p { color: var(--ink); background: var(--paper); }\n"
+    )
+
+    analysis = analyze_files({"src/theme.css": sheet})
+
+    (found,) = [finding for finding in analysis.findings if finding.rule_id == "token-contrast"]
+    assert found.line == 5
+    assert "in the sky theme, and in 2 more, has a contrast" in found.message

@@ -4,16 +4,15 @@ import re
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import DRAWING
-from connectors.ui_analyzer.libraries import ID, LABELLING_COMPONENTS, NAME, NAMING_PROPS
+from connectors.ui_analyzer.libraries import ID, LABELLING_COMPONENTS, NAME
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import (
     Naming,
-    draws_only,
     hidden,
     labelled_directly,
     name_from_content,
-    translated,
+    never_shown,
 )
 from connectors.ui_analyzer.native import LINK_TAGS, rendered_tag
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
@@ -25,34 +24,16 @@ _FILE_NAME = re.compile(r"^[\w./-]+\.(?:png|jpe?g|gif|svg|webp|avif|bmp)$", re.I
 _REDUNDANT_ALT = re.compile(
     r"^(?:an? )?(?:image|picture|photo|photograph|graphic|icon)(?: of\b| for\b|$)", re.I
 )
-_GENERIC_LINK = frozenset(
-    {
-        "click here",
-        "here",
-        "click",
-        "link",
-        "more",
-        "read more",
-        "learn more",
-        "this",
-        "this link",
-        "this page",
-        "go",
-        "details",
-        "more info",
-        "more information",
-        "see more",
-        "click me",
-        "continue reading",
-    }
-)
 
 
 def _image_alt(document: Document, tally: Tally) -> None:
     for element in document.elements:
         is_image = rendered_tag(element, document) == "img" and element.tag not in _IMAGES_WITH_OTHER_WORDS
         is_input = element.native and element.tag == "input" and element.get("type") == "image"
-        if not (is_image or is_input) or may_bring(element, NAME, document) or hidden(element):
+        is_area = element.native and element.tag == "area" and element.has("href")
+        if not (is_image or is_input or is_area) or may_bring(element, NAME, document) or hidden(element):
+            continue
+        if never_shown(element, document):
             continue
         named = (
             element.has("alt")
@@ -68,12 +49,13 @@ _IMAGES_WITH_OTHER_WORDS = frozenset({"el-image", "ElImage", "el-avatar"})
 
 def _alt_text(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if not element.native or element.tag != "img":
+        if not element.native or element.tag != "img" or hidden(element):
             continue
         alt = element.attributes.get("alt")
-        if alt is None or alt.dynamic or not (alt.value or "").strip():
+        written = None if alt is None else alt.value or _beginning(alt.expression)
+        if alt is None or not (written or "").strip():
             continue
-        text = (alt.value or "").strip()
+        text = (written or "").strip()
         if _FILE_NAME.match(text):
             tally.failed(alt, f'alt="{text[:60]}" is a file name, not a description')
         elif _REDUNDANT_ALT.match(text):
@@ -82,12 +64,20 @@ def _alt_text(document: Document, tally: Tally) -> None:
             tally.passed()
 
 
+def _beginning(expression: str) -> str | None:
+    """The words that a text with a value inside begins with: "photo of " of `` `photo of ${name}` ``."""
+    match = re.match(r"`([^`$]+)\$\{", expression)
+    return match.group(1) if match else None
+
+
 def _button_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
         if (
             not element.native
             or (may_bring(element, NAME, document) and not merged(element))
             or hidden(element)
+            or element.has("inert")
+            or never_shown(element, document)
         ):
             continue
         role = element.get("role")
@@ -109,7 +99,7 @@ def _button_name(document: Document, tally: Tally) -> None:
 
 def _link_name(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if hidden(element) or element.has("inert"):
+        if hidden(element) or element.has("inert") or never_shown(element, document):
             continue
         native = element.native and element.tag == "a" and element.has("href")
         if native and element.get("role") not in (None, "link"):
@@ -211,31 +201,6 @@ def _dialog_name(document: Document, tally: Tally) -> None:
             tally.check(
                 labelled_directly(element), element, "this dialog has no aria-label or aria-labelledby"
             )
-
-
-def _link_text(document: Document, tally: Tally) -> None:
-    for element in document.elements:
-        link = (element.native and element.tag == "a" and element.has("href")) or element.tag in LINK_TAGS
-        if not link or element.filled("aria-label", "aria-labelledby", "title") or merged(element):
-            continue
-        if _unknown_words(element, document):
-            text = translated(document, element).lower() if not element.children and not element.texts else ""
-            if text in _GENERIC_LINK:
-                tally.failed(element, f'"{text}" does not say where the link leads')
-            continue
-        text = element.static_text().strip(" .…→»›>↗:")
-        if text:
-            tally.check(text not in _GENERIC_LINK, element, f'"{text}" does not say where the link leads')
-
-
-def _unknown_words(element: Element, document: Document) -> bool:
-    """Whether anything inside may add words: an expression, a component that is no icon, a picture with an `alt`."""
-    return element.dynamic_content or any(
-        inner.dynamic_content
-        or (not inner.native and (not draws_only(inner, document) or inner.filled(*NAMING_PROPS)))
-        or inner.filled("aria-label", "alt")
-        for inner in element.descendants()
-    )
 
 
 def _heading_content(document: Document, tally: Tally) -> None:
@@ -348,19 +313,6 @@ RULES = (
             shared=("axe:aria-dialog-name",),
         ),
         _dialog_name,
-    ),
-    FileRule(
-        describe(
-            "link-text",
-            _A11Y,
-            Severity.MINOR,
-            "Link texts say where they lead",
-            reason="In a list of links, “click here” means nothing.",
-            fix="Make the words that name the destination the link.",
-            reference=wcag("2.4.4 Link Purpose (In Context)", "link-purpose-in-context"),
-            shared=("jsx-a11y:anchor-ambiguous-text",),
-        ),
-        _link_text,
     ),
     FileRule(
         describe(

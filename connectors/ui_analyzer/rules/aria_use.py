@@ -1,10 +1,22 @@
 """Rules on ARIA attributes, values and roles."""
 
-from connectors.ui_analyzer.aria import ATTRIBUTES, AUTOCOMPLETE, REQUIRED, ROLES, VALUES
+import re
+
+from connectors.ui_analyzer.aria import (
+    ATTRIBUTES,
+    AUTOCOMPLETE,
+    NUMBERS,
+    REQUIRED,
+    ROLES,
+    VALUES,
+    WORDS,
+)
 from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.markup import Attribute
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.structure import HEADING, placeholder
+from connectors.ui_analyzer.spreading import merged
 
 _A11Y = Category.ACCESSIBILITY
 
@@ -23,12 +35,29 @@ def _aria_value(document: Document, tally: Tally) -> None:
         if not element.native:
             continue
         for name, attribute in element.attributes.items():
-            allowed = VALUES.get(name[5:]) if name.startswith("aria-") else None
-            if allowed is None or attribute.dynamic or placeholder(attribute.value or ""):
+            if not name.startswith("aria-") or attribute.dynamic or placeholder(attribute.value or ""):
                 continue
-            bare = attribute.value == "" and document.language not in ("html",)
-            value = (attribute.value or "").strip().lower()
-            tally.check(bare or value in allowed, attribute, f'{name}="{attribute.value}" is not allowed')
+            ok = _allowed(name[5:], attribute, document)
+            if ok is not None:
+                tally.check(ok, attribute, f'{name}="{attribute.value}" is not allowed')
+
+
+def _allowed(name: str, attribute: Attribute, document: Document) -> bool | None:
+    """Whether a value is one that the attribute has a meaning for; None when any text may be one."""
+    value = (attribute.value or "").strip().lower()
+    bare = value == "" and attribute.expression == ""
+    if name in NUMBERS:
+        return re.fullmatch(NUMBERS[name], value) is not None
+    if name in WORDS:
+        # Of an attribute without a value JSX makes `true`.
+        return not (bare and document.language not in ("html", "vue"))
+    allowed = VALUES.get(name)
+    if allowed is None:
+        return None
+    if bare and document.language not in ("html", "vue"):
+        return "true" in allowed  # `aria-busy` alone is `aria-busy={true}`.
+    words = value.split() if name == "relevant" else [value]
+    return bool(words) and all(word in allowed for word in words)
 
 
 def _aria_role(document: Document, tally: Tally) -> None:
@@ -71,8 +100,8 @@ def _aria_naming(document: Document, tally: Tally) -> None:
         name = element.attributes.get("aria-label") or element.attributes.get("aria-labelledby")
         if name is None or not element.native or element.tag not in _GENERIC:
             continue
-        if element.has("role", "contenteditable") or element.spread or element.tag == "i":
-            continue
+        if element.has("role", "contenteditable") or element.spread or element.tag == "i" or merged(element):
+            continue  # What a component becomes gets its role and content from there.
         # What has words of its own is read anyway.
         wordless = (
             not element.static_text()

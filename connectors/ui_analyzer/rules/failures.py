@@ -8,6 +8,7 @@ from tree_sitter import Node
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import translated
+from connectors.ui_analyzer.requests import awaited
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
 from connectors.ui_analyzer.rules.pointing import handler_code
 from connectors.ui_analyzer.script import Script
@@ -43,6 +44,8 @@ def _empty_catch(document: Document, tally: Tally) -> None:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
                 text = "".join(script.text(call.arguments[0]).split())
                 told = _BEST_EFFORT.search(call.callee) is not None or _explained(call.item)
+                # Where nothing was to follow, nothing is missed: the next turn tries again.
+                follows = ".then(" in call.callee or awaited(call) or _ASKS.search(call.callee) is not None
                 tally.check(
                     told
                     or text
@@ -58,13 +61,20 @@ def _empty_catch(document: Document, tally: Tally) -> None:
                     ),
                     call.item,
                     f"catch() swallows the error of {call.callee.removesuffix('.catch')[:60]} without a word",
+                    confidence=None if follows else Confidence.LOW,
                 )
+
+
+_ASKS = re.compile(
+    r"(?<![\w$])(?:fetch|axios)(?:\.\w+)?\(|\b(?:save|submit|send|delete|remove|update|create|upload)\w*\("
+)
 
 
 _BEST_EFFORT = re.compile(
     r"AppBadge\(|\.vibrate\(|\.play\(|[fF]ullscreen\(|wakeLock|prefetch|preload|\.(?:close|cancel|abort|stop|destroy|dispose|unlock|terminate|leave)\(|"
     r"serviceWorker|sendBeacon|[cC]ache\(|mkdir|[mM]akeDirectory|sendMessage\(|postMessage\(|storage\.(?:local|session|sync)\.|[kK]eep[aA]live|"
-    r"[hH]eartbeat|[dD]iag|\b(?:track|log|capture|record)[A-Z]?\w*\(|[tT]elemetry|[aA]nalytics|[cC]lean|[wW]arm|\.resume\(|removeEntry|\.remove\(|mediaSession"
+    r"[hH]eartbeat|[dD]iag|\b(?:track|log|capture|record)[A-Z]?\w*\(|[tT]elemetry|[aA]nalytics|[cC]lean|[wW]arm|\.resume\(|removeEntry|\.remove\(|mediaSession|"
+    r"unregister\(|registration|[pP]reload|[pP]refetch"
 )
 """Calls that nobody misses when they fail: they clean up, prepare, or decorate."""
 

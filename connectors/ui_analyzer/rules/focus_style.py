@@ -190,7 +190,7 @@ def _focus_utilities(document: Document, tally: Tally) -> None:
             element.attributes["class"].dynamic
             and re.search(r"[\w)]\s*[,})]", element.attributes["class"].expression)
         )
-        if any(_FOCUS_UTILITY.search(c) for c in classes):
+        if any(_FOCUS_UTILITY.search(c) for c in classes) or _shown_in_group(element, classes):
             tally.passed()
         elif not unknown:
             if any(_FOCUS_UTILITY.search(c) for outer in element.ancestors() for c in outer.classes()):
@@ -204,6 +204,13 @@ def _focus_utilities(document: Document, tally: Tally) -> None:
                 frozenset(),
                 excused_by=_shown_by_others(compound, element),
             )
+
+
+def _shown_in_group(element: Element, classes: frozenset[str]) -> bool:
+    """Whether something inside is drawn otherwise while the element has the focus: `group`, `group-focus-visible:…`."""
+    return any(name == "group" or name.startswith("group/") for name in classes) and any(
+        _FOCUS_UTILITY.search(name) for inner in element.descendants() for name in inner.classes()
+    )
 
 
 RULES = (

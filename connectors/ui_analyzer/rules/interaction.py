@@ -6,8 +6,9 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import BUTTON, LINK, ref_of
 from connectors.ui_analyzer.markup import Element, class_names
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.naming import hidden
+from connectors.ui_analyzer.naming import hidden, never_shown
 from connectors.ui_analyzer.native import library_control
+from connectors.ui_analyzer.roles import CHILDREN_FLATTENED
 from connectors.ui_analyzer.rule import ComponentRef, FileRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.rules.pointing import KEY_HANDLERS, native_interactive, only_stops
 from connectors.ui_analyzer.spreading import merged
@@ -24,7 +25,7 @@ def _positive_tabindex(document: Document, tally: Tally) -> None:
         tabindex = element.attributes.get("tabindex")
         if tabindex is None or tabindex.value is None or not element.native:
             continue
-        positive = re.fullmatch(r"\+?[1-9]\d*", tabindex.value.strip()) is not None
+        positive = re.match(r"\+?0*[1-9]", tabindex.value.strip()) is not None
         tally.check(not positive, tabindex, f'tabindex="{tabindex.value}" jumps ahead of everything else')
 
 
@@ -55,6 +56,18 @@ def _link_href(document: Document, tally: Tally) -> None:
 def _hover_needs_focus(document: Document, tally: Tally) -> None:
     for element in document.elements:
         hover = element.attributes.get("on:mouseover") or element.attributes.get("on:mouseenter")
+        left = element.attributes.get("on:mouseout")
+        if (
+            hover is None
+            and left is not None
+            and element.native
+            and not element.spread
+            and not hidden(element)
+        ):
+            if not _keys_do_it(element):
+                ok = element.has("on:blur", "on:focusout")
+                tally.check(ok, left, f"<{element.tag}> reacts to mouseout, and not to blur")
+            continue
         if hover is None or not element.native or element.spread or hidden(element):
             continue
         if hover.name == "on:mouseenter" and not element.has("on:mouseover"):
@@ -154,6 +167,8 @@ def _focusable(element: Element) -> bool:
         return False
     if element.classes() & {"hidden", "d-none", "invisible"}:
         return False
+    if element.tag in ("video", "audio") and not element.has("controls"):
+        return False
     return native_interactive(element) and element.tag not in (
         "label",
         "details",
@@ -173,7 +188,7 @@ def _nested_interactive(document: Document, tally: Tally) -> None:
         ):
             continue
         inner = _control(element, document)
-        if inner is None:
+        if inner is None or never_shown(element, document) or element.has("hidden"):
             continue
         around = _control_around(element, document)
         if around is None:
@@ -181,7 +196,9 @@ def _nested_interactive(document: Document, tally: Tally) -> None:
                 tally.passed()
             continue
         outer, refs = around
-        message = f"<{element.tag}> is inside <{outer.tag}>: only one of them can be operated"
+        role = outer.get("role") if outer.native and outer.tag not in ("button", "a", "summary") else None
+        shown = f'<{outer.tag} role="{role}">' if role else f"<{outer.tag}>"
+        message = f"<{element.tag}> is inside {shown}: only one of them can be operated"
         if inner or refs:
             tally.depends(element, message, (*inner, *refs), frozenset({BUTTON, LINK}))
         else:
@@ -220,7 +237,11 @@ def _widget(element: Element) -> bool:
         return element.has("href")
     if element.tag == "input":
         return element.get("type") not in ("hidden",)
-    return element.tag in ("button", "select", "textarea") or element.get("role") in ("button", "link")
+    return (
+        element.tag in ("button", "select", "textarea")
+        or element.get("role") == "link"
+        or element.get("role") in CHILDREN_FLATTENED
+    )
 
 
 RULES = (

@@ -1,16 +1,18 @@
 """Rules on what a whole page has once: a first heading, and landmarks around everything."""
 
+import re
 from collections.abc import Iterator
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden, labelled_directly
-from connectors.ui_analyzer.rule import Fact, FileRule, Tally, describe, wcag
+from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.pointing import native_interactive
-from connectors.ui_analyzer.rules.structure import PAGE_ELEMENTS_MIN, filled_by_template
 
 _A11Y = Category.ACCESSIBILITY
+PAGE_ELEMENTS_MIN = 5
+"""A body with fewer elements is a shell that script fills."""
 _LANDMARK_TAGS = frozenset({"main", "nav", "aside", "header", "footer", "dialog", "search"})
 _LANDMARK_ROLES = frozenset(
     {
@@ -40,7 +42,9 @@ def _content(document: Document) -> list[Element] | None:
     body = None if root is None else next((child for child in root.children if child.tag == "body"), None)
     if body is None or body.dynamic_content or filled_by_template(document):
         return None
-    inside = [element for element in body.descendants() if element.tag not in _UNSEEN]
+    inside = [
+        element for element in body.descendants() if element.tag not in _UNSEEN and not in_container(element)
+    ]
     if len(inside) < PAGE_ELEMENTS_MIN or any(
         not element.native or element.dynamic_content for element in inside
     ):
@@ -114,7 +118,89 @@ def _is_landmark(element: Element) -> bool:
     return element.tag in _LANDMARK_TAGS
 
 
-RULES = (
+def _landmark_main(project: Project, tally: Tally) -> None:
+    mains = {located.path for located in project.of("main-landmark")}
+    for entry in project.of("page"):
+        if entry.fact.value == "bundle" and not project.of("renders"):
+            continue  # Filled by a script that makes elements in a way of its own.
+        # A page with content of its own needs its own landmark; a shell is filled by components.
+        ok = entry.path in mains if entry.fact.value == "content" else bool(mains)
+        if ok:
+            tally.passed()
+        else:
+            tally.failed(entry, "nothing on this page is a <main>", path=entry.path)
+
+
+_BLOCK = re.compile(
+    r"\{%-?\s*(?:block|include|extends)\b|@(?:yield|section|include)\(|<%[-=]?\s*(?:yield|include)|\{\{[{>]?-?\s*(?:>|template|block|content|body|yield)\b",
+)
+
+
+def filled_by_template(document: Document) -> bool:
+    """Whether other files of a language for templates put parts into a page: a layout, or one that includes parts."""
+    return document.language == "html" and _BLOCK.search(document.text) is not None
+
+
+_CONTAINER = re.compile(
+    r"^(?:app|root|__next|__nuxt|svelte|mount|react-root|vue-app|app-root|___gatsby)$", re.I
+)
+
+
+def in_container(element: Element) -> bool:
+    """Whether an element is in what an application replaces when it starts: a picture of it loading."""
+    return any(_CONTAINER.match(around.get("id") or "") is not None for around in element.ancestors())
+
+
+def landmark_facts(document: Document) -> Iterator[Fact]:
+    """Whole pages, and main landmarks wherever they are rendered."""
+    root = document.full_page
+    if root is not None:
+        body = next((child for child in root.children if child.tag == "body"), root)
+        inside = [
+            element for element in body.descendants() if element.tag not in ("script", "noscript", "style")
+        ]
+        bundled = any(
+            e.tag == "script" and e.get("type") == "module" and e.has("src") for e in document.elements
+        )
+        inside = [element for element in inside if not in_container(element)]
+        own = len(inside) >= PAGE_ELEMENTS_MIN and not filled_by_template(document)
+        filled = "content" if own else "bundle" if bundled else "shell"
+        yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
+    if document.language != "html" and document.elements:
+        yield Fact(kind="renders", name=document.language)
+    for element in document.elements:
+        if (
+            element.tag == "main"
+            or element.get("role") == "main"
+            or re.search(r"(?:\.|^)[Mm]ain$|AppShellMain|AppMain|v-main|el-main", element.tag)
+        ):
+            yield Fact(kind="main-landmark", name=element.tag, line=element.line)
+            return
+        tag = (
+            element.attributes.get("as")
+            or element.attributes.get("component")
+            or element.attributes.get("is")
+        )
+        if tag is not None and tag.value == "main":
+            yield Fact(kind="main-landmark", name=element.tag, line=element.line)
+            return
+
+
+RULES: tuple[FileRule | ProjectRule, ...] = (
+    ProjectRule(
+        describe(
+            "landmark-main",
+            _A11Y,
+            Severity.MODERATE,
+            "Pages have a main landmark",
+            reason="It is what screen readers and skip links jump to.",
+            fix="Wrap the content that is the page's own in `<main>`.",
+            reference=wcag("2.4.1 Bypass Blocks", "bypass-blocks"),
+            confidence=Confidence.MEDIUM,
+            shared=("axe:landmark-one-main",),
+        ),
+        _landmark_main,
+    ),
     FileRule(
         describe(
             "page-heading",

@@ -44,12 +44,19 @@ def _list_key(document: Document, tally: Tally) -> None:
             ):
                 continue  # A slot is no item; Vue knows it by its name.
             if element.tag == "template":
-                inner = element.children[0] if element.children else element
-                tally.check(element.has("key") or inner.has("key"), element, "v-for without :key")
+                tally.check(element.has("key") or _keyed_inside(element), element, "v-for without :key")
             elif element.tag != "slot":
                 tally.check(element.has("key"), element, "v-for without :key")
         elif element.node is not None and _is_item(element):
             tally.check(element.has("key"), element, f"<{element.tag}> is an item of a list and has no key")
+
+
+def _keyed_inside(element: Element) -> bool:
+    """Whether what a template of Vue 2 draws per item has the key, also through further templates and slots."""
+    inner = element.children[0] if element.children else None
+    return inner is not None and (
+        inner.has("key") or (inner.tag in ("template", "slot") and _keyed_inside(inner))
+    )
 
 
 def _is_item(element: Element) -> bool:

@@ -48,8 +48,10 @@ def _media_captions(document: Document, tally: Tally) -> None:
         muted = element.attributes.get("muted")
         if muted is not None or element.get("role") == "presentation" or hidden(element):
             continue
-        if element.unknown_content() or element.has("on:timeupdate") or not element.has("controls"):
+        if element.unknown_content() or element.has("on:timeupdate"):
             continue
+        if not element.has("controls") and (element.has("autoplay", "loop") or not _written(element)):
+            continue  # It moves for ornament, or something else decides whether it is played.
         if not _has_source(element):
             continue  # There is no video yet.
         tracks = [inner for inner in element.descendants() if inner.tag == "track"]
@@ -63,6 +65,11 @@ def _media_captions(document: Document, tally: Tally) -> None:
         # What visitors bring along is shown without captions for want of any.
         foreign = bool(sources) and all(source.dynamic for source in sources)
         tally.check(ok, element, "<video> has no captions", confidence=Confidence.LOW if foreign else None)
+
+
+def _written(element: Element) -> bool:
+    """Whether the file says what is played."""
+    return any(found.get("src") for found in (element, *element.descendants()))
 
 
 def _media_autoplay(document: Document, tally: Tally) -> None:

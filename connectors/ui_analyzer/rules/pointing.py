@@ -11,7 +11,7 @@ from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden
 from connectors.ui_analyzer.native import rendered_tag
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
-from connectors.ui_analyzer.spreading import may_bring
+from connectors.ui_analyzer.spreading import may_bring, merged
 
 _A11Y = Category.ACCESSIBILITY
 KEY_HANDLERS = ("on:keydown", "on:keyup", "on:keypress")
@@ -100,6 +100,8 @@ def unreachable(element: Element, document: Document) -> tuple[Attribute, str] |
     tag = rendered_tag(element, document)
     handlers = [element.attributes[name] for name in _PRESSES if name in element.attributes]
     if not tag or not handlers or tag in _NOT_CONTROLS - {"canvas"} or native_interactive(element):
+        return None
+    if tag == "input" and element.get("type") == "hidden":
         return None
     if tag == "a" or (not element.native and tag in NATIVE_CONTROLS):
         return None
@@ -218,7 +220,21 @@ def _delegates(element: Element) -> bool:
         if native_interactive(child) and child.tag != "label" and not _shut(child)
     ]
     own_text = bool(element.texts) or element.dynamic_content
-    return bool(inner) and not own_text
+    return not own_text and (bool(inner) or any(map(_component_control, element.descendants())))
+
+
+_CONTROL_NAME = re.compile(
+    r"(?:Button|Btn|Link|Item|Option|Action|Tab|Checkbox|Switch|Radio|Input|Select|Trigger|-button|-btn|-link|-item|-option)$"
+)
+
+
+def _component_control(child: Element) -> bool:
+    """Whether a component is called a control and leads or does something: a click on it reaches what is around."""
+    return (
+        not child.native
+        and _CONTROL_NAME.search(child.tag) is not None
+        and child.has("to", "href", "on:click", "on:select", "v-model", "value")
+    )
 
 
 def _holds_controls(element: Element) -> bool:
@@ -257,6 +273,11 @@ def _is_backdrop(element: Element, handler: Attribute, document: Document) -> bo
         )
     ):
         return True
+    if element.conditional and any(
+        "on:click" in child.attributes and only_stops(document, child.attributes["on:click"])
+        for child in element.children
+    ):
+        return True  # Clicks inside are kept from it: it is what is beside the dialog.
     covers = {"inset-0"} <= element.classes() or {"fixed", "w-full", "h-full"} <= element.classes()
     return empty and covers and bool({"fixed", "absolute"} & element.classes())
 
@@ -270,13 +291,72 @@ def _role_focusable(document: Document, tally: Tally) -> None:
             continue
         if may_bring(element, FOCUS, document) or unreachable(element, document) is not None:
             continue  # What is clicked and cannot be reached is one defect, and another rule's.
+        if _operable_around(element):
+            continue  # The control around it is the one that is reached; nesting is another rule's.
         ok = element.has("tabindex", "contenteditable")
         tally.check(
             ok, element, f'<{element.tag} role="{role}"> cannot be reached with the keyboard: no tabindex'
         )
 
 
+def _tab_stop(document: Document, tally: Tally) -> None:
+    for element in document.elements:
+        tabindex = element.attributes.get("tabindex")
+        if tabindex is None or tabindex.value is None or not element.native or element.spread:
+            continue
+        if (
+            tabindex.value.strip() != "0"
+            or element.tag not in _READ
+            or element.has("role", "aria-label", "ref")
+        ):
+            continue
+        acts = any(name.startswith(("on:", "use:", "v-", "data-", "aria-")) for name in element.attributes)
+        scrolls = any("overflow" in name or "scroll" in name for name in element.classes())
+        unsure = acts or scrolls or merged(element) or element.has("id", "title", "contenteditable", "style")
+        if unsure or hidden(element) or native_interactive(element) or element.parent is None:
+            continue
+        tally.failed(tabindex, f"<{element.tag}> is a stop for the keyboard at which nothing can be done")
+
+
+_READ = frozenset(
+    {
+        "p",
+        "li",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "article",
+        "img",
+        "td",
+        "dt",
+        "dd",
+        "span",
+        "figure",
+        "div",
+    }
+)
+"""Elements that are read, not operated."""
+
+
 RULES = (
+    FileRule(
+        describe(
+            "idle-tab-stop",
+            _A11Y,
+            Severity.MINOR,
+            "The keyboard stops where something can be done",
+            reason="Who uses the keyboard presses Tab once more, and nothing happens there.",
+            fix="Take `tabindex` away: screen readers reach text without it.",
+            negative=True,
+            reference=wcag("2.4.3 Focus Order", "focus-order"),
+            confidence=Confidence.MEDIUM,
+            shared=("jsx-a11y:no-noninteractive-tabindex",),
+        ),
+        _tab_stop,
+    ),
     FileRule(
         describe(
             "click-without-keyboard",

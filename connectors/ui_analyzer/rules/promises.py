@@ -9,7 +9,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.nets import REQUESTS_SHOWN
 from connectors.ui_analyzer.requests import chain, requests
-from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, wcag
+from connectors.ui_analyzer.rule import Fact, FileRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.script import Call, Script
 from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
@@ -18,9 +18,7 @@ _NEVER_REJECTS = re.compile(
     r"(?:^|\.)(?:nextTick|tick|computePosition|delay|sleep|wait|timeout|Promise\.resolve|whenReady|whenDefined|ready|finished|afterUpdate|settled|allSettled|then|catch|finally)$"
 )
 _CONSOLE = re.compile(r"^(?:window\.)?console\.(?:error|log|warn|info|debug|trace)$")
-_CONSOLE_CALLBACK = re.compile(
-    r"^(?:console\.(?:error|log|warn)|(?:\(?\s*\w*(?:\s*:\s*\w+)?\s*\)?\s*=>\s*\{?\s*(?:return\s+)?)console\.(?:error|log|warn)\([^;{}]*\)\s*;?\s*\}?)$"
-)
+_CONSOLE_ITSELF = re.compile(r"^(?:window\.)?console\.(?:error|log|warn)$")
 
 
 def _promise_end(document: Document, tally: Tally) -> None:
@@ -37,12 +35,42 @@ def _promise_end(document: Document, tally: Tally) -> None:
             first = _first(call.item.node)
             if first is None or first.start_byte in asked or _cannot_reject(script, first):
                 continue
-            handled = _handled(script, call) or _looks_at_outcome(script, call)
-            tally.check(
-                handled,
-                call.item,
-                f"nothing handles a failure of {_asked(script, first)}: the promise has no catch",
-            )
+            message = f"nothing handles a failure of {_asked(script, first)}: the promise has no catch"
+            if _handled(script, call) or _looks_at_outcome(script, call):
+                tally.passed()
+            else:
+                tally.depends(call.item, message, (), frozenset(), excused_by=_elsewhere(script, first))
+
+
+def _elsewhere(script: Script, first: Node) -> tuple[tuple[str, str], ...]:
+    """The fact by which a function of another file handles its failures: a method of a mixin, or an import."""
+    callee = re.sub(r"\s+", "", script.text(first.child_by_field_name("function")))
+    name = callee.rsplit(".", 1)[-1]
+    imported = script.imported.get(callee.split(".")[0])
+    own = re.match(r"this\.\$?\w+$", callee) is not None or (
+        imported is not None and imported.module.startswith((".", "@/", "~", "$lib", "src/", "#"))
+    )
+    return (("handles-failure", name),) if own and name not in script.named_functions else ()
+
+
+def failure_facts(document: Document) -> Iterator[Fact]:
+    """Functions that never leave a failure to who calls them: they show it themselves, or cannot fail."""
+    if document.elements and document.language not in ("vue", "svelte"):
+        return
+    for script in document.scripts:
+        if "catch" not in script.code_text and "new Promise" not in script.code_text:
+            continue
+        for name, function in script.named_functions.items():
+            code = script.code_of(function)
+            shows = "catch" in code and _SHOWS_ITSELF.search(code[code.find("catch") :]) is not None
+            if shows or re.search(r"return\s+new Promise\(\s*(?:async\s*)?\(?\s*\w+\s*\)?\s*=>", code):
+                yield Fact(kind="handles-failure", name=name, line=function.line)
+
+
+_SHOWS_ITSELF = re.compile(
+    r"\bthis\.(?:\$?toast|\$?notify|error|\$?message|showError|handleError)\b|toast|notif|snackbar|\bset\w*Error\(|showError\(",
+    re.I,
+)
 
 
 def _first(node: Node) -> Node | None:
@@ -119,20 +147,59 @@ def _console_only(document: Document, tally: Tally) -> None:
             waits = around is not None and any(True for _ in around.within("await_expression"))
             body = clause.node.child_by_field_name("body")
             statements = [] if body is None else list(_statements(body))
-            if waits and statements:
+            if waits and statements and body is not None:
                 if not all(_logs(script, node) for node in statements):
                     tally.passed()
                 elif around is not None and not _tries_on(around) and not _unnoticed(script, around):
-                    _silent(tally, script, clause, "the failure", script.code_of(around))
+                    meant = _meant(script, body) or _goes_on(script, around)
+                    _silent(tally, script, clause, "the failure", script.code_of(around), meant)
         for call in script.calls:
             if call.name == "catch" and len(call.arguments) == 1 and "." in call.callee:
-                text = " ".join(script.code_of(call.arguments[0]).split())
+                callback = call.arguments[0]
                 first = _first(call.item.node)
                 what = _asked(script, first) if first is not None else "this promise"
-                if _CONSOLE_CALLBACK.match(text) is None or bool(chain(script, call)[0]):
+                if not _only_logs(script, callback) or bool(chain(script, call)[0]):
                     tally.passed()
                 elif not _UNNOTICED.search(what):
-                    _silent(tally, script, call.item, f"a failure of {what}", what)
+                    body = callback.child_by_field_name("body")
+                    meant = body is not None and _meant(script, body)
+                    _silent(tally, script, call.item, f"a failure of {what}", what, meant)
+
+
+def _only_logs(script: Script, callback: Node) -> bool:
+    """Whether a callback does nothing with a failure but write it to the console."""
+    if callback.type not in FUNCTION_KINDS:
+        return _CONSOLE_ITSELF.match(script.text(callback)) is not None
+    body = callback.child_by_field_name("body")
+    if body is None:
+        return False
+    if body.type != "statement_block":
+        return _writes(script, body)
+    statements = list(_statements(body))
+    return bool(statements) and all(_logs(script, node) for node in statements)
+
+
+def _meant(script: Script, body: Node) -> bool:
+    """Whether a comment in the handler says why nobody is told, or the message is for whoever debugs."""
+    return any(node.type == "comment" for node in body.named_children) or all(
+        "console.debug(" in script.text(node) for node in _statements(body)
+    )
+
+
+def _goes_on(script: Script, attempt: Node | Syntax) -> bool:
+    """Whether what was wanted happens in the `finally` anyway, beyond the end of an indicator."""
+    node = attempt.node if isinstance(attempt, Syntax) else attempt
+    ending = node.child_by_field_name("finalizer")
+    block = ending.child_by_field_name("body") if ending is not None else None
+    return block is not None and any(
+        _INDICATOR.search(script.text(statement)) is None for statement in _statements(block)
+    )
+
+
+_INDICATOR = re.compile(
+    r"load|pending|busy|progress|submit|fetch|saving|sending|process|\bfalse\b|\bnull\b|clearTimeout|cleanup|release",
+    re.I,
+)
 
 
 _UNNOTICED = re.compile(
@@ -146,11 +213,15 @@ _PASSES_BY = re.compile(r"(?<![\w$.])(?:window\.)?fetch\(|ipcRenderer|clipboard|
 """Calls that interceptors of a library of requests never see."""
 
 
-def _silent(tally: Tally, script: Script, at: Syntax, what: str, attempt: str) -> None:
+def _silent(tally: Tally, script: Script, at: Syntax, what: str, attempt: str, meant: bool) -> None:
+    message = f"{what} is written to the console, and whoever uses the page never learns of it"
+    if meant:
+        tally.failed(at, message, confidence=Confidence.LOW)
+        return
     shown = () if _PASSES_BY.search(attempt) else (REQUESTS_SHOWN,)
     tally.depends(
         at,
-        f"{what} is written to the console, and whoever uses the page never learns of it",
+        message,
         (),
         frozenset(),
         excused_by=(*shown, *_mutations(script, attempt)),
@@ -202,10 +273,13 @@ def _logs(script: Script, statement: Node) -> bool:
         if statement.type == "expression_statement" and statement.named_children
         else None
     )
+    return inner is not None and _writes(script, inner)
+
+
+def _writes(script: Script, expression: Node) -> bool:
     return (
-        inner is not None
-        and inner.type == "call_expression"
-        and _CONSOLE.match(script.text(inner.child_by_field_name("function"))) is not None
+        expression.type == "call_expression"
+        and _CONSOLE.match(script.text(expression.child_by_field_name("function"))) is not None
     )
 
 

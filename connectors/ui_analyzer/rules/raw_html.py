@@ -13,6 +13,7 @@ from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Position, Tally, describe, mdn, page
 from connectors.ui_analyzer.script import Script
 from connectors.ui_analyzer.sources import returned
+from connectors.ui_analyzer.syntax import FUNCTION_KINDS
 from connectors.ui_analyzer.values import SANITISING_MODULES, expression_of, harmless
 
 _COMPONENTS = Category.COMPONENTS
@@ -102,9 +103,53 @@ def _raw_html(document: Document, tally: Tally) -> None:
                     sink.place,
                     f"{sink.written[:60]} becomes HTML, and nothing here sanitises it",
                     confidence=Confidence.LOW
-                    if _rendered_by_server(sink) or _made_elsewhere(document, sink.written)
+                    if _rendered_by_server(sink)
+                    or _made_elsewhere(document, sink.written)
+                    or _given_by_plugin(document, sink.written)
+                    or _given_by_caller(sink)
                     else None,
                 )
+
+
+def _given_by_caller(sink: _Sink) -> bool:
+    """Whether it is a parameter of a method that only writes it: what is in it is the business of who has the object."""
+    if re.fullmatch(r"[A-Za-z_$][\w$]*", sink.written) is None:
+        return False
+    at = sink.node.parent
+    while at is not None and at.type not in FUNCTION_KINDS:
+        at = at.parent
+    named = at is not None and at.type == "method_definition"
+    parameters = at.child_by_field_name("parameters") if at is not None and named else None
+    given = (
+        []
+        if parameters is None
+        else [
+            sink.script.text(part).split(":")[0].split("=")[0].strip() for part in parameters.named_children
+        ]
+    )
+    return sink.written in given
+
+
+def _given_by_plugin(document: Document, written: str) -> bool:
+    """Whether a Vue component gets it from a plugin (`$texts.intro`) or a mixin, which this file does not show."""
+    if document.language != "vue":
+        return False
+    name = re.match(r"(?:this\.)?([A-Za-z_$][\w$]*)", written)
+    if name is None:
+        return False
+    if name.group(1).startswith("$") and not name.group(1).startswith(
+        ("$route", "$attrs", "$props", "$store")
+    ):
+        return True
+    mixed = any(re.search(r"\bmixins\s*:|\bextends\s*:", script.code_text) for script in document.scripts)
+    return (
+        mixed
+        and re.match(r"(?:this\.)?[\w$]+\(", written) is not None
+        and not any(
+            name.group(1) in script.named_functions or name.group(1) in script.imported
+            for script in document.scripts
+        )
+    )
 
 
 _LOADER = re.compile(r"(?:^|/)\+(?:page|layout)(?:\.server)?\.[jt]s$")
@@ -260,11 +305,23 @@ def _direct_dom(document: Document, tally: Tally) -> None:
             left = script.text(item.node.child_by_field_name("left"))
             if left.startswith(("document.get", "document.query", "window.document")):
                 tally.check(
-                    _DOM_WRITE.match(left) is None,
+                    _DOM_WRITE.match(left) is None or _left_to_script(document, left),
                     item,
                     f"{left[:60]} is changed behind the back of {document.framework.title()}",
                 )
     tally.passed()
+
+
+def _left_to_script(document: Document, left: str) -> bool:
+    """Whether the template of the element that is written to leaves its style alone, so that no render undoes it."""
+    found = re.search(r"\(\s*['\"]#?([\w-]+)['\"]\s*\)[!?]?\.style\.\w+$", left)
+    if found is None:
+        return False
+    known = [element for element in document.elements if element.get("id") == found.group(1)]
+    return bool(known) and all(
+        not element.has("style") and not any(name.startswith("style:") for name in element.attributes)
+        for element in known
+    )
 
 
 RULES = (

@@ -169,7 +169,7 @@ def _http_status(document: Document, tally: Tally) -> None:
         return
     for script in document.scripts:
         for call in requests(script):
-            if not is_fetch(call) or without_server(script, call):
+            if not is_fetch(call) or without_server(script, call) or _outlives_page(script, call):
                 continue
             used = _response_use(script, call)
             if used is None:

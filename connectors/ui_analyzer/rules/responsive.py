@@ -5,18 +5,13 @@ from collections.abc import Iterator
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.lengths import length_px
-from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
-from connectors.ui_analyzer.stylesheet import StyleRule, declarations_of, subject
+from connectors.ui_analyzer.rules.fixed_widths import on_wide_screens
+from connectors.ui_analyzer.stylesheet import subject
 
 _RESPONSIVE = Category.RESPONSIVE
-_WIDE_PX = 400.0
-_UTILITY_WIDTH = re.compile(r"^!?(w|min-w)-(?:\[(\d+(?:\.\d+)?(?:px|rem))\]|(96|\d{3}))$")
 _TAILWIND_SCREEN = re.compile(r"(?:^|[\s\"'`])(?:max-)?(?:sm|md|lg|xl|2xl|@sm|@md|@lg):[\w\[-]")
-_REPLACED = re.compile(
-    r"\b(?:svg|canvas|img|video|iframe|::before|::after|:before|:after|tooltip|popover)", re.I
-)
 _FLUID = re.compile(r"auto-fi(?:t|ll)|flex-wrap|\bwrap\b|\d(?:vw|cqw|dvw|svw)\b|clamp\(|min\(|minmax\(")
 _DECLARATIONS_MIN = 60
 """A project with fewer declarations is too small to say that it lacks breakpoints."""
@@ -44,143 +39,6 @@ def _viewport_meta(document: Document, tally: Tally) -> None:
     tally.check(ok, metas[0] if metas else head, "no viewport meta element: phones show the page shrunk")
 
 
-def _fixed_width(document: Document, tally: Tally) -> None:
-    narrowed = {
-        selector
-        for rule in document.style_rules
-        if any("max-width" in around or re.search(r"width\s*<", around) for around in rule.context)
-        and rule.value("width", "min-width", "max-width", "inline-size") is not None
-        for selector in rule.selectors()
-    }
-    scrollers = [rule.selector for rule in document.style_rules if _scrolls(rule)]
-    for rule in document.style_rules:
-        if rule.in_keyframes() or rule.selector.startswith("@") or _has_wide_context(rule):
-            continue
-        if any(rule.selector.startswith(f"{outer} ") for outer in scrollers) or narrowed >= set(
-            rule.selectors()
-        ):
-            continue
-        limited = (
-            rule.value("max-width", "max-inline-size") is not None
-            and length_px(rule.value("max-width") or "") is None
-        )
-        for declaration in rule.declarations:
-            if declaration.name not in ("width", "min-width", "inline-size", "min-inline-size"):
-                continue
-            size = length_px(declaration.value)
-            if size is None:
-                continue
-            fixed = (
-                size >= _WIDE_PX and not (limited and "min" not in declaration.name) and not _scrolls(rule)
-            )
-            confidence = (
-                Confidence.LOW
-                if _REPLACED.search(rule.selector) or rule.value("position") in ("absolute", "fixed")
-                else None
-            )
-            tally.check(
-                not fixed,
-                declaration,
-                f"{declaration.name}: {declaration.value} does not fit on a phone",
-                confidence=confidence,
-            )
-    for element in document.elements:
-        if element.native and element.tag not in ("svg", "canvas", "img", "video", "iframe", "rect"):
-            _inline_width(element, tally)
-            _utility_width(element, tally)
-
-
-def _has_wide_context(rule: StyleRule) -> bool:
-    return (
-        any(
-            "min-width" in around
-            or "print" in around
-            or re.search(r"width\s*>", around)
-            or around.startswith(("@container", "@include"))
-            for around in rule.context
-        )
-        or "print" in rule.selector
-    )
-
-
-def _scrolls(rule: StyleRule) -> bool:
-    return rule.value("overflow", "overflow-x") in ("auto", "scroll")
-
-
-def _inline_width(element: Element, tally: Tally) -> None:
-    style = element.attributes.get("style")
-    if style is None:
-        return
-    if style.value is not None and not style.partial:
-        values = {d.name: d.value for d in declarations_of(style.value, style.line, style.column)}
-    else:
-        values = {
-            re.sub(r"W", "-w", name): number + (unit or "px")
-            for name, number, unit in re.findall(
-                r"\b(width|minWidth|maxWidth)['\"]?\s*:\s*['\"]?(\d+)(px|rem|%|vw)?['\"]?\s*[,}]",
-                style.expression + "}",
-            )
-        }
-    for name in ("width", "min-width"):
-        size = length_px(values.get(name, ""))
-        if size is not None:
-            fixed = size >= _WIDE_PX and not (name == "width" and "max-width" in values)
-            tally.check(not fixed, style, f"{name}: {values[name]} does not fit on a phone")
-
-
-def _utility_width(element: Element, tally: Tally) -> None:
-    classes = element.classes()
-    for utility in sorted(classes):
-        match = _UTILITY_WIDTH.match(utility)
-        if match is None or utility in ("w-100", "min-w-100"):
-            continue  # 100 % to Bootstrap and Vuetify.
-        size = length_px(match.group(2)) if match.group(2) else float(match.group(3)) * 4
-        limited = match.group(1) == "w" and any(
-            re.match(r"!?max-w-(?:full|screen|\[.*(?:vw|%|calc|min)|\w+)", c) for c in classes
-        )
-        wide = size is not None and size >= _WIDE_PX and not limited
-        if wide and (
-            _in_scroller(element) or _on_wide_screens(classes) or element.tag in ("td", "th", "col")
-        ):
-            tally.passed()
-        else:
-            floats = bool({"absolute", "fixed"} & classes)
-            tally.check(
-                not wide,
-                element,
-                f"{utility} does not fit on a phone",
-                confidence=Confidence.LOW if floats and wide else None,
-            )
-
-
-_SCROLLS = re.compile(r"^(?:[\w-]+:)*overflow(?:-x)?-(?:auto|scroll|hidden|clip)$")
-_SCROLLING_COMPONENT = re.compile(r"scroll|carousel|swiper|viewport|canvas|el-table|virtual", re.I)
-
-
-def _in_scroller(element: Element) -> bool:
-    """Whether something around it scrolls sideways, or cuts off on purpose."""
-    for around in (element, *element.ancestors()):
-        if any(_SCROLLS.match(name) for name in around.classes()) or (
-            not around.native and _SCROLLING_COMPONENT.search(around.tag)
-        ):
-            return around is not element or any(
-                "auto" in n or "scroll" in n for n in around.classes() if _SCROLLS.match(n)
-            )
-        style = around.attributes.get("style")
-        if style is not None and re.search(
-            r"overflow(?:-?[xX])?['\"]?\s*:\s*['\"]?(?:auto|scroll)", style.expression or ""
-        ):
-            return True
-    return False
-
-
-def _on_wide_screens(classes: frozenset[str]) -> bool:
-    """Whether it is shown from some width on only: `hidden md:block`."""
-    return "hidden" in classes and any(
-        re.match(r"(?:sm|md|lg|xl|2xl):(?:block|flex|grid|inline|table)", c) for c in classes
-    )
-
-
 def _viewport_height(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
         # A minimum cuts nothing off: what is below can be scrolled to.
@@ -203,7 +61,7 @@ def _viewport_height(document: Document, tally: Tally) -> None:
             (name for name in ("h-screen", "max-h-screen", "h-[100vh]", "max-h-[100vh]") if name in classes),
             "",
         )
-        if full_class and not _on_wide_screens(classes):
+        if full_class and not on_wide_screens(classes):
             modern = any(re.search(r"(?:h-)(?:dvh|svh|\[\d+(?:dvh|svh)\])", c) for c in classes)
             tally.check(
                 modern,
@@ -316,19 +174,6 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             reference=mdn("viewport meta", "Web/HTML/Reference/Elements/meta/name/viewport"),
         ),
         _viewport_meta,
-    ),
-    FileRule(
-        describe(
-            "fixed-width",
-            _RESPONSIVE,
-            Severity.MODERATE,
-            "Nothing is wider than a phone",
-            reason="At 320 px, or zoomed to 400 %, one has to scroll sideways to read each line.",
-            fix="Use `max-width` with `width: 100%`, or `min(…px, 100%)`.",
-            reference=wcag("1.4.10 Reflow", "reflow"),
-            confidence=Confidence.MEDIUM,
-        ),
-        _fixed_width,
     ),
     FileRule(
         describe(

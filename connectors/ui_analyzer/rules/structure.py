@@ -1,19 +1,16 @@
 """Rules on the structure of documents and on ARIA."""
 
 import re
-from collections.abc import Iterator
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden
-from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, wcag
+from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
 
 _A11Y = Category.ACCESSIBILITY
 HEADING = re.compile(r"h([1-6])$")
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*$|x-[\w-]+$|i-[\w-]+$")
-PAGE_ELEMENTS_MIN = 5
-"""A body with fewer elements is a shell that script fills."""
 _REFERRING = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "aria-owns", "list", "headers")
 
 
@@ -22,6 +19,8 @@ def _html_lang(document: Document, tally: Tally) -> None:
         if element.tag != "html" or not element.native or element.spread:
             continue
         lang = element.attributes.get("lang") or element.attributes.get("xml:lang")
+        if lang is None and element.node is not None and _says_nothing(element):
+            continue
         if lang is None:
             tally.failed(element, "<html> has no lang")
         elif lang.dynamic or placeholder(lang.value or ""):
@@ -32,6 +31,13 @@ def _html_lang(document: Document, tally: Tally) -> None:
                 lang,
                 f'lang="{lang.value}" is no language',
             )
+
+
+def _says_nothing(element: Element) -> bool:
+    """Whether the body of a page is empty: an application that is switched off."""
+    return any(child.tag == "body" for child in element.children) and not (
+        element.static_text() or element.unknown_content()
+    )
 
 
 def placeholder(value: str) -> bool:
@@ -70,19 +76,6 @@ def _heading_order(document: Document, tally: Tally) -> None:
         if last and not element.conditional:
             tally.check(level <= last + 1, element, f"<h{level}> follows <h{last}>")
         last = level if not element.conditional else min(level, last or level)
-
-
-def _landmark_main(project: Project, tally: Tally) -> None:
-    mains = {located.path for located in project.of("main-landmark")}
-    for entry in project.of("page"):
-        if entry.fact.value == "bundle" and not project.of("renders"):
-            continue  # Filled by a script that makes elements in a way of its own.
-        # A page with content of its own needs its own landmark; a shell is filled by components.
-        ok = entry.path in mains if entry.fact.value == "content" else bool(mains)
-        if ok:
-            tally.passed()
-        else:
-            tally.failed(entry, "nothing on this page is a <main>", path=entry.path)
 
 
 def _duplicate_id(document: Document, tally: Tally) -> None:
@@ -227,52 +220,8 @@ def _list_structure(document: Document, tally: Tally) -> None:
 
 def _scope(document: Document, tally: Tally) -> None:
     for element in document.elements:
-        if element.native and element.has("scope") and element.tag in ("th", "td"):
+        if element.native and element.has("scope") and element.tag not in ("style", "slot", "template"):
             tally.check(element.tag == "th", element.attributes["scope"], "scope on a cell that is no header")
-
-
-_BLOCK = re.compile(
-    r"\{%-?\s*(?:block|include|extends)\b|@(?:yield|section|include)\(|<%[-=]?\s*(?:yield|include)|\{\{[{>]?-?\s*(?:>|template|block|content|body|yield)\b",
-)
-
-
-def filled_by_template(document: Document) -> bool:
-    """Whether other files of a language for templates put parts into a page: a layout, or one that includes parts."""
-    return document.language == "html" and _BLOCK.search(document.text) is not None
-
-
-def landmark_facts(document: Document) -> Iterator[Fact]:
-    """Whole pages, and main landmarks wherever they are rendered."""
-    root = document.full_page
-    if root is not None:
-        body = next((child for child in root.children if child.tag == "body"), root)
-        inside = [
-            element for element in body.descendants() if element.tag not in ("script", "noscript", "style")
-        ]
-        bundled = any(
-            e.tag == "script" and e.get("type") == "module" and e.has("src") for e in document.elements
-        )
-        own = len(inside) >= PAGE_ELEMENTS_MIN and not filled_by_template(document)
-        filled = "content" if own else "bundle" if bundled else "shell"
-        yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
-    if document.language != "html" and document.elements:
-        yield Fact(kind="renders", name=document.language)
-    for element in document.elements:
-        if (
-            element.tag == "main"
-            or element.get("role") == "main"
-            or re.search(r"(?:\.|^)[Mm]ain$|AppShellMain|AppMain|v-main|el-main", element.tag)
-        ):
-            yield Fact(kind="main-landmark", name=element.tag, line=element.line)
-            return
-        tag = (
-            element.attributes.get("as")
-            or element.attributes.get("component")
-            or element.attributes.get("is")
-        )
-        if tag is not None and tag.value == "main":
-            yield Fact(kind="main-landmark", name=element.tag, line=element.line)
-            return
 
 
 RULES: tuple[FileRule | ProjectRule, ...] = (
@@ -315,20 +264,6 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
             shared=("axe:heading-order",),
         ),
         _heading_order,
-    ),
-    ProjectRule(
-        describe(
-            "landmark-main",
-            _A11Y,
-            Severity.MODERATE,
-            "Pages have a main landmark",
-            reason="It is what screen readers and skip links jump to.",
-            fix="Wrap the content that is the page's own in `<main>`.",
-            reference=wcag("2.4.1 Bypass Blocks", "bypass-blocks"),
-            confidence=Confidence.MEDIUM,
-            shared=("axe:landmark-one-main",),
-        ),
-        _landmark_main,
     ),
     FileRule(
         describe(

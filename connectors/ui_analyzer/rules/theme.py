@@ -52,7 +52,9 @@ def theme_facts(document: Document) -> Iterator[Fact]:
             if declaration.name == "color-scheme":
                 yield Fact(kind="color-scheme", name="css", line=declaration.line)
             for name, fallback in variables_in(declaration.value):
-                yield place(kind="token-use", name=name, value="fallback" if fallback else "")
+                yield place(
+                    kind="token-use", name=name, value="fallback" if fallback else "", scope=scope or ""
+                )
         if scope is None:
             yield from _pair(rule)
         elif scope not in ("base", "local"):
@@ -156,6 +158,9 @@ def _script_facts(document: Document) -> Iterator[Fact]:
         for match in re.finditer(r"""["'`]?(--[A-Za-z][\w-]*)["'`]?\]?(?:\s+as\s+\w+)?\s*:(?!:)""", text):
             if document.language not in ("css", "scss", "less"):
                 yield Fact(kind="token", name=match.group(1), value="", scope="script")
+        # Fonts of Next.js and the like are told the name that they set.
+        for match in re.finditer(r"""\bvariable\s*:\s*['"`](--[A-Za-z][\w-]*)['"`]""", text):
+            yield Fact(kind="token", name=match.group(1), value="", scope="script")
     for element in document.elements:
         if element.tag == "meta" and (element.get("name") or "") == "color-scheme":
             yield Fact(kind="color-scheme", name="meta")
@@ -226,16 +231,31 @@ def _theme_parity(project: Project, tally: Tally) -> None:
         return
     light = themes.get("light", {})
     used = project.names("token-use")
+    provided = _provided_for(project)
     for theme, tokens in sorted(themes.items()):
         if theme in ("base", "light"):
             continue
         for name, located in sorted(tokens.items()):
             if located.fact.scope == theme:
-                if name in base or name in light or name in anywhere:
+                if name in base or name in light or name in anywhere or name in provided:
                     tally.passed()
                 elif name in used or _own_family(name, tokens, base):
                     tally.failed(located, f"{name} exists in the {theme} theme only", path=located.path)
                 # Otherwise it is for a library's sheet, which has the others.
+
+
+def _provided_for(project: Project) -> frozenset[str]:
+    """Tokens that no theme needs to have: every use has a fallback, or stands in the theme that defines the token."""
+    homes: dict[str, set[str]] = {}
+    for located in project.of("token"):
+        homes.setdefault(located.fact.name, set()).add(located.fact.scope)
+    needed = {
+        located.fact.name
+        for located in project.of("token-use")
+        if not located.fact.value
+        and located.fact.scope not in homes.get(located.fact.name, set()) - {"local"}
+    }
+    return project.names("token-use") - needed
 
 
 def _own_family(name: str, tokens: dict[str, Located], base: dict[str, Located]) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.colours import (
     contrast,
@@ -62,6 +63,7 @@ def _is_colour(value: str, tokens: dict[str, str]) -> bool:
 def _token_contrast(project: Project, tally: Tally) -> None:
     themes = colour_tokens(project)
     alternatives = {name for name in themes if name != "base"}
+    places = _Places()
     for theme, tokens in sorted(themes.items()):
         values = _values(tokens)
         judged: set[tuple[str, str]] = set()
@@ -74,7 +76,7 @@ def _token_contrast(project: Project, tally: Tally) -> None:
                 at = tokens[front] if theme == "base" or tokens[front].fact.scope == theme else tokens[back]
                 if theme != "base" and tokens[front].fact.scope != theme and tokens[back].fact.scope != theme:
                     continue
-                _judge(tally, ratio, at, f"{front} on {back} in the {theme} theme")
+                places.add(tally, ratio, at, f"{front} on {back}", theme)
         for located in project.of("pair"):
             if located.fact.scope and located.fact.scope in alternatives and located.fact.scope != theme:
                 continue
@@ -86,9 +88,8 @@ def _token_contrast(project: Project, tally: Tally) -> None:
                 continue
             ratio = contrast(_plain(located.fact.name, values), _plain(located.fact.value, values))
             if ratio is not None:
-                _judge(
-                    tally, ratio, located, f"{located.fact.name} on {located.fact.value} in the {theme} theme"
-                )
+                places.add(tally, ratio, located, f"{located.fact.name} on {located.fact.value}", theme)
+    places.report(tally)
 
 
 _ALIAS = re.compile(r"(?:(?:hsl|rgb|oklch|color)a?\(\s*)?var\(\s*--[\w-]+\s*\)\s*\)?")
@@ -128,11 +129,29 @@ _ROUNDING = 0.02
 """Browsers round colours to 8 bits before they draw them, and axe after."""
 
 
-def _judge(tally: Tally, ratio: float, at: Located, what: str) -> None:
-    if ratio >= 4.5 - _ROUNDING:
-        tally.passed()
-    else:
-        tally.failed(at, f"{what} has a contrast of {ratio:.2f}, below 4.5", path=at.path)
+@dataclass(slots=True)
+class _Places:
+    """Pairs that are too faint, by the place that has to change: one finding each, in however many themes."""
+
+    faint: dict[tuple[str, int, int, str], list[tuple[float, str, Located]]] = field(default_factory=dict)
+
+    def add(self, tally: Tally, ratio: float, at: Located, pair: str, theme: str) -> None:
+        """Count a pair in a theme."""
+        if ratio >= 4.5 - _ROUNDING:
+            tally.passed()
+        else:
+            self.faint.setdefault((at.path, at.line, at.column, pair), []).append((ratio, theme, at))
+
+    def report(self, tally: Tally) -> None:
+        """Tell each place once, with the theme in which it is worst."""
+        for (path, _, _, pair), found in self.faint.items():
+            ratio, theme, at = min(found, key=lambda one: one[:2])
+            others = f", and in {len(found) - 1} more," if len(found) > 1 else ""
+            tally.failed(
+                at,
+                f"{pair} in the {theme} theme{others} has a contrast of {ratio:.2f}, below 4.5",
+                path=path,
+            )
 
 
 def _plain(value: str, tokens: dict[str, str]) -> str:

@@ -179,19 +179,27 @@ def _delays(socket: Socket) -> list[str]:
     found = []
     for start in (match.end() for match in re.finditer(r"setTimeout\(|sleep\(|delay\(|wait\(", source)):
         found.append(_last_argument(source, start))
-    expanded = []
-    for delay in found:
-        text = delay
-        for name in re.findall(r"\b(?:this\.)?#?([A-Za-z_$][\w$]*)\b", delay):
+    return [_with_names(socket, delay) for delay in found]
+
+
+def _with_names(socket: Socket, delay: str) -> str:
+    """A delay with what its names are set to, and the names in those, three deep."""
+    text, seen = delay, set[str]()
+    for _ in range(3):
+        names = set(re.findall(r"(?<![\w$.])(?:this\.)?#?([A-Za-z_$][\w$]*)\b", text)) - seen
+        seen |= names
+        for name in sorted(names):
             for match in re.finditer(
-                rf"\b#?{re.escape(name)}\b(?:\.current)?\s*(?::\s*\w+\s*)?[*]?=(?!=|>)([^;\n]*)", socket.code
+                rf"\b#?{re.escape(name)}\b(?:\.current)?\s*(?::\s*\w+\s*)?(?:[*]?=(?!=|>)|\+\+)((?:[^;\n(]|\([^()]*(?:\([^()]*\)[^()]*)*\))*)",
+                socket.code,
             ):
                 text += " " + match.group(0)
             function = socket.script.named_functions.get(name)
             if function is not None:
                 text += " " + socket.script.code_of(function)
-        expanded.append(text)
-    return expanded
+        if len(text) > 20_000:
+            break
+    return text[:20_000]
 
 
 def _last_argument(source: str, start: int) -> str:

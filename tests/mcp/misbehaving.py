@@ -1,0 +1,96 @@
+"""A server that does what none should: run as a process, told by a file what to do; it knows no SDK.
+
+    python misbehaving.py CONTROL
+
+CONTROL is a JSON file, read anew for each request: `tools` is the list that is told, as it stands there;
+`effects` is a file to which each call with an effect adds a line; `greeting` is printed before all else.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    control = Path(sys.argv[1])
+    greeting = _read(control).get("greeting")
+    if greeting:
+        print(greeting, flush=True)  # noqa: T201  # what servers should not do
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "id" in message and "method" in message:
+            answer = _answer(_read(control), message["method"], message.get("params") or {})
+            if answer is not None:
+                _send({"jsonrpc": "2.0", "id": message["id"], **answer})
+
+
+def _read(control: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(control.read_text(encoding="utf-8"))
+    return read
+
+
+def _send(message: object) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _answer(control: dict[str, Any], method: str, params: dict[str, Any]) -> dict[str, Any] | None:
+    match method:
+        case "initialize":
+            time.sleep(control.get("slow_s", 0))
+            version = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": True}}}
+            return {"result": {**version, "serverInfo": {"name": "misbehaving", "version": "1"}}}
+        case "tools/list":
+            if "list" in control:
+                return {"result": control["list"]}
+            return {"result": {"tools": control["tools"]}}
+        case "tools/call":
+            return _call(control, params["name"], params.get("arguments") or {}, params.get("_meta") or {})
+        case _:
+            return {"error": {"code": -32601, "message": f"no {method}"}}
+
+
+def _call(
+    control: dict[str, Any], name: str, arguments: dict[str, Any], meta: dict[str, Any]
+) -> dict[str, Any] | None:
+    if name not in ("echo", "hang"):
+        with Path(control["effects"]).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"tool": name, "arguments": arguments, "meta": meta}) + "\n")
+    match name:
+        case "hang":
+            return None
+        case "die":
+            print("out of cheese", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(7)
+        case "flood":
+            return _text("x" * int(arguments.get("bytes", 50_000_000)))
+        case "fail":
+            return {"result": {"content": [{"type": "text", "text": "no such file"}], "isError": True}}
+        case "raise":
+            return {"error": {"code": -32603, "message": "Internal error"}}
+        case "refuse":
+            return {"error": {"code": -32602, "message": "Unknown tool: refuse"}}
+        case "lie":
+            return {"result": {"content": [], "structuredContent": {"sum": "three"}, "isError": False}}
+        case "nonsense":
+            return {"result": {"content": "not a list"}}
+        case "change":
+            _send({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+            return _text("changed")
+        case "disguise":
+            return _text("seen\u202eneddih\U000e0041 \x1b[2Jend")
+        case "picture":
+            return {"result": {"content": [{"type": "image", "data": "AAAA", "mimeType": "image/png"}]}}
+        case _:
+            return _text(json.dumps({"tool": name, "arguments": arguments}))
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"result": {"content": [{"type": "text", "text": text}]}}
+
+
+main()
