@@ -40,8 +40,8 @@ from schemas.events.accounts import LeaseGranted, LeaseRefused
 from schemas.events.client_calls import ClientCallReceived
 from schemas.events.inputs import (
     ApprovalReceived,
+    CommandFact,
     ForkRefused,
-    InputFact,
     MessageReceived,
     SessionBudgetSet,
     SessionCancelled,
@@ -90,7 +90,7 @@ class SessionDecider:
 
     def mark(self, state: SessionState, event: Envelope) -> str | None:
         """Return by what a repeat of an input is known; who may not say it is refused, and told so."""
-        if not isinstance(event.body, InputFact) or objection(state, event) is not None:
+        if not isinstance(event.body, CommandFact) or objection(state, event) is not None:
             return None
         mark = mark_of(event.event_id)
         return None if has_seen(state.seen, mark) else mark
@@ -147,7 +147,7 @@ def _apply(transition: Transition) -> None:
             return
 
 
-def _user_input(transition: Transition, body: InputFact) -> None:
+def _user_input(transition: Transition, body: CommandFact) -> None:
     state = transition.state
     mark = mark_of(transition.event.event_id)
     if has_seen(state.seen, mark):

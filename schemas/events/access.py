@@ -1,9 +1,13 @@
 """Who may use the front door: the facts of `access.tokens`."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.privacy import Impersonal, Personal
 from schemas.words import Word
+
+TOKEN_PREFIX: Final = "ck_"  # noqa: S105  # how tokens begin is no secret
+"""How tokens begin, so that scanners for leaked secrets, and people, know one when they see it."""
 
 
 class Scope(Word):
@@ -15,6 +19,8 @@ class Scope(Word):
     """See sessions, and follow them."""
     APPROVE = "approve"
     """Decide about tool calls that wait for a person."""
+    ADMINISTER = "administer"
+    """Set what sessions may use."""
 
 
 class BudgetPeriod(Word):

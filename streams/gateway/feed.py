@@ -7,7 +7,7 @@ its own.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Final
 
@@ -130,19 +130,22 @@ async def keep_tokens(client: Client, book: TokenBook, known: asyncio.Event) -> 
     """
     while True:
         try:
-            await _read_tokens(client, book, known)
+            async with aclosing(tokens_read(client, book)) as reading:
+                async for all_there in reading:
+                    if all_there:
+                        known.set()
         except (KafkaError, OSError) as error:
             _log.warning("tokens_interrupted", reason=repr(error), retry_s=_RETRY_S)
         await asyncio.sleep(_RETRY_S)
 
 
-async def _read_tokens(client: Client, book: TokenBook, known: asyncio.Event) -> None:
+async def tokens_read(client: Client, book: TokenBook) -> AsyncGenerator[bool, None]:
+    """Read tokens into a book, without end; tells at each step whether all that were there are in it."""
     _, end = await client.end_of(ACCESS_TOKENS, b"")
     if end == 0:
-        known.set()
+        yield True
     async with aclosing(client.read((ACCESS_TOKENS,), from_beginning=True)) as records:
         async for received in records:
             if received.event is not None:
                 book.apply(received.event)
-            if received.offset + 1 >= end:
-                known.set()
+            yield received.offset + 1 >= end

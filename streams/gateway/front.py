@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from streams.gateway.access import Principal, TokenBook
+from streams.gateway.access import Principal, Purpose, TokenBook
+from streams.gateway.bounds import Bounds
 from streams.gateway.door import Door, Owner
 from streams.gateway.feed import Feed
 from streams.gateway.following import Following
@@ -28,6 +29,7 @@ class Front:
     door: Door
     feed: Feed
     book: TokenBook
+    bounds: Bounds
     prefix: str
     """Of the topics."""
     version: str
@@ -42,7 +44,7 @@ class Front:
             Problem: the token was revoked meanwhile.
         """
         try:
-            return self.book.ticket(bearer.token_id, session_id)
+            return self.book.issue(Purpose.TICKET, bearer.token_id, session_id)
         except KeyError as error:
             raise Problem(401, "this token was revoked", code="invalid_api_key") from error
 

@@ -1,7 +1,7 @@
 """What goes wrong, told to whoever asked: problem+json (RFC 9457), and OpenAI's form below /v1."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
@@ -30,6 +30,36 @@ class Problem(Exception):
         self.code = code
         self.param = param
         self.retry_s = retry_s
+
+
+_TOLD: Final = {
+    400: "It is no JSON, or a mark, cursor or key that is none.",
+    401: "There is no token, or it is not good.",
+    403: "The token is not good for this.",
+    404: "There is no such session, or it is somebody else's.",
+    413: "The body is too large.",
+    422: "A field is wrong; or the Idempotency-Key was used for another request.",
+    429: "The token or its tenant asks too much; try again after Retry-After seconds.",
+    503: "Kafka or Postgres does not answer, or the gateway is full; try again after Retry-After seconds.",
+}
+_SCHEMA: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence for whoever asked."},
+        "code": {"type": "string", "description": "A word for programs."},
+        "param": {"type": "string", "description": "The field that is wrong."},
+    },
+    "additionalProperties": False,
+}
+OPENAPI_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"description": told, "content": {"application/problem+json": {"schema": _SCHEMA}}}
+    for status, told in _TOLD.items()
+}
+"""How the document of /api/v2 describes what goes wrong, the same for every route."""
 
 
 def not_found() -> Problem:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from processors.amounts import NANODOLLARS
 from processors.effects import Ending, ModelOutcomes, Outcome, model_request
 from processors.outputs import schema_of_critique, schema_of_plan
 from schemas.configuration import Configuration
@@ -40,7 +41,6 @@ _BACKOFF_MS_MAX: Final = 60_000
 """Between two attempts, at most, a Retry-After included."""
 _MARGIN_MS: Final = 30_000
 """For resolving references and for publishing."""
-_NANODOLLARS: Final = 1e9
 
 
 class ModelExecutor:
@@ -212,7 +212,7 @@ class ModelExecutor:
             assert isinstance(event.body, ModelCallCompleted)
             self._metrics.model_tokens.labels(model, "in").inc(event.body.input_tokens)
             self._metrics.model_tokens.labels(model, "out").inc(event.body.output_tokens)
-            self._metrics.model_cost_dollars.labels(model).inc(event.body.cost_nanodollars / _NANODOLLARS)
+            self._metrics.model_cost_dollars.labels(model).inc(event.body.cost_nanodollars / NANODOLLARS)
 
     def _ending(self, began_s: float) -> Ending:
         return self._ended(int((time.monotonic() - began_s) * 1_000))

@@ -20,12 +20,11 @@ from connectors.embedded.ports import choose_port
 from connectors.embedded.process import Command, ServerProcess
 from connectors.embedded.progress import Progress
 from connectors.embedded.stack import Ports, Stack
+from schemas.events.access import TOKEN_PREFIX
 from streams.process.settings import LOCAL_MODEL_KEY
 
 READY_S: Final = 90.0
 STOP_S: Final = 20.0
-TOKEN_PREFIX: Final = "ck_"  # noqa: S105  # how tokens begin is no secret
-"""How tokens of the front door begin."""
 DOOR_PORT: Final = 3_000
 """Where the gateway listens, if nothing else does."""
 PROGRAM: Final = ("-m", "streams.main")

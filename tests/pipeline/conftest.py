@@ -17,7 +17,7 @@ import pytest
 from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
 from streams.cli.deployment import bring_up
-from streams.cli.tokens import address_of, local_token
+from streams.cli.door import address_of, local_token
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider

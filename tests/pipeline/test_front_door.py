@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from schemas.events.access import Scope
+from streams.process.ending import ExitCode
 from streams.worker.deployment import Deployment
 from tests.pipeline.conftest import Bearing, Make
 from tests.pipeline.outsider import Outsider, message
@@ -319,13 +320,19 @@ async def test_a_conversation_by_websocket(http: httpx.Client, address: str, tok
         assert "56" in answer["text"]
         standing = await asyncio.to_thread(http.get, f"/api/v2/sessions/{session}/status")
         assert standing.json()["hasWebSocket"]
-    # Whoever returns with the last cursor is told nothing again.
+    # Whoever returns with the last cursor is told nothing again; the ticket for that is good once.
     async with socket(address, session, cursor=answer["cursor"], protocols=ticket(first)) as connection:
         assert connection.subprotocol == "cartrita"
         await received(connection, "connection")
         await connection.send(json.dumps({"type": "close"}))
         assert (await received(connection, "queued"))["status"] == "queued"
         assert json.loads(await connection.recv())["type"] == "session_ended"
+    async with socket(address, session, protocols=ticket(first)) as connection:
+        await connection.send('{"type": "authenticate"}')
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
 
 
 def ticket(confirmed: Json) -> tuple[str, ...]:
@@ -507,5 +514,14 @@ def test_the_command_line_prints_what_clients_need(
 
 def test_all_scopes_are_named_in_the_help(command_environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "streams.main", "tokens", "create", "--help"]
-    ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
+    wide = {**command_environment, "COLUMNS": "200"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=wide, check=True)
     assert all(scope in ended.stdout for scope in Scope)
+
+
+def test_a_gateway_without_its_topics_says_which_command_makes_them(deployment: Deployment) -> None:
+    command = [sys.executable, "-m", "streams.main", "gateway"]
+    settings = {**deployment.settings(), "CARTRITA_TOPIC_PREFIX": "nothing-here.", "PORT": "0"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=settings, check=False, timeout=60)
+    assert ended.returncode == ExitCode.TOPICS
+    assert "`cartrita topics apply` makes them" in ended.stderr
