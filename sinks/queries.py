@@ -10,8 +10,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
 _STATUS: Final = """
-    CASE WHEN s.put_aside_at >= COALESCE(s.last_output_at, s.put_aside_at)
-         THEN 'quarantined' ELSE s.status END
+    CASE WHEN s.put_aside_at >= COALESCE(s.last_output_at, s.put_aside_at) THEN 'quarantined'
+         WHEN s.opened_at IS NULL AND s.status = 'open' THEN 'unopened'
+         ELSE s.status END
 """
 _SESSION_COLUMNS: Final = f"""
     s.id, {_STATUS} AS status, s.title, s.tenant_id, s.user_id, s.messages, s.turns, s.budget_tokens,

@@ -104,8 +104,9 @@ SESSION_SUMMARIES: Final = Table(
             "status",
             "text",
             _OUTPUTS,
-            "open, running, waiting (for a person), answered, unanswered (the newest turn ended without a "
-            "result), closed, cancelled, idle or lease_refused.",
+            "open (where opened_at is NULL, something came for a session that nobody opened), running, "
+            "waiting (for a person), answered, unanswered (the newest turn ended without a result), closed, "
+            "cancelled, idle or lease_refused.",
             _LAST,
             "'open'",
         ),

@@ -19,6 +19,8 @@ from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
 from sinks import projected
+from sinks.errors import SinkStopped
+from sinks.mapping import MappingInvalid, read_mapping
 from sinks.migrator import PostgresTooOld, demand_version, pending
 from sinks.outcomes import calls_with_several
 from streams.cli import output
@@ -26,6 +28,7 @@ from streams.cli.command import Code, command
 from streams.cli.context import home, settings
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
+from streams.cli.version_one import told_of_v1
 from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.configuration.servers import load_accepted, load_servers
@@ -133,8 +136,8 @@ async def _settings_and_services() -> list[Finding]:
     }
     for name, check in checks.items():
         findings.append(await _checked(name, check, given))
-    if findings[-2].ok:
-        findings.append(await _documents(given))
+    if next(finding.ok for finding in findings if finding.check == "postgres"):
+        findings += [await _version_one(given), await _documents(given)]
     return findings
 
 
@@ -168,6 +171,26 @@ async def _documents(given: Settings) -> Finding:
         ok=True,
         detail="a new ingest is due" if due else "all passages are as this version makes them",
         remedy="; ".join(due),
+    )
+
+
+async def _version_one(given: Settings) -> Finding:
+    """Tell how V1's tables are written. What is left alone is no fault: V2 keeps it elsewhere."""
+    connected = psycopg.AsyncConnection.connect(given.postgres_dsn, autocommit=True, connect_timeout=10)
+    try:
+        mapping = read_mapping(given.version_one_tables)
+        async with await connected as connection:
+            told = await told_of_v1(connection, mapping)
+    except MappingInvalid as error:
+        return Finding(check="v1 tables", ok=False, detail=str(error))
+    except (SinkStopped, psycopg.Error) as error:
+        remedy = "`cartrita migrate` puts it right."
+        return Finding(check="v1 tables", ok=False, detail=str(error).strip(), remedy=remedy)
+    return Finding(
+        check="v1 tables",
+        ok=True,
+        detail="; ".join((told.detail, *told.faults)),
+        remedy="; ".join(told.remedies),
     )
 
 

@@ -61,6 +61,11 @@ class Settings:
         "Postgres, as libpq takes it; may hold a password.",
         secret=True,
     )
+    version_one_tables: Path | None = _setting(
+        None,
+        "File of TOML that says how V1's tables are written where they have another form than V2's; "
+        "`cartrita doctor` tells what to write there.",
+    )
     topic_prefix: str = _setting("", "Put before the name of every topic, subject and consumer group.")
     app_id: str = _setting("cartrita", "Name of the deployment; consumer groups are this and a shell's name.")
     partitions: int = _setting(
