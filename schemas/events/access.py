@@ -23,6 +23,27 @@ class Scope(Word):
     """Set what sessions may use."""
 
 
+class BudgetPeriod(Word):
+    """For how long a token's budget is."""
+
+    DAY = "day"
+    """Of UTC; the next one has it anew."""
+    MONTH = "month"
+    """Likewise."""
+    EVER = "ever"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenBudget:
+    """What the calls of a token's clients may use."""
+
+    tokens: int | None = None
+    """Absent: money alone counts."""
+    nanodollars: int | None = None
+    """In 10⁻⁹ dollars; absent: tokens alone count."""
+    period: BudgetPeriod
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCreated:
     """A token was made; whoever bears it may do what it says until it expires or is revoked."""
@@ -40,6 +61,8 @@ class TokenCreated:
     """The one user of the tenant for whom it is good; absent: all of them."""
     expires_at_ms: int | None = None
     """Milliseconds since 1970, UTC; absent: never."""
+    budget: TokenBudget | None = None
+    """Absent: its calls use what limits.toml lets a session use, anew each day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

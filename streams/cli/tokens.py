@@ -3,13 +3,15 @@
 import asyncio
 import time
 from contextlib import aclosing
+from decimal import Decimal
 from typing import Annotated, Final
 
 import typer
 
 from schemas.envelope import Envelope
-from schemas.events.access import Scope, TokenCreated, TokenRevoked
+from schemas.events.access import BudgetPeriod, Scope, TokenBudget, TokenCreated, TokenRevoked
 from schemas.ids import derived_id, is_uuid
+from schemas.plain import to_plain
 from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
@@ -41,15 +43,30 @@ async def create(
     days: Annotated[
         float | None, typer.Option(min=0.001, help="How long it is good; by default for ever.")
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0.000001, max=9_000_000, help="Dollars that its calls of models may use in all."),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=1, max=2**53 - 1, help="Tokens that its calls of models may use in all.")
+    ] = None,
+    per: Annotated[
+        BudgetPeriod, typer.Option(help="For how long that budget is; a day and a month are UTC's.")
+    ] = BudgetPeriod.EVER,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, once: nobody can tell it again."""
+    own = None
+    if budget is not None or budget_tokens is not None:
+        nanodollars = None if budget is None else round(budget * 1e9)
+        own = TokenBudget(tokens=budget_tokens, nanodollars=nanodollars, period=per)
     token, created = mint(
         name=name,
         scopes=tuple(scope or (Scope.SEND, Scope.READ)),
         tenant=tenant,
         user=user,
         lifetime_s=None if days is None else round(days * 86_400),
+        budget=own,
     )
     await write_token(settings(), created)
     if as_json:
@@ -72,13 +89,14 @@ async def list_tokens(as_json: AsJson = False) -> None:
         until = "for ever" if one.expires_at_ms is None else f"until {output.time(one.expires_at_ms)}"
         scopes = ", ".join(map(str, one.scopes))
         output.say(
-            "{token_id}  {name}: {scopes}; tenant {tenant}, {user}; {until}",
+            "{token_id}  {name}: {scopes}; tenant {tenant}, {user}; {until}{budget}",
             token_id=one.token_id,
             name=one.name,
             scopes=scopes,
             tenant=one.tenant,
             user=user,
             until=until,
+            budget=_budget_in_words(one.budget),
         )
 
 
@@ -124,6 +142,18 @@ async def write_token(local: Settings, fact: TokenCreated | TokenRevoked) -> Non
         )
 
 
+def _budget_in_words(budget: TokenBudget | None) -> str:
+    if budget is None:
+        return ""
+    amounts = []
+    if budget.nanodollars is not None:
+        amounts.append(f"${(Decimal(budget.nanodollars) / 10**9).normalize():f}")
+    if budget.tokens is not None:
+        amounts.append(f"{budget.tokens:,} tokens")
+    for_how_long = "in all" if budget.period == BudgetPeriod.EVER else f"a {budget.period}"
+    return f"; {' and '.join(amounts)} {for_how_long}"
+
+
 def _plain(one: TokenCreated) -> dict[str, object]:
     return {
         "token_id": one.token_id,
@@ -132,4 +162,5 @@ def _plain(one: TokenCreated) -> dict[str, object]:
         "tenant": one.tenant,
         "user": one.user,
         "expires_at_ms": one.expires_at_ms,
+        "budget": None if one.budget is None else to_plain(one.budget),
     }

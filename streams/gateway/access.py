@@ -17,8 +17,8 @@ from types import MappingProxyType
 from typing import Final
 
 from schemas.envelope import Envelope
-from schemas.events.access import TOKEN_PREFIX, Scope, TokenCreated, TokenRevoked
-from schemas.ids import is_uuid
+from schemas.events.access import TOKEN_PREFIX, Scope, TokenBudget, TokenCreated, TokenRevoked
+from schemas.ids import derived_id, is_uuid
 
 TOKEN_CHARACTERS_MAX: Final = 256
 PASS_CHARACTERS_MAX: Final = 256
@@ -52,6 +52,8 @@ class Principal:
     user: str | None
     """None: any user of the tenant."""
     scopes: frozenset[str]
+    budget: TokenBudget | None = None
+    """What the token's calls may use; None: it has no budget of its own."""
 
     def may_see(self, tenant: str, user: str) -> bool:
         """Tell whether what belongs to that user may be known to the bearer at all."""
@@ -59,7 +61,13 @@ class Principal:
 
 
 def mint(
-    *, name: str, scopes: tuple[Scope, ...], tenant: str, user: str | None, lifetime_s: int | None
+    *,
+    name: str,
+    scopes: tuple[Scope, ...],
+    tenant: str,
+    user: str | None,
+    lifetime_s: int | None,
+    budget: TokenBudget | None = None,
 ) -> tuple[str, TokenCreated]:
     """Make a token, and the fact that makes it known; nobody can tell the token again."""
     token = TOKEN_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
@@ -71,6 +79,7 @@ def mint(
         tenant=tenant,
         user=user,
         expires_at_ms=None if lifetime_s is None else round((time.time() + lifetime_s) * 1_000),
+        budget=budget,
     )
     return token, created
 
@@ -133,6 +142,16 @@ class TokenBook:
         signature = _signature(made.secret_sha256, purpose, token_id, subject, until, nonce)
         return f"{token_id}.{until}.{nonce}.{signature}"
 
+    def calls_session(self, token_id: str, day: int) -> str:
+        """Return the session of a token's single model calls of a day since 1970.
+
+        It follows from the token's digest, so that nobody else can name it and open it before a gateway does.
+
+        Raises:
+            KeyError: the token is not good any more.
+        """
+        return derived_id(self._by_id[token_id].secret_sha256, "client-calls", str(day))
+
     def pass_holder(self, purpose: Purpose, given: str, subject: str = "") -> Principal | None:
         """Return whom a pass stands for; None: it is not genuine, too old, or was spent."""
         parts = given.split(".")
@@ -164,7 +183,11 @@ def _principal(made: TokenCreated | None) -> Principal | None:
     if made is None or (made.expires_at_ms is not None and made.expires_at_ms <= time.time() * 1_000):
         return None
     return Principal(
-        token_id=made.token_id, tenant=made.tenant, user=made.user, scopes=frozenset(map(str, made.scopes))
+        token_id=made.token_id,
+        tenant=made.tenant,
+        user=made.user,
+        scopes=frozenset(map(str, made.scopes)),
+        budget=made.budget,
     )
 
 

@@ -86,6 +86,21 @@ def require(principal: Principal, scope: Scope) -> None:
         raise Problem(403, f"this token lacks the scope {scope}", code="scope_missing")
 
 
+def demand_unbounded(principal: Principal) -> None:
+    """See that a token has no budget of its own, which a planned session would not keep.
+
+    Raises:
+        Problem: it has one.
+    """
+    if principal.budget is not None:
+        raise Problem(
+            403,
+            "this token has a budget of its own, which bounds single calls of models alone: planned sessions "
+            "need a token without one, and a budget of the session",
+            code="budget_of_calls_alone",
+        )
+
+
 class Door:
     """Takes in what requests ask for."""
 
@@ -156,8 +171,9 @@ class Door:
             Problem: it may not, or Kafka is away.
         """
         require(principal, Scope.SEND)
+        demand_unbounded(principal)
         user = self._user(principal, user)
-        event_id = _id_of(principal, "sessions", idempotency_key)
+        event_id = id_of(principal, "sessions", idempotency_key)
         session_id = derived_id(event_id, "session")
         posted = await self._post(
             self._event(event_id, session_id, principal.tenant, user, opened),
@@ -181,7 +197,9 @@ class Door:
         operates = isinstance(body, OperatorFact)
         require(principal, _SCOPES.get(type(body), Scope.SEND))
         owner = await self.owner(principal, session_id, wait=True)
-        event_id = _id_of(principal, session_id, idempotency_key)
+        if isinstance(body, MessageReceived):
+            demand_unbounded(principal)
+        event_id = id_of(principal, session_id, idempotency_key)
         # An operator's act names the operator; all else is said by whom the session belongs to.
         user = (principal.user or f"token:{principal.token_id}") if operates else owner.user
         event = self._event(event_id, session_id, owner.tenant, user, body)
@@ -194,7 +212,8 @@ class Door:
             Problem: as `say`.
         """
         require(principal, Scope.SEND)
-        event_id = _id_of(principal, "begin", idempotency_key)
+        demand_unbounded(principal)
+        event_id = id_of(principal, "begin", idempotency_key)
         session_id = derived_id(event_id, "session")
         user = self._user(principal, None)
         event = self._event(event_id, session_id, principal.tenant, user, body)
@@ -210,7 +229,7 @@ class Door:
         """
         require(principal, Scope.SEND)
         owner = await self.owner(principal, wanted.origin_session_id, wait=True)
-        event_id = _id_of(principal, f"{wanted.origin_session_id}/fork", idempotency_key)
+        event_id = id_of(principal, f"{wanted.origin_session_id}/fork", idempotency_key)
         session_id = derived_id(event_id, "session")
         event = self._event(event_id, session_id, owner.tenant, owner.user, wanted)
         posted = await self._post(event, keyed=idempotency_key is not None)
@@ -320,7 +339,7 @@ def _entrance_of(body: Fact) -> Topic:
     return OPERATOR_INPUTS if isinstance(body, OperatorFact) else USER_INPUTS
 
 
-def _id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
+def id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
     """Return the id of an input: what is asked again under one key gets the same, and is taken in once."""
     if idempotency_key is None:
         return str(uuid.uuid4())

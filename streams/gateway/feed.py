@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 
 from streams.client.client import Client, Received
 from streams.gateway.access import TokenBook
-from topics.catalog import ACCESS_TOKENS, DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS
+from topics.catalog import ACCESS_TOKENS, CLIENT_ANSWERS, DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS
 
 _log = structlog.get_logger()
 QUEUE_MAX: Final = 2_000
@@ -35,12 +35,17 @@ class FeedInterrupted(Exception):
 class Subscription:
     """What is told of one session from now on."""
 
-    def __init__(self) -> None:
-        """Hold nothing yet."""
+    def __init__(self, about: str | None = None) -> None:
+        """Hold nothing yet; with `about`, only what belongs to that input is of interest."""
+        self._about = about
         self._queue: asyncio.Queue[Received | Exception] = asyncio.Queue()
 
     def put(self, received: Received) -> None:
         """Add a record; beyond the bound the follower is told that it is too slow, and gets no more."""
+        if self._about is not None and (
+            received.event is None or received.event.correlation_id != self._about
+        ):
+            return
         if self._queue.qsize() < QUEUE_MAX:
             self._queue.put_nowait(received)
         elif self._queue.qsize() == QUEUE_MAX:
@@ -74,10 +79,10 @@ class Feed:
         """Set as long as nothing that is written can be missed."""
 
     @contextmanager
-    def subscribed(self, session_id: str) -> Iterator[Subscription]:
-        """Follow a session within the block."""
+    def subscribed(self, session_id: str, *, about: str | None = None) -> Iterator[Subscription]:
+        """Follow a session within the block, or of all that it tells what an input causes."""
         key = session_id.encode()
-        subscription = Subscription()
+        subscription = Subscription(about)
         self._followers[key].add(subscription)
         try:
             yield subscription
@@ -109,7 +114,7 @@ class Feed:
             await asyncio.sleep(_RETRY_S)
 
     async def _read(self) -> None:
-        topics = (SESSION_OUTPUTS, SESSION_DELTAS, DEAD_LETTERS)
+        topics = (SESSION_OUTPUTS, CLIENT_ANSWERS, SESSION_DELTAS, DEAD_LETTERS)
         wanted = self._followers.__contains__
         async with aclosing(self._client.read(topics, ready=self.ready, wanted=wanted)) as records:
             async for received in records:

@@ -11,6 +11,7 @@ from streams.gateway.door import Door, Owner
 from streams.gateway.feed import Feed
 from streams.gateway.following import Following
 from streams.gateway.frames import Cursor, Frame
+from streams.gateway.models import ModelBook
 from streams.gateway.problems import Problem
 
 GOOD_EVERY_S: Final = 1.0
@@ -34,6 +35,7 @@ class Front:
     version: str
     count_tokens: Callable[[str], int]
     """Of an answer, for OpenAI's clients."""
+    models: ModelBook
 
     def ticket(self, bearer: Principal, session_id: str) -> str:
         """Return a ticket to a session's WebSocket.
@@ -43,6 +45,17 @@ class Front:
         """
         try:
             return self.book.issue(Purpose.TICKET, bearer.token_id, session_id)
+        except KeyError as error:
+            raise Problem(401, "this token was revoked", code="invalid_api_key") from error
+
+    def calls_session(self, bearer: Principal, day: int) -> str:
+        """Return the session that holds the bearer's single model calls of a day since 1970.
+
+        Raises:
+            Problem: the token was revoked meanwhile.
+        """
+        try:
+            return self.book.calls_session(bearer.token_id, day)
         except KeyError as error:
             raise Problem(401, "this token was revoked", code="invalid_api_key") from error
 

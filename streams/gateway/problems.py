@@ -90,6 +90,7 @@ def response_of(problem: Problem, connection: HTTPConnection) -> JSONResponse:
     return JSONResponse(told, problem.status, headers, media_type="application/problem+json")
 
 
+_QUOTA: Final = "insufficient_quota"
 _OPENAI_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
@@ -100,8 +101,10 @@ _OPENAI_TYPES: Final = {
 
 def openai_error(problem: Problem) -> dict[str, object]:
     """Return a problem as OpenAI's clients read it."""
-    kind = _OPENAI_TYPES.get(problem.status) or (
-        "server_error" if problem.status >= 500 else "invalid_request_error"
+    kind = (
+        (_QUOTA if problem.code == _QUOTA else None)
+        or _OPENAI_TYPES.get(problem.status)
+        or ("server_error" if problem.status >= 500 else "invalid_request_error")
     )
     return {
         "error": {

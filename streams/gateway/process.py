@@ -27,11 +27,12 @@ from streams.gateway.connections import HurriedProtocol
 from streams.gateway.door import Door
 from streams.gateway.feed import Feed, keep_tokens
 from streams.gateway.front import Front
+from streams.gateway.models import ModelBook
 from streams.process.ending import ExitCode, ShellStopped
 from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
-from streams.process.settings import Settings
+from streams.process.settings import LOCAL_MODEL_KEY, Settings
 from streams.process.startup import check_topics, wait_for
 
 _log = structlog.get_logger()
@@ -122,7 +123,8 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
     )
     held.push_async_callback(pool.close)
     await pool.open(wait=False)
-    door = Door(client, pool, load_configuration((), settings.configuration_directory).limits)
+    configuration = load_configuration((), settings.configuration_directory)
+    door = Door(client, pool, configuration.limits)
     front = Front(
         door=door,
         feed=feed,
@@ -131,6 +133,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
         prefix=settings.topic_prefix,
         version=importlib.metadata.version("cartrita"),
         count_tokens=_counter(settings),
+        models=ModelBook(configuration.models.chat, local=settings.model_api_key == LOCAL_MODEL_KEY),
     )
     app = make_app(front, metrics, hosts=_listed(settings.gateway_hosts), origins=origins_of(settings))
     sockets = [_listen(settings.gateway_host, settings.gateway_port)]

@@ -12,6 +12,8 @@ from streams.process import failpoints
 
 PREFIX: Final = "CARTRITA_"
 OPENAI_URL: Final = "https://api.openai.com/v1"
+LOCAL_MODEL_KEY: Final = "local"
+"""As OPENAI_API_KEY: the deterministic local model answers, which asks for none."""
 SESSION_MS_MIN: Final = 3_000
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off")
@@ -138,6 +140,13 @@ class Settings:
         "File that names MCP servers whose tools agents may call (docs/mcp.md); what a person accepted of "
         "them stands beside it.",
     )
+    tools_directory: Path | None = _setting(
+        None, "Folder with tools of one's own, each a file of Python (docs/adding-a-tool.md); absent: none."
+    )
+    tool_entry_points: str = _setting(
+        "",
+        "Tools that installed packages offer, by their names in the group cartrita.tools; several by commas.",
+    )
     tiktoken_cache_directory: Path | None = _setting(
         None, "Folder with tiktoken's vocabularies; absent: tiktoken downloads them."
     )
@@ -258,6 +267,9 @@ class Settings:
         directory = self.configuration_directory
         if directory is not None and not directory.is_dir():
             faults.append(f"{_variable('configuration_directory')}: there is no folder {directory}")
+        directory = self.tools_directory
+        if directory is not None and not directory.is_dir():
+            faults.append(f"{_variable('tools_directory')}: there is no folder {directory}")
         servers = self.mcp_servers
         if servers is not None and not servers.is_file():
             faults.append(f"{_variable('mcp_servers')}: there is no file {servers}")

@@ -9,6 +9,7 @@ from processors.effects import Ending, ModelOutcomes, Outcome, model_request
 from processors.outputs import schema_of_critique, schema_of_plan
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
@@ -25,7 +26,10 @@ from schemas.ports.chat import (
     ConnectorError,
     Model,
     RequestInvalid,
+    TextSink,
     ToolOffered,
+    messages_of,
+    tools_of,
 )
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
@@ -138,6 +142,8 @@ class ModelExecutor:
             )
             await self._feed.publish(event, delta, str(attempt), str(index))
 
+        if body.purpose is CallPurpose.CLIENT:
+            return await self._clients_request(body, on_text)
         return ChatRequest(
             call_id=body.call_id,
             model=body.model,
@@ -146,6 +152,25 @@ class ModelExecutor:
             json_mode=body.json_mode,
             json_schema=self._schemas.get(body.purpose) if body.json_mode else None,
             temperature=body.temperature,
+            input_tokens_max=body.input_tokens_max,
+            output_tokens_max=body.output_tokens_max,
+            timeout_ms=body.timeout_ms,
+            attempts_max=body.attempts_max,
+            on_text=on_text,
+        )
+
+    async def _clients_request(self, body: ModelCallRequested, on_text: TextSink) -> ChatRequest:
+        """Return the request of a client's call, which stands on the log as the client sent it."""
+        source = body.messages[0].source
+        asked = None if source is None else (await self._reader.event(source)).body
+        if not isinstance(asked, ClientCallReceived):
+            raise RecordMissing("a client's call does not name what the client asked")
+        return ChatRequest(
+            call_id=body.call_id,
+            model=body.model,
+            messages=messages_of(asked),
+            tools=tools_of(asked),
+            asked_json=asked.parameters_json,
             input_tokens_max=body.input_tokens_max,
             output_tokens_max=body.output_tokens_max,
             timeout_ms=body.timeout_ms,

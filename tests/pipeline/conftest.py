@@ -24,7 +24,9 @@ from tests.pipeline.outsider import Outsider
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
 Make = Callable[..., str]
+"""Makes a token by the options of `cartrita tokens create`."""
 Bearing = Callable[[str, str], httpx.Client]
+"""Makes a client of an address that bears a token."""
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
