@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
 from processors.projections.event_log import COLUMNS
-from processors.projections.tables import TABLES, Resolve
+from processors.projections.tables import Resolve
+from sinks.errors import is_passing
+from sinks.forms import Target, literal
 from sinks.outcomes import Outcomes
 from sinks.shadow import SCHEMA
+from sinks.staging import quoted
 from topics.catalog import TOPICS
 
 SHOWN_MAX: Final = 5
@@ -30,6 +34,12 @@ class Compared:
     """Times that may be earlier in the live table: others may have written the row first."""
     stays: str = "false"
     """SQL: which live rows may be there without the log having them."""
+    also: tuple[str, ...] = ()
+    """What only a row that is put there gets: constants in a table of V1, which others may change."""
+    override: str = ""
+    """SQL that an insert needs where keys are identities."""
+    is_of_v1: bool = False
+    """True: others write it as well, and may have it refuse rows."""
     is_replaced: bool = False
     """True: rows that differ are deleted and inserted. False: updated, since others refer to them."""
 
@@ -85,6 +95,8 @@ class Comparison:
     tables: tuple[TableComparison, ...]
     left_alone: tuple[str, ...]
     """V1 tables in another form, which the sink does not fill either."""
+    refused: Mapping[str, int]
+    """By V1 table how many rows it refused when they were put right."""
     several_outcomes: tuple[Outcomes, ...] = ()
     """Calls that have more than one; rows cannot say which of them counts."""
 
@@ -94,8 +106,8 @@ class Comparison:
         return all(table.is_equal for table in self.tables)
 
 
-def compared_tables(written: Mapping[str, Sequence[str]]) -> tuple[Compared, ...]:
-    """Return what is compared, parents first; `written` are by table the columns that the writer fills."""
+def compared_tables(targets: Sequence[Target]) -> tuple[Compared, ...]:
+    """Return what is compared, parents first, of the tables that are written."""
     log = Compared(
         name="event_log",
         keys=("topic", "partition", '"offset"'),
@@ -103,28 +115,29 @@ def compared_tables(written: Mapping[str, Sequence[str]]) -> tuple[Compared, ...
         stays="topic IN ({})".format(", ".join(f"'{name}'" for name in _COMPACTED)),
         is_replaced=True,
     )
-    found = [log]
-    for table in TABLES:
-        if table.name not in written:
-            continue
-        names = written[table.name]
-        earlier = tuple(
-            name
-            for name in names
-            if table.version_one
-            and table.by_name[name].type == "timestamptz"
-            and table.by_name[name].resolve is Resolve.FIRST
-        )
-        found.append(
-            Compared(
-                name=table.name,
-                keys=("id",),
-                columns=tuple(name for name in names if name not in earlier),
-                earlier=earlier,
-                stays="true" if table.version_one else "false",
-            )
-        )
-    return tuple(found)
+    return (log, *map(_compared, targets))
+
+
+def _compared(target: Target) -> Compared:
+    is_of_v1 = target.table.version_one and target.name == target.table.name
+    earlier = {
+        one.name
+        for one in target.columns
+        if is_of_v1
+        and one.is_alike
+        and one.column.type == "timestamptz"
+        and one.column.resolve is Resolve.FIRST
+    }
+    return Compared(
+        name=target.name,
+        keys=(target.key,),
+        columns=tuple(name for name in target.written if name not in earlier),
+        earlier=tuple(name for name in target.written if name in earlier),
+        also=tuple(target.constants),
+        override=" OVERRIDING SYSTEM VALUE" if target.demands_override else "",
+        stays="true" if is_of_v1 else "false",
+        is_of_v1=is_of_v1,
+    )
 
 
 async def compare(connection: AsyncConnection[TupleRow], tables: Sequence[Compared]) -> list[TableComparison]:
@@ -137,8 +150,12 @@ async def compare(connection: AsyncConnection[TupleRow], tables: Sequence[Compar
 
 async def put_right(
     connection: AsyncConnection[TupleRow], tables: Sequence[Compared], comparisons: Sequence[TableComparison]
-) -> None:
-    """Make the live tables what their shadows are, in the transaction in which they were compared."""
+) -> dict[str, int]:
+    """Make the live tables what their shadows are, in the transaction in which they were compared.
+
+    Returns:
+        By table of V1 how many rows it refuses; they are left as they are.
+    """
     wrong = [table for table, one in zip(tables, comparisons, strict=True) if not one.is_equal]
     for table in reversed(wrong):
         also = " OR (d.is_live AND d.is_rebuilt)" if table.is_replaced else ""
@@ -148,20 +165,50 @@ async def put_right(
             f"DELETE FROM {table.name} t USING {_differing(table)} d "  # noqa: S608  # names of our own tables
             f"WHERE {same} AND (NOT d.is_rebuilt{also})",
         )
+    refused = {}
     for table in wrong:
-        await _run(connection, _insert(table))
+        if not table.is_of_v1:
+            await _run(connection, _insert(table))
+        elif number := await _insert_guarded(connection, table):
+            refused[table.name] = number
+    return refused
 
 
-def _insert(table: Compared) -> str:
-    keys, every = ", ".join(table.keys), (*table.keys, *table.columns, *table.earlier)
-    sets = [f"{name} = EXCLUDED.{name}" for name in table.columns]
-    sets += [f"{name} = LEAST(t.{name}, EXCLUDED.{name})" for name in table.earlier]
+async def _insert_guarded(connection: AsyncConnection[TupleRow], table: Compared) -> int:
+    """Put rows into a table of V1, all at once or else one by one; returns how many it refuses."""
+    if await _takes(connection, _insert(table)):
+        return 0
+    refused = 0
+    keys = await (await _run(connection, f"SELECT id::text FROM {_differing(table)} ORDER BY id")).fetchall()  # noqa: S608
+    for (key,) in keys:
+        refused += not await _takes(connection, _insert(table, key))
+    return refused
+
+
+async def _takes(connection: AsyncConnection[TupleRow], statement: str) -> bool:
+    try:
+        async with connection.transaction():
+            await _run(connection, statement)
+    except psycopg.Error as error:
+        if is_passing(error):
+            raise
+        return False
+    return True
+
+
+def _insert(table: Compared, key: str | None = None) -> str:
+    """Return what puts the rows that differ, or the one of that key, into the live table."""
+    keys = ", ".join(table.keys)
+    every = (*table.keys, *map(quoted, (*table.columns, *table.earlier, *table.also)))
+    sets = [f"{quoted(name)} = EXCLUDED.{quoted(name)}" for name in table.columns]
+    sets += [f"{quoted(name)} = LEAST(t.{quoted(name)}, EXCLUDED.{quoted(name)})" for name in table.earlier]
+    only = "" if key is None else f"WHERE d.id::text = {literal(key)} "
     return (
-        f"INSERT INTO {table.name} AS t ({', '.join(every)}) "  # noqa: S608  # names of our own tables
+        f"INSERT INTO {table.name} AS t ({', '.join(every)}){table.override} "  # noqa: S608  # quoted names
         f"SELECT {', '.join(f's.{name}' for name in every)} "
-        f"FROM {SCHEMA}.{table.name} s JOIN {_differing(table)} d USING ({keys}) "
+        f"FROM {SCHEMA}.{table.name} s JOIN {_differing(table)} d USING ({keys}) {only}"
         f"ORDER BY {', '.join(f's.{key}' for key in table.keys)} "
-        f"ON CONFLICT ({keys}) DO UPDATE SET {', '.join(sets)}"
+        f"ON CONFLICT ({keys}) DO " + (f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING")
     )
 
 
@@ -199,14 +246,15 @@ _COUNTS: Final = """
 
 def _paired(table: Compared) -> str:
     keys = ", ".join(table.keys)
-    carried = "".join(f", {name}" for name in table.earlier)
+    earlier = [quoted(name) for name in table.earlier]
+    carried = "".join(f", {name}" for name in earlier)
     # Hashed before they are joined: a join that carries whole rows would spill to disk.
-    hashed = f"{_hash(table.columns)} AS hash"
+    hashed = f"{_hash([quoted(name) for name in table.columns])} AS hash"
     live, rebuilt = "l.hash", "s.hash"
-    if table.earlier:
-        times = [f"CASE WHEN l.{name} < s.{name} THEN s.{name} ELSE l.{name} END" for name in table.earlier]
+    if earlier:
+        times = [f"CASE WHEN l.{name} < s.{name} THEN s.{name} ELSE l.{name} END" for name in earlier]
         live = f"CASE WHEN l.hash IS NOT NULL THEN {_hash(['l.hash', *times])} END"
-        own = _hash(["s.hash", *(f"s.{name}" for name in table.earlier)])
+        own = _hash(["s.hash", *(f"s.{name}" for name in earlier)])
         rebuilt = f"CASE WHEN s.hash IS NOT NULL THEN {own} END"
     return (
         f"WITH paired AS (SELECT {keys}, {live} AS live, {rebuilt} AS rebuilt, "  # noqa: S608  # our own names

@@ -41,6 +41,18 @@ class OffsetsMoved(Exception):
 class RowRefused(Exception):
     """The database refuses a row, now and ever."""
 
+    def __init__(self, reason: str, *, mirror: str = "", of_v1: bool = False) -> None:
+        """Note why.
+
+        Args:
+            reason: what the database says.
+            mirror: the table of V1 that refused it, where nothing of V2's refers to it; else ''.
+            of_v1: whether a table of V1 refused it, which others may have changed.
+        """
+        super().__init__(reason)
+        self.mirror = mirror
+        self.of_v1 = of_v1
+
 
 def is_passing(error: psycopg.Error) -> bool:
     """Tell whether trying again may help: the server is away, or the transaction lost against another."""

@@ -86,6 +86,12 @@ def without_changes(taken: Taken, refusal: Refusal) -> Taken:
     return Taken(delivery=taken.delivery, projected=projected, refusal=refusal)
 
 
+def without_table(taken: Taken, table: str, refusal: Refusal) -> Taken:
+    """Return the record as one to apply, but for its row in this table of V1."""
+    projected = taken.projected._replace(leaves_out=taken.projected.leaves_out | {table})
+    return Taken(delivery=taken.delivery, projected=projected, refusal=refusal)
+
+
 def skipped(taken: Taken) -> Taken:
     """Return the record as one to go past without a trace in Postgres."""
     projected = Projected(place=taken.projected.place, log=None)

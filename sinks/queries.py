@@ -10,8 +10,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
 _STATUS: Final = """
-    CASE WHEN s.put_aside_at >= COALESCE(s.last_output_at, s.put_aside_at)
-         THEN 'quarantined' ELSE s.status END
+    CASE WHEN s.put_aside_at >= COALESCE(s.last_output_at, s.put_aside_at) THEN 'quarantined'
+         WHEN s.opened_at IS NULL AND s.status = 'open' THEN 'unopened'
+         ELSE s.status END
 """
 _SESSION_COLUMNS: Final = f"""
     s.id, {_STATUS} AS status, s.title, s.tenant_id, s.user_id, s.messages, s.turns, s.budget_tokens,
@@ -20,7 +21,7 @@ _SESSION_COLUMNS: Final = f"""
 """
 _SESSIONS: Final = f"""
     SELECT {_SESSION_COLUMNS} FROM session_summaries s
-    WHERE (%(status)s::text IS NULL OR {_STATUS} = %(status)s)
+    WHERE s.calls_of IS NULL AND (%(status)s::text IS NULL OR {_STATUS} = %(status)s)
       AND (%(tenant)s::text IS NULL OR s.tenant_id = %(tenant)s)
       AND (%(before)s::timestamptz IS NULL OR (s.opened_at, s.id) < (%(before)s, %(before_id)s::uuid))
     ORDER BY s.opened_at DESC NULLS LAST, s.id DESC

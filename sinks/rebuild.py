@@ -21,8 +21,10 @@ from schemas.wire.codec import Codec
 from sinks import projected, shadow, snapshot
 from sinks.comparison import Comparison, TableComparison, compare, compared_tables, put_right
 from sinks.errors import DatabaseUnfit, RecordsMissing, RowRefused, TopicRecreated, is_of_the_row
+from sinks.fitting import Fitted, fitted
 from sinks.intake import YIELD_RECORDS, Delivery, Taken, take
 from sinks.log_reader import LogReader
+from sinks.mapping import AS_THEY_ARE, VersionOne
 from sinks.outcomes import calls_with_several
 from sinks.reader import Located
 from sinks.sink import TRUTH
@@ -35,7 +37,7 @@ from topics.catalog import BY_NAME
 _LOCK: Final = 0x6361_7275
 _ALONE_WITHIN_S: Final = 3
 _NEAR_RECORDS: Final = 5_000
-"""So few records may be left to read when the sink is held up."""
+"""So few may be left to read when the sink is held up."""
 
 
 class RebuildBusy(Exception):
@@ -54,6 +56,8 @@ class RebuildSettings:
     sink: str = "postgres"
     """The live sink, whose offsets tell up to where the tables are filled."""
     batch_records_max: int = 5_000
+    mapping: VersionOne = AS_THEY_ARE
+    """What the owner of V1's tables says of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,6 @@ async def discard(dsn: str) -> None:
 
     Raises:
         RebuildBusy: a rebuild is filling them.
-        psycopg.OperationalError: Postgres is away.
     """
     async with await _connected(dsn) as connection:
         await _demand_alone(connection)
@@ -147,6 +150,8 @@ class Rebuild:
         self._live = live
         self._reader = reader
         self._writer: Writer | None = None
+        self._fitted = Fitted(targets=(), left_alone={})
+        """The live tables."""
         self._positions: dict[Slot, int] = {}
         """Where the shadow stands."""
         self._records = self._before = self._refused = 0
@@ -156,7 +161,8 @@ class Rebuild:
 
     async def begin(self, seed: Path | None) -> None:
         """Find the shadow that an earlier run left, if it can go on, or begin anew."""
-        goes_on = await shadow.begin(self._live, self._settings.sink)
+        self._fitted = await fitted(self._live, self._settings.mapping)
+        goes_on = await shadow.begin(self._live, self._settings.sink, self._fitted)
         await self._seed(seed)
         try:
             targets = await self._targets()
@@ -167,7 +173,7 @@ class Rebuild:
             # Rows cannot be unread: a live sink that was set back needs a shadow from the start.
             await self.close()
             await shadow.drop(self._live)
-            await shadow.begin(self._live, self._settings.sink)
+            await shadow.begin(self._live, self._settings.sink, self._fitted)
             self._positions.clear()
             await self._seed(seed)
             targets = await self._targets()
@@ -181,7 +187,7 @@ class Rebuild:
 
     async def _seed(self, seed: Path | None) -> None:
         if seed is not None and await shadow.is_empty(self._live):
-            self.seed = await snapshot.seed(self._live, seed)
+            self.seed = await snapshot.seed(self._live, seed, shadow.copied(self._fitted))
 
     async def snapshot(self, path: Path) -> Manifest:
         """Fill the shadow, write it to a file, and drop it.
@@ -190,7 +196,8 @@ class Rebuild:
             OSError: the file cannot be written; the shadow stays.
         """
         await self.load()
-        manifest = await snapshot.write(self._live, path, await shadow.digest_of_program(self._live))
+        made_by = await shadow.digest_of_program(self._live, self._fitted)
+        manifest = await snapshot.write(self._live, path, made_by, shadow.copied(self._fitted))
         await self.discard()
         return manifest
 
@@ -203,7 +210,7 @@ class Rebuild:
     @property
     def loaded(self) -> Loaded:
         """Return what was read so far."""
-        return self._loaded(0)
+        return self._loaded(left=0)
 
     async def load(self) -> None:
         """Fill the shadow up to where the live sink stands; `verify` and `swap` begin with it."""
@@ -211,7 +218,7 @@ class Rebuild:
             await self._fill(targets)
             if left < _NEAR_RECORDS:
                 break
-        await shadow.analyze(self._live)
+        await shadow.analyze(self._live, self._fitted)
 
     async def verify(self) -> Comparison:
         """Compare the live tables with the shadow, both as of the same records; changes nothing in them.
@@ -231,7 +238,7 @@ class Rebuild:
                 # The first query fixes what the transaction sees; the sink may then go on.
                 await snapshot.execute("SELECT 1 FROM sink_offsets")
             compared = replace(
-                self._compared(await compare(snapshot, compared_tables(self._written()))),
+                self._compared(await compare(snapshot, compared_tables(self._fitted.targets))),
                 several_outcomes=tuple(await calls_with_several(snapshot)),
             )
         if compared.is_equal:
@@ -251,13 +258,13 @@ class Rebuild:
             DatabaseUnfit: the live tables refuse what the shadow took; nothing was changed.
         """
         await self.load()
-        tables = compared_tables(self._written())
+        tables = compared_tables(self._fitted.targets)
         try:
             async with self._sink_held_up():
                 await self._fill(await self._targets())
                 found = await compare(self._live, tables)
                 await self._live.execute("SET LOCAL cartrita.rebuild = 'on'")
-                await put_right(self._live, tables, found)
+                refused = await put_right(self._live, tables, found)
                 await shadow.hand_over_offsets(self._live, self._settings.sink)
                 await projected.note_rebuilt(self._live)
         except psycopg.Error as error:
@@ -266,9 +273,8 @@ class Rebuild:
             raise DatabaseUnfit(
                 f"the live tables refuse what the shadow took, and nothing was changed: {str(error).strip()}"
             ) from error
-        compared = self._compared(found)
         await self.discard()
-        return compared
+        return self._compared(found, refused)
 
     async def discard(self) -> None:
         """Drop the shadow."""
@@ -287,7 +293,9 @@ class Rebuild:
         """Return up to where to read now, and take the positions of partitions that are new."""
         located = await self._reader.locate()
         if self._writer is None:
-            self._writer = await Writer.connect(self._settings.dsn, self._settings.sink, schema=shadow.SCHEMA)
+            self._writer = await Writer.connect(
+                self._settings.dsn, self._settings.sink, schema=shadow.SCHEMA, mapping=self._settings.mapping
+            )
         for slot, position in (await self._writer.positions(located.topic_ids)).items():
             if position.topic_id != located.topic_ids[slot]:
                 raise TopicRecreated(f"topic {slot[0]} was deleted and made anew: run the rebuild again")
@@ -355,13 +363,11 @@ class Rebuild:
             refused=self._refused,
         )
 
-    def _written(self) -> dict[str, tuple[str, ...]]:
-        assert self._writer is not None
-        return self._writer.written
-
-    def _compared(self, tables: Sequence[TableComparison]) -> Comparison:
-        assert self._writer is not None
-        return Comparison(tables=tuple(tables), left_alone=self._writer.unwritten)
+    def _compared(
+        self, tables: Sequence[TableComparison], refused: Mapping[str, int] | None = None
+    ) -> Comparison:
+        left_alone = tuple(self._fitted.left_alone)
+        return Comparison(tables=tuple(tables), left_alone=left_alone, refused=refused or {})
 
 
 async def _connected(dsn: str) -> AsyncConnection[TupleRow]:

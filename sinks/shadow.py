@@ -15,12 +15,13 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from processors.projections.tables import TABLES
 from sinks.errors import DatabaseUnfit
+from sinks.fitting import Fitted
+from sinks.staging import statements
 from sinks.writer import Position, Slot
 
 SCHEMA: Final = "cartrita_rebuild"
-COPIED: Final = (*(table.name for table in TABLES), "event_log", "sink_offsets")
+_ALSO_COPIED: Final = ("event_log", "sink_offsets")
 
 # What decides how an event becomes rows: rows of two programs must not meet in one shadow.
 _SOURCES: Final = ("processors.projections", "schemas", "schemas.events", "schemas.wire")
@@ -46,17 +47,23 @@ _PLAIN_INDEXES: Final = """
 """
 
 
-async def begin(connection: AsyncConnection[TupleRow], sink: str) -> bool:
+def copied(found: Fitted) -> tuple[str, ...]:
+    """Return the tables that a shadow has: those that are written, the log and the offsets."""
+    return (*found.names, *_ALSO_COPIED)
+
+
+async def begin(connection: AsyncConnection[TupleRow], sink: str, found: Fitted) -> bool:
     """Make the shadow, unless one that this program began is there; tell whether that one goes on.
 
     Args:
         connection: autocommit, with the live tables on its search path.
         sink: whose offsets the shadow keeps.
+        found: the live tables.
 
     Raises:
         DatabaseUnfit: live tables are missing, or no schema may be made.
     """
-    mark = f"begun by {await digest_of_program(connection)} for {sink}"
+    mark = f"begun by {await digest_of_program(connection, found)} for {sink}"
     cursor = await connection.execute(
         "SELECT obj_description(to_regnamespace(%s)::oid, 'pg_namespace')", [SCHEMA]
     )
@@ -66,7 +73,7 @@ async def begin(connection: AsyncConnection[TupleRow], sink: str) -> bool:
         async with connection.transaction():
             await drop(connection)
             await connection.execute(f"CREATE SCHEMA {SCHEMA}".encode())
-            for name in COPIED:
+            for name in copied(found):
                 await connection.execute(
                     f"CREATE UNLOGGED TABLE {SCHEMA}.{name} (LIKE {name} INCLUDING ALL)".encode()
                 )
@@ -88,9 +95,9 @@ async def drop(connection: AsyncConnection[TupleRow]) -> None:
     await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE".encode())
 
 
-async def analyze(connection: AsyncConnection[TupleRow]) -> None:
+async def analyze(connection: AsyncConnection[TupleRow], found: Fitted) -> None:
     """Tell Postgres how many rows there are, before they are joined."""
-    for name in COPIED:
+    for name in copied(found):
         await connection.execute(f"ANALYZE {SCHEMA}.{name}".encode())
 
 
@@ -154,7 +161,7 @@ def targets(
     return found
 
 
-async def digest_of_program(connection: AsyncConnection[TupleRow]) -> str:
+async def digest_of_program(connection: AsyncConnection[TupleRow], found: Fitted) -> str:
     """Return what tells programs and tables apart that make different rows of the same events."""
     digest = hashlib.sha256()
     for package in _SOURCES:
@@ -162,6 +169,8 @@ async def digest_of_program(connection: AsyncConnection[TupleRow]) -> str:
             if file.name.endswith(".py"):
                 digest.update(file.read_bytes())
     for query in (_FORMS, _CONSTRAINTS):
-        cursor = await connection.execute(query, [list(COPIED)])
+        cursor = await connection.execute(query, [list(copied(found))])
         digest.update(repr(await cursor.fetchall()).encode())
+    # What V1's owner says of a table makes other rows of it as well.
+    digest.update(repr([statements(target).insert for target in found.targets]).encode())
     return digest.hexdigest()[:16]

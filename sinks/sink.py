@@ -22,8 +22,11 @@ from schemas.wire.codec import Codec
 from schemas.wire.registry import RegistryUnavailable
 from sinks.dead_letters import DeadLetters
 from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_of_the_row, is_passing, is_unfit
+from sinks.fitting import ParentUnfit
 from sinks.intake import SINK_ONLY_TOPICS, YIELD_RECORDS, Delivery, Taken, take
+from sinks.mapping import AS_THEY_ARE, VersionOne
 from sinks.metrics import SinkMetrics
+from sinks.migrator import NotTheOwner, migrate
 from sinks.reader import Reader
 from sinks.storing import store
 from sinks.writer import Slot, Writer, Written
@@ -32,6 +35,8 @@ from topics.catalog import DEAD_LETTERS, TOPICS
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 TRUTH: Final = tuple(topic.name for topic in TOPICS if topic.is_truth)
+_LOOK_AGAIN_REFUSALS: Final = 100
+"""After so many rows that V1's tables refuse it is seen anew whether they can be written at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,8 @@ class SinkSettings:
     retry_delay_ms: int = 250
     retry_delay_ms_max: int = 5_000
     session_timeout_ms: int = 10_000
+    mapping: VersionOne = AS_THEY_ARE
+    """What the owner of V1's tables says of them."""
 
 
 def _pass(_step: str) -> None:
@@ -115,6 +122,8 @@ class Sink:
         )
         self._positions: dict[Slot, int] = {}
         """By partition that is ours, the offset that Postgres expects next."""
+        self._refusals = 0
+        """Of rows by V1's tables."""
         self._storing: asyncio.Task[None] | None = None
         """The batch that is being written while the next one is fetched and decoded."""
 
@@ -274,6 +283,12 @@ class Sink:
                 if self._writer is None:
                     self._writer = await self._connected()
                 return await call(self._writer)
+            except RowRefused as error:
+                self._refusals += 1
+                if not error.of_v1 or self._refusals % _LOOK_AGAIN_REFUSALS != 1:
+                    raise
+                # Somebody may have changed V1's table: a new connection finds out whether it takes any row.
+                await self._disconnect()
             except psycopg.Error as error:
                 if is_of_the_row(error):
                     raise RowRefused(str(error).strip()) from error
@@ -285,9 +300,29 @@ class Sink:
                 delay_ms = await self._pause("postgres", error, delay_ms)
 
     async def _connected(self) -> Writer:
-        writer = await Writer.connect(self._settings.dsn, self._settings.sink)
-        _log.info("sink_connected", sink=self._settings.sink, tables_left_alone=list(writer.unwritten))
+        connect = partial(
+            Writer.connect, self._settings.dsn, self._settings.sink, mapping=self._settings.mapping
+        )
+        try:
+            writer = await connect()
+        except ParentUnfit as unfit:
+            # V1's table was changed under V2's, which get one of their own to refer to.
+            await self._separate(unfit)
+            writer = await connect()
+        _log.info("sink_connected", sink=self._settings.sink, tables=list(writer.fitted.names))
+        for table, obstacles in writer.fitted.left_alone.items():
+            for one in obstacles:
+                _log.warning("sink_table_left_alone", table=table, reason=str(one), remedy=one.remedy)
         return writer
+
+    async def _separate(self, unfit: ParentUnfit) -> None:
+        _log.warning("sink_separating_from_v1", sink=self._settings.sink, reason=str(unfit))
+        connection = await psycopg.AsyncConnection.connect(self._settings.dsn, autocommit=True)
+        async with connection:
+            try:
+                await migrate(connection, mapping=self._settings.mapping)
+            except NotTheOwner as error:
+                raise DatabaseUnfit(f"{unfit}; {error}") from error
 
     async def _disconnect(self) -> None:
         writer, self._writer = self._writer, None
@@ -312,7 +347,7 @@ def _outcome(taken: Taken, written: Written) -> str:
         return "put_aside"
     if (place.topic, place.partition, place.offset) not in written.fresh:
         return "repeated"
-    return "applied" if taken.refusal is None else "not_applied"
+    return "applied" if taken.refusal is None or taken.projected.leaves_out else "not_applied"
 
 
 async def _nothing(_writer: Writer) -> None:

@@ -9,7 +9,7 @@ text format.
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from sinks.shadow import COPIED, SCHEMA
+from sinks.shadow import SCHEMA
 
 _FORM: Final = 1
 _MANIFEST: Final = "manifest.json"
@@ -59,13 +59,16 @@ class Manifest:
     members: tuple[Member, ...]
 
 
-async def write(connection: AsyncConnection[TupleRow], path: Path, made_by: str) -> Manifest:
+async def write(
+    connection: AsyncConnection[TupleRow], path: Path, made_by: str, tables: Sequence[str]
+) -> Manifest:
     """Write the shadow into a file, which is there whole or not at all.
 
     Args:
         connection: autocommit.
         path: what stands there is replaced.
         made_by: digest of the program that filled the shadow.
+        tables: that the shadow has.
 
     Raises:
         OSError: the file cannot be written.
@@ -75,7 +78,7 @@ async def write(connection: AsyncConnection[TupleRow], path: Path, made_by: str)
         async with connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                members = [await _written(connection, archive, name) for name in COPIED]
+                members = [await _written(connection, archive, name) for name in tables]
                 offsets = {f"{row[0]}/{row[1]}": int(row[2]) for row in await _furthest(connection)}
                 manifest = Manifest(
                     form=_FORM,
@@ -91,8 +94,12 @@ async def write(connection: AsyncConnection[TupleRow], path: Path, made_by: str)
     return manifest
 
 
-def manifest_of(path: Path) -> Manifest:
+def manifest_of(path: Path, tables: Sequence[str]) -> Manifest:
     """Return what a snapshot says of itself.
+
+    Args:
+        path: of the file.
+        tables: that it must have.
 
     Raises:
         SnapshotInvalid: it is none, or has a newer form.
@@ -104,18 +111,21 @@ def manifest_of(path: Path) -> Manifest:
         manifest = Manifest(**{**plain, "members": members})
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise SnapshotInvalid(f"{path} is no snapshot: {error}") from error
-    if manifest.form != _FORM or {one.table for one in members} != set(COPIED):
-        raise SnapshotInvalid(f"{path} was written by another program; this one reads form {_FORM}")
+    if manifest.form != _FORM or {one.table for one in members} != set(tables):
+        raise SnapshotInvalid(
+            f"{path} was written by another program, or of a database whose V1 tables have another form; "
+            f"this program reads form {_FORM}"
+        )
     return manifest
 
 
-async def seed(connection: AsyncConnection[TupleRow], path: Path) -> Manifest:
+async def seed(connection: AsyncConnection[TupleRow], path: Path, tables: Sequence[str]) -> Manifest:
     """Fill an empty shadow with a snapshot, all of it or nothing.
 
     Raises:
         SnapshotInvalid: it is damaged, or the tables have another form now.
     """
-    manifest = manifest_of(path)
+    manifest = manifest_of(path, tables)
     try:
         with zipfile.ZipFile(path) as archive:
             async with connection.transaction():

@@ -8,27 +8,34 @@ Both take their rows out of the staging table, which so is empty again. `ON COMM
 staging tables off at the end of each transaction, which takes longer than a small batch does for all else.
 """
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
+from typing import Final
 
-from processors.projections.tables import Column, Resolve, Table
+from psycopg import sql
+
+from processors.projections.tables import Column, Resolve
 from sinks.copying import FoldedText, folded_text
+from sinks.forms import Filled, Target, literal
+from sinks.mapping import IdForm
 
+IDS: Final = "version_one_ids"
+"""Keeps which number stands for which id in a table of V1."""
 _SUM_MAX = {"bigint": 2**63 - 1, "integer": 2**31 - 1}
-_NO_TIME = "'epoch'::timestamptz"
-"""For a V1 table that demands a time where none is known yet: its default would be the time of writing."""
+_LENGTH = re.compile(r"character(?: varying)?\((\d+)\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
     """All that writing one table takes."""
 
-    columns: tuple[str, ...]
-    """What is copied, beside the id that comes first."""
+    target: Target
     text: FoldedText
     """Makes what `copy` takes."""
     create: bytes
     copy: bytes
+    number: bytes
+    """Gives numbers to ids that have none yet; nothing where ids are no numbers."""
     insert: bytes
     """Inserts what is not there, and drops it from the staging table."""
     update: bytes
@@ -37,39 +44,72 @@ class Statements:
     """Frees what deleted rows have left in the staging table."""
 
 
-def statements(table: Table, nullable: Mapping[str, bool]) -> Statements:
-    """Make the SQL for those columns of `table` that the database has; by column, whether it may be null."""
-    columns = tuple(column for column in table.columns if column.name in nullable)
-    stage = f"stage_{table.name}"
-    names = tuple(column.name for column in columns)
-    listed = ", ".join(("id", *names))
-    initial = {c.name: _initial(c, may_be_null=nullable[c.name]) for c in columns}
-    fresh = ", ".join(("s.id", *(f"{_staged(c, initial[c.name])}" for c in columns)))
-    sets = ", ".join(f"{c.name} = {_resolved(c, initial[c.name])}" for c in columns)
+def statements(target: Target) -> Statements:
+    """Make the SQL for a table as the database has it."""
+    stage = f"stage_{target.name}"
+    names = tuple(one.column.name for one in target.columns)
+    types = ", ".join(
+        ("id uuid", *(f"{one.column.name} {_staging_type(one.column)}" for one in target.columns))
+    )
+    listed = ", ".join(map(quoted, (target.key, *target.written, *target.constants)))
+    constants = [f"{literal(value)}::{type_}" for type_, value in target.constants.values()]
+    fresh = ", ".join((_key(target), *map(_staged, target.columns), *constants))
+    override = " OVERRIDING SYSTEM VALUE" if target.demands_override else ""
+    sets = ", ".join(f"{quoted(one.name)} = {_resolved(one)}" for one in target.columns)
     said = " OR ".join(f"s.{name} IS NOT NULL" for name in names)
-    types = ", ".join(("id uuid", *(f"{c.name} {_staging_type(c)}" for c in columns)))
+    key = quoted(target.key)
+    update = (
+        f"WITH s AS (DELETE FROM {stage} RETURNING *) "  # noqa: S608  # names from the catalogue, quoted
+        f"UPDATE {target.name} t SET {sets} FROM s WHERE t.{key} = {_key(target)} AND ({said})"
+    )
     return Statements(
-        columns=names,
-        text=folded_text({column.name: column.type for column in columns}),
+        target=target,
+        text=folded_text({one.column.name: one.column.type for one in target.columns}),
         create=f"CREATE TEMP TABLE {stage} ({types})".encode(),
-        copy=f"COPY {stage} ({listed}) FROM STDIN".encode(),
+        copy=f"COPY {stage} ({', '.join(('id', *names))}) FROM STDIN".encode(),
+        number=_numbering(target, stage).encode() if target.form is IdForm.NUMBER else b"",
         insert=(
-            f"WITH fresh AS (INSERT INTO {table.name} ({listed}) SELECT {fresh} FROM {stage} s ORDER BY s.id "  # noqa: S608  # names of our own tables
-            f"ON CONFLICT (id) DO NOTHING RETURNING id) "
-            f"DELETE FROM {stage} s USING fresh WHERE s.id = fresh.id".encode()
+            f"WITH fresh AS (INSERT INTO {target.name} ({listed}){override} "  # noqa: S608  # as above
+            f"SELECT {fresh} FROM {stage} s ORDER BY s.id "
+            f"ON CONFLICT ({key}) DO NOTHING RETURNING {key} AS id) "
+            f"DELETE FROM {stage} s USING fresh WHERE {_key(target)} = fresh.id".encode()
         ),
-        update=(
-            f"WITH s AS (DELETE FROM {stage} RETURNING *) "  # noqa: S608  # as above
-            f"UPDATE {table.name} t SET {sets} FROM s WHERE t.id = s.id AND ({said})".encode()
-        ),
+        update=update.encode() if names else f"DELETE FROM {stage}".encode(),  # noqa: S608  # as above
         truncate=f"TRUNCATE {stage}".encode(),
     )
 
 
-def _initial(column: Column, *, may_be_null: bool) -> str:
-    if column.initial == "NULL" and column.type == "timestamptz" and not may_be_null:
-        return _NO_TIME
-    return column.initial
+def _numbering(target: Target, stage: str) -> str:
+    # A number that V1 has used already is not given: the row would be somebody else's.
+    key = quoted(target.key)
+    return (
+        "WITH numbered AS ("  # noqa: S608  # as above
+        f"SELECT s.id, nextval({literal(target.sequence)}) AS number FROM {stage} s WHERE NOT EXISTS "
+        f"(SELECT FROM {IDS} i WHERE i.table_name = {literal(target.name)} AND i.id = s.id)) "
+        f"INSERT INTO {IDS} (table_name, id, number) SELECT {literal(target.name)}, n.id, n.number "
+        f"FROM numbered n WHERE NOT EXISTS "
+        f"(SELECT FROM {target.name} t WHERE t.{key} = CAST(n.number AS {target.key_type})) "
+        "ON CONFLICT DO NOTHING"
+    )
+
+
+def _key(target: Target) -> str:
+    match target.form:
+        case IdForm.UUID:
+            return "s.id"
+        case IdForm.TEXT:
+            return "s.id::text"
+        case IdForm.NUMBER:
+            return f"CAST({_number_of(target.name, 's.id')} AS {target.key_type})"
+
+
+def _number_of(table: str, id_: str) -> str:
+    return f"(SELECT i.number FROM {IDS} i WHERE i.table_name = {literal(table)} AND i.id = {id_})"  # noqa: S608  # as above
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL."""
+    return sql.Identifier(name).as_string(None)
 
 
 def _staging_type(column: Column) -> str:
@@ -77,24 +117,50 @@ def _staging_type(column: Column) -> str:
     return "numeric" if column.resolve is Resolve.ADD else column.type
 
 
-def _staged(column: Column, initial: str) -> str:
-    if column.resolve is Resolve.ADD:
-        return _sum(column, f"COALESCE(s.{column.name}, {initial})")
-    return f"s.{column.name}" if initial == "NULL" else f"COALESCE(s.{column.name}, {initial})"
+def _staged(one: Filled) -> str:
+    """Return what a new row gets."""
+    if one.column.resolve is Resolve.ADD:
+        return _converted(one, _sum(one.column, f"COALESCE(s.{one.column.name}, {one.column.initial})"))
+    said = _said(one)
+    return said if one.initial == "NULL" else f"COALESCE({said}, {one.initial})"
 
 
-def _resolved(column: Column, initial: str) -> str:
-    there, said = f"t.{column.name}", f"s.{column.name}"
-    match column.resolve:
+def _resolved(one: Filled) -> str:
+    """Return what a row that is there gets."""
+    there, said = f"t.{quoted(one.name)}", _said(one)
+    match one.column.resolve:
         case Resolve.LAST:
             return f"COALESCE({said}, {there})"
         case Resolve.FIRST:
-            known = there if initial == "NULL" else f"NULLIF({there}, {initial})"
+            known = there if one.initial == "NULL" else f"NULLIF({there}, {one.initial})"
             return f"COALESCE({known}, {said}, {there})"
         case Resolve.GREATEST:
             return f"GREATEST({there}, {said})"
         case Resolve.ADD:
-            return _sum(column, f"COALESCE({there}, {initial})::numeric + COALESCE({said}, 0)")
+            total = f"COALESCE({there}::numeric, {one.column.initial}) + COALESCE(s.{one.column.name}, 0)"
+            return _converted(one, _sum(one.column, total))
+
+
+def _said(one: Filled) -> str:
+    """Return what was said, in the table's own words and type."""
+    said = f"s.{one.column.name}"
+    if one.words:
+        cases = " ".join(f"WHEN {literal(ours)} THEN {literal(theirs)}" for ours, theirs in one.words.items())
+        said = f"CASE {said} {cases} ELSE {said} END"
+    return _converted(one, said)
+
+
+def _converted(one: Filled, said: str) -> str:
+    if one.refers_to is IdForm.NUMBER:
+        said = _number_of("sessions", said)
+    if one.is_alike:
+        return said
+    length = _LENGTH.fullmatch(one.type)
+    if length is not None:
+        said = f"({said})::text"
+        most = int(length[1])
+        said = f"CASE WHEN length({said}) > {most} THEN left({said}, {most - 1}) || '…' ELSE {said} END"
+    return f"CAST({said} AS {one.type})"
 
 
 def _sum(column: Column, total: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from sinks.errors import RowRefused
-from sinks.intake import Refusal, Taken, skipped, without_changes
+from sinks.intake import Refusal, Taken, skipped, without_changes, without_table
 
 Write = Callable[[Sequence[Taken]], Awaitable[None]]
 PutAside = Callable[[Taken], Awaitable[None]]
@@ -31,13 +31,31 @@ async def store(batch: Sequence[Taken], write: Write, put_aside: PutAside) -> No
 
 
 async def _store_refused(taken: Taken, error: RowRefused, write: Write, put_aside: PutAside) -> None:
-    reason = (
-        f"the database refuses a row of it: {error}; "
-        "`cartrita rebuild --swap` puts it right once program or table are mended"
+    """Store what goes of a record by itself, after it was put aside."""
+    rest = _without(taken, error)
+    await put_aside(rest)
+    while True:
+        try:
+            await write([rest])
+        except RowRefused as again:
+            if not rest.projected.changes:
+                await write([skipped(rest)])
+                return
+            rest = _without(rest, again)
+        else:
+            return
+
+
+def _without(taken: Taken, error: RowRefused) -> Taken:
+    whose = (
+        f"V1's table {error.mirror} refuses its row, and all else of it is applied"
+        if error.mirror
+        else ("the database refuses a row of it")
     )
-    refused = without_changes(taken, Refusal(code="row_refused", reason=reason))
-    await put_aside(refused)
-    try:
-        await write([refused])
-    except RowRefused:
-        await write([skipped(refused)])
+    reason = (
+        f"{whose}: {error}; `cartrita rebuild --swap` puts it right once program, table or mapping are mended"
+    )
+    refusal = Refusal(code="row_refused", reason=reason)
+    if error.mirror and error.mirror not in taken.projected.leaves_out:
+        return without_table(taken, error.mirror, refusal)
+    return without_changes(taken, refusal)

@@ -13,11 +13,12 @@ from psycopg.rows import TupleRow
 
 from processors.projections.event_log import COLUMNS, LogRow
 from processors.projections.rows import Place, RowChange, fold
-from processors.projections.tables import BY_NAME, TABLES, Table
 from sinks import projected
 from sinks.copying import rows_text
-from sinks.errors import DatabaseUnfit, OffsetsMoved
-from sinks.staging import Statements, statements
+from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_passing
+from sinks.fitting import Fitted, fitted
+from sinks.mapping import AS_THEY_ARE, VersionOne
+from sinks.staging import statements
 
 CONNECT_TIMEOUT_S: Final = 10
 
@@ -61,12 +62,6 @@ _SEQUENCE_CONFLICTS: Final = """
 _LOOK_FIRST: Final = (
     "SELECT set_config('search_path', quote_ident(%s) || ', ' || current_setting('search_path'), false)"
 )
-_COLUMNS_OF: Final = """
-    SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '', format_type(a.atttypid, NULL)
-    FROM pg_attribute a
-    WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
-"""
-
 _PLACE_OF: Final = attrgetter("topic", "partition", "offset")
 
 Slot = tuple[str, int]
@@ -80,6 +75,8 @@ class Projected(NamedTuple):
     log: LogRow | None
     """None for a record that is put aside: only its offset counts."""
     changes: tuple[RowChange, ...] = ()
+    leaves_out: frozenset[str] = frozenset()
+    """Tables of V1 that refused its rows; only of a record that is written by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,29 +114,35 @@ class Writer:
         self,
         connection: AsyncConnection[TupleRow],
         sink: str,
-        tables: Mapping[str, Statements],
+        found: Fitted,
         *,
         looks_for_conflicts: bool = True,
     ) -> None:
         """Take a connection whose staging tables exist."""
         self._connection = connection
         self._sink = sink
-        self._statements = tables
+        self.fitted = found
+        self._statements = {target.name: statements(target) for target in found.targets}
+        self._own = {target.table.name for target in found.targets if target.name != target.table.name}
+        """What V2 has of its own beside a table of V1."""
         self._looks_for_conflicts = looks_for_conflicts
         self._staged_rows: Counter[bytes] = Counter()
         """How many rows went through a staging table since it was cut off, by the statement that does it."""
 
     @classmethod
-    async def connect(cls, dsn: str, sink: str, *, schema: str | None = None) -> "Writer":
+    async def connect(
+        cls, dsn: str, sink: str, *, schema: str | None = None, mapping: VersionOne = AS_THEY_ARE
+    ) -> "Writer":
         """Connect and set up the staging tables.
 
         Args:
             dsn: of Postgres.
             sink: under this name offsets are kept.
-            schema: of a shadow, whose tables are looked for first. It has no index to find conflicts by.
+            schema: of a shadow, whose tables are written. It has no index to find conflicts by.
+            mapping: what the owner of V1's tables says of them.
 
         Raises:
-            DatabaseUnfit: tables are missing, or a V1 table cannot take what events say.
+            DatabaseUnfit: tables are missing, or V1's sessions cannot take what events say.
             psycopg.OperationalError: the server is away.
         """
         connection = await AsyncConnection.connect(
@@ -149,35 +152,21 @@ class Writer:
             # Keeps the updated_at trigger away, and makes times mean the same in any V1 column.
             await connection.execute("SELECT set_config('cartrita.sink', 'on', false)")
             await connection.execute("SET TIME ZONE 'UTC'")
-            if schema is not None:
-                await connection.execute(_LOOK_FIRST, [schema])
             await connection.execute("SET client_min_messages = warning")
-            tables = {}
-            for table in TABLES:
-                usable = await _usable_columns(connection, table)
-                if usable is not None:
-                    tables[table.name] = statements(table, usable)
+            found = await fitted(connection, mapping)
             await _demand_log(connection)
             if schema is None:
                 await projected.note_writing(connection)
-            for name, made in tables.items():
-                assert name in BY_NAME
+            else:
+                await connection.execute(_LOOK_FIRST, [schema])
+            writer = cls(connection, sink, found, looks_for_conflicts=schema is None)
+            for made in writer._statements.values():
                 await connection.execute(made.create)
             await connection.execute(_CREATE_LOG_STAGE)
         except BaseException:
             await connection.close()
             raise
-        return cls(connection, sink, tables, looks_for_conflicts=schema is None)
-
-    @property
-    def unwritten(self) -> tuple[str, ...]:
-        """Return the V1 tables that stand in another form and are left alone."""
-        return tuple(table.name for table in TABLES if table.name not in self._statements)
-
-    @property
-    def written(self) -> dict[str, tuple[str, ...]]:
-        """Return by table the columns that are filled, beside the id."""
-        return {name: made.columns for name, made in self._statements.items()}
+        return writer
 
     async def close(self) -> None:
         """Close the connection."""
@@ -212,24 +201,30 @@ class Writer:
 
         Raises:
             OffsetsMoved: another sink has moved them.
+            RowRefused: a table of V1 refused a row.
             psycopg.Error: the database refused; sinks.errors tells what to do.
         """
         # All that takes time here comes before the transaction, which then only waits for Postgres, while
         # the next batch is decoded.
         logged = sorted((record.log for record in records if record.log is not None), key=_PLACE_OF)
         log_text = _LOG_TEXT(logged)
-        staged = self._staged(change for record in records for change in record.changes)
+        leaves_out = frozenset[str]().union(*(record.leaves_out for record in records))
+        assert not leaves_out or len(records) == 1
+        staged = self._staged((change for record in records for change in record.changes), leaves_out)
         async with self._connection.transaction():
             await self._move(records, expected)
             fresh = await self._log(logged, log_text)
             if len(fresh) < len(logged):
                 staged = self._staged(
-                    change
-                    for record in records
-                    if record.log is not None and _PLACE_OF(record.log) in fresh
-                    for change in record.changes
+                    (
+                        change
+                        for record in records
+                        if record.log is not None and _PLACE_OF(record.log) in fresh
+                        for change in record.changes
+                    ),
+                    leaves_out,
                 )
-            rows = {table: await self._apply(table, *folded) for table, folded in staged.items()}
+            rows = {table: await self._guarded(table, *folded) for table, folded in staged.items()}
             conflicts = await self._conflicts(logged)
             before_commit()
         return Written(
@@ -279,19 +274,37 @@ class Writer:
             return fresh
         return set(map(_PLACE_OF, rows))
 
-    def _staged(self, changes: Iterable[RowChange]) -> dict[str, tuple[int, bytes]]:
+    def _staged(
+        self, changes: Iterable[RowChange], leaves_out: frozenset[str]
+    ) -> dict[str, tuple[int, bytes]]:
         """Return by table, parents first, how many rows are to be written, and their text."""
         folded = fold(changes)
         return {
-            name: (len(folded[name]), made.text(folded[name]))
+            name: (len(folded[made.target.table.name]), made.text(folded[made.target.table.name]))
             for name, made in self._statements.items()
-            if name in folded
+            if made.target.table.name in folded and name not in leaves_out
         }
+
+    async def _guarded(self, table: str, number: int, text: bytes) -> int:
+        """Write the rows of one table; what a table of V1 refuses is a row, whatever Postgres calls it.
+
+        Checks, triggers and row-level security of others refuse by any code.
+        """
+        try:
+            return await self._apply(table, number, text)
+        except psycopg.Error as error:
+            made = self._statements[table].target
+            if not made.table.version_one or made.name != made.table.name or is_passing(error):
+                raise
+            is_mirror = made.table.name != "sessions" or made.table.name in self._own
+            raise RowRefused(str(error).strip(), mirror=table if is_mirror else "", of_v1=True) from error
 
     async def _apply(self, table: str, number: int, text: bytes) -> int:
         """Write the rows of one table, and return how many were inserted or updated."""
         made = self._statements[table]
         await self._copy(made.copy, text)
+        if made.number:
+            await self._connection.execute(made.number)
         written = (await self._connection.execute(made.insert)).rowcount
         if written < number:
             written += (await self._connection.execute(made.update)).rowcount
@@ -331,26 +344,3 @@ async def _demand_log(connection: AsyncConnection[TupleRow]) -> None:
         cursor = await connection.execute("SELECT to_regclass(%s) IS NULL", [table])
         if await cursor.fetchone() == (True,):
             raise DatabaseUnfit(f"the database has no table {table}: run the migrations first")
-
-
-async def _usable_columns(connection: AsyncConnection[TupleRow], table: Table) -> dict[str, bool] | None:
-    """Return the columns to write, and whether they may be null; None for a V1 table of another form."""
-    cursor = await connection.execute(_COLUMNS_OF, [table.name])
-    there = {row[0]: (row[1], row[2], row[3]) for row in await cursor.fetchall()}
-    known = {"id", *table.by_name}
-    if not there:
-        raise DatabaseUnfit(f"the database has no table {table.name}: run the migrations first")
-    demanded = sorted(
-        name
-        for name, (required, has_default, _) in there.items()
-        if required and not has_default and name not in known
-    )
-    fits = "id" in there and there["id"][2] == "uuid" and not demanded
-    if fits:
-        return {name: not there[name][0] for name in table.by_name if name in there}
-    if table.version_one and table.name != "sessions":
-        return None
-    raise DatabaseUnfit(
-        f"the table {table.name} needs {', '.join(demanded) or 'an id of type uuid'}, "
-        "which no event says: give it a default"
-    )

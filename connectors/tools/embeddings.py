@@ -18,24 +18,25 @@ DECIMALS: Final = 6
 """A vector of 1,536 numbers is then about 15 kB of JSON; more would say nothing about likeness."""
 
 
-PARAMETERS: Final = {
-    "type": "object",
-    "properties": {
-        "texts": {
-            "type": "array",
-            "items": {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS_MAX},
-            "minItems": 1,
-            "maxItems": TEXTS_MAX,
-            "description": "Texts to embed",
-        },
-        "output": {
-            "type": "string",
-            "enum": ["vectors", "similarities"],
-            "default": "vectors",
-            "description": "vectors of 1,536 numbers, which are thousands of tokens each to read; or "
-            "similarities: the cosine of each pair of texts",
-        },
+_PROPERTIES: Final[dict[str, object]] = {
+    "texts": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS_MAX},
+        "minItems": 1,
+        "maxItems": TEXTS_MAX,
+        "description": "Texts to embed",
     },
+    "output": {
+        "type": "string",
+        "enum": ["vectors", "similarities"],
+        "default": "vectors",
+        "description": "vectors of 1,536 numbers, which are thousands of tokens each to read; or "
+        "similarities: the cosine of each pair of texts",
+    },
+}
+PARAMETERS: Final[dict[str, object]] = {
+    "type": "object",
+    "properties": _PROPERTIES,
     "required": ["texts"],
     "additionalProperties": False,
 }
@@ -62,6 +63,7 @@ class GenerateEmbeddings:
     def __init__(self, embedder: Embedder) -> None:
         """Note what makes the vectors."""
         self._embedder = embedder
+        name = embedder.model.name
         self._spec = ToolSpec(
             name="generate_embeddings",
             version="2.0.0",
@@ -70,7 +72,7 @@ class GenerateEmbeddings:
             safety_level="safe",
             complexity_score=2,
             resource_intensity="light",
-            parameters_json=json.dumps(PARAMETERS),
+            parameters_json=json.dumps(_parameters(name)),
             result_schema_json=json.dumps(RESULT),
             idempotent=True,
             tokens_max=TOKENS_MAX,
@@ -113,6 +115,19 @@ class GenerateEmbeddings:
         else:
             result["embeddings"] = [[round(number, DECIMALS) for number in v] for v in embedded.vectors]
         return ToolResult(result=result, used_tokens=embedded.tokens, cost_nanodollars=embedded.nanodollars)
+
+
+def _parameters(model: str) -> dict[str, object]:
+    """Return the parameters where that model makes the vectors; without one, no call gets far."""
+    if not model:
+        return PARAMETERS
+    said: dict[str, object] = {
+        "type": "string",
+        "enum": [model],
+        "default": model,
+        "description": "The embedding model, which is the configured one",
+    }
+    return {**PARAMETERS, "properties": {**_PROPERTIES, "model": said}}
 
 
 async def embed_within(

@@ -14,6 +14,8 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 
 from connectors.embedded.errors import EmbeddedError
 from schemas.wire.registry import RegistryError
+from sinks.mapping import MappingInvalid
+from sinks.migrator import MigrationRefused
 from streams.cli import output
 from streams.configuration.loading import ConfigurationInvalid
 from streams.process.settings import SettingsInvalid
@@ -85,7 +87,7 @@ def plain_command(work: Callable[P, None]) -> Callable[P, None]:
         _demand_text([*args, *kwargs.values()])
         try:
             work(*args, **kwargs)
-        except (SettingsInvalid, ConfigurationInvalid) as error:
+        except (SettingsInvalid, ConfigurationInvalid, MappingInvalid, MigrationRefused) as error:
             fail(Code.USAGE, str(error))
         except KafkaError as error:
             fail(Code.AWAY, f"Kafka: {error}", "Is it running? `cartrita status` tells.")

@@ -13,13 +13,15 @@ from connectors.embedded.progress import Progress
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
 from sinks import projected
+from sinks.mapping import read_mapping
 from sinks.migrator import migrate
 from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment
+from streams.cli.door import tell_door
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
-from streams.cli.tokens import address_of, local_token, token_path
+from streams.cli.version_one import told_of_v1
 from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
@@ -48,8 +50,9 @@ async def up(
     """
     begun_s = time.monotonic()
     here = deployment()
-    # What the workers would refuse is told before anything starts.
+    # What the workers and the sink would refuse is told before anything starts.
     configured = Settings.from_environment({**environment(), **here.settings()})
+    read_mapping(configured.version_one_tables)
     demand_tools(load_configuration((), configured.configuration_directory), TOOLS)
     try:
         demand_room(here.directory)
@@ -59,9 +62,9 @@ async def up(
         fail(Code.AWAY, str(error))
     output.say("[green]ready[/] after {elapsed_s:.1f} s", elapsed_s=time.monotonic() - begun_s)
     given = Settings.from_environment({**environment(), **here.settings()})
-    for sentence in (*await _due_rebuild(given), *await due_ingests(given)):
+    for sentence in (*await _due_rebuild(given), *await due_ingests(given), *await _in_the_way(given)):
         output.say("[yellow]due[/] {sentence}", sentence=sentence)
-    await _tell_door(here)
+    await tell_door(here)
     if detach:
         output.say('Ask something: [bold]cartrita send --follow "…"[/]; stop with [bold]cartrita down[/].')
         return
@@ -170,13 +173,19 @@ async def prepare(settings: Settings) -> None:
     finally:
         await registry.close()
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
-        await migrate(connection)
+        await migrate(connection, mapping=read_mapping(settings.version_one_tables))
 
 
 async def _due_rebuild(settings: Settings) -> tuple[str, ...]:
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
         differs = await projected.difference(connection)
     return () if differs is None else (f"{differs.detail}. {differs.remedy}",)
+
+
+async def _in_the_way(settings: Settings) -> tuple[str, ...]:
+    async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
+        told = await told_of_v1(connection, read_mapping(settings.version_one_tables))
+    return (*told.faults, *told.remedies)
 
 
 def status_table(parts: tuple[PartStatus, ...]) -> Table:
@@ -186,19 +195,6 @@ def status_table(parts: tuple[PartStatus, ...]) -> Table:
         state = output.styled("[green]running[/]" if part.running else "[red]stopped[/]")
         table.add_row(part.name, state, str(part.pid or "-"), part.address, str(part.log_path))
     return table
-
-
-async def _tell_door(here: Deployment) -> None:
-    """Tell how to come in by the front door."""
-    token = await local_token(Settings.from_environment({**environment(), **here.settings()}), token_path())
-    address = address_of(here.settings())
-    output.say(
-        "The front door is [bold]{address}[/]; its token is in {path}. For OpenAI's clients:",
-        address=address,
-        path=token_path(),
-    )
-    output.say("  export OPENAI_BASE_URL={address}/v1", address=address)
-    output.say("  export OPENAI_API_KEY={token}", token=token)
 
 
 async def _watch(here: Deployment) -> None:

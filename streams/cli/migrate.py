@@ -3,23 +3,28 @@
 import psycopg
 
 from sinks import migrator
+from sinks.mapping import read_mapping
 from streams.cli import output
-from streams.cli.command import Code, command, fail
+from streams.cli.command import command
 from streams.cli.context import settings
+from streams.cli.version_one import told_of_v1
 
 
 @command
 async def migrate() -> None:
     """Create the tables, or add what this version adds; safe to repeat."""
+    mapping = read_mapping(settings().version_one_tables)
     connection = await psycopg.AsyncConnection.connect(settings().postgres_dsn, autocommit=True)
     async with connection:
-        try:
-            applied = await migrator.migrate(connection)
-        except migrator.PostgresTooOld as error:
-            fail(Code.USAGE, str(error))
+        applied = await migrator.migrate(connection, mapping=mapping)
+        of_v1 = await told_of_v1(connection, mapping)
     for step in applied:
         output.say("[green]applied[/] {version} {name}", version=step.version, name=step.name)
     if applied:
         output.say("{count} migrations applied", count=len(applied))
     else:
         output.say("the tables are up to date")
+    for fault in of_v1.faults:
+        output.say("[yellow]V1[/] {fault}", fault=fault)
+    for remedy in of_v1.remedies:
+        output.say("   [dim]{remedy}[/]", remedy=remedy)

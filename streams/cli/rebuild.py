@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sinks.comparison import Comparison, RowDifference, TableComparison
 from sinks.errors import SinkStopped
+from sinks.mapping import read_mapping
 from sinks.projected import ProjectionsDiffer
 from sinks.rebuild import Loaded, Rebuild, RebuildBusy, RebuildSettings, discard, rebuilding
 from sinks.snapshot import SnapshotInvalid
@@ -112,7 +113,10 @@ async def snapshot(
 async def _rebuilding(seed: Path | None) -> AsyncIterator[Rebuild]:
     given = settings()
     of_rebuild = RebuildSettings(
-        bootstrap=given.kafka_bootstrap, dsn=given.postgres_dsn, topic_prefix=given.topic_prefix
+        bootstrap=given.kafka_bootstrap,
+        dsn=given.postgres_dsn,
+        topic_prefix=given.topic_prefix,
+        mapping=read_mapping(given.version_one_tables),
     )
     # As in the sink's process: what was imported is not looked through again and again.
     gc.freeze()
@@ -179,7 +183,9 @@ def _show(loaded: Loaded, compared: Comparison | None, *, is_swapped: bool) -> N
         return
     _show_tables(compared.tables)
     for name in compared.left_alone:
-        output.say("{name}: has another form, and is left alone", name=name)
+        output.say("{name}: is V1's and is left alone; `cartrita doctor` tells why", name=name)
+    for name, count in compared.refused.items():
+        output.say("[yellow]{name}: V1's table refuses {count} of its rows[/]", name=name, count=count)
     for table in compared.tables:
         for row in table.first:
             _show_row(table, row)

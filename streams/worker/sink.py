@@ -8,6 +8,7 @@ import structlog
 
 from schemas.wire.registry import SchemaRegistry
 from sinks.errors import SinkStopped
+from sinks.mapping import MappingInvalid, read_mapping
 from sinks.metrics import SinkMetrics
 from sinks.migrator import MigrationEdited, pending
 from sinks.sink import SinkSettings, run_sink
@@ -17,7 +18,7 @@ from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import Settings
-from streams.worker.startup import check_topics, connect_codec, wait_for
+from streams.process.startup import check_topics, connect_codec, wait_for
 
 _log = structlog.get_logger()
 
@@ -45,6 +46,9 @@ async def run_sink_process(settings: Settings, stop: asyncio.Event) -> ExitCode:
     except ShellStopped as stopped:
         _log.error("sink_stopped", exit_code=int(stopped.code), reason=stopped.reason)
         return stopped.code
+    except MappingInvalid as error:
+        _log.error("sink_stopped", exit_code=int(ExitCode.USAGE), reason=str(error))
+        return ExitCode.USAGE
     except (SinkStopped, MigrationEdited) as error:
         _log.error("sink_stopped", exit_code=int(ExitCode.FAILED), reason=str(error))
         return ExitCode.FAILED
@@ -80,4 +84,5 @@ def _sink_settings(settings: Settings) -> SinkSettings:
         topic_prefix=settings.topic_prefix,
         group=f"{settings.topic_prefix}{settings.app_id}-sink",
         session_timeout_ms=settings.session_timeout_ms,
+        mapping=read_mapping(settings.version_one_tables),
     )

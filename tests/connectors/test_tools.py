@@ -1,5 +1,8 @@
 """generate_embeddings and search_documents: the suite of every tool, and what each does on its own."""
 
+import json
+
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +66,16 @@ async def test_embeddings_have_the_configured_dimensions_and_are_charged(local: 
     assert [len(vector) for vector in vectors] == [1_536, 1_536]
     assert result.used_tokens == 3
     assert result.cost_nanodollars == 3 * 130
+
+
+def test_the_model_of_embeddings_may_be_named_and_no_other(local: Local) -> None:
+    tool = GenerateEmbeddings(local.embeddings)
+    parameters = json.loads(tool.spec.parameters_json)
+    name = local.embeddings.model.name
+
+    jsonschema.validate({"texts": ["a"], "model": name}, parameters)
+    with pytest.raises(jsonschema.ValidationError, match=f"'another' is not one of .'{name}'"):
+        jsonschema.validate({"texts": ["a"], "model": "another"}, parameters)
 
 
 async def test_similarities_tell_alike_texts_from_others(local: Local) -> None:

@@ -61,7 +61,7 @@ async def test_a_second_run_applies_nothing(empty_dsn: str) -> None:
         second = await migrate(connection)
         after = await pending(connection)
 
-        versions = await rows(connection, "SELECT version, name, sha256 FROM schema_migrations ORDER BY 1")
+        versions = await rows(connection, "SELECT version, name, sha256 FROM cartrita_migrations ORDER BY 1")
 
     assert before == first == migrations()
     assert second == after == ()
@@ -81,7 +81,12 @@ async def test_four_that_migrate_at_once_apply_each_migration_once(empty_dsn: st
 async def test_an_edited_migration_is_named_and_nothing_is_applied(dsn: str) -> None:
     first, *others = migrations()
     edited = replace(first, sql=first.sql + "\n-- an afterthought")
-    new = replace(first, version=len(others) + 2, name="new", sql="CREATE TABLE too_late (id INTEGER)")
+    new = replace(
+        first,
+        version=max(step.version for step in others) + 1,
+        name="new",
+        sql="CREATE TABLE too_late (id INTEGER)",
+    )
     async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
         with pytest.raises(MigrationEdited, match=r"migration 1 \(version_one\) was edited"):
             await migrate(connection, (new, edited, *others))
@@ -255,7 +260,7 @@ async def test_v1_tables_that_exist_keep_their_form_and_their_rows(empty_dsn: st
     ]
     assert old == [("old", None, 0)]
     # Numbers as ids cannot take what events are called: these two are left alone.
-    assert writer.unwritten == ("conversation_messages", "tool_invocations")
+    assert tuple(writer.fitted.left_alone) == ("conversation_messages", "tool_invocations")
 
 
 @pytest.mark.parametrize(("had_rows", "made_by"), [(True, [(0, 0)]), (False, [])])

@@ -43,6 +43,7 @@ async def rebuild(
         dsn=settings.dsn,
         topic_prefix=settings.topic_prefix,
         batch_records_max=batch_records_max,
+        mapping=settings.mapping,
     )
     async with rebuilding(of_rebuild, CODEC, progress) as one:
         yield one

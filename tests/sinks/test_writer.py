@@ -291,15 +291,6 @@ async def test_v1_sessions_that_demand_a_time_take_the_event_s(empty_dsn: str) -
     assert after[0][0].startswith("2026-01-01 12:00:02")
 
 
-async def test_v1_sessions_that_need_what_no_event_says_are_named(empty_dsn: str) -> None:
-    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
-        await connection.execute("CREATE TABLE sessions (id uuid PRIMARY KEY, owner text NOT NULL)")
-        await migrate(connection)
-
-    with pytest.raises(DatabaseUnfit, match="sessions needs owner"):
-        await Writer.connect(empty_dsn, "test")
-
-
 async def test_an_event_under_a_key_not_its_own_is_logged_and_not_applied() -> None:
     right = delivery_of(event(CREATED, 1), 0)
 
