@@ -16,7 +16,7 @@ from schemas.events.client_calls import CallBudget, ClientCallAnswered, ClientCa
 from schemas.events.models import ModelCallRequested
 from schemas.events.timers import TimerFired
 from schemas.ids import derived_id
-from tests.processors.test_client_calls import any_outcome, asked
+from tests.processors.calls import any_outcome, asked
 from tests.processors.world import ModelOutcome, World, completed, configuration, decided_again
 
 ACCOUNT = "token:one"

@@ -20,30 +20,15 @@ from schemas.events.client_calls import (
     ClientCallAnswered,
     ClientCallFailed,
     ClientCallReceived,
-    ClientMessage,
 )
 from schemas.events.inputs import MessageReceived, SessionBudgetSet, SessionCancelled
-from schemas.events.models import ChatRole, ModelCallRequested, ToolCallProposed
+from schemas.events.models import ModelCallRequested, ToolCallProposed
 from schemas.events.outputs import SessionEnded
 from schemas.events.policies import PolicyDecided
+from tests.processors.calls import any_outcome, asked
 from tests.processors.world import MODELS, ModelOutcome, World, completed, decided_again, failed, small
 
-TOKEN = "00000000-0000-4000-8000-0000000000aa"
 MINI = next(model for model in MODELS.chat if model.name == "gpt-4o-mini")
-
-
-def asked(
-    model: str = "gpt-4o-mini", *, prompt: int = 100, output: int | None = 200, token: str = TOKEN
-) -> ClientCallReceived:
-    return ClientCallReceived(
-        token_id=token,
-        route="chat.completions",
-        model=model,
-        messages=(ClientMessage(role=ChatRole.USER, text="hello"),),
-        output_tokens_max=output,
-        prompt_tokens=prompt,
-        body_sha256="ab",
-    )
 
 
 def answered(call: ModelCallRequested) -> ModelOutcome:
@@ -316,27 +301,6 @@ def test_calls_wait_for_their_accounts_lease_and_are_told_when_there_is_none() -
             assert [one.kind for one in made.facts(ClientCallFailed)] == ["budget_spent"] * 2
             assert made.facts(SessionEnded)
             assert made.state.status is SessionStatus.ENDED
-
-
-def any_outcome(random: Random, call: ModelCallRequested) -> ModelOutcome:
-    kind = random.choice(("done", "done", "done", "tool", "billed", "free", "long"))
-    match kind:
-        case "done":
-            used = completed(call, "x")
-            return replace(
-                used,
-                input_tokens=random.randint(0, call.input_tokens_max),
-                output_tokens=random.randint(0, call.output_tokens_max),
-            )
-        case "tool":
-            return completed(call, "", ToolCallProposed(tool_call_id="1", name="read", arguments_json="{}"))
-        case "billed":
-            return failed(call, "interrupted", maybe_billed=True)
-        case "free":
-            return failed(call, "rate_limited")
-        case _:
-            counted = call.input_tokens_max + random.randint(-5, 50)
-            return failed(call, "prompt_too_long", retryable=False, counted=counted)
 
 
 @settings(max_examples=60, deadline=None)

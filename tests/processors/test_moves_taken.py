@@ -25,7 +25,7 @@ from schemas.frozen import replace
 from streams.effects.ledger import LedgerEntry, call_id_of
 from streams.effects.ledger_memory import REMEMBERED_MS
 from streams.history.fork import ForkPoint, fork_point
-from tests.processors.test_client_calls import asked as client_asks
+from tests.processors.calls import asked as client_asks
 from tests.processors.world import (
     ModelOutcome,
     ToolOutcome,
