@@ -43,6 +43,7 @@ _TEST_DIRECTORIES = frozenset(
         "tests",
         "testing",
         "test-utils",
+        "test-helpers",
         "testutils",
         "__tests__",
         "__mocks__",

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.markup import DYNAMIC
 
-_OPENERS = re.compile(r"\{\{|<%|\{%|<\?")
-_CLOSERS = {"{{": "}}", "<%": "%>", "{%": "%}", "<?": "?>"}
+_OPENERS = re.compile(r"\{\{|<%|\{%|\{#|<\?")
+_CLOSERS = {"{{": "}}", "<%": "%>", "{%": "%}", "{#": "#}", "<?": "?>"}
 _BLOCKS_DEPTH_MAX = 200
 _BLOCK_OPEN = re.compile(r"\{\s*#(if|each|await|key|snippet)\b")
 _BLOCK_CLOSE = re.compile(r"\{\s*/(if|each|await|key|snippet)\b")
@@ -114,7 +114,9 @@ def mask_mustaches(text: str, *, components: bool = True) -> Masked:
             continue
         out.append(text[at : opener.start()])
         whole = text[opener.start() : end + 2]
-        choosing = _CHOOSING.match(whole) is not None and _among_attributes(text, opener.start())
+        choosing = kind == "{#" or (
+            _CHOOSING.match(whole) is not None and _among_attributes(text, opener.start())
+        )
         out.append(_blank(whole) if choosing else _filler(whole))
         at = end + 2
     out.append(text[at:])

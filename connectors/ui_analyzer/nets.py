@@ -39,6 +39,8 @@ def net_facts(document: Document) -> Iterator[Fact]:
     if document.language in ("css", "scss", "less"):
         return
     text = document.text
+    if "lodash-webpack-plugin" in text or "babel-plugin-lodash" in text:
+        yield Fact(kind="imports-in-part", name="lodash")
     if _mentions(text, "itle", "Head", "Helmet", "metaInfo", "useMeta") and _SETS_TITLE.search(text):
         yield Fact(kind="sets-title", name="script")
     if _mentions(text, "Storage", "ookie", "Theme", "Dark", "ColorMode") and _KEEPS_THEME.search(text):

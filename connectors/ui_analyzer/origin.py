@@ -72,6 +72,16 @@ _EMAIL_MARKUP = re.compile(
 """What is written for mail programs and means nothing to browsers."""
 
 
+_DRAWN_ON_SERVER = re.compile(
+    rb"""from\s*['"](?:next/og|@vercel/og|satori|@takumi-rs/[\w-]+|workers-og)['"]"""
+)
+
+
+def is_picture(source: bytes) -> bool:
+    """Whether a component is drawn into a picture on a server: nobody operates, enlarges or reads it."""
+    return _DRAWN_ON_SERVER.search(source) is not None
+
+
 def is_native_app(source: bytes) -> bool:
     """Whether a script draws with React Native: an app has neither elements of HTML nor style sheets."""
     return _NATIVE_APP.search(source) is not None

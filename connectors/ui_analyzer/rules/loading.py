@@ -119,7 +119,13 @@ def _whole_library(document: Document, tally: Tally) -> None:
             if (advice is not None and entry.imported in ("default", "*", "")) or (
                 advice is not None and entry.module == "lodash"
             ):
-                tally.failed(entry.item, f"the whole of {entry.module} is loaded: {advice}")
+                tally.depends(
+                    entry.item,
+                    f"the whole of {entry.module} is loaded: {advice}",
+                    (),
+                    frozenset(),
+                    excused_by=(("imports-in-part", entry.module),),
+                )
             elif (
                 entry.imported == "*"
                 and _WHOLE_NAMESPACES.match(entry.module)

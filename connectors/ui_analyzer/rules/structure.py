@@ -100,7 +100,7 @@ def _duplicate_id(document: Document, tally: Tally) -> None:
             first.conditional
             or element.conditional
             or re.search(
-                rb"\{%-?\s*(?:if|else|elif)|<%-?\s*(?:if|else)|@(?:if|else)\b",
+                rb"\{%-?\s*(?:if|else|elif|(?:end)?(?:macro|block|call))|<%-?\s*(?:if|else)|@(?:if|else)\b",
                 document.source[first.end : element.start],
             )
             or element.loop
