@@ -92,7 +92,7 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
             raise FileLeftOut("vendored")
         if is_native_app(source):
             raise FileLeftOut("React Native")
-        if is_email(source):
+        if is_email(path, source):
             raise FileLeftOut("e-mail")
         document = Document(path, source, deadline)
         _apply_rules(document, report)
