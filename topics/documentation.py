@@ -48,6 +48,9 @@ producer.produce(
 producer.flush()
 ```
 
+[producers.md](producers.md) has the same in other languages, what differs between their Avro libraries, and
+all bounds.
+
 A schema of your own is read too, when the registry has it: fields that are not in this page are read past,
 and `int` or `float` may stand where `long` or `double` is promised. All else must be of the type that
 stands here, in every field: null where text is promised, a double for an integer or a date for a time puts
