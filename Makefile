@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit coverage test-stack test-all simulate chaos overspend bench check format lock clean
+.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients simulate chaos overspend bench check format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,7 @@ test-stack: setup  ## The tests on the real Kafka, registry and Postgres
 	$(BIN)/pytest -m "(stack or browser) and not slow" $(SIDE_BY_SIDE)
 
 test-all: setup  ## Everything, the slow tests too
+	-$(MAKE) $(VENV)-clients/.installed $(VENV)-aider/.installed
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 simulate: setup  ## A million simulated steps with faults; SEED=… runs and traces one
@@ -59,6 +60,22 @@ $(VENV)-bench/.installed: $(VENV)/.installed requirements/bench.txt
 
 bench: $(VENV)-bench/.installed  ## Measure against others, and write docs/benchmarks.md; NAMES=… RUNS=… choose
 	$(BIN)/python -m tests.benchmarks $(NAMES) $(if $(RUNS),--runs $(RUNS))
+
+# Other people's clients, each version pinned, in environments of their own; aider pins what the others do not bear.
+$(VENV)-clients/.installed: $(VENV)/.installed requirements/clients.txt requirements/clients/package-lock.json
+	$(PYTHON) -m venv $(VENV)-clients
+	$(BIN)/uv pip sync --python $(VENV)-clients/bin/python --require-hashes requirements/clients.txt
+	cp requirements/clients/package.json requirements/clients/package-lock.json $(VENV)-clients/
+	cd $(VENV)-clients && PATH="$$PWD/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(VENV)-aider/.installed: $(VENV)/.installed requirements/aider.txt
+	$(PYTHON) -m venv $(VENV)-aider
+	$(BIN)/uv pip sync --python $(VENV)-aider/bin/python --require-hashes requirements/aider.txt
+	@touch $@
+
+test-clients: $(VENV)-clients/.installed $(VENV)-aider/.installed  ## Other people's clients against the front door
+	$(BIN)/pytest -q tests/pipeline/test_clients.py
 
 chaos: setup  ## Faults on real processes for most of an hour, and a report; FAULTS=… SEED=…
 	$(BIN)/pytest -q -m slow tests/chaos/test_mutants.py
@@ -81,7 +98,9 @@ lock: setup  ## Resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile --upgrade $(COMPILE) --all-extras pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile $(COMPILE) --all-extras --group dev -c requirements/runtime.txt pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/bench.in -o requirements/bench.txt
+	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/clients.in -o requirements/clients.txt
+	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/aider.in -o requirements/aider.txt
 	printf 'uv\n' | $(BIN)/uv pip compile --upgrade $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## Remove the environment and all local data
-	rm -rf $(VENV) $(VENV)-bench .cartrita
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-clients $(VENV)-aider .cartrita

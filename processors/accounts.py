@@ -12,6 +12,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.events.accounts import (
     AccountFact,
+    AccountLimits,
     LeaseGranted,
     LeaseRefused,
     LeaseRequested,
@@ -26,6 +27,8 @@ from schemas.references import RecordReference
 PRODUCER: Final = "account-shell"
 CLOSED_MAX: Final = 512
 """Requests that have no lease, or none any more, by which repeats of them are known."""
+NO_LIMIT: Final = 2**62
+"""Of what does not count in a token's account: more than all its leases together."""
 CLOSED_CHARACTERS: Final = 13
 """Of each id; a false match among so few has a chance below one in 10⁹."""
 
@@ -47,6 +50,10 @@ class AccountState:
     nanodollars_used: int = 0
     leases: Mapping[str, Lease] = field(default_factory=dict)
     """By lease id."""
+    limits: AccountLimits | None = None
+    """Of a token's account; None: the configuration says what the account may lend."""
+    ended_at_ms: int | None = None
+    """When the last lease of a day or month that is over came back."""
     closed: tuple[str, ...] = ()
     """Shortened ids of the latest leases that were refused, returned or made larger ones, oldest first."""
 
@@ -69,6 +76,7 @@ class AccountDecider:
                 state, fact = self._requested(state, event.body)
             case LeaseReturned():
                 state, fact = self._returned(state, event.body)
+                state = _ended(state, event.occurred_at_ms)
             case _:
                 return Step(state=state, events=())
         if fact is None:
@@ -96,8 +104,8 @@ class AccountDecider:
         """Requests are known by their leases."""
 
     def ended_at_ms(self, state: AccountState) -> int | None:
-        """Accounts do not end."""
-        return None
+        """Return when the day or month of a token's account was over; all others go on for ever."""
+        return state.ended_at_ms
 
     def encode(self, state: AccountState) -> bytes:
         """Write a state as JSON."""
@@ -114,13 +122,19 @@ class AccountDecider:
         # a second time to a session that was refused, or that has returned what it was lent.
         if body.lease_id in state.leases or _mark(body.lease_id) in state.closed:
             return state, None
+        state = replace(state, limits=body.limits or state.limits, ended_at_ms=None)
         tokens_left, nanodollars_left = self._left(state)
         lease = Lease(
             tokens=max(0, min(body.tokens, tokens_left)),
             nanodollars=max(0, min(body.nanodollars, nanodollars_left)),
         )
         if reason := _objection(state, body, lease):
-            refused = LeaseRefused(lease_id=body.lease_id, account_id=state.account_id, reason=reason)
+            refused = LeaseRefused(
+                lease_id=body.lease_id,
+                account_id=state.account_id,
+                reason=reason,
+                leases_out=len(state.leases),
+            )
             return _closed(state, body.lease_id), refused
         if body.tops_up is None:
             state = replace(state, leases={**state.leases, body.lease_id: lease})
@@ -156,9 +170,11 @@ class AccountDecider:
         )
 
     def _left(self, state: AccountState) -> tuple[int, int]:
-        limits = self.configuration.limits
-        tokens = limits.account_tokens - state.tokens_used
-        nanodollars = limits.account_nanodollars - state.nanodollars_used
+        limits, own = self.configuration.limits, state.limits
+        tokens = limits.account_tokens if own is None else _or_any(own.tokens)
+        nanodollars = limits.account_nanodollars if own is None else _or_any(own.nanodollars)
+        tokens -= state.tokens_used
+        nanodollars -= state.nanodollars_used
         return (
             tokens - sum(lease.tokens for lease in state.leases.values()),
             nanodollars - sum(lease.nanodollars for lease in state.leases.values()),
@@ -174,6 +190,17 @@ def _objection(state: AccountState, body: LeaseRequested, lease: Lease) -> str:
     if lacks or (lease.tokens == 0 and lease.nanodollars == 0):
         return f"the account {state.account_id} has nothing left to lend"
     return ""
+
+
+def _or_any(limit: int | None) -> int:
+    return NO_LIMIT if limit is None else limit
+
+
+def _ended(state: AccountState, now_ms: int) -> AccountState:
+    ends_at_ms = None if state.limits is None else state.limits.ends_at_ms
+    if ends_at_ms is None or state.leases or now_ms < ends_at_ms:
+        return state
+    return replace(state, ended_at_ms=now_ms)
 
 
 def _closed(state: AccountState, lease_id: str) -> AccountState:

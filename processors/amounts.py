@@ -18,6 +18,16 @@ def in_words(tokens: int, nanodollars: int) -> str:
     )
 
 
+def nanodollars_of(dollars: float, *, least: int = 1) -> int:
+    """Return an amount as events have it: in whole nanodollars, and at least `least` of them.
+
+    Args:
+        dollars: finite.
+        least: 1, so that a tiny budget is not taken for none.
+    """
+    return max(least, round(dollars * NANODOLLARS))
+
+
 def held(budget: Budget) -> tuple[int, int]:
     """Return the tokens and the nanodollars that are used or reserved."""
     return (

@@ -47,7 +47,7 @@ def end_if_closing(transition: Transition) -> None:
 def note_rest(transition: Transition) -> None:
     """Note since when the session has nothing to do."""
     state = transition.state
-    rests = state.status is SessionStatus.OPEN and state.turn is None and not state.queue
+    rests = state.status is SessionStatus.OPEN and state.turn is None and not state.queue and not state.calls
     if not rests and state.idle_since_ms is not None:
         transition.state = replace(state, idle_since_ms=None)
     elif rests and state.idle_since_ms is None:

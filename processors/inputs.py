@@ -10,9 +10,11 @@ from schemas.envelope import Envelope
 from schemas.events.inputs import (
     ApprovalReceived,
     Attachment,
+    FeedbackGiven,
     ForkRequested,
     MessageReceived,
     OperatorFact,
+    Rating,
     SentFact,
     SessionBudgetSet,
     SessionCancelled,
@@ -120,6 +122,12 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
         case SessionBudgetSet():
             _checked_budget(body)
+        case FeedbackGiven():
+            if not is_uuid(body.answer_id):
+                raise InputInvalid("answer_id is not a UUID in canonical form")
+            if body.rating not in tuple(Rating):
+                raise InputInvalid(f"rating is one of {', '.join(Rating)}")
+            _short("comment", body.comment, REASON_CHARACTERS_MAX)
         case SessionCancelled() | SessionClosed():
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
         case SessionForked():

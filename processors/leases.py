@@ -35,7 +35,7 @@ def open_session(transition: Transition, budget_tokens: int | None, budget_nanod
         lease_id=lease_id if leases else None,
     )
     if not leases:
-        _grant(transition, tokens, nanodollars)
+        grant(transition, tokens, nanodollars)
         return
     transition.emit(
         LeaseRequested(
@@ -104,7 +104,7 @@ def lease_granted(transition: Transition, body: LeaseGranted) -> None:
             leased_tokens=body.tokens,
             leased_nanodollars=body.nanodollars,
         )
-        _grant(transition, body.tokens, body.nanodollars)
+        grant(transition, body.tokens, body.nanodollars)
         if wish is not None:
             _apply(transition, wish, ask=True)
     elif wish is not None and wish.lease_id == body.lease_id:
@@ -154,7 +154,7 @@ def _apply(transition: Transition, wish: BudgetWish, *, ask: bool) -> None:
     tokens_now = max(min(tokens, tokens_lent) if is_leased else tokens, tokens_held)
     nanodollars_now = max(min(nanodollars, nanodollars_lent) if is_leased else nanodollars, nanodollars_held)
     if (tokens_now, nanodollars_now) != (budget.tokens_granted, budget.nanodollars_granted):
-        _grant(transition, tokens_now, nanodollars_now)
+        grant(transition, tokens_now, nanodollars_now)
     if wish.lease_id is not None:
         # The account has still to answer; then all that is wished for by then is looked at again.
         transition.state = replace(transition.state, wish=wish)
@@ -197,7 +197,8 @@ def _leased(transition: Transition) -> tuple[int, int]:
     )
 
 
-def _grant(transition: Transition, tokens: int, nanodollars: int) -> None:
+def grant(transition: Transition, tokens: int, nanodollars: int) -> None:
+    """Let the session use so much in all."""
     limits = transition.configuration.limits
     before = transition.budget
     budget = replace(before, tokens_granted=tokens, nanodollars_granted=nanodollars)

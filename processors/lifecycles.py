@@ -142,6 +142,18 @@ APPROVAL: Final = Lifecycle(
         },
     },
 )
+CLIENT_CALL: Final = Lifecycle(
+    name="client call",
+    doc="A client's single model call, from when it is taken up until its client is told what became of it.",
+    moves={
+        BEGINS: {"waiting": "ClientCallReceived"},
+        "waiting": {"requested": "ModelCallRequested", ENDS: "ClientCallFailed"},
+        "requested": {
+            "waiting": "ModelCallFailed, whose count of the prompt it reserves anew",
+            ENDS: "ClientCallAnswered or ClientCallFailed",
+        },
+    },
+)
 LEDGER_ENTRY: Final = Lifecycle(
     name="ledger entry",
     doc="A call in the ledger of the shell that runs it. From dispatched on it may have had its effect; "
@@ -157,7 +169,7 @@ LEDGER_ENTRY: Final = Lifecycle(
         "done": {ENDS: "time: the session's shell repeats it no more"},
     },
 )
-LIFECYCLES: Final = (SESSION, TURN, TASK, TOOL_CALL, APPROVAL, LEDGER_ENTRY)
+LIFECYCLES: Final = (SESSION, TURN, TASK, TOOL_CALL, APPROVAL, CLIENT_CALL, LEDGER_ENTRY)
 
 
 def lifecycles_markdown() -> str:

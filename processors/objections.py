@@ -10,6 +10,7 @@ from processors.decider import Refused
 from processors.outcomes import Outcome, amounts
 from processors.state import SessionState, SessionStatus, ToolCallStatus
 from schemas.envelope import Envelope
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import InputFact, OperatorFact
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
@@ -33,6 +34,10 @@ class _Call(NamedTuple):
 def objection(state: SessionState, event: Envelope) -> Refused | None:
     """Tell why an input is not to be applied; None: it is."""
     body = event.body
+    if isinstance(body, ClientCallReceived):
+        return _of_call(state, body)
+    if isinstance(body, InputFact) and state.calls_of is not None:
+        return Refused(RejectionCode.NOT_OWNER, "the session takes clients' single model calls alone")
     if isinstance(body, InputFact):
         return _of_stranger(state, event) if state.status is not SessionStatus.NEW else None
     if isinstance(body, Outcome):
@@ -57,6 +62,13 @@ def _of_stranger(state: SessionState, event: Envelope) -> Refused | None:
         f"the session is not one of the user {event.user_id} of the tenant {event.tenant_id}: "
         "only who opened it may speak in it, cancel it or close it",
     )
+
+
+def _of_call(state: SessionState, body: ClientCallReceived) -> Refused | None:
+    """Refuse a client's call in a conversation, and in the session of another token."""
+    if state.status is SessionStatus.NEW or state.calls_of == body.token_id:
+        return None
+    return Refused(RejectionCode.NOT_OWNER, "the session does not hold the calls of this token")
 
 
 def _of_outcome(state: SessionState, event: Envelope, body: Outcome) -> Refused | None:

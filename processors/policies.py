@@ -33,6 +33,9 @@ class Verdict:
 UNKNOWN_TOOL = Verdict(
     decision=Decision.DENY, rule="unknown_tool", reason="no tool of that name is registered"
 )
+CLIENTS_OWN = Verdict(
+    decision=Decision.ALLOW, rule="client_tool", reason="no rule names it, and the client executes it itself"
+)
 NO_RULE = Verdict(decision=Decision.DENY, rule="default_deny", reason="no rule allows this call")
 
 
@@ -53,6 +56,34 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
         if _matches(rule, request, request.spec):
             return Verdict(decision=Decision(rule.decision), rule=rule.name, reason=rule.reason)
     return NO_RULE
+
+
+def decide_client_tool(
+    agent: str, tool: str, policy: Policy, share_left: float, *, calls_before: int
+) -> Verdict:
+    """Decide a call of a tool that a client brought along and executes itself.
+
+    Nothing is known of the tool but its name, so only rules count that name the agent `client`, and not those
+    about safety levels and lists; what none of them matches is allowed.
+
+    Args:
+        agent: as which clients are known.
+        tool: its name.
+        policy: the rules.
+        share_left: of the session's budget, 0 to 1.
+        calls_before: calls of the same answer.
+    """
+    for rule in policy.rules:
+        if (
+            agent in rule.agents
+            and (not rule.tools or tool in rule.tools)
+            and not rule.safety_levels
+            and not rule.unless_listed
+            and (rule.share_left_below is None or share_left < rule.share_left_below)
+            and (rule.calls_above is None or calls_before >= rule.calls_above)
+        ):
+            return Verdict(decision=Decision(rule.decision), rule=rule.name, reason=rule.reason)
+    return CLIENTS_OWN
 
 
 def narrowed(verdict: Verdict, other: Verdict) -> Verdict:

@@ -10,7 +10,9 @@ from typing import assert_never
 import orjson
 
 from processors import (
+    call_accounts,
     cancellation,
+    client_calls,
     deadlines,
     execution,
     forking,
@@ -35,10 +37,11 @@ from processors.transition import Transition, encode_state
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.inputs import (
     ApprovalReceived,
+    CommandFact,
     ForkRefused,
-    InputFact,
     MessageReceived,
     SessionBudgetSet,
     SessionCancelled,
@@ -87,7 +90,7 @@ class SessionDecider:
 
     def mark(self, state: SessionState, event: Envelope) -> str | None:
         """Return by what a repeat of an input is known; who may not say it is refused, and told so."""
-        if not isinstance(event.body, InputFact) or objection(state, event) is not None:
+        if not isinstance(event.body, CommandFact) or objection(state, event) is not None:
             return None
         mark = mark_of(event.event_id)
         return None if has_seen(state.seen, mark) else mark
@@ -123,21 +126,28 @@ def _apply(transition: Transition) -> None:
             | ForkRefused()
         ):
             _user_input(transition, body)
+        case ClientCallReceived():
+            client_calls.received(transition, body)
         case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
             _outcome(transition, body)
         case TimerFired():
             _due(transition)
         case LeaseGranted():
-            leases.lease_granted(transition, body)
+            if not call_accounts.granted(transition, body):
+                leases.lease_granted(transition, body)
             _go_on(transition)
+        case LeaseRefused() if call_accounts.refused(transition, body):
+            client_calls.take_waiting(transition)
         case LeaseRefused():
             leases.lease_refused(transition, body)
+            if transition.state.status is SessionStatus.ENDED:
+                client_calls.refuse_all(transition, body.reason)
         case _:
             # Facts that are not addressed to sessions are no concern here.
             return
 
 
-def _user_input(transition: Transition, body: InputFact) -> None:
+def _user_input(transition: Transition, body: CommandFact) -> None:
     state = transition.state
     mark = mark_of(transition.event.event_id)
     if has_seen(state.seen, mark):
@@ -172,6 +182,7 @@ def _user_input(transition: Transition, body: InputFact) -> None:
 
 def _go_on(transition: Transition) -> None:
     """Look again at what waits for budget, since there is another one."""
+    client_calls.take_waiting(transition)
     turn = transition.state.turn
     if turn is not None:
         execution.schedule(transition)
@@ -194,6 +205,10 @@ def _approval(transition: Transition, body: ApprovalReceived) -> None:
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:
+    if transition.state.calls_of is not None and isinstance(body, ModelCallCompleted | ModelCallFailed):
+        client_calls.outcome(transition, body)
+        cancellation.return_lease(transition)
+        return
     settled = settle(transition, body)
     turn = transition.state.turn
     if (
@@ -249,6 +264,7 @@ def _due(transition: Transition) -> None:
     """Do what is due at the time that the timer tells; which timer told it does not matter."""
     turn = transition.state.turn
     if turn is None:
+        client_calls.due(transition)
         cancellation.end_if_idle(transition)
         return
     if deadlines.is_over(turn, transition.now_ms):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from processors.client_state import CallAccount, ClientCall
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
@@ -347,3 +348,9 @@ class SessionState:
     overrides: Overrides = Overrides()
     resumption: Turn | None = None
     """The turn of its origin that a fork goes on with once it is open."""
+    calls_of: str | None = None
+    """The token whose clients' single calls this session holds; None: it is a conversation."""
+    account: CallAccount | None = None
+    """Of that token, where it has a budget of its own."""
+    calls: Mapping[str, ClientCall] = field(default_factory=dict)
+    """By call id, in the order in which they came; those that are not answered yet."""

@@ -37,7 +37,9 @@ class Transition:
         # stand on the log twice: a timer that is told again finds other things due than it did before.
         place = f"{source.topic}/{source.partition}/{source.offset}"
         self._cause = derived_id(state.session_id, event.event_id, place)
-        self._facts: list[tuple[EventId, Fact, tuple[str, ...]]] = []
+        self._facts: list[tuple[EventId, Fact, tuple[str, ...], str | None]] = []
+        self.about: str | None = None
+        """Event id of the client's call to which the facts that follow belong; None: all is one turn's."""
         self._ids = 0
         self.let_go: tuple[str, ...] = ()
         """Marks of inputs that the state no longer knows."""
@@ -106,7 +108,7 @@ class Transition:
     def emit(self, fact: Fact, evidence: tuple[str, ...] = ()) -> str:
         """Cause a fact, resting on the events `evidence` beside the input; returns its event id."""
         event_id = event_id_of(self._cause, len(self._facts))
-        self._facts.append((event_id, fact, tuple(dict.fromkeys(evidence))))
+        self._facts.append((event_id, fact, tuple(dict.fromkeys(evidence)), self.about))
         return event_id
 
     def refuse(self, code: ErrorCode, message: str) -> None:
@@ -130,7 +132,7 @@ class Transition:
                 user_id=owner.user_id,
                 sequence=first + index,
                 causation_id=self.event.event_id,
-                correlation_id=correlations,
+                correlation_id=about or correlations,
                 evidence_ids=evidence,
                 occurred_at_ms=state.now_ms,
                 producer=PRODUCER,
@@ -138,7 +140,7 @@ class Transition:
                 traceparent=traceparent,
                 body=fact,
             )
-            for index, (event_id, fact, evidence) in enumerate(self._facts)
+            for index, (event_id, fact, evidence, about) in enumerate(self._facts)
         ]
         written = encode_state(state)
         if events:

@@ -7,6 +7,7 @@ from schemas.events.access import AccessFact
 from schemas.events.accounts import AccountFact, AccountRequestFact
 from schemas.events.budgets import BudgetFact
 from schemas.events.capabilities import CapabilityFact
+from schemas.events.client_calls import ClientAnswerFact, ClientCallFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
@@ -47,6 +48,8 @@ Fact: TypeAlias = (
     | ConfigurationFact
     | DeadLetterFact
     | AccessFact
+    | ClientCallFact
+    | ClientAnswerFact
 )
 
 

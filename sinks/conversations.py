@@ -55,6 +55,10 @@ _TURN: Final = """
     LIMIT 1
 """
 _TOLD: Final = "SELECT max(sequence) FROM event_log WHERE session_id = %s AND topic = 'session.outputs'"
+_ANSWER: Final = """
+    SELECT 1 FROM event_log
+    WHERE event_id = %s AND session_id = %s AND topic = 'session.outputs' AND type = 'AnswerGiven'
+"""
 _READ_UP_TO: Final = "SELECT max(next_offset) FROM sink_offsets WHERE topic = %s AND partition = %s"
 _INPUT: Final = """
     SELECT type, session_id, body FROM event_log
@@ -183,6 +187,12 @@ async def told_up_to(connection: Connection, session_id: UUID) -> int:
     cursor = await connection.execute(_TOLD, [session_id])
     row = await cursor.fetchone()
     return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def is_answer(connection: Connection, session_id: UUID, event_id: UUID) -> bool:
+    """Tell whether an event is an answer of a session that the sink has read."""
+    cursor = await connection.execute(_ANSWER, [event_id, session_id])
+    return await cursor.fetchone() is not None
 
 
 async def turn_at(connection: Connection, session_id: UUID, sequence: int) -> tuple[str, datetime] | None:

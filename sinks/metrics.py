@@ -5,7 +5,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 
@@ -87,8 +87,8 @@ class SinkMetrics:
         self.events = self._counter("cartrita_sink_events_total")
         self.rows = self._counter("cartrita_sink_rows_total")
         self.batch_records = self._histogram("cartrita_sink_batch_records", _BATCH)
-        self.batch_seconds = self._histogram("cartrita_sink_batch_seconds", _LATENCY_S)
-        self.latency_seconds = self._histogram("cartrita_sink_latency_seconds", _LATENCY_S)
+        self.batch_seconds = self._histogram("cartrita_sink_batch_seconds", LATENCY_S)
+        self.latency_seconds = self._histogram("cartrita_sink_latency_seconds", LATENCY_S)
         lag = self._by_name["cartrita_sink_lag_records"]
         self.lag_records = Gauge(lag.name, lag.text, lag.labels, registry=registry)
         self.dead_letters = self._counter("cartrita_sink_dead_letters_total")

@@ -21,7 +21,7 @@ _SESSION_COLUMNS: Final = f"""
 """
 _SESSIONS: Final = f"""
     SELECT {_SESSION_COLUMNS} FROM session_summaries s
-    WHERE (%(status)s::text IS NULL OR {_STATUS} = %(status)s)
+    WHERE s.calls_of IS NULL AND (%(status)s::text IS NULL OR {_STATUS} = %(status)s)
       AND (%(tenant)s::text IS NULL OR s.tenant_id = %(tenant)s)
       AND (%(before)s::timestamptz IS NULL OR (s.opened_at, s.id) < (%(before)s, %(before_id)s::uuid))
     ORDER BY s.opened_at DESC NULLS LAST, s.id DESC

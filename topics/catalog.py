@@ -10,6 +10,7 @@ from schemas.events.access import AccessFact
 from schemas.events.accounts import AccountFact, AccountRequestFact
 from schemas.events.budgets import BudgetFact
 from schemas.events.capabilities import CapabilityFact
+from schemas.events.client_calls import ClientAnswerFact, ClientCallFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
@@ -114,6 +115,22 @@ SESSION_INPUTS: Final = Topic(
     purpose="What was taken of all that entered, validated, on the session's partition.",
     writers="ingress and fork shells",
     readers=(SESSION,),
+)
+CLIENT_CALLS: Final = Topic(
+    name="client.calls",
+    facts=_facts(ClientCallFact),
+    keying=Keying.SESSION,
+    purpose="Single model calls that clients ask for; whoever can write here is believed as to token and "
+    "tenant.",
+    writers="gateways alone",
+    readers=(SESSION,),
+)
+CLIENT_ANSWERS: Final = Topic(
+    name="client.answers",
+    facts=_facts(ClientAnswerFact),
+    keying=Keying.SESSION,
+    purpose="What clients' single model calls came to.",
+    writers="session shell",
 )
 SESSION_TIMERS: Final = Topic(
     name="session.timers",
@@ -275,6 +292,7 @@ TOPICS: Final = (
     OPERATOR_INPUTS,
     FORK_REQUESTS,
     SESSION_INPUTS,
+    CLIENT_CALLS,
     SESSION_TIMERS,
     PLANS,
     TASK_EVENTS,
@@ -290,6 +308,7 @@ TOPICS: Final = (
     RETRIEVAL_METRICS,
     GRAPH_SNAPSHOTS,
     SESSION_OUTPUTS,
+    CLIENT_ANSWERS,
     SESSION_DELTAS,
     TOOL_CAPABILITIES,
     CONFIGURATION,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from connectors.mcp.connection import Connection, ServerAway
 from connectors.mcp.definitions import Definition
+from connectors.mcp.errors import NOT_CARRIED_OUT
 from connectors.mcp.results import ResultInvalid, result_of, result_schema, text_of
 from connectors.mcp.server import Server
 from connectors.mcp.session import Session
@@ -23,7 +24,7 @@ KEY_META: Final = "cartrita/idempotency-key"
 """Under which the key goes with every call, in its `_meta`; servers that know none ignore it."""
 CATEGORY: Final = "mcp"
 _ERROR_CHARACTERS_MAX: Final = 1_500
-_NOT_CARRIED_OUT: Final = (mcp_types.INVALID_PARAMS, mcp_types.METHOD_NOT_FOUND)
+_WRONGLY_ASKED: Final = (mcp_types.INVALID_PARAMS, mcp_types.METHOD_NOT_FOUND)
 _SESSION_GONE: Final = "Session terminated"
 """What the SDK says when a server by HTTP knows our session no more: it has not looked at the call."""
 
@@ -111,13 +112,15 @@ class McpTool:
 
     def _refused(self, error: MCPError, session: Session) -> NoReturn:
         said = clean_line(error.message, _ERROR_CHARACTERS_MAX)
-        if error.code in _NOT_CARRIED_OUT:
+        if error.code in _WRONGLY_ASKED:
             raise ToolError("validation_error", f"{self.spec.name}: {said}") from error
         if error.code == mcp_types.INVALID_REQUEST and error.message == _SESSION_GONE:
             session.ended.set()
             raise self._failed(
                 "the server has begun anew; ask again", settled=True, retryable=True
             ) from error
+        if error.code == NOT_CARRIED_OUT:
+            raise self._failed(said, settled=True, retryable=True) from error
         if error.code == mcp_types.CONNECTION_CLOSED:
             # Whoever calls next must not have to find that out.
             session.ended.set()

@@ -16,7 +16,7 @@ from connectors.models.chunks import read_chunk
 from connectors.models.client import headers_of, is_local, make_client, path_of, timeout_of
 from connectors.models.collected import CUT_OFF, Collected
 from connectors.models.errors import failure_of
-from connectors.models.requests import body_of, changed, difference, prepared
+from connectors.models.requests import body_of, changed, difference, names_asked, prepared
 from connectors.models.responses import Body, Response, SaidInAnswer
 from connectors.models.retries import Random, RetryPolicy, Sleep, translate, with_retries
 from connectors.models.tokens import TokenCounter
@@ -132,7 +132,10 @@ class OpenAIModel:
             try:
                 return await self._once(request, parameters, counted, attempt)
             except RequestInvalid as error:
-                other = changed(parameters, str(error)) if error.kind == "invalid_request" else None
+                told = str(error)
+                # What a client asked for and the provider refuses is the client's to change, for this call.
+                is_ours = error.kind == "invalid_request" and not names_asked(request, told)
+                other = changed(parameters, told) if is_ours else None
                 if other is None:
                     raise
                 _log.warning(

@@ -47,7 +47,8 @@ def body_of(request: ChatRequest, parameters: RequestParameters) -> dict[str, ob
         "stream": parameters.stream,
         parameters.tokens_max_field: request.output_tokens_max,
     }
-    if parameters.temperature:
+    asked = _asked(request, parameters)
+    if parameters.temperature and asked is None:
         body["temperature"] = request.temperature
     if parameters.stream and parameters.stream_usage:
         body["stream_options"] = {"include_usage": True}
@@ -61,7 +62,7 @@ def body_of(request: ChatRequest, parameters: RequestParameters) -> dict[str, ob
     if response_format is not None:
         body["response_format"] = response_format
     extra: dict[str, object] = json.loads(parameters.extra_body_json)
-    return body | extra
+    return body | (asked or {}) | extra
 
 
 def message_of(message: ChatMessage, parameters: RequestParameters) -> dict[str, object]:
@@ -95,6 +96,14 @@ def changed(parameters: RequestParameters, told: str) -> RequestParameters | Non
             if found is not None and found != parameters:
                 return found
     return None
+
+
+def names_asked(request: ChatRequest, told: str) -> bool:
+    """Tell whether a provider's words name something that a client asked for."""
+    if request.asked_json is None:
+        return False
+    text = told.lower()
+    return any(name in text for name in json.loads(request.asked_json))
 
 
 def embedding_body_of(
@@ -207,6 +216,21 @@ _CHANGES: Final = {
 }
 
 
+def _asked(request: ChatRequest, parameters: RequestParameters) -> dict[str, object] | None:
+    """Return what a client asks for, without what the model does not take; None: the call is our own."""
+    if request.asked_json is None:
+        return None
+    asked: dict[str, object] = json.loads(request.asked_json)
+    if not parameters.temperature:
+        asked.pop("temperature", None)
+    if parameters.response_format == "none":
+        asked.pop("response_format", None)
+    if not request.tools:
+        asked.pop("tool_choice", None)
+        asked.pop("parallel_tool_calls", None)
+    return asked
+
+
 def _response_format(request: ChatRequest, parameters: RequestParameters) -> dict[str, object] | None:
     if not request.json_mode or parameters.response_format == "none":
         return None
@@ -273,11 +297,13 @@ def _call(call: ToolCallProposed, parameters: RequestParameters) -> dict[str, ob
 
 
 def _tool(tool: ToolOffered) -> dict[str, object]:
+    strict = {} if tool.strict is None else {"strict": tool.strict}
     return {
         "type": "function",
         "function": {
             "name": tool.name,
             "description": tool.description,
             "parameters": json.loads(tool.parameters_json),
+            **strict,
         },
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import importlib.util
 import marshal
+from types import CodeType
 
-from connectors.sandbox.child.plan import Plan
+from connectors.sandbox.child.plan import Plan, ProgramPlan
 
 # In the order of their imports.
 _MODULES = (
@@ -18,6 +19,11 @@ _MODULES = (
     "connectors.sandbox.child.evaluation",
     "connectors.sandbox.child.wasm",
     "connectors.sandbox.child.runner",
+)
+_PROGRAM_MODULES = (
+    *_MODULES[: _MODULES.index("connectors.sandbox.child.wasm")],
+    "connectors.sandbox.child.program_filter",
+    "connectors.sandbox.child.program",
 )
 
 BOOTSTRAP = """
@@ -52,6 +58,29 @@ del sys.argv[1:]
 main(control, result, plan)
 """
 
+# The same for a foreign program, whose standard input is its own: all comes in one file.
+PROGRAM_BOOTSTRAP = """
+import marshal, os, sys, types
+with os.fdopen(int(sys.argv[1]), "rb") as file:
+    modules, plan = marshal.load(file)
+for name in ("connectors", "connectors.sandbox", "connectors.sandbox.child"):
+    module = types.ModuleType(name)
+    module.__path__ = []
+    sys.modules[name] = module
+for name, code in modules:
+    parent, _, last = name.rpartition(".")
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    setattr(sys.modules[parent], last, module)
+    exec(code, module.__dict__)
+sys.modules["connectors.sandbox.child.program"].main(int(sys.argv[2]), plan)
+"""
+
+
+def program_file(plan: ProgramPlan) -> bytes:
+    """Return what the bootstrap of a foreign program reads: the modules and `plan`."""
+    return marshal.dumps((_compiled(_PROGRAM_MODULES), plan))  # type: ignore[arg-type]  # as below
+
 
 def standard_input(plan: Plan) -> bytes:
     """Return what the bootstrap reads: the modules, then `plan`, each after its length in 8 bytes."""
@@ -72,4 +101,9 @@ def module_source(name: str) -> str:
 @functools.cache
 def _modules() -> bytes:
     # Code objects, not text, save the child compiling; both sides are the same interpreter.
-    return marshal.dumps([(name, compile(module_source(name), f"<{name}>", "exec")) for name in _MODULES])
+    return marshal.dumps(_compiled(_MODULES))
+
+
+@functools.cache
+def _compiled(names: tuple[str, ...]) -> list[tuple[str, CodeType]]:
+    return [(name, compile(module_source(name), f"<{name}>", "exec")) for name in names]

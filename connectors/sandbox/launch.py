@@ -196,8 +196,8 @@ def _bubblewrap_command(
         command += ["--setenv", name, value]
     libraries = {**host.interpreter.libraries, **packages.libraries}
     mounts = {path: path for path in (*host.interpreter.bind_paths, *packages.read_paths)} | libraries
-    bound = sorted(mounts, key=_depth)
-    for path in _parents(bound):
+    bound = sorted(mounts, key=by_depth)
+    for path in parents_of(bound):
         # Made by name, because bwrap would copy the mode of a parent that only root may enter.
         command += ["--perms", "0755", "--dir", path]
     for path in bound:
@@ -244,15 +244,16 @@ def _scratch_inodes(limits: Limits) -> int:
     return limits.inodes + 16
 
 
-def _parents(paths: Iterable[str]) -> list[str]:
+def parents_of(paths: Iterable[str]) -> list[str]:
     """Return the directories above `paths`, without those that come with one of them."""
     whole = {path.rstrip("/") for path in paths}
     parents = {str(parent) for path in whole for parent in Path(path).parents if str(parent) != "/"}
     inside = {
         parent for parent in parents if any(parent == path or parent.startswith(path + "/") for path in whole)
     }
-    return sorted(parents - inside, key=_depth)
+    return sorted(parents - inside, key=by_depth)
 
 
-def _depth(path: str) -> tuple[int, str]:
+def by_depth(path: str) -> tuple[int, str]:
+    """Return by what paths are sorted, so that each comes after those above it."""
     return path.count("/"), path

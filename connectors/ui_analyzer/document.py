@@ -60,7 +60,7 @@ _SERVER_MODULES = re.compile(
 )
 _SERVER_PATH = re.compile(
     r"(?:^|/)(?:pages|app)/api/|(?:^|/)app/.*/route\.[tj]s$|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"
-    r"\.server\.[tj]sx?$|\.config\.[cm]?[jt]s$|(?:^|/)middleware\.[tj]s$"
+    r"(?:^|/)lib/server/|\.server\.[tj]sx?$|\.config\.[cm]?[jt]s$|(?:^|/)middleware\.[tj]s$"
 )
 """File names by which frameworks decide what runs on the server; a folder's name alone decides nothing."""
 _SERVER_CODE = re.compile(

@@ -16,7 +16,7 @@ from connectors.ui_analyzer.native import library_control, rendered_tag
 from connectors.ui_analyzer.rule import ComponentRef, Fact, Project
 from connectors.ui_analyzer.script import Script
 
-DRAWING, BUTTON, LINK, OTHER = "drawing", "button", "link", "other"
+DRAWING, BUTTON, LINK, FIELD, OTHER = "drawing", "button", "link", "field", "other"
 _ALIAS_DEPTH_MAX = 6
 _SUFFIXES = ("", ".tsx", ".jsx", ".ts", ".js", ".vue", ".svelte", ".mjs")
 _ALIAS = re.compile(r"^(?:@/|~/|~~/|\$lib/|\$/|src/|app/|@\w+/|#/?)")
@@ -77,7 +77,7 @@ def _component(name: str, roots: list[Element], document: Document) -> Fact:
     shapes = {_shape(root, document) for root in roots}
     shape = shapes.pop() if len(shapes) == 1 else OTHER
     falls = bool(roots) and all(
-        root.spread or (document.language == "vue" and len(roots) == 1) for root in roots
+        (_field(root) or root).spread or (document.language == "vue" and len(roots) == 1) for root in roots
     )
     first = roots[0] if roots else None
     return Fact(
@@ -104,6 +104,8 @@ def _shape(root: Element, document: Document) -> str:
     tag = rendered_tag(root, document)
     if tag in ("svg", "img"):
         return OTHER if _speaks(root) else DRAWING
+    if _field(root) is not None:
+        return FIELD
     if tag == "button" or library_control(root, document) == "button":
         return BUTTON
     if tag == "a" and (root.has("href") or root.spread):
@@ -116,6 +118,19 @@ def _shape(root: Element, document: Document) -> str:
         return OTHER
     ref = ref_of(root, document)
     return f"as:{ref.module}:{ref.name}" if ref is not None else OTHER
+
+
+def _field(root: Element) -> Element | None:
+    """The one text field of a component that has nothing else to operate or to read."""
+    inside = [root, *root.descendants()] if root.native else []
+    controls = [one for one in inside if one.tag in ("input", "textarea", "select")]
+    if len(controls) != 1 or any(one.tag in ("label", "button", "slot") for one in inside):
+        return None
+    if any(not one.native and one.children for one in inside) or any(
+        one.texts or one.dynamic_content for one in inside if one.tag not in ("select", "option", "optgroup")
+    ):
+        return None
+    return controls[0] if controls[0].get("type") not in ("checkbox", "radio", "file", "hidden") else None
 
 
 def _speaks(root: Element) -> bool:

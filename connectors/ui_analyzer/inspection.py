@@ -18,6 +18,7 @@ from connectors.ui_analyzer.origin import (
     is_library_script,
     is_library_sheet,
     is_native_app,
+    is_picture,
     is_test,
 )
 from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
@@ -92,7 +93,9 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
             raise FileLeftOut("vendored")
         if is_native_app(source):
             raise FileLeftOut("React Native")
-        if is_email(source):
+        if is_picture(source):
+            raise FileLeftOut("picture drawn on a server")
+        if is_email(path, source):
             raise FileLeftOut("e-mail")
         document = Document(path, source, deadline)
         _apply_rules(document, report)

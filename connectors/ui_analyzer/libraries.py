@@ -68,6 +68,20 @@ ELEMENTS_BY_TAG: Final = {
 }
 """Components that are registered by name and render one element, onto which their listeners fall."""
 
+FIELDS_OF_LIBRARIES: Final[tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]] = (
+    (re.compile(r"^antd(?:/.*)?$"), re.compile(r"^(?:Input(?:\.(?:Search|TextArea|Password))?|InputNumber|Select|AutoComplete)$")),
+    (re.compile(r"^(?:@mui/(?:material|joy)|@material-ui/core)(?:/.*)?$"), re.compile(r"^(?:TextField|OutlinedInput|InputBase|FilledInput|Input)$")),
+    (re.compile(r"^@chakra-ui/react$"), re.compile(r"^(?:Input|Textarea|NumberInput)$")),
+    (re.compile(r"^@mantine/core$"), re.compile(r"^(?:TextInput|Textarea|NumberInput|PasswordInput)$")),
+    (re.compile(r"^(?:react-bootstrap)(?:/.*)?$"), re.compile(r"^(?:Form\.Control|FormControl|Form\.Select)$")),
+    (re.compile(r"^(?:flowbite-react|flowbite-svelte)$"), re.compile(r"^(?:TextInput|Input|Textarea|Search)$")),
+)  # fmt: skip
+"""Components that are a text field without a name of their own; `aria-label` and `id` reach the field."""
+FIELD_TAGS: Final = frozenset(
+    {"el-input", "a-input", "a-input-search", "a-textarea", "n-input", "v-text-field", "v-textarea", "q-input", "InputText"}
+)  # fmt: skip
+"""The same, of libraries of Vue, where components are registered by name."""
+
 MERGING_PROPS: Final = frozenset(
     [
         "render",

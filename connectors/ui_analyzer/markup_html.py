@@ -18,6 +18,144 @@ _SVG_NAMES = frozenset(
 )
 
 
+_HTML = frozenset(
+    [
+        "a",
+        "abbr",
+        "acronym",
+        "address",
+        "area",
+        "article",
+        "aside",
+        "audio",
+        "b",
+        "base",
+        "bdi",
+        "bdo",
+        "big",
+        "blink",
+        "blockquote",
+        "body",
+        "br",
+        "button",
+        "canvas",
+        "caption",
+        "center",
+        "cite",
+        "code",
+        "col",
+        "colgroup",
+        "data",
+        "datalist",
+        "dd",
+        "del",
+        "details",
+        "dfn",
+        "dialog",
+        "dir",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "embed",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "font",
+        "footer",
+        "form",
+        "frame",
+        "frameset",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "head",
+        "header",
+        "hgroup",
+        "hr",
+        "html",
+        "i",
+        "iframe",
+        "img",
+        "input",
+        "ins",
+        "kbd",
+        "label",
+        "legend",
+        "li",
+        "link",
+        "main",
+        "map",
+        "mark",
+        "marquee",
+        "menu",
+        "menuitem",
+        "meta",
+        "meter",
+        "nav",
+        "noscript",
+        "object",
+        "ol",
+        "optgroup",
+        "option",
+        "output",
+        "p",
+        "param",
+        "picture",
+        "pre",
+        "progress",
+        "q",
+        "rp",
+        "rt",
+        "ruby",
+        "s",
+        "samp",
+        "script",
+        "search",
+        "section",
+        "select",
+        "slot",
+        "small",
+        "source",
+        "span",
+        "strike",
+        "strong",
+        "style",
+        "sub",
+        "summary",
+        "sup",
+        "svg",
+        "math",
+        "table",
+        "tbody",
+        "td",
+        "template",
+        "textarea",
+        "tfoot",
+        "th",
+        "thead",
+        "time",
+        "title",
+        "tr",
+        "track",
+        "tt",
+        "u",
+        "ul",
+        "var",
+        "video",
+        "wbr",
+    ]
+)
+
+
+def _drawn(name: str, element: Element) -> bool:
+    """Whether an element is a part of a drawing or a formula, which have names of their own."""
+    return any(around.tag in ("svg", "math") for around in element.ancestors()) or name in _SVG_NAMES
+
+
 def html_elements(tree: Tree, original: bytes, flavour: str, masked: Masked) -> list[Element]:
     """All elements in document order; `flavour` is html, vue or svelte; `original` is the unmasked source."""
     made: dict[int, Element] = {}
@@ -78,6 +216,8 @@ def _element(
     )
     if flavour != "html" and not name.islower() and lowered not in _SVG_NAMES and name[:1].islower():
         element.native = lowered == name or lowered in _SVG_NAMES
+    if flavour == "vue" and element.native and lowered not in _HTML and not _drawn(lowered, element):
+        element.native = False  # Registered under a name in small letters.
     element.tag = lowered if element.native else name
     return element
 
@@ -220,7 +360,7 @@ def _add_svelte(elements: list[Element], masked: Masked, original: bytes) -> Non
 
 
 def _add_text(tree: Tree, made: dict[int, Element]) -> None:
-    for item in tree.of("text"):
+    for item in tree.of("text", "entity"):
         owner = _around(item, made)
         if owner is None:
             continue

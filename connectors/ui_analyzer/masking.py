@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.markup import DYNAMIC
 
-_OPENERS = re.compile(r"\{\{|<%|\{%|<\?")
-_CLOSERS = {"{{": "}}", "<%": "%>", "{%": "%}", "<?": "?>"}
+_OPENERS = re.compile(r"\{\{|<%|\{%|\{#|<\?")
+_CLOSERS = {"{{": "}}", "<%": "%>", "{%": "%}", "{#": "#}", "<?": "?>"}
 _BLOCKS_DEPTH_MAX = 200
 _BLOCK_OPEN = re.compile(r"\{\s*#(if|each|await|key|snippet)\b")
 _BLOCK_CLOSE = re.compile(r"\{\s*/(if|each|await|key|snippet)\b")
@@ -113,10 +113,31 @@ def mask_mustaches(text: str, *, components: bool = True) -> Masked:
             unclosed.add(kind)  # Searching again from every further opener would be quadratic.
             continue
         out.append(text[at : opener.start()])
-        out.append(_filler(text[opener.start() : end + 2]))
+        whole = text[opener.start() : end + 2]
+        choosing = kind == "{#" or (
+            _CHOOSING.match(whole) is not None and _among_attributes(text, opener.start())
+        )
+        out.append(_blank(whole) if choosing else _filler(whole))
         at = end + 2
     out.append(text[at:])
     return Masked(_tidied("".join(out), components=components))
+
+
+_CHOOSING = re.compile(
+    r"(?:\{\{|\{%|<%)[-~=]?\s*(?:#|/)?(?:if|elif|elsif|else|end|endif|unless|endunless|ifequal|endifequal)\b|<%\s*\}"
+)
+"""Tags of languages for templates that choose what is written out between them."""
+_TAG_CHARACTERS_MAX = 2_000
+
+
+def _among_attributes(text: str, at: int) -> bool:
+    """Whether a place is inside a tag, and not inside the value of an attribute."""
+    before = text[max(0, at - _TAG_CHARACTERS_MAX) : at]
+    before = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>", "", before, flags=re.DOTALL)
+    opened = before.rfind("<")
+    if opened < 0 or before.rfind(">") > opened:
+        return False
+    return before.count('"', opened) % 2 == 0 and before.count("'", opened) % 2 == 0
 
 
 def mask_svelte(text: str) -> Masked:

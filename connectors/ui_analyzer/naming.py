@@ -61,8 +61,9 @@ class Content:
 
 def labelled_directly(element: Element) -> bool:
     """Whether an attribute of the element itself gives a name, or one of the component that it becomes."""
+    always = [name for name in ("aria-label", "title") if not _sometimes_absent(element, name)]
     if element.filled(
-        "aria-label", "aria-labelledby", "title", "v-bind:aria-label", *_NAMING_DIRECTIVES, "v-text", "v-html"
+        *always, "aria-labelledby", "v-bind:aria-label", *_NAMING_DIRECTIVES, "v-text", "v-html"
     ):
         return True
     around = element.owner if element.detached else element.parent
@@ -70,6 +71,22 @@ def labelled_directly(element: Element) -> bool:
         around is not None
         and merged(element)
         and around.filled("aria-label", "aria-labelledby", "title", "label", "content")
+    )
+
+
+_ABSENT_BRANCH = re.compile(
+    r"\?\s*(?:undefined|null|''|\"\"|``)\s*:|:\s*(?:undefined|null|''|\"\"|``)\s*$|^[^?|]*&&[^?|]*$"
+)
+
+
+def _sometimes_absent(element: Element, name: str) -> bool:
+    """Whether a name is given under a condition only: `title={off ? "Why" : undefined}`."""
+    attribute = element.attributes.get(name)
+    return (
+        attribute is not None
+        and attribute.value is None
+        and not attribute.partial
+        and _ABSENT_BRANCH.search(attribute.expression.strip()) is not None
     )
 
 

@@ -13,7 +13,7 @@ QUERIES_SHOWN = ("failures-shown", "queries")
 
 _INTERCEPTS = re.compile(
     r"interceptors\s*\.\s*response\s*\.\s*use\s*\(|\bonResponseError\b|\bonResponseRejected\b|\bresponseInterceptor\b|"
-    r"\.ajaxError\s*\(|\bonErrorResponse\b|\bafterResponse\s*:"
+    r"\.ajaxError\s*\(|\.ajaxSetup\s*\([\s\S]{0,400}?error\s*:|\bonErrorResponse\b|\bafterResponse\s*:"
 )
 _CATCHES_QUERIES = re.compile(
     r"\b(?:Query|Mutation)Cache\s*\(\s*\{[^}]*\bonError\b|\bnew QueryClient\s*\([\s\S]{0,400}?(?:onError|throwOnError|useErrorBoundary)\b|"
@@ -39,13 +39,15 @@ def net_facts(document: Document) -> Iterator[Fact]:
     if document.language in ("css", "scss", "less"):
         return
     text = document.text
+    if "lodash-webpack-plugin" in text or "babel-plugin-lodash" in text:
+        yield Fact(kind="imports-in-part", name="lodash")
     if _mentions(text, "itle", "Head", "Helmet", "metaInfo", "useMeta") and _SETS_TITLE.search(text):
         yield Fact(kind="sets-title", name="script")
     if _mentions(text, "Storage", "ookie", "Theme", "Dark", "ColorMode") and _KEEPS_THEME.search(text):
         yield Fact(kind="sets-theme", name="script")
-    if _mentions(text, "ntercept", "onResponse", "onErrorResponse", "ajaxError", "afterResponse") and (
-        _INTERCEPTS.search(text) and _SHOWS.search(text)
-    ):
+    if _mentions(
+        text, "ntercept", "onResponse", "onErrorResponse", "ajaxError", "ajaxSetup", "afterResponse"
+    ) and (_INTERCEPTS.search(text) and _SHOWS.search(text)):
         yield Fact(kind=REQUESTS_SHOWN[0], name=REQUESTS_SHOWN[1])
         yield Fact(kind=QUERIES_SHOWN[0], name=QUERIES_SHOWN[1])
     for script in document.scripts:

@@ -72,6 +72,16 @@ _EMAIL_MARKUP = re.compile(
 """What is written for mail programs and means nothing to browsers."""
 
 
+_DRAWN_ON_SERVER = re.compile(
+    rb"""from\s*['"](?:next/og|@vercel/og|satori|@takumi-rs/[\w-]+|workers-og)['"]"""
+)
+
+
+def is_picture(source: bytes) -> bool:
+    """Whether a component is drawn into a picture on a server: nobody operates, enlarges or reads it."""
+    return _DRAWN_ON_SERVER.search(source) is not None
+
+
 def is_native_app(source: bytes) -> bool:
     """Whether a script draws with React Native: an app has neither elements of HTML nor style sheets."""
     return _NATIVE_APP.search(source) is not None
@@ -80,9 +90,20 @@ def is_native_app(source: bytes) -> bool:
 _NATIVE_APP = re.compile(rb"""from\s*['"](?:react-native(?:-[\w-]+)?|expo(?:-[\w-]+)?|nativewind)['"]""")
 
 
-def is_email(source: bytes) -> bool:
+def is_email(path: str, source: bytes) -> bool:
     """Whether a component is an e-mail: mail programs have other rules than browsers."""
-    return _EMAIL_IMPORT.search(source) is not None or _EMAIL_MARKUP.search(source) is not None
+    if _EMAIL_IMPORT.search(source) is not None or _EMAIL_MARKUP.search(source) is not None:
+        return True
+    # In a folder of mails: pages have a form, a script or a sheet, and mails write every style out.
+    return (
+        _EMAIL_FOLDER.search(path) is not None
+        and _OF_PAGES.search(source) is None
+        and (b"style=" in source or b"{% " in source)
+    )
+
+
+_EMAIL_FOLDER = re.compile(r"(?:^|/)(?:e-?mails?|mailers?|mail[_-]templates?)/[^.]*\.html?$", re.I)
+_OF_PAGES = re.compile(rb"<(?:script|form|input|link|nav|main)\b", re.I)
 
 
 _DOCUMENTED = re.compile(

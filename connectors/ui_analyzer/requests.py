@@ -6,12 +6,31 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from connectors.ui_analyzer.script import Call, Script
-from connectors.ui_analyzer.syntax import Syntax
+from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _REQUEST = re.compile(
     r"^(?:(?:window|globalThis|self)\.)?fetch$|^\$fetch$|^ofetch$|^axios(?:\.(?:get|post|put|patch|delete|request))?$|"
     r"^ky(?:\.\w+)?$|^(?:\w+\.)*(?:api|http|client|apiClient|httpClient)\.(?:get|post|put|patch|delete|request)$"
 )
+
+
+_JQUERY = re.compile(r"^(?:\$|jQuery)\.(?:ajax|get|post|getJSON)$")
+_SETTLED = frozenset({"fail", "catch", "always"})
+
+
+def unhandled_jquery(script: Script) -> Iterator[Call]:
+    """Requests by jQuery of whose failure nobody learns: neither an `error` among the options nor a `fail` behind."""
+    for call in script.calls:
+        if not _JQUERY.match(call.callee) or not call.arguments:
+            continue
+        methods, outermost = chain(script, call)
+        parent = outermost.parent
+        if parent is None or parent.type != "expression_statement" or _SETTLED & set(methods):
+            continue
+        given = " ".join(script.code_of(node) for node in call.arguments if node.type not in FUNCTION_KINDS)
+        named = any(node.type == "identifier" for node in call.arguments[-1:])
+        if not named and re.search(r"\b(?:error|statusCode)\s*[:(]|[{,]\s*error\s*[,}]", given) is None:
+            yield call
 
 
 def requests(script: Script) -> Iterator[Call]:

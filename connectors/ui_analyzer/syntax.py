@@ -61,6 +61,7 @@ MARKUP_KINDS = (
     "self_closing_tag",
     "attribute",
     "text",
+    "entity",
     "comment",
     "erroneous_end_tag",
 )

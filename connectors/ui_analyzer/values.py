@@ -356,4 +356,4 @@ class _Follower:
 
 def _drops_markup(pattern: str) -> bool:
     """Whether a replacement takes every `<` away: without one there is no element."""
-    return re.match(r"/\[[^\]^]*<[^\]]*\]\+?/g", pattern) is not None
+    return re.match(r"/(?:\[[^\]^]*<[^\]]*\]\+?|<)/g", pattern) is not None

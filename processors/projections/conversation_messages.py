@@ -66,7 +66,12 @@ def of_turn(envelope: Envelope, fact: TurnStarted) -> tuple[RowChange, ...]:
 
 
 def of_charged(envelope: Envelope, fact: BudgetCharged) -> tuple[RowChange, ...]:
-    """What a call used stands on its turn's message, until an answer tells of it."""
+    """What a call used stands on its turn's message, until an answer tells of it.
+
+    A client's single call has neither turn nor task.
+    """
+    if not fact.task_id:
+        return ()
     return _row(envelope, "input", envelope.correlation_id, None, {"cost_tokens": int32(fact.tokens)})
 
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, get_args
 from processors.projections.rows import Place
 from processors.projections.values import as_uuid, clean, cut, json_of, moment
 from schemas.envelope import Envelope, Versions
+from schemas.events.client_calls import ClientAnswerFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyDecided
@@ -68,6 +69,7 @@ COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
 _SUBJECTS: Final[dict[type, str]] = {
     **dict.fromkeys((*get_args(ModelCallFact), *get_args(ModelResultFact)), "call_id"),
     **dict.fromkeys((*get_args(ToolCallFact), *get_args(ToolResultFact)), "call_id"),
+    **dict.fromkeys(get_args(ClientAnswerFact), "call_id"),
     **dict.fromkeys(get_args(PlanFact), "plan_id"),
     **dict.fromkeys((*get_args(TaskFact), *get_args(CallFact)), "task_id"),
     PolicyDecided: "decision_id",

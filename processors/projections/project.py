@@ -17,6 +17,7 @@ from processors.projections.rows import Place, RowChange
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.capabilities import ToolCapabilityMeasured
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
     ApprovalReceived,
@@ -141,6 +142,8 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
             | SessionEnded() as fact
         ):
             return sessions.of_output(envelope, fact)
+        case ClientCallReceived() as fact:
+            return sessions.of_call(envelope, fact)
         case RecordRejected() as fact:
             return sessions.of_rejected(envelope, fact, place)
         case _:

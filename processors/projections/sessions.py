@@ -5,6 +5,7 @@ from processors.projections.rows import Cell, Place, RowChange
 from processors.projections.values import as_uuid, cut, moment, one_of
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, BudgetGranted
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.inputs import InputFact, MessageReceived, SessionForked, SessionOpened
 from schemas.events.outputs import (
@@ -89,6 +90,11 @@ def of_output(envelope: Envelope, fact: OutputFact) -> tuple[RowChange, ...]:
         case SessionEnded():
             status = one_of(fact.reason, ENDS, "closed")
             return _summary(envelope, {"status": status, "ended_at": at, "last_output_at": at})
+
+
+def of_call(envelope: Envelope, fact: ClientCallReceived) -> tuple[RowChange, ...]:
+    """A session of clients' calls is no conversation."""
+    return _summary(envelope, {"calls_of": as_uuid(fact.token_id)})
 
 
 def of_rejected(envelope: Envelope, fact: RecordRejected, place: Place) -> tuple[RowChange, ...]:

@@ -96,6 +96,13 @@ SESSION_SUMMARIES: Final = Table(
         _column("messages", "bigint", _INPUTS, "How many messages it was sent.", _ADD, "0"),
         _column("forked_from", "uuid", _INPUTS, "The session that it was forked from.", _FIRST),
         _column("forked_at", "uuid", _INPUTS, "Event id of the point in that session.", _FIRST),
+        _column(
+            "calls_of",
+            "uuid",
+            "client.calls",
+            "The token whose clients' single model calls it holds; NULL: it is a conversation.",
+            _FIRST,
+        ),
         _column("budget_tokens", "bigint", _BUDGETS, "What it may use."),
         _column("budget_nanodollars", "bigint", _BUDGETS, "What it may use, in 10⁻⁹ dollars."),
         _column("tokens_used", "bigint", _BUDGETS, "The sum of its charges.", _ADD, "0"),

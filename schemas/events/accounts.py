@@ -10,16 +10,29 @@ from schemas.privacy import Impersonal, Personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLimits:
+    """What an account may lend in all, where it is a token's own and not one of limits.toml."""
+
+    tokens: int | None = None
+    """Absent: they do not count."""
+    nanodollars: int | None = None
+    ends_at_ms: int | None = None
+    """When its day or month is over; absent: it is for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequested:
     """A session asks its account for a budget, or for more of it."""
 
     lease_id: Impersonal
     account_id: Personal
-    """tenant/user."""
+    """tenant/user, or of a token with a budget of its own token:ID, with day or month."""
     tokens: int
     nanodollars: int
     tops_up: Impersonal | None = None
     """Lease that the session has and asks to be larger by so much; absent: it asks for its first one."""
+    limits: AccountLimits | None = None
+    """Of a token's account, as its session knows them; absent: limits.toml says them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +63,8 @@ class LeaseRefused:
     lease_id: Impersonal
     account_id: Personal
     reason: Personal
+    leases_out: int = 0
+    """How many leases of the account are out, of which something may come back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

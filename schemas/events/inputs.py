@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from schemas.privacy import Impersonal, Personal
+from schemas.words import Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,24 @@ class SessionClosed:
     reason: Personal | None = None
 
 
+class Rating(Word):
+    """What somebody thinks of an answer."""
+
+    GOOD = "good"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackGiven:
+    """Somebody said what they think of an answer; kept for whoever judges answers, and changes no session."""
+
+    answer_id: Impersonal
+    """The event AnswerGiven that it is about."""
+    rating: Rating
+    comment: Personal | None = None
+    """At most 2,000 characters."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkRequested:
     """Somebody wants a new session that goes on from a past point of another one of theirs.
@@ -167,9 +186,10 @@ SentFact = (
     | SessionForked
     | SessionBudgetSet
     | ForkRequested
+    | FeedbackGiven
 )
 """What is read from `user.inputs`; some of it is refused there, and stands on logs from before it was."""
-InputFact = (
+CommandFact = (
     SessionOpened
     | MessageReceived
     | ApprovalReceived
@@ -179,4 +199,6 @@ InputFact = (
     | SessionBudgetSet
     | ForkRefused
 )
+"""What people and programs tell a session to do."""
+InputFact = CommandFact | FeedbackGiven
 """What a session is told by people and programs."""

@@ -27,6 +27,8 @@ class CallPurpose(Word):
     """To take a task a step further."""
     SYNTHESIZE = "synthesize"
     """To write the answer."""
+    CLIENT = "client"
+    """To answer a client's single call."""
 
 
 class FinishReason(Word):
@@ -68,7 +70,8 @@ class PromptMessage:
 
     A reference resolves by what it points to: a MessageReceived or a SessionForked to its text, a
     ModelCallCompleted to its text and tool calls, a ToolCallCompleted to its result, a ToolCallFailed
-    to its error.
+    to its error. The one reference of a call with the purpose client is to a ClientCallReceived, which has
+    all messages, tools and parameters.
     """
 
     role: ChatRole

@@ -19,6 +19,10 @@ class TimerKind(Word):
     """To give up on it."""
     IDLE = "idle"
     """To end a session that nobody speaks in."""
+    CLIENT_CALL = "client_call"
+    """To give up on a client's call that waits for budget."""
+    LEASE = "lease"
+    """To give back what a token's account has lent, or to ask it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

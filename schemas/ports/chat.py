@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.models import ModelFailureKind, ToolCallProposed
 
 TextSink = Callable[[int, int, str], Awaitable[None]]
@@ -34,6 +35,8 @@ class ToolOffered:
     name: str
     description: str
     parameters_json: str
+    strict: bool | None = None
+    """Whether arguments must fit the schema to the letter; None: not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +51,40 @@ class ChatRequest:
     json_schema: str | None = None
     """In JSON mode: the schema of what is wanted, for models that are asked by one."""
     temperature: float = 0.0
+    asked_json: str | None = None
+    """A JSON object of what a client asks for by the names of OpenAI's API, in place of JSON mode and
+    temperature; None: the call is our own."""
     input_tokens_max: int
     output_tokens_max: int
     timeout_ms: int
     attempts_max: int
     on_text: TextSink = field(default=_ignore)
+
+
+def messages_of(asked: ClientCallReceived) -> tuple[ChatMessage, ...]:
+    """Return the messages of a client's call as they are sent."""
+    return tuple(
+        ChatMessage(
+            role=message.role,
+            text=message.text,
+            tool_calls=message.tool_calls,
+            tool_call_id=message.tool_call_id,
+        )
+        for message in asked.messages
+    )
+
+
+def tools_of(asked: ClientCallReceived) -> tuple[ToolOffered, ...]:
+    """Return the tools that a client brings along."""
+    return tuple(
+        ToolOffered(
+            name=tool.name,
+            description=tool.description,
+            parameters_json=tool.parameters_json,
+            strict=tool.strict,
+        )
+        for tool in asked.tools
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,12 @@ from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
+from streams.cli.door import env, login
 from streams.cli.fork import fork
 from streams.cli.ingest import ingest
 from streams.cli.processes import gateway, sink, worker
 from streams.cli.tables import tables
-from streams.cli.tokens import env, tokens
+from streams.cli.tokens import tokens
 from streams.cli.tools import tools
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
@@ -66,7 +67,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "This machine": (deployment.up, deployment.down, deployment.status, env, demo),
+    "This machine": (deployment.up, deployment.down, deployment.status, env, login, demo),
     "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, budget, ingest),
     "What happened": (
         tail.tail,

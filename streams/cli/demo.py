@@ -1,6 +1,8 @@
 """`demo`: the main job on real input, shown step by step."""
 
 import asyncio
+import json
+import shutil
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -21,9 +23,10 @@ from sinks import queries
 from sinks.trace import trace
 from streams.cli import output
 from streams.cli.command import Code, command, fail
-from streams.cli.context import deployment
+from streams.cli.context import deployment, environment
 from streams.cli.context import settings as given_settings
 from streams.cli.deployment import TerminalProgress, bring_up
+from streams.cli.door import address_of, curl_line, local_token, tell_door, token_path
 from streams.cli.ingest import run_ingest, tell
 from streams.cli.messages import PRODUCER, show_fact
 from streams.cli.sessions import show_session
@@ -106,28 +109,36 @@ async def demo(
     docs: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="The documentation to ingest and ask about.")
     ] = Path("docs"),
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop everything at the end.")] = False,
 ) -> None:
-    """Show the main job: ingest, plan, tasks, tools, budgets, a killed worker, answers, and one trace.
+    """Show the main job: ingest, plan, tasks, tools, budgets, a killed worker, answers, trace, front door.
+
+    All of it goes on running at the end, so that you can go on by hand; `cartrita down` stops it.
 
     Needs no keys: without OPENAI_API_KEY or OPENAI_BASE_URL a local deterministic model answers, and every
     output of it is labelled. Exit code 1 when some scene did not end as it has to.
     """
     here = deployment()
+    shown = False
     try:
         await bring_up(here, 1, TerminalProgress())
         settings = given_settings()
         output.show(Panel.fit(output.styled("[bold]Ingesting this repository's documentation[/]")))
         tell(await run_ingest(settings, docs, "default", None, quiet=False))
         failures = await _play(here, settings, scenes(docs))
+        failures += await _knock(here)
+        shown = True
     except DeploymentError as error:
         fail(Code.AWAY, str(error))
     finally:
-        if not keep:
+        if stop or not shown:
             await asyncio.to_thread(here.stop, TerminalProgress())
     if failures:
         fail(Code.FAILED, "these scenes did not end as they have to: " + "; ".join(failures))
     output.say("[green]all scenes ended as they have to[/]")
+    if not stop:
+        output.say("Everything goes on running, for you to try; [bold]cartrita down[/] stops it.")
+        await tell_door(here)
 
 
 async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...]) -> list[str]:
@@ -161,6 +172,34 @@ async def _play(here: Deployment, settings: Settings, played: tuple[Scene, ...])
             if found is not None:
                 output.show(trace_tree(found.root))
     return failures
+
+
+async def _knock(here: Deployment) -> list[str]:
+    """Ask by the front door, with the very line that is printed at the end."""
+    await local_token(Settings.from_environment({**environment(), **here.settings()}), token_path())
+    line = curl_line(address_of(here.settings()), token_path())
+    output.show(
+        Panel.fit(
+            output.styled("[bold]The same by HTTP, as any client made for OpenAI asks[/]\n{line}", line=line)
+        )
+    )
+    if shutil.which("curl") is None:
+        output.note("[yellow]note[/] this machine has no curl, so that the line is not tried")
+        return []
+    asking = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            told, _ = await asking.communicate()
+    except TimeoutError:
+        asking.kill()
+        await asking.wait()
+        return [f"no answer by HTTP within {ANSWER_S:.0f} s"]
+    try:
+        answer = json.loads(told)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError):
+        return ["no answer by HTTP"]
+    output.say("{text}", text=answer)
+    return []
 
 
 async def _ask(here: Deployment, client: Client, scene: Scene) -> Told:

@@ -18,9 +18,9 @@ from sinks.migrator import migrate
 from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment
+from streams.cli.door import tell_door
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
-from streams.cli.tokens import address_of, local_token, token_path
 from streams.cli.version_one import told_of_v1
 from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import load_configuration
@@ -64,7 +64,7 @@ async def up(
     given = Settings.from_environment({**environment(), **here.settings()})
     for sentence in (*await _due_rebuild(given), *await due_ingests(given), *await _in_the_way(given)):
         output.say("[yellow]due[/] {sentence}", sentence=sentence)
-    await _tell_door(here)
+    await tell_door(here)
     if detach:
         output.say('Ask something: [bold]cartrita send --follow "…"[/]; stop with [bold]cartrita down[/].')
         return
@@ -195,19 +195,6 @@ def status_table(parts: tuple[PartStatus, ...]) -> Table:
         state = output.styled("[green]running[/]" if part.running else "[red]stopped[/]")
         table.add_row(part.name, state, str(part.pid or "-"), part.address, str(part.log_path))
     return table
-
-
-async def _tell_door(here: Deployment) -> None:
-    """Tell how to come in by the front door."""
-    token = await local_token(Settings.from_environment({**environment(), **here.settings()}), token_path())
-    address = address_of(here.settings())
-    output.say(
-        "The front door is [bold]{address}[/]; its token is in {path}. For OpenAI's clients:",
-        address=address,
-        path=token_path(),
-    )
-    output.say("  export OPENAI_BASE_URL={address}/v1", address=address)
-    output.say("  export OPENAI_API_KEY={token}", token=token)
 
 
 async def _watch(here: Deployment) -> None:

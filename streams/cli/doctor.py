@@ -16,6 +16,7 @@ import typer
 from connectors.mcp.acceptance import AcceptedServer
 from connectors.mcp.server import Program, Server
 from connectors.sandbox.doctor import render, run_doctor
+from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
 from sinks import projected
@@ -33,6 +34,8 @@ from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.configuration.servers import load_accepted, load_servers
 from streams.process.settings import Settings, SettingsInvalid
+from streams.worker.own_tools import own_tool_names
+from streams.worker.servers import program_sandbox
 from topics.admin import verify
 from topics.clients import admin_of
 
@@ -113,7 +116,7 @@ async def _settings_and_services() -> list[Finding]:
         servers = load_servers(given.mcp_servers)
         accepted = load_accepted(given.mcp_servers)
         foreign = [one.name for known in accepted.values() for one in known.definitions.values()]
-        demand_tools(configuration, [*TOOLS, *foreign])
+        demand_tools(configuration, [*TOOLS, *foreign, *own_tool_names(given)])
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:
@@ -124,7 +127,7 @@ async def _settings_and_services() -> list[Finding]:
     findings = [
         Finding(check="settings", ok=True, detail="all settings can be used"),
         Finding(check="configuration", ok=True, detail=f"prices as of {configuration.models.dated}"),
-        *_servers(servers, accepted),
+        *await asyncio.to_thread(_servers, given, servers, accepted),
     ]
     checks: dict[str, Callable[[Settings], Awaitable[str]]] = {
         "kafka": _kafka,
@@ -141,18 +144,25 @@ async def _settings_and_services() -> list[Finding]:
     return findings
 
 
-def _servers(servers: Mapping[str, Server], accepted: Mapping[str, AcceptedServer]) -> list[Finding]:
-    """Tell of each MCP server what was accepted, and which run with all rights of the worker."""
+def _servers(
+    given: Settings, servers: Mapping[str, Server], accepted: Mapping[str, AcceptedServer]
+) -> list[Finding]:
+    """Tell of each MCP server what was accepted, and how it is confined."""
     findings = []
     for name, server in sorted(servers.items()):
         known = accepted.get(name)
-        free = isinstance(server.way, Program) and not server.way.confined
-        details = [
-            f"{len(known.definitions)} tools accepted" if known else "nothing accepted",
-            *(["NOT CONFINED: it may do all that the worker may"] if free else []),
-        ]
+        count = f"{len(known.definitions)} tools accepted" if known else "nothing accepted"
         remedy = "" if known else f"`cartrita tools accept {name}` shows what it offers."
-        findings.append(Finding(check=f"mcp {name}", ok=True, detail="; ".join(details), remedy=remedy))
+        ok = True
+        if isinstance(server.way, Program) and not server.way.confined:
+            count += "; NOT CONFINED: it may do all that the worker may"
+        elif isinstance(server.way, Program):
+            try:
+                count += f"; confined in tier {program_sandbox(given).tier()}"
+            except SandboxUnavailable as error:
+                ok, count = False, f"it cannot be confined here: {error}"
+                remedy = "`cartrita doctor sandbox` tells more; docs/mcp.md says what can be done."
+        findings.append(Finding(check=f"mcp {name}", ok=ok, detail=count, remedy=remedy))
     return findings
 
 

@@ -13,6 +13,7 @@ import typer
 
 from connectors.retrieval.naming import citable
 from connectors.text.decoding import NotText, decoded
+from processors import amounts
 from processors.inputs import AMOUNT_MAX
 from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
@@ -43,7 +44,6 @@ from streams.cli.context import settings
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.client.conversation import Told, ask
-from streams.configuration.loading import NANODOLLARS
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
@@ -158,13 +158,13 @@ def nanodollars_of(dollars: float | None, *, least: int = 1) -> int | None:
     """Return a budget as events have it: at least `least` nanodollars, or None for the configured one."""
     if dollars is None:
         return None
-    if not math.isfinite(dollars) or dollars * NANODOLLARS > AMOUNT_MAX:
+    if not math.isfinite(dollars) or dollars * amounts.NANODOLLARS > AMOUNT_MAX:
         fail(
             Code.USAGE,
             f"{dollars} dollars are no budget",
-            f"The most is {AMOUNT_MAX // NANODOLLARS:,} dollars.",
+            f"The most is {AMOUNT_MAX // amounts.NANODOLLARS:,} dollars.",
         )
-    return max(least, round(dollars * NANODOLLARS))
+    return amounts.nanodollars_of(dollars, least=least)
 
 
 async def post_or_follow(

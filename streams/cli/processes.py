@@ -1,13 +1,13 @@
 """`worker`, `sink` and `gateway`: the processes that do the work."""
 
 import asyncio
-import signal
 from typing import Annotated
 
 import typer
 
 from streams.cli.command import Code, fail
 from streams.cli.context import environment
+from streams.process.ending import stop_on_signals
 from streams.process.settings import Settings, SettingsInvalid
 from streams.worker.sink import run_sink_process
 from topics.shells import SHELLS
@@ -33,13 +33,9 @@ def worker(shells: Shells = None) -> None:
 
 def sink() -> None:
     """Keep Postgres in step with the log, each event exactly once. More sinks share the partitions."""
-    stop = asyncio.Event()
 
     async def run() -> int:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        return await run_sink_process(_settings(), stop)
+        return await run_sink_process(_settings(), stop_on_signals())
 
     raise typer.Exit(asyncio.run(run()))
 
@@ -47,12 +43,10 @@ def sink() -> None:
 def gateway() -> None:
     """Serve the front door: /api/v2, WebSockets, and OpenAI's API. Any number of them serve any session."""
     # Web frameworks take a while to import, which no other command should wait for.
-    from streams.gateway.process import run_gateway, stop_on_signals
+    from streams.gateway.process import run_gateway
 
     async def run() -> int:
-        stop = asyncio.Event()
-        stop_on_signals(stop)
-        return await run_gateway(_settings(), stop)
+        return await run_gateway(_settings(), stop_on_signals())
 
     raise typer.Exit(asyncio.run(run()))
 

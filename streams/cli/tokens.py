@@ -1,29 +1,29 @@
-"""`tokens` and `env`: who may come in by the front door, and with what."""
+"""`tokens`: who may come in by the front door, and with what."""
 
 import asyncio
 import time
 from contextlib import aclosing
-from pathlib import Path
+from decimal import Decimal
 from typing import Annotated, Final
 
 import typer
 
-from connectors.embedded.files import write_atomically
 from schemas.envelope import Envelope
-from schemas.events.access import Scope, TokenCreated, TokenRevoked
+from schemas.events.access import BudgetPeriod, Scope, TokenBudget, TokenCreated, TokenRevoked
 from schemas.ids import derived_id, is_uuid
+from schemas.plain import to_plain
 from streams.cli import output
 from streams.cli.command import Code, command, fail
-from streams.cli.context import deployment, home, settings
+from streams.cli.context import settings
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.gateway.access import TokenBook, mint
+from streams.gateway.feed import tokens_read
 from streams.process.settings import Settings
 from topics.catalog import ACCESS_TOKENS
 from topics.routing import key_of
 
 PRODUCER: Final = "cartrita-cli"
-LOCAL_NAME: Final = "this machine"
 _READ_S: Final = 30.0
 
 tokens = typer.Typer(help="Tokens of the front door: create, list, revoke.", no_args_is_help=True)
@@ -43,17 +43,32 @@ async def create(
     days: Annotated[
         float | None, typer.Option(min=0.001, help="How long it is good; by default for ever.")
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0.000001, max=9_000_000, help="Dollars that its calls of models may use in all."),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=1, max=2**53 - 1, help="Tokens that its calls of models may use in all.")
+    ] = None,
+    per: Annotated[
+        BudgetPeriod, typer.Option(help="For how long that budget is; a day and a month are UTC's.")
+    ] = BudgetPeriod.EVER,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, once: nobody can tell it again."""
+    own = None
+    if budget is not None or budget_tokens is not None:
+        nanodollars = None if budget is None else round(budget * 1e9)
+        own = TokenBudget(tokens=budget_tokens, nanodollars=nanodollars, period=per)
     token, created = mint(
         name=name,
         scopes=tuple(scope or (Scope.SEND, Scope.READ)),
         tenant=tenant,
         user=user,
         lifetime_s=None if days is None else round(days * 86_400),
+        budget=own,
     )
-    await _write(settings(), created)
+    await write_token(settings(), created)
     if as_json:
         output.emit_json({"token": token, "token_id": created.token_id})
     else:
@@ -74,13 +89,14 @@ async def list_tokens(as_json: AsJson = False) -> None:
         until = "for ever" if one.expires_at_ms is None else f"until {output.time(one.expires_at_ms)}"
         scopes = ", ".join(map(str, one.scopes))
         output.say(
-            "{token_id}  {name}: {scopes}; tenant {tenant}, {user}; {until}",
+            "{token_id}  {name}: {scopes}; tenant {tenant}, {user}; {until}{budget}",
             token_id=one.token_id,
             name=one.name,
             scopes=scopes,
             tenant=one.tenant,
             user=user,
             until=until,
+            budget=_budget_in_words(one.budget),
         )
 
 
@@ -94,65 +110,22 @@ async def revoke(
         fail(Code.USAGE, "this is not the id of a token; `cartrita tokens list` shows them")
     if token_id not in {one.token_id for one in (await read_tokens(settings())).tokens()}:
         fail(Code.NOT_FOUND, f"there is no token {token_id} that is good")
-    await _write(settings(), TokenRevoked(token_id=token_id))
+    await write_token(settings(), TokenRevoked(token_id=token_id))
     output.say("revoked {token_id}", token_id=token_id)
-
-
-@command
-async def env() -> None:
-    """Print what OpenAI's clients need to use this machine's front door; for `eval "$(cartrita env)"`."""
-    here = deployment()
-    path = token_path()
-    if not path.exists():
-        fail(Code.NOT_FOUND, "there is no token of this machine yet", "`cartrita up` makes one.")
-    token = path.read_text(encoding="utf-8").strip()
-    output.say("export OPENAI_BASE_URL={address}/v1", address=address_of(here.settings()))
-    output.say("export OPENAI_API_KEY={token}", token=token)
-
-
-def token_path() -> Path:
-    """Return where the token of this machine stands; its owner alone may read it."""
-    return home() / "token"
-
-
-def address_of(recorded: dict[str, str]) -> str:
-    """Return the address of the local front door."""
-    return f"http://127.0.0.1:{recorded.get('PORT', '3000')}"
-
-
-async def local_token(local: Settings, path: Path) -> str:
-    """Return the token of this machine, which may do all for the default tenant; make it if there is none."""
-    book = await read_tokens(local)
-    kept = await asyncio.to_thread(_kept, path)
-    if kept and book.bearer(kept) is not None:
-        return kept
-    token, created = mint(name=LOCAL_NAME, scopes=tuple(Scope), tenant="default", user=None, lifetime_s=None)
-    await _write(local, created)
-    await asyncio.to_thread(write_atomically, path, token + "\n")
-    return token
-
-
-def _kept(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
 async def read_tokens(local: Settings) -> TokenBook:
     """Return all tokens that the log knows now."""
     book = TokenBook()
-    async with Client(local) as client, asyncio.timeout(_READ_S):
-        _, end = await client.end_of(ACCESS_TOKENS, b"")
-        if end == 0:
-            return book
-        async with aclosing(client.read((ACCESS_TOKENS,), from_beginning=True)) as records:
-            async for received in records:
-                if received.event is not None:
-                    book.apply(received.event)
-                if received.offset + 1 >= end:
-                    break
+    async with Client(local) as client, asyncio.timeout(_READ_S), aclosing(tokens_read(client, book)) as read:
+        async for all_there in read:
+            if all_there:
+                break
     return book
 
 
-async def _write(local: Settings, fact: TokenCreated | TokenRevoked) -> None:
+async def write_token(local: Settings, fact: TokenCreated | TokenRevoked) -> None:
+    """Put on the log that a token was made, or revoked."""
     event = Envelope(
         event_id=derived_id("access", fact.token_id, type(fact).__name__),
         type=type(fact).__name__,
@@ -169,6 +142,18 @@ async def _write(local: Settings, fact: TokenCreated | TokenRevoked) -> None:
         )
 
 
+def _budget_in_words(budget: TokenBudget | None) -> str:
+    if budget is None:
+        return ""
+    amounts = []
+    if budget.nanodollars is not None:
+        amounts.append(f"${(Decimal(budget.nanodollars) / 10**9).normalize():f}")
+    if budget.tokens is not None:
+        amounts.append(f"{budget.tokens:,} tokens")
+    for_how_long = "in all" if budget.period == BudgetPeriod.EVER else f"a {budget.period}"
+    return f"; {' and '.join(amounts)} {for_how_long}"
+
+
 def _plain(one: TokenCreated) -> dict[str, object]:
     return {
         "token_id": one.token_id,
@@ -177,4 +162,5 @@ def _plain(one: TokenCreated) -> dict[str, object]:
         "tenant": one.tenant,
         "user": one.user,
         "expires_at_ms": one.expires_at_ms,
+        "budget": None if one.budget is None else to_plain(one.budget),
     }

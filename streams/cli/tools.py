@@ -20,6 +20,7 @@ from streams.cli.output import AsJson
 from streams.configuration.checking import TOOLS
 from streams.configuration.servers import acceptance_path, load_accepted, load_servers
 from streams.process.settings import Settings, variable_of
+from streams.worker.own_tools import load_own_tools
 
 DIGEST_CHARACTERS: Final = 16
 """Of a list's digest, as it is shown and given."""
@@ -35,10 +36,20 @@ ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="A server of t
 @tools.command("list")
 @command
 async def list_tools(as_json: AsJson = False) -> None:
-    """List all tools that agents may be given: ours, and those of servers that a person accepted."""
+    """List all tools that agents may be given: ours, one's own, and those accepted of servers."""
     given = settings()
     servers, accepted = load_servers(given.mcp_servers), load_accepted(given.mcp_servers)
     rows = [{"tool": name, "source": "cartrita"} for name in TOOLS]
+    own = load_own_tools(given)
+    rows += [
+        {
+            "tool": tool.spec.name,
+            "source": "own",
+            "safety_level": tool.spec.safety_level,
+            "version": tool.spec.version,
+        }
+        for tool in own.tools
+    ]
     for name, server in sorted(servers.items()):
         for tool, one in sorted(accepted.get(name, _NOTHING).definitions.items()):
             terms = server.terms_of(tool)
@@ -53,12 +64,14 @@ async def list_tools(as_json: AsJson = False) -> None:
             )
     waiting = sorted(name for name in servers if not accepted.get(name, _NOTHING).definitions)
     if as_json:
-        output.emit_json({"tools": rows, "servers_not_accepted": waiting})
+        output.emit_json({"tools": rows, "servers_not_accepted": waiting, "absent": own.absent})
         return
     table = Table("tool", "source", "safety level", "version", "tenants", box=None, header_style="dim")
     for row in rows:
         table.add_row(*(row.get(key, "") for key in ("tool", "source", "safety_level", "version", "tenants")))
     output.show(table)
+    for name, reason in own.absent.items():
+        output.say("[red]{name}[/]: it cannot be used: {reason}", name=name, reason=reason)
     for name in waiting:
         output.say(
             "[yellow]{name}[/]: nothing of it was accepted yet; `cartrita tools accept {name}`", name=name

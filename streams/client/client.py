@@ -15,7 +15,7 @@ from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
 from schemas.envelope import Envelope
 from schemas.frozen import replace
 from schemas.wire.codec import Codec, UndecodableError
-from schemas.wire.registry import SchemaRegistry
+from schemas.wire.registry import RegistryError, SchemaRegistry
 from streams.process.settings import Settings
 from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Keying, Topic
 from topics.clients import consumer_of, partitions_of, producer_of
@@ -56,7 +56,11 @@ class Client:
         Raises:
             RegistryError: the registry is away, or refuses our schemas.
         """
-        self._codec = await Codec.connect(TOPICS, self._registry, self._settings.topic_prefix)
+        try:
+            self._codec = await Codec.connect(TOPICS, self._registry, self._settings.topic_prefix)
+        except RegistryError:
+            await self._registry.close()
+            raise
         return self
 
     async def __aexit__(

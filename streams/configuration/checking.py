@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Final
 
 from connectors.models.vocabularies import VOCABULARIES
+from processors.client_failures import CLIENT
 from schemas.configuration import Agent, ChatModel, Configuration, Limits, Models, Policy
 from streams.configuration.files import ConfigurationInvalid
 from topics.catalog import RECORD_BYTES_MAX
@@ -75,6 +76,8 @@ def demand_tools(configuration: Configuration, tools: Collection[str]) -> None:
             *(
                 f"policy.toml: rule {rule.name!r}: tools: there is no tool {name!r}; {known}"
                 for rule in configuration.policy.rules
+                # What clients bring along nobody here knows.
+                if CLIENT not in rule.agents
                 for name in rule.tools
                 if name not in tools
             ),
@@ -155,7 +158,7 @@ def _of_policy(policy: Policy, agents: Mapping[str, Agent]) -> Iterator[str]:
         elif names.count(rule.name) > 1:
             yield f"{where}: name: it stands there twice; decisions are traced by it, so name each rule once"
         for agent in rule.agents:
-            if agent not in agents:
+            if agent not in agents and agent != CLIENT:
                 yield f"{where}: agents: there is no agent {agent!r}; there are {', '.join(sorted(agents))}"
         share = rule.share_left_below
         if share is not None and not 0 <= share <= 1:

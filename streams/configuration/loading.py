@@ -23,7 +23,6 @@ from schemas.events.configurations import ConfigurationKind, ConfigurationPublis
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
 from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
-from streams.configuration.models import NANODOLLARS as NANODOLLARS
 from streams.configuration.models import Profile, models_of, profiles_of
 
 FILES: Final = ("models", "agents", "prompts", "policy", "limits")

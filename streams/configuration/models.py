@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator
 
+from processors.amounts import NANODOLLARS
 from schemas.configuration import (
     VECTOR_DIMENSIONS,
     ChatModel,
@@ -19,7 +20,6 @@ from schemas.configuration import (
 from schemas.frozen import replace
 from streams.configuration.files import ConfigurationInvalid, Strict, checked
 
-NANODOLLARS: Final = 1_000_000_000
 PROFILE_DEFAULT: Final = "openai"
 _OWN_FIELDS: Final = frozenset(
     {"model", "messages", "input", "tools", "n", "max_tokens", "max_completion_tokens", "stream"}

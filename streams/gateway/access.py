@@ -1,4 +1,4 @@
-"""Who may come in: tokens as the log tells of them, and the tickets that are made from them.
+"""Who may come in: tokens as the log tells of them, and passes that are made from them.
 
 A token is 256 random bits and stands nowhere: the log has its SHA-256. So a gateway needs nothing but Kafka
 to know every token, and what is revoked is known to all gateways as soon as they have read it.
@@ -9,19 +9,38 @@ import hmac
 import secrets
 import time
 import uuid
+from collections import OrderedDict
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final
 
 from schemas.envelope import Envelope
-from schemas.events.access import Scope, TokenCreated, TokenRevoked
-from schemas.ids import is_uuid
+from schemas.events.access import TOKEN_PREFIX, Scope, TokenBudget, TokenCreated, TokenRevoked
+from schemas.ids import derived_id, is_uuid
 
-PREFIX: Final = "ck_"  # streams/worker knows it too
-"""So that scanners for leaked secrets, and people, know one when they see it."""
-TICKET_S: Final = 3_600
-_SECRET_BYTES: Final = 32
 TOKEN_CHARACTERS_MAX: Final = 256
+PASS_CHARACTERS_MAX: Final = 256
+SPENT_MAX: Final = 200_000
+"""Passes of which one gateway knows that they were used."""
+_SECRET_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+
+
+class Purpose(StrEnum):
+    """What a pass that is made from a token opens."""
+
+    TICKET = "ticket"
+    """A WebSocket to one session, once."""
+    LOGIN = "login"
+    """The login of a browser, once."""
+    BROWSER = "browser"
+    """What a browser asks: its cookie."""
+
+
+LIFETIME_S: Final = MappingProxyType({Purpose.TICKET: 3_600, Purpose.LOGIN: 600, Purpose.BROWSER: 43_200})
+"""How long a pass is good, if its token is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +52,8 @@ class Principal:
     user: str | None
     """None: any user of the tenant."""
     scopes: frozenset[str]
+    budget: TokenBudget | None = None
+    """What the token's calls may use; None: it has no budget of its own."""
 
     def may_see(self, tenant: str, user: str) -> bool:
         """Tell whether what belongs to that user may be known to the bearer at all."""
@@ -40,10 +61,16 @@ class Principal:
 
 
 def mint(
-    *, name: str, scopes: tuple[Scope, ...], tenant: str, user: str | None, lifetime_s: int | None
+    *,
+    name: str,
+    scopes: tuple[Scope, ...],
+    tenant: str,
+    user: str | None,
+    lifetime_s: int | None,
+    budget: TokenBudget | None = None,
 ) -> tuple[str, TokenCreated]:
     """Make a token, and the fact that makes it known; nobody can tell the token again."""
-    token = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
     created = TokenCreated(
         token_id=str(uuid.uuid4()),
         secret_sha256=_digest(token),
@@ -52,6 +79,7 @@ def mint(
         tenant=tenant,
         user=user,
         expires_at_ms=None if lifetime_s is None else round((time.time() + lifetime_s) * 1_000),
+        budget=budget,
     )
     return token, created
 
@@ -64,6 +92,7 @@ class TokenBook:
         self._by_id: dict[str, TokenCreated] = {}
         self._by_digest: dict[str, TokenCreated] = {}
         self._revoked: set[str] = set()
+        self._spent: OrderedDict[str, None] = OrderedDict()
 
     def apply(self, event: Envelope) -> None:
         """Take in a fact of access.tokens; what was revoked stays so, in whatever order it is read."""
@@ -94,36 +123,71 @@ class TokenBook:
         """Return all that were made and not revoked, the oldest first."""
         return tuple(self._by_id.values())
 
-    def ticket(self, token_id: str, session_id: str) -> str:
-        """Return a ticket that opens a WebSocket to one session, for an hour while its token is good.
+    def issue(self, purpose: Purpose, token_id: str, subject: str = "") -> str:
+        """Return a pass that stands for a token, for one purpose and for as long as this one allows.
 
         It is signed with the token's digest, so that every gateway can tell that it is genuine.
+
+        Args:
+            purpose: what it opens.
+            token_id: of the token.
+            subject: which one of these; a WebSocket's session.
 
         Raises:
             KeyError: the token is not good any more.
         """
-        until = str(int(time.time()) + TICKET_S)
+        until = str(int(time.time()) + LIFETIME_S[purpose])
+        nonce = secrets.token_urlsafe(_NONCE_BYTES)
         made = self._by_id[token_id]
-        return f"{token_id}.{until}.{_signature(made.secret_sha256, token_id, session_id, until)}"
+        signature = _signature(made.secret_sha256, purpose, token_id, subject, until, nonce)
+        return f"{token_id}.{until}.{nonce}.{signature}"
 
-    def ticket_holder(self, ticket: str, session_id: str) -> Principal | None:
-        """Return whom a ticket to a session stands for; None: it is not genuine, or too old."""
-        token_id, _, rest = ticket.partition(".")
-        until, _, signature = rest.partition(".")
-        made = self._by_id.get(token_id) if is_uuid(token_id) else None
-        if made is None or not (until.isascii() and until.isdecimal()) or len(until) > 12:
+    def calls_session(self, token_id: str, day: int) -> str:
+        """Return the session of a token's single model calls of a day since 1970.
+
+        It follows from the token's digest, so that nobody else can name it and open it before a gateway does.
+
+        Raises:
+            KeyError: the token is not good any more.
+        """
+        return derived_id(self._by_id[token_id].secret_sha256, "client-calls", str(day))
+
+    def pass_holder(self, purpose: Purpose, given: str, subject: str = "") -> Principal | None:
+        """Return whom a pass stands for; None: it is not genuine, too old, or was spent."""
+        parts = given.split(".")
+        if len(given) > PASS_CHARACTERS_MAX or len(parts) != 4 or not is_uuid(parts[0]):
             return None
-        expected = _signature(made.secret_sha256, token_id, session_id, until)
-        if not hmac.compare_digest(expected.encode(), signature.encode()) or int(until) < time.time():
+        token_id, until, nonce, signature = parts
+        made = self._by_id.get(token_id)
+        if made is None or not (until.isascii() and until.isdecimal()):
+            return None
+        expected = _signature(made.secret_sha256, purpose, token_id, subject, until, nonce)
+        if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogatepass")):
+            return None
+        if int(until) < time.time() or signature in self._spent:
             return None
         return _principal(made)
+
+    def spend(self, given: str) -> bool:
+        """Use up a genuine pass; False: it was used up before, at this gateway."""
+        signature = given.rpartition(".")[2]
+        if signature in self._spent:
+            return False
+        self._spent[signature] = None
+        if len(self._spent) > SPENT_MAX:
+            self._spent.popitem(last=False)
+        return True
 
 
 def _principal(made: TokenCreated | None) -> Principal | None:
     if made is None or (made.expires_at_ms is not None and made.expires_at_ms <= time.time() * 1_000):
         return None
     return Principal(
-        token_id=made.token_id, tenant=made.tenant, user=made.user, scopes=frozenset(map(str, made.scopes))
+        token_id=made.token_id,
+        tenant=made.tenant,
+        user=made.user,
+        scopes=frozenset(map(str, made.scopes)),
+        budget=made.budget,
     )
 
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streams.gateway import openai_chat, sessions_api, sockets
 from streams.gateway.front import Front
 from streams.gateway.guard import Guard
+from streams.gateway.login import login, logout
 from streams.gateway.openai_chat import SESSION_HEADER, Chat
 from streams.gateway.problems import Problem, response_of
 from streams.process.metrics import Metrics
@@ -54,6 +55,7 @@ def make_app(
             Middleware(
                 Guard,
                 book=front.book,
+                bounds=front.bounds,
                 hosts=hosts,
                 origins=origins,
                 count=lambda route, status: metrics.gateway_requests.labels(route, str(status)).inc(),
@@ -65,6 +67,8 @@ def make_app(
     app.include_router(sessions_api.router)
     app.router.routes += [
         Route("/health", health),
+        Route("/login/{code}", login, methods=["GET", "POST"]),
+        Route("/logout", logout, methods=["POST"]),
         Route("/api/v2/sessions/{session_id}/stream", sockets.stream),
         WebSocketRoute("/ws/{session_id}", sockets.websocket),
         Route("/v1/models", chat.models),

@@ -75,6 +75,35 @@ class Reason(_Body):
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
+class NewFork(_Body):
+    """A session that goes on from a past point of another one."""
+
+    at: UUID
+    """An event of it: the two part after one that it decided, and before one that it was given."""
+    message: Annotated[str, Field(min_length=1)] | None = None
+    """What is asked in the place of what was in progress; absent: that goes on."""
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The one chat model for all calls; absent: those that are configured."""
+    budget: Budget = Budget()
+
+
+class BudgetChange(_Body):
+    """What a session may use in all from now on; what is absent stays as it is."""
+
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    dollars: Annotated[float, Field(ge=0, lt=9_000_000)] | None = None
+    reason: Annotated[str, Field(max_length=2_000)] | None = None
+
+
+class Feedback(_Body):
+    """What somebody thinks of an answer."""
+
+    answer_id: UUID
+    """Of the answer, as `messages` and the events tell it."""
+    rating: Literal["good", "bad"]
+    comment: Annotated[str, Field(max_length=2_000)] | None = None
+
+
 class Decision(_Body):
     """What a person decides about a tool call."""
 

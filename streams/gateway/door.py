@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -21,9 +22,13 @@ from schemas.configuration import Limits
 from schemas.envelope import Envelope, Fact
 from schemas.events.access import Scope
 from schemas.events.inputs import (
+    ApprovalReceived,
+    ForkRequested,
     InputFact,
     MessageReceived,
     OperatorFact,
+    SentFact,
+    SessionBudgetSet,
     SessionOpened,
 )
 from schemas.frozen import replace
@@ -41,6 +46,12 @@ POST_S: Final = 10.0
 """How long Kafka may take to have an input, before whoever sent it is told to try again."""
 OPENED_MAX: Final = 100_000
 IDEMPOTENCY_CHARACTERS_MAX: Final = 255
+DEPTH_MAX: Final = 32
+"""Of JSON that a sender adds."""
+_SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
+    {ApprovalReceived: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
+)
+"""What a token needs for an operator's act; for all else, to send."""
 _SINK_POLL_S: Final = 0.05
 _SINK_S: Final = 1.0
 _T = TypeVar("_T")
@@ -73,6 +84,21 @@ def require(principal: Principal, scope: Scope) -> None:
     """
     if scope not in principal.scopes:
         raise Problem(403, f"this token lacks the scope {scope}", code="scope_missing")
+
+
+def demand_unbounded(principal: Principal) -> None:
+    """See that a token has no budget of its own, which a planned session would not keep.
+
+    Raises:
+        Problem: it has one.
+    """
+    if principal.budget is not None:
+        raise Problem(
+            403,
+            "this token has a budget of its own, which bounds single calls of models alone: planned sessions "
+            "need a token without one, and a budget of the session",
+            code="budget_of_calls_alone",
+        )
 
 
 class Door:
@@ -145,8 +171,9 @@ class Door:
             Problem: it may not, or Kafka is away.
         """
         require(principal, Scope.SEND)
+        demand_unbounded(principal)
         user = self._user(principal, user)
-        event_id = _id_of(principal, "sessions", idempotency_key)
+        event_id = id_of(principal, "sessions", idempotency_key)
         session_id = derived_id(event_id, "session")
         posted = await self._post(
             self._event(event_id, session_id, principal.tenant, user, opened),
@@ -167,12 +194,14 @@ class Door:
         Raises:
             Problem: the bearer may not, the input is invalid, or Kafka is away.
         """
-        approves = isinstance(body, OperatorFact)
-        require(principal, Scope.APPROVE if approves else Scope.SEND)
+        operates = isinstance(body, OperatorFact)
+        require(principal, _SCOPES.get(type(body), Scope.SEND))
         owner = await self.owner(principal, session_id, wait=True)
-        event_id = _id_of(principal, session_id, idempotency_key)
+        if isinstance(body, MessageReceived):
+            demand_unbounded(principal)
+        event_id = id_of(principal, session_id, idempotency_key)
         # An operator's act names the operator; all else is said by whom the session belongs to.
-        user = (principal.user or f"token:{principal.token_id}") if approves else owner.user
+        user = (principal.user or f"token:{principal.token_id}") if operates else owner.user
         event = self._event(event_id, session_id, owner.tenant, user, body)
         return await self._post(event, keyed=idempotency_key is not None)
 
@@ -183,12 +212,28 @@ class Door:
             Problem: as `say`.
         """
         require(principal, Scope.SEND)
-        event_id = _id_of(principal, "begin", idempotency_key)
+        demand_unbounded(principal)
+        event_id = id_of(principal, "begin", idempotency_key)
         session_id = derived_id(event_id, "session")
         user = self._user(principal, None)
         event = self._event(event_id, session_id, principal.tenant, user, body)
         posted = await self._post(event, keyed=idempotency_key is not None)
         self._remember_owner(session_id, Owner(tenant=principal.tenant, user=user))
+        return posted
+
+    async def fork(self, principal: Principal, wanted: ForkRequested, idempotency_key: str | None) -> Posted:
+        """Ask for a new session that goes on from a past point of one that is there.
+
+        Raises:
+            Problem: as `say`; whether the point is one, the session that is asked for tells.
+        """
+        require(principal, Scope.SEND)
+        owner = await self.owner(principal, wanted.origin_session_id, wait=True)
+        event_id = id_of(principal, f"{wanted.origin_session_id}/fork", idempotency_key)
+        session_id = derived_id(event_id, "session")
+        event = self._event(event_id, session_id, owner.tenant, owner.user, wanted)
+        posted = await self._post(event, keyed=idempotency_key is not None)
+        self._remember_owner(session_id, owner)
         return posted
 
     async def check(self) -> dict[str, str]:
@@ -215,7 +260,9 @@ class Door:
             raise Problem(403, "this token is another user's", code="user_mismatch", param="userId")
         return principal.user or user or "anonymous"
 
-    def _event(self, event_id: str, session_id: str, tenant: str, user: str, body: InputFact) -> Envelope:
+    def _event(
+        self, event_id: str, session_id: str, tenant: str, user: str, body: SentFact | InputFact
+    ) -> Envelope:
         event = Envelope(
             event_id=event_id,
             type=type(body).__name__,
@@ -292,7 +339,7 @@ def _entrance_of(body: Fact) -> Topic:
     return OPERATOR_INPUTS if isinstance(body, OperatorFact) else USER_INPUTS
 
 
-def _id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
+def id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
     """Return the id of an input: what is asked again under one key gets the same, and is taken in once."""
     if idempotency_key is None:
         return str(uuid.uuid4())
@@ -326,5 +373,25 @@ def _put(known: OrderedDict[str, _T], key: str, value: _T) -> None:
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str | None:
-    """Return a sender's own object as events carry it; None: it is empty."""
+    """Return a sender's own object as events carry it; None: it is empty.
+
+    Raises:
+        Problem: it is nested too deep.
+    """
+    if _depth(metadata) > DEPTH_MAX:
+        raise Problem(422, f"it is nested deeper than {DEPTH_MAX}", code="invalid_request", param="metadata")
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":")) if metadata else None
+
+
+def _depth(value: object) -> int:
+    """Return how deep JSON is nested: 0 for what holds nothing."""
+    deepest, level = -1, [value]
+    while level:
+        deepest += 1
+        level = [
+            inner
+            for one in level
+            if isinstance(one, Mapping | list)
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+        ]
+    return deepest

@@ -7,7 +7,7 @@ its own.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Final
 
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 
 from streams.client.client import Client, Received
 from streams.gateway.access import TokenBook
-from topics.catalog import ACCESS_TOKENS, DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS
+from topics.catalog import ACCESS_TOKENS, CLIENT_ANSWERS, DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS
 
 _log = structlog.get_logger()
 QUEUE_MAX: Final = 2_000
@@ -35,12 +35,17 @@ class FeedInterrupted(Exception):
 class Subscription:
     """What is told of one session from now on."""
 
-    def __init__(self) -> None:
-        """Hold nothing yet."""
+    def __init__(self, about: str | None = None) -> None:
+        """Hold nothing yet; with `about`, only what belongs to that input is of interest."""
+        self._about = about
         self._queue: asyncio.Queue[Received | Exception] = asyncio.Queue()
 
     def put(self, received: Received) -> None:
         """Add a record; beyond the bound the follower is told that it is too slow, and gets no more."""
+        if self._about is not None and (
+            received.event is None or received.event.correlation_id != self._about
+        ):
+            return
         if self._queue.qsize() < QUEUE_MAX:
             self._queue.put_nowait(received)
         elif self._queue.qsize() == QUEUE_MAX:
@@ -74,10 +79,10 @@ class Feed:
         """Set as long as nothing that is written can be missed."""
 
     @contextmanager
-    def subscribed(self, session_id: str) -> Iterator[Subscription]:
-        """Follow a session within the block."""
+    def subscribed(self, session_id: str, *, about: str | None = None) -> Iterator[Subscription]:
+        """Follow a session within the block, or of all that it tells what an input causes."""
         key = session_id.encode()
-        subscription = Subscription()
+        subscription = Subscription(about)
         self._followers[key].add(subscription)
         try:
             yield subscription
@@ -109,7 +114,7 @@ class Feed:
             await asyncio.sleep(_RETRY_S)
 
     async def _read(self) -> None:
-        topics = (SESSION_OUTPUTS, SESSION_DELTAS, DEAD_LETTERS)
+        topics = (SESSION_OUTPUTS, CLIENT_ANSWERS, SESSION_DELTAS, DEAD_LETTERS)
         wanted = self._followers.__contains__
         async with aclosing(self._client.read(topics, ready=self.ready, wanted=wanted)) as records:
             async for received in records:
@@ -125,19 +130,22 @@ async def keep_tokens(client: Client, book: TokenBook, known: asyncio.Event) -> 
     """
     while True:
         try:
-            await _read_tokens(client, book, known)
+            async with aclosing(tokens_read(client, book)) as reading:
+                async for all_there in reading:
+                    if all_there:
+                        known.set()
         except (KafkaError, OSError) as error:
             _log.warning("tokens_interrupted", reason=repr(error), retry_s=_RETRY_S)
         await asyncio.sleep(_RETRY_S)
 
 
-async def _read_tokens(client: Client, book: TokenBook, known: asyncio.Event) -> None:
+async def tokens_read(client: Client, book: TokenBook) -> AsyncGenerator[bool, None]:
+    """Read tokens into a book, without end; tells at each step whether all that were there are in it."""
     _, end = await client.end_of(ACCESS_TOKENS, b"")
     if end == 0:
-        known.set()
+        yield True
     async with aclosing(client.read((ACCESS_TOKENS,), from_beginning=True)) as records:
         async for received in records:
             if received.event is not None:
                 book.apply(received.event)
-            if received.offset + 1 >= end:
-                known.set()
+            yield received.offset + 1 >= end

@@ -5,11 +5,13 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from streams.gateway.access import Principal, TokenBook
+from streams.gateway.access import Principal, Purpose, TokenBook
+from streams.gateway.bounds import Bounds
 from streams.gateway.door import Door, Owner
 from streams.gateway.feed import Feed
 from streams.gateway.following import Following
 from streams.gateway.frames import Cursor, Frame
+from streams.gateway.models import ModelBook
 from streams.gateway.problems import Problem
 
 GOOD_EVERY_S: Final = 1.0
@@ -27,11 +29,13 @@ class Front:
     door: Door
     feed: Feed
     book: TokenBook
+    bounds: Bounds
     prefix: str
     """Of the topics."""
     version: str
     count_tokens: Callable[[str], int]
     """Of an answer, for OpenAI's clients."""
+    models: ModelBook
 
     def ticket(self, bearer: Principal, session_id: str) -> str:
         """Return a ticket to a session's WebSocket.
@@ -40,7 +44,18 @@ class Front:
             Problem: the token was revoked meanwhile.
         """
         try:
-            return self.book.ticket(bearer.token_id, session_id)
+            return self.book.issue(Purpose.TICKET, bearer.token_id, session_id)
+        except KeyError as error:
+            raise Problem(401, "this token was revoked", code="invalid_api_key") from error
+
+    def calls_session(self, bearer: Principal, day: int) -> str:
+        """Return the session that holds the bearer's single model calls of a day since 1970.
+
+        Raises:
+            Problem: the token was revoked meanwhile.
+        """
+        try:
+            return self.book.calls_session(bearer.token_id, day)
         except KeyError as error:
             raise Problem(401, "this token was revoked", code="invalid_api_key") from error
 

@@ -2,12 +2,9 @@
 
 import json
 import time
-import uuid
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final, cast
 from uuid import UUID
 
@@ -18,19 +15,19 @@ from starlette.responses import JSONResponse, Response
 from schemas.events.access import Scope
 from schemas.events.inputs import MessageReceived
 from sinks import conversations
+from streams.gateway import governed_requests
 from streams.gateway.access import Principal
 from streams.gateway.door import Owner, Posted, require
 from streams.gateway.feed import FollowerTooSlow
 from streams.gateway.frames import Cursor, Frame
 from streams.gateway.front import Front
+from streams.gateway.governed_calls import Calls
+from streams.gateway.governed_chat import PING_S, Begun, Completion, Streamed
 from streams.gateway.problems import Problem, openai_error, response_of
+from streams.gateway.retries import Retries, json_of
 
 MODEL: Final = "cartrita"
 SESSION_HEADER: Final = "x-cartrita-session"
-PING_S: Final = 15
-RETRY_S: Final = 120
-"""An SDK that tries again within so long, with the same body, gets what it asked for the first time."""
-RETRIES_MAX: Final = 10_000
 _STATUS: Final = {"queue_full": 429, "lease_refused": 429, "session_closed": 409, "unknown_session": 404}
 Json = dict[str, object]
 
@@ -46,22 +43,12 @@ class Asked:
     session_id: str | None
 
 
-def asked_of(body: object, session_header: str | None) -> Asked:
+def asked_of(body: Mapping[str, object], session_header: str | None) -> Asked:
     """Read a request for a completion; parameters that are not known are ignored, as OpenAI's clients expect.
 
     Raises:
         Problem: it cannot be answered.
     """
-    if not isinstance(body, Mapping):
-        raise Problem(400, "the body is no JSON object", code="invalid_json")
-    model = body.get("model")
-    if model != MODEL:
-        raise Problem(
-            404,
-            f"there is no model {str(model)[:100]!r} here; GET /v1/models lists those that answer",
-            code="model_not_found",
-            param="model",
-        )
     if body.get("n") not in (None, 1):
         raise Problem(400, "n can only be 1", code="unsupported_parameter", param="n")
     if body.get("tools") or body.get("functions"):
@@ -131,22 +118,24 @@ class Chat:
     def __init__(self, front: Front) -> None:
         """Note the gateway's parts."""
         self._front = front
-        self._retries: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._calls = Calls(front)
+        self._retries = Retries()
         self._began_s = int(time.time())
 
     async def models(self, request: Request) -> Response:
         """List the models."""
-        return JSONResponse({"object": "list", "data": [self._model()]})
+        names = (MODEL, *self._front.models.names)
+        return JSONResponse({"object": "list", "data": [self._model(name) for name in names]})
 
     async def model(self, request: Request) -> Response:
         """Describe a model."""
         name = request.path_params["model"]
-        if name != MODEL:
-            problem = Problem(
-                404, f"there is no model {name[:100]!r} here", code="model_not_found", param="model"
-            )
+        try:
+            if name != MODEL:
+                self._front.models.model(name)
+        except Problem as problem:
             return response_of(problem, request)
-        return JSONResponse(self._model())
+        return JSONResponse(self._model(name))
 
     async def completions(self, request: Request) -> Response:
         """Answer a chat."""
@@ -155,8 +144,11 @@ class Chat:
             require(bearer, Scope.SEND)
             require(bearer, Scope.READ)
             raw = await request.body()
-            asked = asked_of(_json(raw), request.headers.get(SESSION_HEADER))
-            key = request.headers.get("idempotency-key") or self._key_of_retry(bearer, raw, request)
+            body = json_of(raw)
+            if body.get("model") != MODEL:
+                return await self._governed(bearer, request, raw, body)
+            asked = asked_of(body, request.headers.get(SESSION_HEADER))
+            key, _ = self._retries.key_of(bearer, raw, request, request.headers.get(SESSION_HEADER, ""))
             answering = _Answering(self._front, bearer, asked)
             await answering.begin(key)
         except Problem as problem:
@@ -169,31 +161,38 @@ class Chat:
         except Problem as problem:
             return response_of(problem, request)
 
-    def _key_of_retry(self, bearer: Principal, raw: bytes, request: Request) -> str:
-        """Return the key of a request without one: its own, or that of the request which it repeats."""
-        session = request.headers.get(SESSION_HEADER, "")
-        digest = sha256(b"\0".join((bearer.token_id.encode(), session.encode(), raw))).hexdigest()
-        now_s = time.monotonic()
-        known = self._retries.get(digest)
-        is_retry = request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
-        if is_retry and known is not None and now_s - known[0] < RETRY_S:
-            return known[1]
-        key = str(uuid.uuid4())
-        self._retries[digest] = now_s, key
-        self._retries.move_to_end(digest)
-        if len(self._retries) > RETRIES_MAX:
-            self._retries.popitem(last=False)
-        return key
+    async def _governed(
+        self, bearer: Principal, request: Request, raw: bytes, body: Mapping[str, object]
+    ) -> Response:
+        """Answer by one call of a model.
 
-    def _model(self) -> Json:
-        return {"id": MODEL, "object": "model", "created": self._began_s, "owned_by": "cartrita"}
+        Raises:
+            Problem: there is no answer.
+        """
+        models = self._front.models
+        name = str(body.get("model"))
+        asked = governed_requests.asked_of(body, models.model(body.get("model")), models.counter)
+        key, is_new = self._retries.key_of(bearer, raw, request)
+        call = await self._calls.ask(bearer, asked.fact, key, is_new=is_new)
+        completion = Completion(call, name, usage=asked.usage)
+        try:
+            if not asked.stream:
+                with closing(call):
+                    return JSONResponse(await completion.whole())
+            begun = Begun(call)
+            try:
+                await begun.wait()
+            except BaseException:
+                await begun.close()
+                raise
+            return Streamed(begun, completion.chunks(begun))
+        except Problem:
+            # What an SDK tries again by itself after a failure is another call.
+            self._retries.forget(key)
+            raise
 
-
-def _json(raw: bytes) -> object:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "the body is no JSON", code="invalid_json") from error
+    def _model(self, name: str) -> Json:
+        return {"id": name, "object": "model", "created": self._began_s, "owned_by": "cartrita"}
 
 
 class _Answering:

@@ -1,7 +1,7 @@
 """What goes wrong, told to whoever asked: problem+json (RFC 9457), and OpenAI's form below /v1."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
@@ -32,6 +32,36 @@ class Problem(Exception):
         self.retry_s = retry_s
 
 
+_TOLD: Final = {
+    400: "It is no JSON, or a mark, cursor or key that is none.",
+    401: "There is no token, or it is not good.",
+    403: "The token is not good for this.",
+    404: "There is no such session, or it is somebody else's.",
+    413: "The body is too large.",
+    422: "A field is wrong; or the Idempotency-Key was used for another request.",
+    429: "The token or its tenant asks too much; try again after Retry-After seconds.",
+    503: "Kafka or Postgres does not answer, or the gateway is full; try again after Retry-After seconds.",
+}
+_SCHEMA: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence for whoever asked."},
+        "code": {"type": "string", "description": "A word for programs."},
+        "param": {"type": "string", "description": "The field that is wrong."},
+    },
+    "additionalProperties": False,
+}
+OPENAPI_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"description": told, "content": {"application/problem+json": {"schema": _SCHEMA}}}
+    for status, told in _TOLD.items()
+}
+"""How the document of /api/v2 describes what goes wrong, the same for every route."""
+
+
 def not_found() -> Problem:
     """Return what is said of a session that is not there, and of one that is somebody else's."""
     return Problem(404, "there is no such session", code="session_not_found")
@@ -60,6 +90,7 @@ def response_of(problem: Problem, connection: HTTPConnection) -> JSONResponse:
     return JSONResponse(told, problem.status, headers, media_type="application/problem+json")
 
 
+_QUOTA: Final = "insufficient_quota"
 _OPENAI_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
@@ -70,8 +101,10 @@ _OPENAI_TYPES: Final = {
 
 def openai_error(problem: Problem) -> dict[str, object]:
     """Return a problem as OpenAI's clients read it."""
-    kind = _OPENAI_TYPES.get(problem.status) or (
-        "server_error" if problem.status >= 500 else "invalid_request_error"
+    kind = (
+        (_QUOTA if problem.code == _QUOTA else None)
+        or _OPENAI_TYPES.get(problem.status)
+        or ("server_error" if problem.status >= 500 else "invalid_request_error")
     )
     return {
         "error": {

@@ -4,7 +4,7 @@ import asyncio
 import importlib.metadata
 import ipaddress
 import logging
-import signal
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -17,26 +17,32 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
-from schemas.wire.registry import RegistryError
+from schemas.wire.registry import RegistryUnavailable, SchemaIncompatible
 from streams.client.client import Client
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
 from streams.gateway.app import make_app
+from streams.gateway.bounds import Bounds, Limits
+from streams.gateway.connections import HurriedProtocol
 from streams.gateway.door import Door
 from streams.gateway.feed import Feed, keep_tokens
 from streams.gateway.front import Front
+from streams.gateway.models import ModelBook
 from streams.process.ending import ExitCode, ShellStopped
 from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
-from streams.process.settings import Settings
+from streams.process.settings import LOCAL_MODEL_KEY, Settings
+from streams.process.startup import check_topics, wait_for
 
 _log = structlog.get_logger()
 FRAME_BYTES_MAX: Final = 65_536
 """Of a WebSocket's message; longer texts come by POST."""
 _POOL_MAX: Final = 8
+_ORIGIN: Final = re.compile(
+    r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
+)
 _STOP_S: Final = 5
-_RETRY_S: Final = 0.5
 
 
 async def run_gateway(settings: Settings, stop: asyncio.Event) -> ExitCode:
@@ -81,10 +87,28 @@ def check_address(settings: Settings) -> None:
     )
 
 
+def origins_of(settings: Settings) -> tuple[str, ...]:
+    """Return the origins whose pages may ask; each is named exactly.
+
+    Raises:
+        ShellStopped: one is no origin as browsers name it, and would never be met, or stands for many.
+    """
+    listed = _listed(settings.gateway_origins)
+    for origin in listed:
+        if not _ORIGIN.fullmatch(origin):
+            raise ShellStopped(
+                ExitCode.USAGE,
+                f"CARTRITA_GATEWAY_ORIGINS names {origin!r}; an origin is like https://console.example or "
+                "http://localhost:5173: a scheme, a host and a port that is not the usual one",
+            )
+    return listed
+
+
 async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) -> None:
     metrics = Metrics()
     known = asyncio.Event()
-    client = await held.enter_async_context(await _connected(settings))
+    await check_topics(settings)
+    client = await _connected(settings, held)
     feed, book = Feed(client), TokenBook()
     health = MetricsServer(
         metrics.registry,
@@ -99,18 +123,19 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
     )
     held.push_async_callback(pool.close)
     await pool.open(wait=False)
-    door = Door(client, pool, load_configuration((), settings.configuration_directory).limits)
+    configuration = load_configuration((), settings.configuration_directory)
+    door = Door(client, pool, configuration.limits)
     front = Front(
         door=door,
         feed=feed,
         book=book,
+        bounds=Bounds(_limits(settings)),
         prefix=settings.topic_prefix,
         version=importlib.metadata.version("cartrita"),
         count_tokens=_counter(settings),
+        models=ModelBook(configuration.models.chat, local=settings.model_api_key == LOCAL_MODEL_KEY),
     )
-    app = make_app(
-        front, metrics, hosts=_listed(settings.gateway_hosts), origins=_listed(settings.gateway_origins)
-    )
+    app = make_app(front, metrics, hosts=_listed(settings.gateway_hosts), origins=origins_of(settings))
     sockets = [_listen(settings.gateway_host, settings.gateway_port)]
     if settings.gateway_socket_port:
         sockets.append(_listen(settings.gateway_host, settings.gateway_socket_port))
@@ -120,6 +145,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=HurriedProtocol,
             ws="websockets-sansio",
             ws_max_size=FRAME_BYTES_MAX,
             ws_per_message_deflate=False,
@@ -158,23 +184,37 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _connected(settings: Settings) -> Client:
-    """Wait for the registry, and return a client that can be entered."""
-    until_s = asyncio.get_running_loop().time() + settings.startup_timeout_ms / 1_000
-    while True:
-        try:
-            async with Client(settings):
-                return Client(settings)
-        except RegistryError as error:
-            if asyncio.get_running_loop().time() > until_s:
-                raise ShellStopped(ExitCode.RESTART, f"the registry does not answer: {error}") from error
-            await asyncio.sleep(_RETRY_S)
+async def _connected(settings: Settings, held: AsyncExitStack) -> Client:
+    """Wait for the registry, and return a client that is open as long as the process serves.
+
+    Raises:
+        ShellStopped: the registry is away, or refuses a schema.
+    """
+
+    async def connect() -> Client:
+        return await held.enter_async_context(Client(settings))
+
+    try:
+        return await wait_for(
+            "registry", connect, (RegistryUnavailable,), settings.startup_timeout_ms / 1_000
+        )
+    except SchemaIncompatible as error:
+        raise ShellStopped(ExitCode.FAILED, f"the registry refuses a schema: {error}") from error
 
 
 def _counter(settings: Settings) -> Callable[[str], int]:
     if settings.tiktoken_cache_directory is not None:
         prepare_vocabularies(settings.tiktoken_cache_directory)
     return lambda text: count_tokens_in_pieces(text, ENCODING_DEFAULT)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        token_requests_per_s=settings.gateway_token_requests_per_s,
+        tenant_requests_per_s=settings.gateway_tenant_requests_per_s,
+        open_max=settings.gateway_open_max,
+        token_open_max=settings.gateway_token_open_max,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -186,10 +226,3 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at SIGTERM and SIGINT."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)

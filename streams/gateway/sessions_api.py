@@ -2,32 +2,42 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request, Security
+from fastapi.security import HTTPBearer
 
+from processors.amounts import NANODOLLARS, nanodollars_of
 from schemas.events.access import Scope
 from schemas.events.inputs import (
     ApprovalReceived,
     Attachment,
+    FeedbackGiven,
+    ForkRequested,
     InputFact,
     MessageReceived,
+    Rating,
+    SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
     SessionOpened,
 )
 from sinks import conversations
 from sinks.conversations import LoggedEvent, SessionStanding
-from streams.configuration.loading import NANODOLLARS
-from streams.gateway.access import TICKET_S, Principal
+from streams.gateway.access import LIFETIME_S, Principal, Purpose
 from streams.gateway.bodies import (
+    Budget,
+    BudgetChange,
     Decision,
     Event,
     EventPage,
+    Feedback,
     Message,
     MessagePage,
+    NewFork,
     NewMessage,
     NewSession,
     OpenedSession,
@@ -39,12 +49,19 @@ from streams.gateway.bodies import (
 from streams.gateway.door import Posted, metadata_json, require
 from streams.gateway.front import Front
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of, uuid_in
+from streams.gateway.problems import OPENAPI_RESPONSES, Problem
 
 PAGE_MAX: Final = 200
 _OWN_WRITE_S: Final = 1.0
 _POLL_S: Final = 0.02
 
-router: Final = APIRouter(prefix="/api/v2")
+router: Final = APIRouter(
+    prefix="/api/v2",
+    dependencies=[
+        Security(HTTPBearer(auto_error=False, description="A token, as `cartrita tokens` makes it."))
+    ],
+    responses=OPENAPI_RESPONSES,
+)
 
 
 def front_of(request: Request) -> Front:
@@ -72,20 +89,22 @@ async def open_session(
     new: NewSession, front: Doors, bearer: Bearer, idempotency_key: IdempotencyKey = None
 ) -> OpenedSession:
     """Open a session."""
-    dollars = new.budget.dollars
     opened = SessionOpened(
         title=new.title,
         budget_tokens=new.budget.tokens,
-        budget_nanodollars=None if dollars is None else max(1, round(dollars * NANODOLLARS)),
+        budget_nanodollars=_nanodollars(new.budget),
         metadata_json=metadata_json(new.metadata),
     )
-    posted = await front.door.open(bearer, new.user_id, opened, idempotency_key)
+    return _opened(front, bearer, await front.door.open(bearer, new.user_id, opened, idempotency_key))
+
+
+def _opened(front: Front, bearer: Principal, posted: Posted) -> OpenedSession:
     session_id = posted.event.session_id
     return OpenedSession(
         session_id=UUID(session_id),
         websocket_url=f"/ws/{session_id}",
         ticket=front.ticket(bearer, session_id),
-        expires_at=datetime.fromtimestamp(time.time() + TICKET_S).astimezone(),
+        expires_at=datetime.fromtimestamp(time.time() + LIFETIME_S[Purpose.TICKET]).astimezone(),
         position=UUID(posted.event.event_id),
     )
 
@@ -142,6 +161,49 @@ async def close_session(
     return await _act(front, bearer, session_id, SessionClosed(reason=why.reason if why else None))
 
 
+@router.post("/sessions/{session_id}/fork", status_code=201)
+async def fork_session(
+    session_id: str, wanted: NewFork, front: Doors, bearer: Bearer, idempotency_key: IdempotencyKey = None
+) -> OpenedSession:
+    """Go on from a past point of a session in a new one, with a budget of its own and no approvals."""
+    fact = ForkRequested(
+        origin_session_id=session_id,
+        origin_event_id=str(wanted.at),
+        text=wanted.message,
+        model=wanted.model,
+        budget_tokens=wanted.budget.tokens,
+        budget_nanodollars=_nanodollars(wanted.budget),
+    )
+    return _opened(front, bearer, await front.door.fork(bearer, fact, idempotency_key))
+
+
+@router.post("/sessions/{session_id}/budget", status_code=202)
+async def set_budget(session_id: str, change: BudgetChange, front: Doors, bearer: Bearer) -> QueuedMessage:
+    """Raise or lower what a session may use in all; an operator's act."""
+    dollars = change.dollars
+    fact = SessionBudgetSet(
+        tokens=change.tokens,
+        nanodollars=None if dollars is None else nanodollars_of(dollars, least=0),
+        reason=change.reason,
+    )
+    return await _act(front, bearer, session_id, fact)
+
+
+@router.post("/sessions/{session_id}/feedback", status_code=202)
+async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: Bearer) -> QueuedMessage:
+    """Say what one thinks of an answer of the session; it is kept on its log, and changes nothing."""
+    require(bearer, Scope.SEND)
+    await front.door.owner(bearer, session_id, wait=True)
+
+    async def is_answer(connection: conversations.Connection) -> bool:
+        return await conversations.is_answer(connection, UUID(session_id), given.answer_id)
+
+    if not await _read_of(front, is_answer):
+        raise Problem(404, "the session has no such answer", code="answer_not_found", param="answerId")
+    fact = FeedbackGiven(answer_id=str(given.answer_id), rating=Rating(given.rating), comment=given.comment)
+    return await _act(front, bearer, session_id, fact)
+
+
 @router.post("/sessions/{session_id}/approvals/{approval_id}", status_code=202)
 async def decide_approval(
     session_id: str, approval_id: UUID, decision: Decision, front: Doors, bearer: Bearer
@@ -158,7 +220,13 @@ async def session_status(
     """Tell how a session stands; with `after`, waits a moment until that input is in it."""
     require(bearer, Scope.READ)
     if after is not None:
-        await _await_input(front, bearer, after)
+        await front.door.owner(bearer, session_id, wait=True)
+        awaited = after
+
+        async def is_read(connection: conversations.Connection) -> bool:
+            return await conversations.known_input(connection, awaited, bearer.tenant) is not None
+
+        await _read_of(front, is_read)
     standing = await front.door.standing(bearer, session_id)
     return _status(front, session_id, standing)
 
@@ -194,6 +262,10 @@ async def session_messages(
     return MessagePage(messages=[_message(one) for one in page], next=following)
 
 
+def _nanodollars(budget: Budget) -> int | None:
+    return None if budget.dollars is None else nanodollars_of(budget.dollars)
+
+
 async def _act(front: Front, bearer: Principal, session_id: str, fact: InputFact) -> QueuedMessage:
     return _queued(await front.door.say(bearer, session_id, fact))
 
@@ -203,12 +275,15 @@ def _queued(posted: Posted) -> QueuedMessage:
     return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
 
 
-async def _await_input(front: Front, bearer: Principal, event_id: UUID) -> None:
+async def _read_of(front: Front, is_there: Callable[[conversations.Connection], Awaitable[bool]]) -> bool:
+    """Tell whether something is in Postgres, and wait a moment for the sink to read of it."""
     until_s = time.monotonic() + _OWN_WRITE_S
-    while time.monotonic() < until_s:
+    while True:
         async with front.door.database() as connection:
-            if await conversations.known_input(connection, event_id, bearer.tenant) is not None:
-                return
+            if await is_there(connection):
+                return True
+        if time.monotonic() >= until_s:
+            return False
         await asyncio.sleep(_POLL_S)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,12 +15,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from schemas.events.access import Scope
 from schemas.events.inputs import InputFact, MessageReceived, SessionCancelled, SessionClosed
-from streams.gateway.access import Principal
+from streams.gateway.access import Principal, Purpose
 from streams.gateway.door import Owner, metadata_json, require
 from streams.gateway.feed import FollowerTooSlow
 from streams.gateway.frames import Cursor
 from streams.gateway.front import Front, NoLongerGood
-from streams.gateway.guard import bearer_of
 from streams.gateway.problems import Problem, response_of
 
 AUTHENTICATE_S: Final = 10.0
@@ -73,50 +73,71 @@ async def websocket(socket: WebSocket) -> None:
     """Serve a session in both directions."""
     front: Front = socket.app.state.front
     session_id = socket.path_params["session_id"]
-    offered = socket.scope.get("subprotocols", [])
-    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     try:
-        bearer, text = await _authenticated(front, socket, session_id, offered)
-        require(bearer, Scope.READ)
-        owner = await front.door.owner(bearer, session_id, wait=True)
-        cursor = _cursor(text or socket.query_params.get("cursor"))
+        caller = await _authenticated(front, socket, session_id)
+        front.bounds.pace(caller.bearer)
+        with front.bounds.held(caller.bearer):
+            require(caller.bearer, Scope.READ)
+            owner = await front.door.owner(caller.bearer, session_id, wait=True)
+            cursor = _cursor(caller.cursor or socket.query_params.get("cursor"))
+            if caller.ticket is not None and not front.book.spend(caller.ticket):
+                raise Problem(401, "this ticket was used; each connection is given a new one")
+            await _Conversation(front, socket, caller.bearer, owner, session_id).run(cursor)
     except Problem as problem:
-        code = _TOO_SLOW if problem.status == 503 else _POLICY
-        await socket.close(code, problem.detail[:REASON_CHARACTERS_MAX])
-        return
+        code = _TOO_SLOW if problem.status in (429, 503) else _POLICY
+        await _close(socket, code, problem.detail)
     except (WebSocketDisconnect, TimeoutError):
         await _close(socket, _POLICY, "a token or a ticket is needed first")
-        return
-    await _Conversation(front, socket, bearer, owner, session_id).run(cursor)
 
 
-async def _authenticated(
-    front: Front, socket: WebSocket, session_id: str, offered: list[str]
-) -> tuple[Principal, str | None]:
-    """Return who connected, by header, subprotocol or first message, and a cursor from the latter."""
-    found = bearer_of(front.book, socket.headers)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Caller:
+    """Who connected."""
+
+    bearer: Principal
+    ticket: str | None = None
+    """With which it came; good once."""
+    cursor: str | None = None
+    """That its first message named."""
+
+
+async def _authenticated(front: Front, socket: WebSocket, session_id: str) -> _Caller:
+    """Accept a WebSocket and return who connected, by header, cookie, subprotocol or first message.
+
+    Raises:
+        Problem: nobody who may.
+    """
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
+    bearer: Principal | None = socket.state.principal
+    if bearer is not None:
+        return _Caller(bearer=bearer)
     for protocol in offered:
-        if protocol.startswith(_TOKEN):
-            found = found or front.book.bearer(protocol.removeprefix(_TOKEN))
-        elif protocol.startswith(_TICKET):
-            found = found or front.book.ticket_holder(protocol.removeprefix(_TICKET), session_id)
-    if found is not None:
-        return found, None
-    async with asyncio.timeout(AUTHENTICATE_S):
-        message = await socket.receive()
+        if protocol.startswith(_TOKEN) and (bearer := front.book.bearer(protocol.removeprefix(_TOKEN))):
+            return _Caller(bearer=bearer)
+        ticket = protocol.removeprefix(_TICKET)
+        if ticket != protocol and (bearer := front.book.pass_holder(Purpose.TICKET, ticket, session_id)):
+            return _Caller(bearer=bearer, ticket=ticket)
+    with front.bounds.nameless():
+        async with asyncio.timeout(AUTHENTICATE_S):
+            message = await socket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))
     first = _object(message.get("text") or "")
     if first is None or first.get("type") != "authenticate":
         raise Problem(401, 'first send {"type": "authenticate", "token": …} or a ticket')
-    token, ticket, cursor = (first.get(name) for name in ("token", "ticket", "cursor"))
+    token, given, cursor = (first.get(name) for name in ("token", "ticket", "cursor"))
     if isinstance(token, str):
-        found = front.book.bearer(token)
-    elif isinstance(ticket, str):
-        found = front.book.ticket_holder(ticket, session_id)
-    if found is None:
+        bearer, given = front.book.bearer(token), None
+    elif isinstance(given, str):
+        bearer = front.book.pass_holder(Purpose.TICKET, given, session_id)
+    if bearer is None:
         raise Problem(401, "this token or ticket is not good")
-    return found, cursor if isinstance(cursor, str) else None
+    return _Caller(
+        bearer=bearer,
+        ticket=given if isinstance(given, str) else None,
+        cursor=cursor if isinstance(cursor, str) else None,
+    )
 
 
 class _Conversation:
@@ -190,11 +211,13 @@ class _Conversation:
 
     async def _say(self, fact: InputFact, key: object) -> None:
         try:
+            self._front.bounds.pace(self._bearer)
             posted = await self._front.door.say(
                 self._bearer, self._session_id, fact, key if isinstance(key, str) else None
             )
         except Problem as problem:
-            await self._send({"error": problem.detail, "code": problem.code, "status": problem.status})
+            told = {"error": problem.detail, "code": problem.code, "status": problem.status}
+            await self._send(told if problem.retry_s is None else told | {"retryAfter": problem.retry_s})
             return
         await self._send({"type": "queued", "messageId": posted.event.event_id, "status": "queued"})
 

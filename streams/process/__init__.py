@@ -1,1 +1,1 @@
-"""What every process has: settings, logs, metrics, failpoints and an end."""
+"""What every process has: settings, a start, logs, metrics, failpoints and an end."""

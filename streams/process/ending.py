@@ -1,7 +1,9 @@
 """How a process ends itself, and what its exit code tells whoever started it."""
 
+import asyncio
 import logging
 import os
+import signal
 from enum import IntEnum
 from typing import NoReturn
 
@@ -34,6 +36,15 @@ class ShellStopped(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return what SIGTERM and SIGINT set; call it within the process's event loop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
 
 
 def end_process(error: BaseException, shell: str) -> NoReturn:

@@ -2,26 +2,15 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
 
 from schemas.events.budgets import ReservationExceeded
+from sinks.metrics import LATENCY_S, Described
 
-_LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """One metric as the documentation lists it."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    text: str
 
 
 class Metrics:
@@ -42,7 +31,7 @@ class Metrics:
             "hop_latency_seconds",
             ("shell",),
             "From the time an input was written to Kafka until all that it caused is published.",
-            _LATENCY_S,
+            LATENCY_S,
         )
         self.batch_inputs = self._histogram(
             "batch_inputs", ("shell",), "Inputs that shared one write and one wait.", _BATCH
@@ -74,7 +63,7 @@ class Metrics:
         self.calls_in_flight = self._gauge("calls_in_flight", ("shell",), "Calls that run now.")
         self.calls_waiting = self._gauge("calls_waiting", ("shell",), "Accepted calls that wait for a place.")
         self.call_seconds = self._histogram(
-            "call_seconds", ("shell", "name"), "How long calls of a model or tool took.", _LATENCY_S
+            "call_seconds", ("shell", "name"), "How long calls of a model or tool took.", LATENCY_S
         )
         self.calls = self._counter(
             "calls",
@@ -103,7 +92,7 @@ class Metrics:
             "gateway_requests", ("route", "status"), "Requests that the gateway answered, by HTTP status."
         )
         self.gateway_request_seconds = self._histogram(
-            "gateway_request_seconds", ("route",), "Until the first byte of a request's answer.", _LATENCY_S
+            "gateway_request_seconds", ("route",), "Until the first byte of a request's answer.", LATENCY_S
         )
         self.gateway_followers = self._gauge(
             "gateway_followers", (), "WebSockets and streams that follow a session at this gateway."

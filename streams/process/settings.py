@@ -12,6 +12,8 @@ from streams.process import failpoints
 
 PREFIX: Final = "CARTRITA_"
 OPENAI_URL: Final = "https://api.openai.com/v1"
+LOCAL_MODEL_KEY: Final = "local"
+"""As OPENAI_API_KEY: the deterministic local model answers, which asks for none."""
 SESSION_MS_MIN: Final = 3_000
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off")
@@ -138,6 +140,13 @@ class Settings:
         "File that names MCP servers whose tools agents may call (docs/mcp.md); what a person accepted of "
         "them stands beside it.",
     )
+    tools_directory: Path | None = _setting(
+        None, "Folder with tools of one's own, each a file of Python (docs/adding-a-tool.md); absent: none."
+    )
+    tool_entry_points: str = _setting(
+        "",
+        "Tools that installed packages offer, by their names in the group cartrita.tools; several by commas.",
+    )
     tiktoken_cache_directory: Path | None = _setting(
         None, "Folder with tiktoken's vocabularies; absent: tiktoken downloads them."
     )
@@ -176,6 +185,20 @@ class Settings:
     gateway_certificate_key: Path | None = _setting(None, "Its private key, a PEM file.")
     gateway_insecure: bool = _setting(
         False, "Serve tokens without TLS on an address that others can reach; logged at each start."
+    )
+    gateway_token_requests_per_s: int = _setting(
+        250,
+        "Requests and WebSocket messages a second of one token at one gateway; four times as many at once.",
+        least=1,
+    )
+    gateway_tenant_requests_per_s: int = _setting(
+        1_000, "Likewise of all tokens of a tenant together.", least=1
+    )
+    gateway_open_max: int = _setting(
+        4_000, "Requests under way and WebSockets that one gateway serves; beyond them, 503.", least=1
+    )
+    gateway_token_open_max: int = _setting(
+        1_500, "How many of them one token may have; beyond them, 429.", least=1
     )
     log_format: str = _setting("console", "How logs look.", choices=("console", "json"))
     log_level: str = _setting(
@@ -244,6 +267,9 @@ class Settings:
         directory = self.configuration_directory
         if directory is not None and not directory.is_dir():
             faults.append(f"{_variable('configuration_directory')}: there is no folder {directory}")
+        directory = self.tools_directory
+        if directory is not None and not directory.is_dir():
+            faults.append(f"{_variable('tools_directory')}: there is no folder {directory}")
         servers = self.mcp_servers
         if servers is not None and not servers.is_file():
             faults.append(f"{_variable('mcp_servers')}: there is no file {servers}")

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from processors.amounts import NANODOLLARS
 from processors.effects import Ending, ModelOutcomes, Outcome, model_request
 from processors.outputs import schema_of_critique, schema_of_plan
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
@@ -24,7 +26,10 @@ from schemas.ports.chat import (
     ConnectorError,
     Model,
     RequestInvalid,
+    TextSink,
     ToolOffered,
+    messages_of,
+    tools_of,
 )
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
@@ -36,7 +41,6 @@ _BACKOFF_MS_MAX: Final = 60_000
 """Between two attempts, at most, a Retry-After included."""
 _MARGIN_MS: Final = 30_000
 """For resolving references and for publishing."""
-_NANODOLLARS: Final = 1e9
 
 
 class ModelExecutor:
@@ -138,6 +142,8 @@ class ModelExecutor:
             )
             await self._feed.publish(event, delta, str(attempt), str(index))
 
+        if body.purpose is CallPurpose.CLIENT:
+            return await self._clients_request(body, on_text)
         return ChatRequest(
             call_id=body.call_id,
             model=body.model,
@@ -146,6 +152,25 @@ class ModelExecutor:
             json_mode=body.json_mode,
             json_schema=self._schemas.get(body.purpose) if body.json_mode else None,
             temperature=body.temperature,
+            input_tokens_max=body.input_tokens_max,
+            output_tokens_max=body.output_tokens_max,
+            timeout_ms=body.timeout_ms,
+            attempts_max=body.attempts_max,
+            on_text=on_text,
+        )
+
+    async def _clients_request(self, body: ModelCallRequested, on_text: TextSink) -> ChatRequest:
+        """Return the request of a client's call, which stands on the log as the client sent it."""
+        source = body.messages[0].source
+        asked = None if source is None else (await self._reader.event(source)).body
+        if not isinstance(asked, ClientCallReceived):
+            raise RecordMissing("a client's call does not name what the client asked")
+        return ChatRequest(
+            call_id=body.call_id,
+            model=body.model,
+            messages=messages_of(asked),
+            tools=tools_of(asked),
+            asked_json=asked.parameters_json,
             input_tokens_max=body.input_tokens_max,
             output_tokens_max=body.output_tokens_max,
             timeout_ms=body.timeout_ms,
@@ -187,7 +212,7 @@ class ModelExecutor:
             assert isinstance(event.body, ModelCallCompleted)
             self._metrics.model_tokens.labels(model, "in").inc(event.body.input_tokens)
             self._metrics.model_tokens.labels(model, "out").inc(event.body.output_tokens)
-            self._metrics.model_cost_dollars.labels(model).inc(event.body.cost_nanodollars / _NANODOLLARS)
+            self._metrics.model_cost_dollars.labels(model).inc(event.body.cost_nanodollars / NANODOLLARS)
 
     def _ending(self, began_s: float) -> Ending:
         return self._ended(int((time.monotonic() - began_s) * 1_000))

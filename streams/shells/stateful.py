@@ -20,6 +20,8 @@ from topics.shells import ACCOUNT, CAPABILITY, SESSION
 from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SESSION_STATES
 
 State = TypeVar("State")
+ACCOUNT_RETENTION_MS: Final = 86_400_000
+"""Of a token's account whose day or month is over; other accounts never end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,9 @@ class StatefulSpec:
 
 
 SESSION_SPEC: Final = StatefulSpec(name=SESSION, table=SESSION_STATES, sources=read_by(SESSION))
-ACCOUNT_SPEC: Final = StatefulSpec(name=ACCOUNT, table=ACCOUNT_STATES, sources=read_by(ACCOUNT))
+ACCOUNT_SPEC: Final = StatefulSpec(
+    name=ACCOUNT, table=ACCOUNT_STATES, sources=read_by(ACCOUNT), retention_ms=ACCOUNT_RETENTION_MS
+)
 CAPABILITY_SPEC: Final = StatefulSpec(name=CAPABILITY, table=CAPABILITY_STATES, sources=read_by(CAPABILITY))
 
 

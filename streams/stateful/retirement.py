@@ -7,6 +7,7 @@ import structlog
 
 from processors.decider import Decider
 from schemas.envelope import Envelope
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.inputs import InputFact
 from streams.process import failpoints
 from streams.records.delivery import Delivery, Entry, Log
@@ -100,6 +101,6 @@ class Retirement(Generic[State]):
             return None
         if is_past:
             return "replayed"
-        if isinstance(event.body, InputFact):
+        if isinstance(event.body, InputFact | ClientCallReceived):
             raise RecordRefused("ended", "the session ended long ago; begin another", event)
         return "dropped"

@@ -20,11 +20,11 @@ from connectors.embedded.ports import choose_port
 from connectors.embedded.process import Command, ServerProcess
 from connectors.embedded.progress import Progress
 from connectors.embedded.stack import Ports, Stack
+from schemas.events.access import TOKEN_PREFIX
+from streams.process.settings import LOCAL_MODEL_KEY
 
 READY_S: Final = 90.0
 STOP_S: Final = 20.0
-TOKEN_PREFIX: Final = "ck_"  # noqa: S105  # how tokens begin is no secret
-"""How tokens of the front door begin."""
 DOOR_PORT: Final = 3_000
 """Where the gateway listens, if nothing else does."""
 PROGRAM: Final = ("-m", "streams.main")
@@ -109,7 +109,7 @@ class Deployment:
         if not self.uses_own_model():
             progress.stage("model", "starting")
             settings["OPENAI_BASE_URL"] = self._start_model(endpoints.tiktoken_cache_directory)
-            settings["OPENAI_API_KEY"] = "local"
+            settings["OPENAI_API_KEY"] = LOCAL_MODEL_KEY
             progress.stage("model", "ready")
         self.directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(settings, indent=1) + "\n"

@@ -1,7 +1,7 @@
 """What the shells of a worker decide and act with: configuration, models, tools, tokenizer."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from schemas.ports.chat import Model
 from streams.configuration.checking import TOOLS
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
+from streams.worker.own_tools import load_own_tools
 from streams.worker.servers import mcp_servers
 
 _POOL_MAX = 4
@@ -45,6 +46,8 @@ class Providers:
     pool: AsyncConnectionPool[AsyncConnection]
     sandbox: Sandbox
     servers: Servers
+    absent_tools: Mapping[str, str]
+    """Tools of one's own that cannot be used, with the reasons; agents that name them do without."""
 
     async def open(self, *, tools: bool = True) -> None:
         """Begin to connect to Postgres and, where tools run, to MCP servers.
@@ -83,7 +86,7 @@ async def make_providers(settings: Settings) -> Providers:
         )
     )
     _log.info("sandbox_opened", tier=sandbox.tier.value, reason=sandbox.probes[-1].reason)
-    servers = mcp_servers(settings)
+    servers, own = mcp_servers(settings), load_own_tools(settings)
     tools = ToolRegistry(
         [
             GenerateEmbeddings(embeddings),
@@ -91,6 +94,7 @@ async def make_providers(settings: Settings) -> Providers:
             SearchDocuments(index, embeddings),
             ExecutePython(sandbox),
             AnalyzeUi(settings.ui_root.absolute()),
+            *own.tools,
             *servers.tools(),
         ]
     )
@@ -104,6 +108,7 @@ async def make_providers(settings: Settings) -> Providers:
         pool=pool,
         sandbox=sandbox,
         servers=servers,
+        absent_tools=own.absent,
     )
 
 

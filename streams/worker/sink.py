@@ -18,7 +18,7 @@ from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import Settings
-from streams.worker.startup import check_topics, connect_codec, wait_for
+from streams.process.startup import check_topics, connect_codec, wait_for
 
 _log = structlog.get_logger()
 

@@ -24,6 +24,7 @@ from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import Settings
+from streams.process.startup import check_topics, connect_codec
 from streams.records.reader import RecordReader
 from streams.shells.effect import EffectSpec, build_effect
 from streams.shells.fork import build_fork
@@ -33,7 +34,7 @@ from streams.shells.stateful import ACCOUNT_SPEC, CAPABILITY_SPEC, SESSION_SPEC,
 from streams.shells.tool import ToolExecutor
 from streams.worker.providers import Providers, make_providers
 from streams.worker.runner import run_shells
-from streams.worker.startup import check_clock_and_publish, check_topics, connect_codec
+from streams.worker.startup import check_clock_and_publish
 from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SESSION, SHELLS, TOOL
 from topics.tables import MODEL_LEDGER, TOOL_LEDGER
 
@@ -95,7 +96,7 @@ class _Worker:
             if settings.identity:
                 await lock.acquire(settings.startup_timeout_ms / 1_000)
             providers = await self._make(settings)
-            demand_tools(providers.configuration, providers.tools.specs)
+            demand_tools(providers.configuration, [*providers.tools.specs, *providers.absent_tools])
             await check_topics(settings)
             codec = await connect_codec(settings, registry)
             await check_clock_and_publish(settings, codec, providers.configuration)

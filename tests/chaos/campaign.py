@@ -120,6 +120,7 @@ def run(
             journal=journal,
             dsn=dsn,
             bootstrap=bootstrap,
+            seed=seed,
         )
         yardstick = Yardstick()
         yardstick.start()

@@ -5,7 +5,7 @@ where the evidence holds a rebuilt database.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
 
 from schemas.envelope import Envelope
@@ -31,6 +31,7 @@ from tests.invariants.entries import balance, entries_of
 from tests.invariants.stories import Story, conflicts, once, sequences, steps, stories_of
 from tests.invariants.tasks import ends, order
 from tests.invariants.violation import INVARIANTS, Violation
+from tests.simulation.users import STRANGER
 from topics.catalog import (
     BY_NAME,
     DEAD_LETTERS,
@@ -68,7 +69,8 @@ def _violations(evidence: Evidence) -> Iterator[Violation]:
     yield from conflicts(own, distinct)
     yield from _inputs(evidence, inputs, stories)
     yield from _causes(placed)
-    outcomes = outcomes_of(distinct.values())
+    # What somebody forged counts for nothing.
+    outcomes = outcomes_of(event for event in distinct.values() if event.producer != STRANGER)
     runs, billed = _books_outside(evidence)
     for story in stories.values():
         for rule in (sequences, steps, books, ends, order):
@@ -83,6 +85,7 @@ def _violations(evidence: Evidence) -> Iterator[Violation]:
     yield from complete(evidence.states, placed, stateful, refused)
     by_session = {place for shell, place in refused if shell == SESSION}
     yield from replays(placed, by_session, stories)
+    yield from _forged(placed, by_session)
     yield from _dead_letters(evidence)
     yield from _tenants(inputs, stories)
     yield from _liveness(evidence, inputs, stories)
@@ -222,6 +225,21 @@ def _dead_letters(evidence: Evidence) -> Iterator[Violation]:
         if unusable and record.at not in aside and BY_NAME[record.place.topic].is_truth:
             told = f"cannot be used ({record.fault or 'out of place'}) and was not put aside"
             yield _broken("I10", "/".join(map(str, record.at)), told)
+
+
+def _forged(placed: Iterable[LogRecord], refused: Container[Place]) -> Iterator[Violation]:
+    """What a stranger tells of a call is put aside, and causes nothing in any session."""
+    events = [record.event for record in placed if record.event]
+    forged = {event.event_id for event in events if event.producer == STRANGER}
+    for event in events:
+        if event.sequence and event.causation_id in forged:
+            yield _broken(
+                "I4", event.session_id, f"#{event.sequence} {event.type} is caused by a forged outcome"
+            )
+    for record in placed:
+        if record.event and record.event.event_id in forged and record.at not in refused:
+            at = "/".join(map(str, record.at))
+            yield _broken("I10", at, f"a forged {record.event.type} was not put aside")
 
 
 def _tenants(inputs: Iterable[LogRecord], stories: Mapping[str, Story]) -> Iterator[Violation]:

@@ -28,6 +28,7 @@ from tests.invariants.entries import entries_of
 from tests.invariants.stories import once, stories_of
 from tests.processors.world import SESSION, tool_failed
 from tests.replay.worlds import recorded, world
+from tests.simulation.users import STRANGER
 from topics.catalog import BY_NAME, DEAD_LETTERS, SESSION_INPUTS, USER_INPUTS
 from topics.routing import key_of
 
@@ -318,6 +319,22 @@ def _entries_off(evidence: Evidence) -> Evidence:
     return replace(evidence, entries=(replace(first, tokens=first.tokens + 1), *evidence.entries[1:]))
 
 
+def _forged(records: list[LogRecord]) -> Iterable[LogRecord]:
+    """Let a stranger tell an outcome that nobody puts aside."""
+    first = _first(records, ModelCallCompleted)
+    assert first.event is not None
+    told = replace(first.event, event_id=derived_id("forged"), producer=STRANGER)
+    return [*records, _record(told, first.place.topic, 10_000)]
+
+
+def _believed(records: list[LogRecord]) -> Iterable[LogRecord]:
+    """Let a session act on what a stranger told."""
+    first = _first(records, ModelCallCompleted)
+    assert first.event is not None
+    told = replace(first, event=replace(first.event, producer=STRANGER))
+    return [told if one is first else one for one in records]
+
+
 def _lagging(evidence: Evidence) -> Evidence:
     return replace(evidence, committed={**evidence.committed, ("session", SESSION_INPUTS.name, 0): 0})
 
@@ -369,6 +386,8 @@ DOCTORS: Final[Mapping[str, tuple[str, Doctor]]] = MappingProxyType(
         "a tool ran twice": ("I4", _ran_twice),
         "a model was asked twice": ("I4", _billed_twice),
         "an effect is denied": ("I4", _on_log(_effect_denied)),
+        "a forged outcome is believed": ("I4", _on_log(_believed)),
+        "a forged outcome is not put aside": ("I10", _on_log(_forged)),
         "a task ends twice": ("I5", _twice(TaskCompleted)),
         "a reservation is charged twice": ("I6", _twice(BudgetCharged)),
         "a reservation is never charged": ("I6", _without(BudgetCharged)),

@@ -6,6 +6,9 @@ from typing import Final
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from tests.chaos.forger import Forger
+from topics.catalog import topic_of
+
 QUIET: Final = {"log_level": 2}
 """librdkafka tells of every refused connection otherwise, and a killed broker refuses many."""
 _WAIT_S: Final = 30.0
@@ -16,9 +19,10 @@ _UNKNOWN_SCHEMA: Final = b"\x00\x00\x0f\x42\x3f\x02\x04"
 class Injector:
     """Writes to the log as nobody should."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, *, seed: int) -> None:
         """Connect nothing yet."""
         self._bootstrap = bootstrap
+        self._forger = Forger(seed)
         self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", **QUIET})
 
     def replay(self, topic: str, partition: int, count: int) -> int:
@@ -53,6 +57,25 @@ class Injector:
                 self._producer.produce(topic, sound, key=None, partition=partition)
         self._flush()
         return 1
+
+    def forge(self, topic: str, partition: int) -> int:
+        """Tell an outcome of the latest call of a partition, or the latest outcome again; return how many."""
+        latest = self._values(topic, partition)
+        event = self._forger.forged(topic, latest[-1]) if latest else None
+        if event is None:
+            return 0
+        to = topic_of(event.body).name
+        value = self._forger.value(to, event, self._values(to, partition))
+        if value is None:
+            return 0
+        # Twice: a stranger's producer may retry, too.
+        for _ in range(2):
+            self._producer.produce(to, value, key=event.session_id.encode(), partition=partition)
+        self._flush()
+        return 2
+
+    def _values(self, topic: str, partition: int) -> list[bytes]:
+        return [value for one in self._latest(topic, partition, 1) if (value := one.value())]
 
     def _latest(self, topic: str, partition: int, count: int) -> Sequence[Message]:
         consumer = Consumer(

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tests.chaos.forger import FORGED_OF
+
 WORKERS: Final = ("worker-1", "worker-2")
 SINK: Final = "sink-1"
 LINKS: Final = ("kafka", "postgres", "model")
@@ -268,6 +270,15 @@ KINDS: Final[Mapping[str, Kind]] = {
             weight=15,
             weight_short=2,
             text="a record that cannot be used",
+            on_process=False,
+        ),
+        Kind(
+            name="forge",
+            matrix="F14",
+            targets=FORGED_OF,
+            weight=10,
+            weight_short=2,
+            text="a stranger tells the outcome of a call, twice",
             on_process=False,
         ),
         Kind(

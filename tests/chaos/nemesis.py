@@ -59,6 +59,7 @@ class Nemesis:
         journal: Journal,
         dsn: str,
         bootstrap: str,
+        seed: int,
     ) -> None:
         """Take what can be broken.
 
@@ -71,6 +72,7 @@ class Nemesis:
             journal: takes notes.
             dsn: of Postgres, past the link.
             bootstrap: of Kafka, past the link.
+            seed: of what is forged.
         """
         self._arena = arena
         self._processes = processes
@@ -80,7 +82,7 @@ class Nemesis:
         self._journal = journal
         self._dsn = dsn
         self._partitions = arena.settings.partitions
-        self._injector = Injector(bootstrap)
+        self._injector = Injector(bootstrap, seed=seed)
         self._groups = Groups(bootstrap, arena.settings.app_id)
         self._pause = threading.Event()
 
@@ -133,7 +135,7 @@ class Nemesis:
     def _held(self, planned: Planned) -> tuple[str, ...]:
         if planned.kind == "reset":
             return WORKERS
-        if planned.kind in ("link", "duplicate", "replay", "poison"):
+        if planned.kind in ("link", "duplicate", "replay", "poison", "forge"):
             return ()
         return (planned.target,)
 
@@ -309,6 +311,10 @@ class Nemesis:
     def _poison(self, planned: Planned) -> Struck:
         partition = planned.number % self._partitions
         return self._written(lambda: self._injector.poison(planned.target, partition, planned.detail))
+
+    def _forge(self, planned: Planned) -> Struck:
+        partition = planned.number % self._partitions
+        return self._written(lambda: self._injector.forge(planned.target, partition))
 
     def _written(self, write: Callable[[], int]) -> Struck:
         at_ms = now_ms()

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.envelope import Envelope
 from schemas.events.access import Scope, TokenCreated, TokenRevoked
-from streams.gateway.access import TICKET_S, TokenBook, mint
+from streams.gateway.access import LIFETIME_S, Purpose, TokenBook, mint
 
 SESSION = "9f2a1c34-0000-4000-8000-000000000001"
 OTHER = "9f2a1c34-0000-4000-8000-000000000002"
@@ -44,14 +44,14 @@ def test_anything_but_the_token_is_nobody(change: object) -> None:
 def test_a_revoked_token_is_nobody_in_whatever_order_it_is_read() -> None:
     book = TokenBook()
     token, created = made(book)
-    ticket = book.ticket(created.token_id, SESSION)
+    ticket = book.issue(Purpose.TICKET, created.token_id, SESSION)
     book.apply(Envelope(body=TokenRevoked(token_id=created.token_id)))
     book.apply(Envelope(body=created))
     assert book.bearer(token) is None
     assert book.holder(created.token_id) is None
-    assert book.ticket_holder(ticket, SESSION) is None
+    assert book.pass_holder(Purpose.TICKET, ticket, SESSION) is None
     with pytest.raises(KeyError):
-        book.ticket(created.token_id, SESSION)
+        book.issue(Purpose.TICKET, created.token_id, SESSION)
 
 
 def test_an_id_that_was_taken_is_not_taken_over_by_another_token() -> None:
@@ -85,24 +85,49 @@ def test_an_expired_token_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_ticket_opens_its_session_alone_and_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     book = TokenBook()
     _, created = made(book, user="ann")
-    ticket = book.ticket(created.token_id, SESSION)
-    holder = book.ticket_holder(ticket, SESSION)
+    ticket = book.issue(Purpose.TICKET, created.token_id, SESSION)
+    holder = book.pass_holder(Purpose.TICKET, ticket, SESSION)
     assert holder is not None
     assert holder.user == "ann"
-    assert book.ticket_holder(ticket, OTHER) is None
-    token_id, until, signature = ticket.split(".")
-    later = f"{token_id}.{int(until) + 1}.{signature}"
-    for forged in (later, f"{token_id}.{until}.", f"{OTHER}.{until}.{signature}", "", "..", "a.b.c"):
-        assert book.ticket_holder(forged, SESSION) is None
+    assert book.pass_holder(Purpose.TICKET, ticket, OTHER) is None
+    token_id, until, nonce, signature = ticket.split(".")
+    for forged in (
+        f"{token_id}.{int(until) + 1}.{nonce}.{signature}",
+        f"{token_id}.{until}.x{nonce[1:]}.{signature}",
+        f"{token_id}.{until}.{nonce}.",
+        f"{OTHER}.{until}.{nonce}.{signature}",
+        f"{token_id}.{until}.{nonce}.\ud83d",
+        f"{token_id}.{until}.{nonce}.{signature}." + "x" * 300,
+        "",
+        "...",
+        "a.b.c.d",
+    ):
+        assert book.pass_holder(Purpose.TICKET, forged, SESSION) is None
     now_s = time.time()
-    monkeypatch.setattr(time, "time", lambda: now_s + TICKET_S + 2)
-    assert book.ticket_holder(ticket, SESSION) is None
+    monkeypatch.setattr(time, "time", lambda: now_s + LIFETIME_S[Purpose.TICKET] + 2)
+    assert book.pass_holder(Purpose.TICKET, ticket, SESSION) is None
 
 
 def test_a_ticket_is_good_at_every_gateway_that_has_read_the_log() -> None:
     first, second = TokenBook(), TokenBook()
     _, created = made(first)
-    ticket = first.ticket(created.token_id, SESSION)
-    assert second.ticket_holder(ticket, SESSION) is None
+    ticket = first.issue(Purpose.TICKET, created.token_id, SESSION)
+    assert second.pass_holder(Purpose.TICKET, ticket, SESSION) is None
     second.apply(Envelope(body=created))
-    assert second.ticket_holder(ticket, SESSION) is not None
+    assert second.pass_holder(Purpose.TICKET, ticket, SESSION) is not None
+
+
+def test_a_pass_is_spent_once_and_good_for_its_purpose_alone() -> None:
+    book = TokenBook()
+    _, created = made(book)
+    for purpose in Purpose:
+        given = book.issue(purpose, created.token_id, SESSION)
+        assert [book.pass_holder(other, given, SESSION) is not None for other in Purpose] == [
+            other is purpose for other in Purpose
+        ]
+        assert book.spend(given)
+        assert not book.spend(given)
+        assert book.pass_holder(purpose, given, SESSION) is None
+    first, second = (book.issue(Purpose.TICKET, created.token_id, SESSION) for _ in range(2))
+    assert book.spend(first)
+    assert book.pass_holder(Purpose.TICKET, second, SESSION) is not None

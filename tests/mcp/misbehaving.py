@@ -8,6 +8,8 @@ CONTROL is a JSON file, read anew for each request: `tools` is the list that is 
 
 import json
 import os
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -57,6 +59,8 @@ def _answer(control: dict[str, Any], method: str, params: dict[str, Any]) -> dic
 def _call(
     control: dict[str, Any], name: str, arguments: dict[str, Any], meta: dict[str, Any]
 ) -> dict[str, Any] | None:
+    if name in _ATTACKS:
+        return _text(_attack(name, arguments))
     if name not in ("echo", "hang"):
         with Path(control["effects"]).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"tool": name, "arguments": arguments, "meta": meta}) + "\n")
@@ -87,6 +91,36 @@ def _call(
             return {"result": {"content": [{"type": "image", "data": "AAAA", "mimeType": "image/png"}]}}
         case _:
             return _text(json.dumps({"tool": name, "arguments": arguments}))
+
+
+_ATTACKS = ("read", "write", "connect", "signal", "run", "environment")
+
+
+def _attack(name: str, arguments: dict[str, Any]) -> str:
+    """Try what a server must not; tell what came of it."""
+    try:
+        match name:
+            case "read":
+                path = Path(arguments["path"])
+                return " ".join(os.listdir(path)) if path.is_dir() else path.read_text(encoding="utf-8")[:200]
+            case "write":
+                Path(arguments["path"]).write_text("written", encoding="utf-8")
+            case "connect":
+                family = socket.AF_UNIX if "path" in arguments else socket.AF_INET
+                place = arguments.get("path") or ("127.0.0.1", arguments["port"])
+                with socket.socket(family) as channel:
+                    channel.settimeout(2)
+                    channel.connect(place)
+            case "signal":
+                os.kill(arguments["pid"], 0)
+            case "environment":
+                return json.dumps(dict(os.environ))
+            case _:
+                done = subprocess.run(arguments["command"], capture_output=True, check=True, text=True)
+                return done.stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"stopped: {error}"
+    return "done"
 
 
 def _text(text: str) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from connectors.mcp.definitions import read_listing
 from connectors.mcp.server import Program, Server, ToolTerms
 from connectors.mcp.servers import Servers
 from connectors.mcp.ways import Ways
+from connectors.sandbox.programs import ProgramSandbox
+from connectors.sandbox.tier import TierDemand
 from connectors.tools.registry import ToolRegistry
 from schemas.ports.tool import ToolContext
 
@@ -33,7 +35,14 @@ def tool(name: str, **more: object) -> dict[str, Any]:
 class World:
     """One misbehaving server, what was accepted of it, and the registry that calls its tools."""
 
-    def __init__(self, folder: Path, *tools: Mapping[str, Any], **server: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *tools: Mapping[str, Any],
+        demand: TierDemand = TierDemand.AUTO,
+        state: Path | None = None,
+        **server: Any,
+    ) -> None:
         """Tell the server its tools; nothing starts yet."""
         self.control = folder / "control.json"
         self.effects_path = folder / "effects.jsonl"
@@ -49,7 +58,9 @@ class World:
             **server,
         )
         self.accepted = accepted(self.server.name, tools)
-        self.servers = Servers({self.server.name: self.server}, {self.server.name: self.accepted}, _open)
+        sandbox = ProgramSandbox(state or folder / "state", demand)
+        ways = Ways(lambda reference: f"secret of {reference}", sandbox)
+        self.servers = Servers({self.server.name: self.server}, {self.server.name: self.accepted}, ways.open)
         self.registry = ToolRegistry(self.servers.tools())
 
     def tell(self, tools: Sequence[Mapping[str, Any]], **more: object) -> None:
@@ -74,9 +85,6 @@ class World:
             full, json.dumps(arguments or {}), context(**told), self.registry.specs[full].timeout_ms
         )
         return result.result
-
-
-_open = Ways(lambda reference: f"secret of {reference}").open
 
 
 def accepted(server: str, tools: Sequence[Mapping[str, Any]]) -> AcceptedServer:

@@ -1,22 +1,32 @@
 """One deployment for all tests of this folder: stack, model, worker and sink in processes of their own."""
 
 import asyncio
+import contextlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
 from streams.cli.deployment import bring_up
+from streams.cli.door import address_of, local_token
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
+Make = Callable[..., str]
+"""Makes a token by the options of `cartrita tokens create`."""
+Bearing = Callable[[str, str], httpx.Client]
+"""Makes a client of an address that bears a token."""
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -80,3 +90,54 @@ def outsider(settings: Settings) -> Iterator[Outsider]:
     outsider = Outsider(settings.kafka_bootstrap, settings.registry_url)
     yield outsider
     outsider.close()
+
+
+@pytest.fixture
+def address(deployment: Deployment) -> str:
+    """Where the gateway is."""
+    return address_of(deployment.settings())
+
+
+@pytest.fixture
+def token(settings: Settings, home: Path) -> str:
+    """The token of this machine, good for all that the default tenant may do."""
+    return asyncio.run(local_token(settings, home / "token"))
+
+
+@pytest.fixture
+def http(address: str, token: str) -> Iterator[httpx.Client]:
+    """A client that bears it."""
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def bearing() -> Iterator[Bearing]:
+    """Make clients that bear a token; all are closed at the end."""
+    with contextlib.ExitStack() as held:
+
+        def bear(address: str, token: str) -> httpx.Client:
+            headers = {"Authorization": f"Bearer {token}"}
+            return held.enter_context(httpx.Client(base_url=address, headers=headers, timeout=60))
+
+        yield bear
+
+
+@pytest.fixture
+def make_token(
+    deployment: Deployment, command_environment: dict[str, str], address: str, bearing: Bearing
+) -> Make:
+    """Make a token by the command line, and wait until the gateway knows it."""
+
+    def make(*arguments: str) -> str:
+        command = [sys.executable, "-m", "streams.main", "tokens", "create", "test", "--json", *arguments]
+        ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
+        made = json.loads(ended.stdout)
+        client = bearing(address, made["token"])
+        for _ in range(500):
+            if client.get("/v1/models").status_code == 200:
+                return str(made["token"])
+        raise AssertionError("the gateway does not learn of the token")
+
+    return make

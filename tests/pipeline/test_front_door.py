@@ -6,8 +6,7 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -18,68 +17,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from schemas.events.access import Scope
-from streams.cli.tokens import address_of, local_token
-from streams.process.settings import Settings
+from streams.process.ending import ExitCode
 from streams.worker.deployment import Deployment
+from tests.pipeline.conftest import Bearing, Make
 from tests.pipeline.outsider import Outsider, message
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 Json = Any  # whatever the gateway answers
-Make = Callable[..., str]
-Bearing = Callable[[str, str], httpx.Client]
 ANSWER_S = 120
-
-
-@pytest.fixture
-def address(deployment: Deployment) -> str:
-    """Where the gateway is."""
-    return address_of(deployment.settings())
-
-
-@pytest.fixture
-def token(settings: Settings, home: Path) -> str:
-    """The token of this machine, good for all that the default tenant may do."""
-    return asyncio.run(local_token(settings, home / "token"))
-
-
-@pytest.fixture
-def http(address: str, token: str) -> Iterator[httpx.Client]:
-    """A client that bears it."""
-    headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
-        yield client
-
-
-@pytest.fixture
-def bearing() -> Iterator[Bearing]:
-    """Make clients that bear a token; all are closed at the end."""
-    with contextlib.ExitStack() as held:
-
-        def bear(address: str, token: str) -> httpx.Client:
-            headers = {"Authorization": f"Bearer {token}"}
-            return held.enter_context(httpx.Client(base_url=address, headers=headers, timeout=60))
-
-        yield bear
-
-
-@pytest.fixture
-def make_token(
-    deployment: Deployment, command_environment: dict[str, str], address: str, bearing: Bearing
-) -> Make:
-    """Make a token by the command line, and wait until the gateway knows it."""
-
-    def make(*arguments: str) -> str:
-        command = [sys.executable, "-m", "streams.main", "tokens", "create", "test", "--json", *arguments]
-        ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
-        made = json.loads(ended.stdout)
-        client = bearing(address, made["token"])
-        for _ in range(500):
-            if client.get("/v1/models").status_code == 200:
-                return str(made["token"])
-        raise AssertionError("the gateway does not learn of the token")
-
-    return make
 
 
 def opened(http: httpx.Client, **body: object) -> str:
@@ -374,13 +320,19 @@ async def test_a_conversation_by_websocket(http: httpx.Client, address: str, tok
         assert "56" in answer["text"]
         standing = await asyncio.to_thread(http.get, f"/api/v2/sessions/{session}/status")
         assert standing.json()["hasWebSocket"]
-    # Whoever returns with the last cursor is told nothing again.
+    # Whoever returns with the last cursor is told nothing again; the ticket for that is good once.
     async with socket(address, session, cursor=answer["cursor"], protocols=ticket(first)) as connection:
         assert connection.subprotocol == "cartrita"
         await received(connection, "connection")
         await connection.send(json.dumps({"type": "close"}))
         assert (await received(connection, "queued"))["status"] == "queued"
         assert json.loads(await connection.recv())["type"] == "session_ended"
+    async with socket(address, session, protocols=ticket(first)) as connection:
+        await connection.send('{"type": "authenticate"}')
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
 
 
 def ticket(confirmed: Json) -> tuple[str, ...]:
@@ -484,7 +436,7 @@ QUESTION: Json = [{"role": "user", "content": "Calculate 12 * 12 with code."}]
 
 
 def test_openais_client_asks_and_is_answered(openai: OpenAI) -> None:
-    assert [model.id for model in openai.models.list()] == ["cartrita"]
+    assert next(iter(openai.models.list())).id == "cartrita"
     assert openai.models.retrieve("cartrita").object == "model"
     whole = openai.chat.completions.create(model="cartrita", messages=QUESTION, temperature=0.3)
     assert "144" in (whole.choices[0].message.content or "")
@@ -562,5 +514,14 @@ def test_the_command_line_prints_what_clients_need(
 
 def test_all_scopes_are_named_in_the_help(command_environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "streams.main", "tokens", "create", "--help"]
-    ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
+    wide = {**command_environment, "COLUMNS": "200"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=wide, check=True)
     assert all(scope in ended.stdout for scope in Scope)
+
+
+def test_a_gateway_without_its_topics_says_which_command_makes_them(deployment: Deployment) -> None:
+    command = [sys.executable, "-m", "streams.main", "gateway"]
+    settings = {**deployment.settings(), "CARTRITA_TOPIC_PREFIX": "nothing-here.", "PORT": "0"}
+    ended = subprocess.run(command, capture_output=True, text=True, env=settings, check=False, timeout=60)
+    assert ended.returncode == ExitCode.TOPICS
+    assert "`cartrita topics apply` makes them" in ended.stderr

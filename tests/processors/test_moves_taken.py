@@ -18,15 +18,19 @@ from processors.state import Phase, ToolCallStatus
 from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
 from schemas.events.inputs import ApprovalReceived, SessionCancelled, SessionClosed
+from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import ApprovalRequested
 from schemas.events.tools import ToolCallRequested
 from schemas.frozen import replace
 from streams.effects.ledger import LedgerEntry, call_id_of
 from streams.effects.ledger_memory import REMEMBERED_MS
 from streams.history.fork import ForkPoint, fork_point
+from tests.processors.calls import asked as client_asks
 from tests.processors.world import (
+    ModelOutcome,
     ToolOutcome,
     World,
+    completed,
     failed,
     obliging,
     plan_text,
@@ -231,7 +235,34 @@ def forks() -> Iterator[Watched]:
             yield fork.run()
 
 
-LIVES: Final = (sessions, turns, tasks, tool_calls, approvals, calls_that_wait_for_budget, forks)
+def client_calls() -> Iterator[Watched]:
+    """Clients' calls that are answered, that fail, that wait too long, and that are counted anew."""
+
+    def answered(call: ModelCallRequested) -> ModelOutcome:
+        if call.input_tokens_max < 300:
+            return failed(call, "prompt_too_long", retryable=False, counted=300)
+        return completed(call, "well")
+
+    world = Watched(answered, limits=small(session_budget_tokens=1_000))
+    for prompt, output in ((100, 300), (400, 300), (400, 5_000)):
+        world.post(client_asks(prompt=prompt, output=output))
+    world.fire_next_timer()
+    yield world.run()
+    world = Watched(lambda call: failed(call, "rate_limited"))
+    world.post(client_asks())
+    yield world.run()
+
+
+LIVES: Final = (
+    sessions,
+    turns,
+    tasks,
+    tool_calls,
+    approvals,
+    calls_that_wait_for_budget,
+    client_calls,
+    forks,
+)
 
 
 async def ledger_moves() -> list[tuple[str, str]]:

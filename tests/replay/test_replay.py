@@ -9,13 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.envelope import Envelope
+from schemas.events.client_calls import ClientCallAnswered, ClientCallFailed
 from schemas.events.inputs import MessageReceived
-from schemas.events.models import ModelCallCompleted
+from schemas.events.models import ModelCallCompleted, ToolCallProposed
 from streams.configuration.loading import configuration_facts, load_configuration
 from streams.history.configuration import ConfigurationMissing, configuration_of
 from streams.history.recording import Recorded, Recording, RecordingInvalid, read_recording, write_recording
 from streams.history.replay import Diverged, replay, replay_recording
-from tests.processors.world import World, obliging, plan_text, task
+from tests.processors.calls import asked as client_asks
+from tests.processors.world import World, completed, obliging, plan_text, small, task
 from tests.replay.worlds import SHIPPED, recorded, world
 
 
@@ -216,3 +218,20 @@ def test_an_input_about_which_nothing_was_decided_is_told() -> None:
 
     assert divergence is not None
     assert divergence.source == "session.inputs/0/0"
+
+
+def test_a_session_of_clients_calls_replays_as_it_was_decided() -> None:
+    """Calls that wait for what others hold, one that is given up, and tool calls that policy decides."""
+    made = world(limits=small(session_budget_tokens=1_500))
+    proposed = ToolCallProposed(tool_call_id="1", name="read", arguments_json="{}")
+    made.answer = lambda call: completed(call, "well", proposed)
+    for prompt, output in ((100, 300), (200, 500), (100, 900), (100, 5_000)):
+        made.post(client_asks(prompt=prompt, output=output))
+    made.run()
+
+    replayed = replay(recorded(made))
+
+    assert (replayed.divergence, replayed.unchecked) == (None, ())
+    assert replayed.events == len(made.events)
+    assert made.facts(ClientCallAnswered)
+    assert made.facts(ClientCallFailed)

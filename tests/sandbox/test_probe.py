@@ -18,7 +18,7 @@ from tests.sandbox.conftest import available
 
 CHILD = "connectors.sandbox.child."
 # One rule more, before all others, that allows System V shared memory.
-LEAK = "\n    program += _block({'x86_64': 29, 'aarch64': 194}[machine], [_return(ALLOW)])"
+LEAK = "\n    program += block({'x86_64': 29, 'aarch64': 194}[machine], [answer(ALLOW)])"
 
 
 def weaken(monkeypatch: pytest.MonkeyPatch, module: str, sound: str, broken: str) -> None:
@@ -62,7 +62,7 @@ def test_a_filter_that_lets_one_family_through_is_found_out(
     executor: Executor, native_tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weaken(
-        monkeypatch, "seccomp", "X32_BIT), _return(KILL_PROCESS)]", "X32_BIT), _return(KILL_PROCESS)]" + LEAK
+        monkeypatch, "seccomp", "X32_BIT), answer(KILL_PROCESS)]", "X32_BIT), answer(KILL_PROCESS)]" + LEAK
     )
 
     found = probe(executor, native_tier)
@@ -94,7 +94,7 @@ def test_a_run_that_stays_the_parents_user_is_not_begun(
     if os.geteuid() != 0:
         pytest.skip("NOT TESTED HERE: this process is not root, so that its runs keep its user")
     available(Tier.LSM, probes)
-    weaken(monkeypatch, "confinement", '    _become(plan["user_id"])', "    pass")
+    weaken(monkeypatch, "confinement", '    become(plan["user_id"])', "    pass")
 
     found = probe(executor, Tier.LSM)
 

@@ -9,11 +9,14 @@ from random import Random
 from processors.effects import Outcome, result_of
 from schemas.envelope import Envelope
 from schemas.events.models import (
+    CallPurpose,
+    FinishReason,
     ModelCallCancelled,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallRequested,
     ToolCallProposed,
+    UsageSource,
 )
 from schemas.events.tools import (
     ToolCallCancelled,
@@ -23,7 +26,7 @@ from schemas.events.tools import (
     ToolFailureKind,
 )
 from streams.effects.executor import Cancellation
-from tests.processors.world import completed, failed, plan_text, task, tool_completed, tool_failed
+from tests.processors.world import MODELS, completed, failed, plan_text, task, tool_completed, tool_failed
 
 Request = ModelCallRequested | ToolCallRequested
 Result = ModelCallCompleted | ModelCallFailed | ToolCallCompleted | ToolCallFailed
@@ -238,12 +241,49 @@ def _proposal(call: ModelCallRequested, name: str, index: int) -> ToolCallPropos
 def forged_outcome(random: Random, call: object) -> Result:
     """Return what somebody may tell of a call who never made it."""
     used = random.choice((0, 0, -1_000, 7, 10**12))
-    if isinstance(call, ModelCallRequested):
+    assert isinstance(call, ModelCallRequested | ToolCallRequested)
+    if random.random() < 0.2:
+        told: Result = _of_the_other_kind(call)
+    elif isinstance(call, ModelCallRequested):
         plan = completed(call, plan_text(task("forged")))
-        told: Result = replace(plan, input_tokens=used, cost_nanodollars=used)
+        told = replace(plan, input_tokens=used, cost_nanodollars=used)
     else:
-        assert isinstance(call, ToolCallRequested)
         told = replace(tool_completed(call), used_tokens=used, cost_nanodollars=used)
     if random.random() < 0.3:
         told = replace(told, task_id="t99")
     return told
+
+
+def _of_the_other_kind(call: Request) -> Result:
+    """Tell of a model's call what a tool would tell, or the other way about."""
+    if isinstance(call, ToolCallRequested):
+        return ModelCallCompleted(
+            call_id=call.call_id,
+            task_id=call.task_id,
+            purpose=CallPurpose.STEP,
+            agent=call.agent,
+            model=MODELS.chat[0].name,
+            text="done",
+            tool_calls=(),
+            finish_reason=FinishReason.STOP,
+            input_tokens=0,
+            output_tokens=0,
+            usage_source=UsageSource.PROVIDER,
+            cost_nanodollars=0,
+            attempts=1,
+            latency_ms=1,
+        )
+    return ToolCallCompleted(
+        call_id=call.call_id,
+        task_id=call.task_id,
+        tool_call_id="forged",
+        agent=call.agent,
+        tool="look",
+        tool_version="1",
+        result_json="{}",
+        result_tokens=1,
+        used_tokens=0,
+        cost_nanodollars=0,
+        attempts=1,
+        latency_ms=1,
+    )

@@ -15,8 +15,10 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
     ApprovalReceived,
     Attachment,
+    FeedbackGiven,
     ForkRequested,
     MessageReceived,
+    Rating,
     SessionCancelled,
     SessionClosed,
     SessionForked,
@@ -245,6 +247,22 @@ async def test_a_wish_for_a_fork_that_cannot_be_is_refused(
 @pytest.mark.parametrize("text", ["", " ", "\n\t  ", "\u00a0\u2003"])
 async def test_empty_text_is_refused(text: str) -> None:
     assert "text is empty" in await refusal(MessageReceived(text=text))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"answer_id": "x"}, "answer_id is not a UUID"),
+        ({"answer_id": ID.upper()}, "answer_id is not a UUID"),
+        ({"rating": Rating("splendid")}, "rating is one of good, bad"),
+        ({"rating": Rating("")}, "rating is one of good, bad"),
+        ({"comment": "x" * 2_001}, "comment has 2,001 characters"),
+    ],
+)
+async def test_feedback_that_nobody_can_use_is_refused(changes: dict[str, str], reason: str) -> None:
+    plain = {"answer_id": ID, "rating": Rating.GOOD, "comment": "x" * 2_000, **changes}
+    told = await refusal(FeedbackGiven(**plain))  # type: ignore[arg-type]  # each case names a field of its type
+    assert reason in told
 
 
 @pytest.mark.parametrize("amount", [0, -1, 2**60])

@@ -49,9 +49,9 @@ def confine(plan: Confinement) -> tuple[Report, dict[str, str]]:
     if plan["scratch_path"] not in handles:
         raise ConfinementFailed("scratch: the directory is missing")
     try:
-        _become(plan["user_id"])
-        _no_new_privileges()
-        _die_with(plan["parent_process_id"])
+        become(plan["user_id"])
+        no_new_privileges()
+        die_with(plan["parent_process_id"])
         relocations = _relocate(plan, handles)
         _pin_names(plan["library_path"], relocations)
         version = landlock.restrict(_rules(plan, handles)) if with_landlock else 0
@@ -75,7 +75,12 @@ def _paths(plan: Confinement) -> tuple[str, ...]:
     return (*plan["read_paths"], plan["library_path"], *plan["device_paths"], plan["scratch_path"])
 
 
-def _become(user_id: int | None) -> None:
+def become(user_id: int | None) -> None:
+    """Become a user and group without any other; None keeps this process's, which then is not root.
+
+    Raises:
+        ConfinementFailed: the process would be root, or could become it again.
+    """
     if user_id is None:
         if 0 in (os.getuid(), os.geteuid()):
             raise ConfinementFailed("user: foreign code must not run as root")
@@ -90,11 +95,17 @@ def _become(user_id: int | None) -> None:
     raise ConfinementFailed("user: the drop from root did not hold")
 
 
-def _no_new_privileges() -> None:
+def no_new_privileges() -> None:
+    """Let no program that this process starts have more rights than it has."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def _die_with(parent_process_id: int | None) -> None:
+def die_with(parent_process_id: int | None) -> None:
+    """End with the parent; None where a namespace sees to it.
+
+    Raises:
+        ConfinementFailed: the parent has ended already.
+    """
     # Set after the change of user, which clears it; the check closes the gap in which the parent died.
     if parent_process_id is None:
         return
@@ -176,6 +187,11 @@ def _limit_resources(plan: Confinement) -> None:
         limits[resource.RLIMIT_AS] = (plan["memory_bytes"], plan["memory_bytes"])
     if plan["data_bytes"] > 0:
         limits[resource.RLIMIT_DATA] = (plan["data_bytes"], plan["data_bytes"])
+    set_limits(limits)
+
+
+def set_limits(limits: Mapping[int, tuple[int, int]]) -> None:
+    """Set limits of resources, soft and hard, and never above what this process has."""
     for name, (soft, hard) in limits.items():
         _, hard_before = resource.getrlimit(name)
         ceiling = hard if hard_before == resource.RLIM_INFINITY else min(hard, hard_before)

@@ -51,6 +51,11 @@ def scratch_rule(file_descriptor: int) -> PathRule:
     return file_descriptor, _SCRATCH | _REFER
 
 
+def folder_rule(file_descriptor: int) -> PathRule:
+    """Allow the same, and to run what lies there."""
+    return file_descriptor, _SCRATCH | _REFER | EXECUTE
+
+
 def watched_scratch_rule(file_descriptor: int) -> PathRule:
     """Allow the same but moves between directories, which could keep a file away from whoever counts."""
     return file_descriptor, _SCRATCH

@@ -72,3 +72,30 @@ class Report(TypedDict):
     landlock_version: int
     seccomp: bool
     user_id: int
+
+
+class ProgramPlan(TypedDict):
+    """All of one foreign program that is confined and then started."""
+
+    user_id: int | None
+    """As in Confinement."""
+    parent_process_id: int | None
+    """As in Confinement."""
+    command: Sequence[str]
+    """An absolute path first."""
+    environment: Mapping[str, str]
+    """All of it."""
+    directory: str
+    """Where the program begins."""
+    read_paths: Sequence[str]
+    write_paths: Sequence[str]
+    device_paths: Sequence[str]
+    scratch_path: str
+    data_bytes: int
+    """Limit of the writable memory of each process."""
+    processes: int
+    """Enforced only for a user of the program's own; 0: not at all."""
+    hidden_paths: Sequence[str]
+    """Files that are there and must not be readable, tried before the program begins."""
+    hidden_port: int
+    """A port of this machine on which somebody listens, and which must not be reachable."""

@@ -61,7 +61,7 @@ ALLOW = 0x7FFF0000
 KILL_PROCESS = 0x80000000
 ERRNO = 0x00050000
 
-_OFFSET_NUMBER, _OFFSET_ARCHITECTURE, _OFFSET_ARGUMENTS = 0, 4, 16
+OFFSET_NUMBER, OFFSET_ARCHITECTURE, _OFFSET_ARGUMENTS = 0, 4, 16
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _ALL_BITS = 0xFFFFFFFF
 # The flags of a thread that shares all with its process, its table of descriptors too: what a thread opens is
@@ -120,16 +120,16 @@ def filter_program(machine: str, process_id: int) -> list[Instruction]:
     """
     numbers = TABLES[machine]
     program = [
-        _load(_OFFSET_ARCHITECTURE),
-        _jump_equal(AUDIT_ARCHITECTURES[machine], 1, 0),
-        _return(KILL_PROCESS),
-        _load(_OFFSET_NUMBER),
+        load(OFFSET_ARCHITECTURE),
+        jump_equal(AUDIT_ARCHITECTURES[machine], 1, 0),
+        answer(KILL_PROCESS),
+        load(OFFSET_NUMBER),
     ]
     if machine == "x86_64":
-        program += [(_JUMP_AT_LEAST, 0, 1, X32_BIT), _return(KILL_PROCESS)]
+        program += [(_JUMP_AT_LEAST, 0, 1, X32_BIT), answer(KILL_PROCESS)]
     for name, checks in _argument_checks(machine, process_id).items():
         if name in numbers:
-            program += _block(numbers[name], [*checks, _return(ERRNO | errno.EPERM)])
+            program += block(numbers[name], [*checks, answer(ERRNO | errno.EPERM)])
     for names, action in (
         (ALLOWED, ALLOW),
         (FAKE_SUCCESS, ERRNO),
@@ -137,8 +137,8 @@ def filter_program(machine: str, process_id: int) -> list[Instruction]:
         (NOT_IMPLEMENTED, ERRNO | errno.ENOSYS),
     ):
         for name in sorted(names & numbers.keys(), key=numbers.__getitem__):
-            program += _block(numbers[name], [_return(action)])
-    program.append(_return(ERRNO | errno.EPERM))
+            program += block(numbers[name], [answer(action)])
+    program.append(answer(ERRNO | errno.EPERM))
     return program
 
 
@@ -170,21 +170,21 @@ def _argument_checks(machine: str, process_id: int) -> dict[str, list[Instructio
 def _file_checks(opening: int) -> dict[str, list[Instruction]]:
     """Return the checks of calls on files; `opening` are the flags with which none may be opened."""
     return {
-        "open": _allow_if_no_bit(1, opening),
-        "openat": _allow_if_no_bit(2, opening),
-        "pipe2": _allow_if_no_bit(1, _ALL_BITS ^ _PIPE_FLAGS),
+        "open": allow_if_no_bit(1, opening),
+        "openat": allow_if_no_bit(2, opening),
+        "pipe2": allow_if_no_bit(1, _ALL_BITS ^ _PIPE_FLAGS),
         # A directory that its owner may not list would hide from the parent what is in it.
         "mkdir": _allow_if_all_bits(1, _OWNER_MODE),
         "mkdirat": _allow_if_all_bits(2, _OWNER_MODE),
         # One flag tells what the host has in its cache, others make it wait for its disk.
-        "preadv2": _allow_if_argument_in(5, (0,)),
-        "pwritev2": _allow_if_argument_in(5, (0, _APPEND)),
-        "renameat2": _allow_if_argument_in(4, _RENAME_FLAGS),
+        "preadv2": allow_if_argument_in(5, (0,)),
+        "pwritev2": allow_if_argument_in(5, (0, _APPEND)),
+        "renameat2": allow_if_argument_in(4, _RENAME_FLAGS),
         "fcntl": [
-            *_allow_if_argument_in(1, _FCNTL_COMMANDS),
+            *allow_if_argument_in(1, _FCNTL_COMMANDS),
             *_fake_if_in(_FCNTL_LOCKS),
-            _jump_equal(fcntl.F_SETFL, 0, 4),
-            *_allow_if_no_bit(2, opening),
+            jump_equal(fcntl.F_SETFL, 0, 4),
+            *allow_if_no_bit(2, opening),
         ],
     }
 
@@ -194,31 +194,31 @@ def _socket_checks() -> dict[str, list[Instruction]]:
         # A datagram pair could send to any socket by path, so only streams, and never with an address.
         "socketpair": [
             *_go_on_if_equal(0, _AF_UNIX, 4),
-            _load(_argument(1)),
+            load(argument(1)),
             (_AND, 0, 0, _SOCK_TYPE_MASK),
             *_allow_if_equal(_SOCK_STREAM),
         ],
         "sendto": [
             *_go_on_if_equal(4, 0, 6),
-            _load(_argument(4) + 4),
-            _jump_equal(0, 0, 4),
-            *_allow_if_no_bit(3, _ALL_BITS ^ _MESSAGE_FLAGS),
+            load(argument(4) + 4),
+            jump_equal(0, 0, 4),
+            *allow_if_no_bit(3, _ALL_BITS ^ _MESSAGE_FLAGS),
         ],
-        "recvfrom": _allow_if_no_bit(3, _ALL_BITS ^ _MESSAGE_FLAGS),
+        "recvfrom": allow_if_no_bit(3, _ALL_BITS ^ _MESSAGE_FLAGS),
         "getsockopt": [
             *_go_on_if_equal(1, _SOL_SOCKET, 1 + 2 * len(_SOCKET_OPTIONS)),
-            *_allow_if_argument_in(2, _SOCKET_OPTIONS),
+            *allow_if_argument_in(2, _SOCKET_OPTIONS),
         ],
     }
 
 
 def _process_checks(process_id: int) -> dict[str, list[Instruction]]:
     """Return the checks of calls on threads, memory, signals and clocks."""
-    itself = _allow_if_argument_in(0, (0, process_id))
-    clock = [_load(_argument(0)), (_JUMP_AT_LEAST, 1, 0, _CLOCKS_END), _return(ALLOW)]
+    itself = allow_if_argument_in(0, (0, process_id))
+    clock = [load(argument(0)), (_JUMP_AT_LEAST, 1, 0, _CLOCKS_END), answer(ALLOW)]
     return {
-        "clone": _allow_if_argument_in(0, _CLONE_THREAD),
-        "close_range": _allow_if_argument_in(2, _CLOSE_RANGE_FLAGS),
+        "clone": allow_if_argument_in(0, _CLONE_THREAD),
+        "close_range": allow_if_argument_in(2, _CLOSE_RANGE_FLAGS),
         "clock_gettime": clock,
         "clock_getres": clock,
         "clock_nanosleep": clock,
@@ -229,24 +229,24 @@ def _process_checks(process_id: int) -> dict[str, list[Instruction]]:
         # Of the process itself; its limit of processor time may be asked for, but not made smaller.
         "prlimit64": [
             *_go_on_if_equal(0, 0, 8),
-            _load(_argument(1)),
-            _jump_equal(_RLIMIT_CPU, 1, 0),
-            _return(ALLOW),
-            _load(_argument(2)),
-            _jump_equal(0, 0, 3),
-            _load(_argument(2) + 4),
+            load(argument(1)),
+            jump_equal(_RLIMIT_CPU, 1, 0),
+            answer(ALLOW),
+            load(argument(2)),
+            jump_equal(0, 0, 3),
+            load(argument(2) + 4),
             *_allow_if_equal(0),
         ],
         # To the process itself, and not the signal by which the kernel holds that limit.
         "kill": _signal(process_id, 1),
         "tgkill": _signal(process_id, 2),
-        "ioctl": _allow_if_argument_in(1, _IOCTL_COMMANDS),
+        "ioctl": allow_if_argument_in(1, _IOCTL_COMMANDS),
         # A name of its own choice would be shown to whoever lists the host's processes.
-        "prctl": [*_allow_if_argument_in(0, _PRCTL_COMMANDS), *_fake_if_in((_PR_SET_NAME,))],
-        "mmap": _allow_if_no_bit(3, _MAP_REFUSED),
-        "madvise": _allow_if_argument_in(2, _MADVISE_ADVICES),
+        "prctl": [*allow_if_argument_in(0, _PRCTL_COMMANDS), *_fake_if_in((_PR_SET_NAME,))],
+        "mmap": allow_if_no_bit(3, _MAP_REFUSED),
+        "madvise": allow_if_argument_in(2, _MADVISE_ADVICES),
         "futex": [
-            _load(_argument(1)),
+            load(argument(1)),
             (_AND, 0, 0, _ALL_BITS ^ _FUTEX_CLOCK_REALTIME),
             *(
                 instruction
@@ -263,27 +263,27 @@ def _process_checks(process_id: int) -> dict[str, list[Instruction]]:
 def _signal(process_id: int, index: int) -> list[Instruction]:
     return [
         *_go_on_if_equal(0, process_id, 3),
-        _load(_argument(index)),
-        _jump_equal(_SIGXCPU, 1, 0),
-        _return(ALLOW),
+        load(argument(index)),
+        jump_equal(_SIGXCPU, 1, 0),
+        answer(ALLOW),
     ]
 
 
 def _go_on_if_equal(index: int, value: int, otherwise: int) -> list[Instruction]:
     """Skip the next `otherwise` instructions where an argument is not `value`."""
-    return [_load(_argument(index)), _jump_equal(value, 0, otherwise)]
+    return [load(argument(index)), jump_equal(value, 0, otherwise)]
 
 
-def _allow_if_no_bit(index: int, mask: int) -> list[Instruction]:
-    return [_load(_argument(index)), (_AND, 0, 0, mask), *_allow_if_equal(0)]
+def allow_if_no_bit(index: int, mask: int) -> list[Instruction]:
+    return [load(argument(index)), (_AND, 0, 0, mask), *_allow_if_equal(0)]
 
 
 def _allow_if_all_bits(index: int, mask: int) -> list[Instruction]:
-    return [_load(_argument(index)), (_AND, 0, 0, mask), *_allow_if_equal(mask)]
+    return [load(argument(index)), (_AND, 0, 0, mask), *_allow_if_equal(mask)]
 
 
-def _allow_if_argument_in(index: int, values: Iterable[int]) -> list[Instruction]:
-    instructions = [_load(_argument(index))]
+def allow_if_argument_in(index: int, values: Iterable[int]) -> list[Instruction]:
+    instructions = [load(argument(index))]
     for value in sorted(set(values)):
         instructions += _allow_if_equal(value)
     return instructions
@@ -291,31 +291,31 @@ def _allow_if_argument_in(index: int, values: Iterable[int]) -> list[Instruction
 
 def _fake_if_in(values: Iterable[int]) -> list[Instruction]:
     """Answer success without doing anything, where the argument that was loaded before is one of `values`."""
-    return [step for value in values for step in (_jump_equal(value, 0, 1), _return(ERRNO))]
+    return [step for value in values for step in (jump_equal(value, 0, 1), answer(ERRNO))]
 
 
 def _allow_if_equal(value: int) -> list[Instruction]:
-    return [_jump_equal(value, 0, 1), _return(ALLOW)]
+    return [jump_equal(value, 0, 1), answer(ALLOW)]
 
 
-def _block(number: int, body: list[Instruction]) -> list[Instruction]:
+def block(number: int, body: list[Instruction]) -> list[Instruction]:
     # The accumulator holds the call's number at the start of each block; a body may overwrite it, since
     # every body ends in a return.
     assert len(body) < 256, "a jump in classic BPF reaches 255 instructions"
-    return [_jump_equal(number, 0, len(body)), *body]
+    return [jump_equal(number, 0, len(body)), *body]
 
 
-def _argument(index: int) -> int:
+def argument(index: int) -> int:
     return _OFFSET_ARGUMENTS + 8 * index
 
 
-def _load(offset: int) -> Instruction:
+def load(offset: int) -> Instruction:
     return (_LOAD, 0, 0, offset)
 
 
-def _jump_equal(value: int, if_true: int, if_false: int) -> Instruction:
+def jump_equal(value: int, if_true: int, if_false: int) -> Instruction:
     return (_JUMP_EQUAL, if_true, if_false, value & 0xFFFFFFFF)
 
 
-def _return(action: int) -> Instruction:
+def answer(action: int) -> Instruction:
     return (_RETURN, 0, 0, action)

@@ -25,6 +25,8 @@ _LEGACY = frozenset(
 
 
 def _nested_component(document: Document, tally: Tally) -> None:
+    if document.framework == "solid":
+        return  # Its components run once, so that nothing inside is made anew.
     for script in document.scripts:
         for name, function in script.components:
             outer = script.component_around(function)

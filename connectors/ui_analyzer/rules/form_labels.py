@@ -9,6 +9,7 @@ from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden, labelled_directly
 from connectors.ui_analyzer.rule import Fact, FileRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.accessible_names import label_targets, labelled
+from connectors.ui_analyzer.rules.component_fields import component_fields
 from connectors.ui_analyzer.stylesheet import subject
 
 _A11Y = Category.ACCESSIBILITY
@@ -30,6 +31,7 @@ def _control_label(document: Document, tally: Tally) -> None:
         elif not element.filled("placeholder"):
             # A placeholder is a name, if a poor one: the rule on placeholders speaks of it.
             _unless_hidden(tally, element, f"<{_shown(element)}> has no label")
+    component_fields(document, tally, placeholders=False)
 
 
 def _unless_hidden(tally: Tally, element: Element, message: str) -> None:
@@ -78,6 +80,7 @@ def _placeholder_label(document: Document, tally: Tally) -> None:
         verdict = labelled(element, document, labels)
         if verdict is not None:
             tally.check(verdict, element, f"<{_shown(element)}> is named by its placeholder only")
+    component_fields(document, tally, placeholders=True)
 
 
 def _controls(document: Document) -> list[Element]:
@@ -145,7 +148,23 @@ def _label_target(document: Document, tally: Tally) -> None:
         elif target.dynamic or target.value in ids or holds:
             tally.passed()
         elif not dynamic_ids:
-            tally.failed(target, f'no element of this file has the id "{target.value}"')
+            tally.depends(
+                target,
+                f'no element of this file has the id "{target.value}"',
+                (),
+                frozenset(),
+                excused_by=(("id", target.value or ""),),
+            )
+
+
+def id_facts(document: Document) -> Iterator[Fact]:
+    """The ids of controls of components: their labels may be in another file."""
+    if document.language == "html":
+        return
+    for element in document.elements:
+        identifier = element.get("id")
+        if identifier and (element.tag in ("input", "select", "textarea") or not element.native):
+            yield Fact(kind="id", name=identifier, line=element.line)
 
 
 RULES = (

@@ -148,6 +148,13 @@ def _hidden_focusable(document: Document, tally: Tally) -> None:
                 tally.passed()
                 continue
             names = class_names(element) | class_names(inner)
+            if document.language == "html" and _opened_by_script(element, document):
+                tally.failed(
+                    inner,
+                    f"the keyboard reaches <{inner.tag}>, which screen readers are told to skip",
+                    confidence=Confidence.LOW,
+                )
+                continue
             tally.depends(
                 inner,
                 f"the keyboard reaches <{inner.tag}>, which screen readers are told to skip",
@@ -155,6 +162,14 @@ def _hidden_focusable(document: Document, tally: Tally) -> None:
                 frozenset(),
                 excused_by=tuple(("hides-class", name) for name in sorted(names)),
             )
+
+
+def _opened_by_script(element: Element, document: Document) -> bool:
+    """Whether something on the page controls an element, and so shows it and takes `aria-hidden` away."""
+    identifier = element.get("id")
+    return identifier is not None and any(
+        identifier in (other.get("aria-controls") or "").split() for other in document.elements
+    )
 
 
 def _focusable(element: Element) -> bool:

@@ -7,7 +7,7 @@ from tree_sitter import Node
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
+from connectors.ui_analyzer.rule import FileRule, Position, Tally, describe, page
 from connectors.ui_analyzer.script import Script
 
 _COMPONENTS = Category.COMPONENTS
@@ -35,6 +35,9 @@ _RENDERED = frozenset(
 def _list_key(document: Document, tally: Tally) -> None:
     if document.framework == "solid":
         return  # Its lists know their items by themselves.
+    if document.language == "svelte":
+        _each_keys(document, tally)
+        return
     for element in document.elements:
         if not element.loop_root or (element.spread and element.node is not None):
             continue
@@ -43,12 +46,62 @@ def _list_key(document: Document, tally: Tally) -> None:
                 name.startswith(("#", "v-slot")) for name in element.attributes
             ):
                 continue  # A slot is no item; Vue knows it by its name.
+            if element.tag == "template" and all(inner.tag == "template" for inner in element.descendants()):
+                continue  # Text alone keeps nothing.
             if element.tag == "template":
                 tally.check(element.has("key") or _keyed_inside(element), element, "v-for without :key")
             elif element.tag != "slot":
                 tally.check(element.has("key"), element, "v-for without :key")
         elif element.node is not None and _is_item(element):
             tally.check(element.has("key"), element, f"<{element.tag}> is an item of a list and has no key")
+
+
+_EACH = re.compile(r"\{#each\s+([^{}]*?)\s+as\s+((?:[^{}]|\{[^{}]*\})*)\}")
+_STATEFUL = ("bind:", "use:", "transition:", "in:", "out:", "animate:")
+
+
+def _each_keys(document: Document, tally: Tally) -> None:
+    """Svelte: a list whose items go or move, and hold something of their own, needs a key."""
+    text = document.source.decode("latin-1")
+    code = "\n".join(script.code_text for script in document.scripts) + text
+    for match in _EACH.finditer(text):
+        name = re.match(r"\$?[A-Za-z_][\w.]*", match.group(1))
+        if match.group(2).rstrip().endswith(")") or name is None:
+            tally.passed()
+            continue
+        end = _end_of_each(text, match.end())
+        inside = [element for element in document.elements if match.end() <= element.start < end]
+        word = re.escape(name.group())
+        moves = re.search(
+            rf"(?<![\w$.]){word}\.(?:splice|shift|unshift|sort|reverse)\(|(?<![\w$.]){word}\s*=\s*{word}\.filter\(",
+            code,
+        )
+        if moves is None or not any(_keeps_state(element) for element in inside):
+            continue
+        line = text.count("\n", 0, match.start()) + 1
+        column = match.start() - text.rfind("\n", 0, match.start())
+        tally.failed(
+            Position(line, column),
+            f"items of {name.group()} are taken out or moved, and {{#each}} has no key",
+        )
+
+
+def _keeps_state(element: Element) -> bool:
+    """Whether an item keeps what is not in the list: what was typed, a focus, a transition, a state of its own."""
+    return (
+        not element.native
+        or element.tag in ("input", "textarea", "select", "video", "audio", "details")
+        or any(name.startswith(_STATEFUL) for name in element.attributes)
+    )
+
+
+def _end_of_each(text: str, start: int) -> int:
+    depth = 1
+    for match in re.compile(r"\{#each\b|\{/each\}").finditer(text, start):
+        depth += 1 if match.group() == "{#each" else -1
+        if not depth:
+            return match.start()
+    return len(text)
 
 
 def _keyed_inside(element: Element) -> bool:

@@ -67,7 +67,12 @@ def _font_display(document: Document, tally: Tally) -> None:
         if rule.selector == "@font-face" and re.search(r"url\(\s*['\"]?(?!data:)", rule.value("src") or ""):
             # Letters in place of icons would be worse than nothing, so these fonts may block.
             icons = (
-                re.search(r"icon|awesome|glyph|material", rule.value("font-family") or "", re.I) is not None
+                re.search(
+                    r"ico(?:n|moon)|awesome|glyph|material|symbol|fontello|emoji",
+                    rule.value("font-family") or "",
+                    re.I,
+                )
+                is not None
             )
             tally.check(
                 icons or rule.value("font-display") not in (None, "block", "auto"),
@@ -114,7 +119,13 @@ def _whole_library(document: Document, tally: Tally) -> None:
             if (advice is not None and entry.imported in ("default", "*", "")) or (
                 advice is not None and entry.module == "lodash"
             ):
-                tally.failed(entry.item, f"the whole of {entry.module} is loaded: {advice}")
+                tally.depends(
+                    entry.item,
+                    f"the whole of {entry.module} is loaded: {advice}",
+                    (),
+                    frozenset(),
+                    excused_by=(("imports-in-part", entry.module),),
+                )
             elif (
                 entry.imported == "*"
                 and _WHOLE_NAMESPACES.match(entry.module)

@@ -181,7 +181,7 @@ def _judge(document: Document, tally: Tally, element: Element, handler: Attribut
     what = "clicks" if event == "click" else event
     role = element.attributes.get("role")
     shown = tag if element.native else element.tag
-    if _delegates(element) or tag == "canvas":
+    if _delegates(element) or tag == "canvas" or _asks_where(document, element, handler):
         tally.failed(element, f"<{shown}> handles {what} on what is inside it", confidence=Confidence.LOW)
     elif _is_backdrop(element, handler, document):
         tally.failed(element, f"<{shown}> is a backdrop that closes by {what}", confidence=Confidence.LOW)
@@ -234,6 +234,17 @@ def _component_control(child: Element) -> bool:
         not child.native
         and _CONTROL_NAME.search(child.tag) is not None
         and child.has("to", "href", "on:click", "on:select", "v-model", "value")
+    )
+
+
+def _asks_where(document: Document, element: Element, handler: Attribute) -> bool:
+    """Whether a handler looks up what was pressed inside of content that is drawn elsewhere."""
+    return element.unknown_content() and (
+        re.search(
+            r"\.target\b[^;\n]{0,40}\.(?:closest|matches|dataset|tagName)\b|\.composedPath\(",
+            handler_code(document, handler.expression),
+        )
+        is not None
     )
 
 

@@ -8,7 +8,7 @@ from tree_sitter import Node
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.nets import REQUESTS_SHOWN
-from connectors.ui_analyzer.requests import chain, requests
+from connectors.ui_analyzer.requests import awaited, caught_by_caller, chain, requests
 from connectors.ui_analyzer.rule import Fact, FileRule, Tally, describe, mdn, wcag
 from connectors.ui_analyzer.script import Call, Script
 from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
@@ -25,6 +25,7 @@ def _promise_end(document: Document, tally: Tally) -> None:
     if document.server:
         return
     for script in document.scripts:
+        _refused(script, tally)
         asked = {call.item.start for call in requests(script)}
         for call in script.calls:
             if call.name not in ("then", "finally") or "." not in call.callee:
@@ -36,10 +37,36 @@ def _promise_end(document: Document, tally: Tally) -> None:
             if first is None or first.start_byte in asked or _cannot_reject(script, first):
                 continue
             message = f"nothing handles a failure of {_asked(script, first)}: the promise has no catch"
-            if _handled(script, call) or _looks_at_outcome(script, call):
+            if _handled(script, call) or _looks_at_outcome(script, call) or _leaves(script, call):
                 tally.passed()
             else:
                 tally.depends(call.item, message, (), frozenset(), excused_by=_elsewhere(script, first))
+
+
+def _leaves(script: Script, call: Call) -> bool:
+    """Whether the page is left in the `finally`, so that a failure makes no difference to anybody."""
+    return call.name == "finally" and (
+        re.search(
+            r"\blocation\b|\brouter\.|\bnavigate\w*\(|\bgoto\(|\bredirect\w*\(",
+            " ".join(script.code_of(node) for node in call.arguments),
+        )
+        is not None
+    )
+
+
+def _refused(script: Script, tally: Tally) -> None:
+    """What the browser may refuse, such as to write to the clipboard, and nobody handles it."""
+    for call in script.calls:
+        if not call.callee.startswith(("navigator.clipboard.", "window.navigator.clipboard.")):
+            continue
+        if not awaited(call) or script.inside_try(call.item):
+            tally.passed()
+            continue
+        function = script.function_around(call.item)
+        if not caught_by_caller(script, function) and not chain(script, call)[0]:
+            tally.failed(
+                call.item, f"{call.callee}() fails where the browser forbids it, and nothing handles that"
+            )
 
 
 def _elsewhere(script: Script, first: Node) -> tuple[tuple[str, str], ...]:

@@ -24,11 +24,6 @@ _MARKDOWN_HTML = re.compile(
 )
 
 
-_DOM_WRITE = re.compile(
-    r"^(?:window\.)?document\.(?:getElementById|querySelector)\([^)]*\)[!?]?\.(?:innerHTML|innerText|textContent|value|className|style\.\w+|checked|disabled|hidden)$"
-)
-
-
 @dataclass(frozen=True, slots=True)
 class _Sink:
     """A place where a string becomes HTML, with the expression that gives it."""
@@ -87,7 +82,9 @@ def _html_of(script: Script, node: Node) -> Node:
 
 def _raw_html(document: Document, tally: Tally) -> None:
     for sink in _html_sinks(document):
-        if not _MARKDOWN_HTML.search(sink.written) and not _from_markdown(document, sink.written):
+        if not _MARKDOWN_HTML.search(_without_texts(sink.written)) and not _from_markdown(
+            document, sink.written
+        ):
             if harmless(document, sink.script, sink.node):
                 tally.passed()
             elif _from_loader(document, sink):
@@ -188,6 +185,13 @@ def _rendered_by_server(sink: _Sink) -> bool:
     if re.fullmatch(r"[A-Za-z_$][\w$]*", sink.written) is None:
         return False
     name = re.escape(sink.written)
+    if re.search(
+        rf"(?<![\w$])(?:success|complete)\s*(?::\s*function)?\s*\w*\(\s*{name}\s*[,)]|"
+        rf"(?:\$|jQuery)\.(?:get|post)\([^;{{}}]*?(?:function\s*\w*\(\s*{name}\s*[,)]|\(?\s*{name}\s*\)?\s*=>)|"
+        rf"\.done\(\s*(?:function\s*\w*\(\s*{name}\s*[,)]|\(?\s*{name}\s*\)?\s*=>)",
+        sink.script.code_text,
+    ):
+        return True
     return (
         re.search(
             rf"(?<![\w$.]){name}\s*=\s*await\s+[^;\n]{{1,200}}\.text\(\)|"
@@ -218,7 +222,7 @@ def _project_sanitiser(document: Document, sink: _Sink) -> bool:
 
 def _unsafe_markdown(document: Document, tally: Tally) -> None:
     for sink in _html_sinks(document):
-        if _MARKDOWN_HTML.search(sink.written):
+        if _MARKDOWN_HTML.search(_without_texts(sink.written)):
             if _shipped_text(document, sink.written):
                 tally.passed()
                 continue
@@ -273,55 +277,14 @@ def _from_markdown(document: Document, expression: str) -> bool:
         for match in re.finditer(
             rf"\b{re.escape(name.group(1))}\b(?:\s*:[^=;\n]+)?\s*=(?!=)([^;]{{0,300}})", script.code_text
         ):
-            if _MARKDOWN_HTML.search(match.group(1)):
+            if _MARKDOWN_HTML.search(_without_texts(match.group(1))):
                 return True
     return False
 
 
-def _target_blank(document: Document, tally: Tally) -> None:
-    for element in document.elements:
-        if (
-            not element.native
-            or element.tag not in ("a", "area", "form")
-            or element.get("target") != "_blank"
-            or element.spread
-        ):
-            continue
-        href = element.attributes.get("href")
-        if href is None or not (href.dynamic or re.match(r"(?:https?:)?//", href.value or "")):
-            continue
-        rel = element.attributes.get("rel")
-        ok = rel is not None and (
-            rel.dynamic or bool({"noopener", "noreferrer"} & set((rel.value or "").split()))
-        )
-        tally.check(ok, element, 'target="_blank" without rel="noopener"')
-
-
-def _direct_dom(document: Document, tally: Tally) -> None:
-    if document.framework not in ("react", "vue", "svelte") or not document.elements:
-        return
-    for script in document.scripts:
-        for item in script.items("assignment_expression"):
-            left = script.text(item.node.child_by_field_name("left"))
-            if left.startswith(("document.get", "document.query", "window.document")):
-                tally.check(
-                    _DOM_WRITE.match(left) is None or _left_to_script(document, left),
-                    item,
-                    f"{left[:60]} is changed behind the back of {document.framework.title()}",
-                )
-    tally.passed()
-
-
-def _left_to_script(document: Document, left: str) -> bool:
-    """Whether the template of the element that is written to leaves its style alone, so that no render undoes it."""
-    found = re.search(r"\(\s*['\"]#?([\w-]+)['\"]\s*\)[!?]?\.style\.\w+$", left)
-    if found is None:
-        return False
-    known = [element for element in document.elements if element.get("id") == found.group(1)]
-    return bool(known) and all(
-        not element.has("style") and not any(name.startswith("style:") for name in element.attributes)
-        for element in known
-    )
+def _without_texts(code: str) -> str:
+    """Code without what its strings say: a text may speak of anything."""
+    return re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "''", code)
 
 
 RULES = (
@@ -353,38 +316,5 @@ RULES = (
             confidence=Confidence.MEDIUM,
         ),
         _unsafe_markdown,
-    ),
-    FileRule(
-        describe(
-            "target-blank",
-            _COMPONENTS,
-            Severity.MINOR,
-            "Links into new tabs give nothing away",
-            reason="Old browsers let the other page navigate this one; today's do so only when asked for it.",
-            fix='Add `rel="noopener"`.',
-            reference=mdn("rel=noopener", "Web/HTML/Reference/Attributes/rel/noopener"),
-            confidence=Confidence.LOW,
-        ),
-        _target_blank,
-    ),
-    FileRule(
-        describe(
-            "direct-dom-write",
-            _COMPONENTS,
-            Severity.MODERATE,
-            "Components do not write to the DOM directly",
-            reason="The next render overwrites the change, or breaks on it.",
-            fix="Keep the value in state and render it.",
-            negative=True,
-            own_references=(
-                ("vue", "Vue: Template refs", "https://vuejs.org/guide/essentials/template-refs.html"),
-                ("svelte", "Svelte: bind:this", "https://svelte.dev/docs/svelte/bind#bind:this"),
-            ),
-            reference=page(
-                "React: Manipulating the DOM with refs",
-                _REACT + "learn/manipulating-the-dom-with-refs#best-practices-for-dom-manipulation-with-refs",
-            ),
-        ),
-        _direct_dom,
     ),
 )

@@ -24,7 +24,8 @@ _SECRET = re.compile(
 
 
 _NO_SECRET = re.compile(
-    r"csrf|xsrf|tokeni[sz]|tokens?_?(?:count|limit|usage|max)|max_?tokens?|fcm|push|notification|device_?token|design|color|theme",
+    r"csrf|xsrf|tokeni[sz]|tokens?_?(?:count|limit|usage|max)|max_?tokens?|fcm|push|notification|device_?token|design|color|theme|"
+    r"closed|dismiss|seen|shown|warning|expir|_at\b|hidden|hide_",
     re.I,
 )
 

@@ -231,13 +231,17 @@ def _polling(document: Document, tally: Tally) -> None:
                 tally.check(int(period) >= 1_000, call.item, f"asks the server every {period} ms")
 
 
+_TRIES = re.compile(r"\.onopen\s*=\s*[^{};]{0,40}\{\s*[\w.]+\.close\(")
+"""A connection that is closed as soon as it stands."""
+
+
 def live_facts(document: Document) -> Iterator[Fact]:
     """Live connections, and whether the interface knows of their state."""
     for script in document.scripts:
         if document.server:
             continue
         for call in live_sources(script):
-            if not call.callee.endswith("BroadcastChannel"):
+            if not call.callee.endswith("BroadcastChannel") and not _TRIES.search(script.code_text):
                 yield Fact(kind="live-source", name=call.callee, line=call.item.line, column=call.item.column)
     if document.elements and any(_CONNECTION_STATE.search(script.code_text) for script in document.scripts):
         yield Fact(kind="connection-state", name="script")

@@ -14,6 +14,7 @@ from connectors.ui_analyzer.requests import (
     is_fetch,
     requests,
     returned,
+    unhandled_jquery,
     without_server,
 )
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, mdn, page, wcag
@@ -38,6 +39,13 @@ def _request_failure(document: Document, tally: Tally) -> None:
     if document.server or re.search(r"\+(?:page|layout)\.[jt]s$", document.path):
         return
     for script in document.scripts:
+        for call in unhandled_jquery(script):
+            _unseen(
+                tally,
+                call,
+                "nobody learns that this request failed: it has no error handler",
+                (REQUESTS_SHOWN,),
+            )
         for call in requests(script):
             if without_server(script, call) or _answers_callback(call) or _outlives_page(script, call):
                 continue

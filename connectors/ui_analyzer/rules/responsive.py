@@ -47,6 +47,8 @@ def _viewport_height(document: Document, tally: Tally) -> None:
         modern = any(
             re.search(r"\d(?:dvh|svh|lvh)|-webkit-fill-available|stretch|var\(--", d.value) for d in heights
         )
+        if re.search(r"::?(?:before|after)$", rule.selector):
+            continue  # Drawn for ornament: nothing in it can be out of sight.
         if (full or modern) and not rule.in_keyframes() and not any("print" in at for at in rule.context):
             tally.check(
                 modern,

@@ -100,12 +100,13 @@ def _duplicate_id(document: Document, tally: Tally) -> None:
             first.conditional
             or element.conditional
             or re.search(
-                rb"\{%-?\s*(?:if|else|elif)|<%-?\s*(?:if|else)|@(?:if|else)\b",
+                rb"\{%-?\s*(?:if|else|elif|(?:end)?(?:macro|block|call))|<%-?\s*(?:if|else)|@(?:if|else)\b",
                 document.source[first.end : element.start],
             )
             or element.loop
             or first.loop
             or _roots_differ(first, element)
+            or _shown_in_turn(first, element)
         ):
             continue
         else:
@@ -113,6 +114,18 @@ def _duplicate_id(document: Document, tally: Tally) -> None:
             tally.failed(
                 element, f'the id "{identifier}" is already taken on line {first.line}', severity=severity
             )
+
+
+_IN_TURN = re.compile(r"modal|dialog|drawer|popover|tab|panel|step", re.I)
+
+
+def _shown_in_turn(one: Element, other: Element) -> bool:
+    """Whether two elements are in different components of which only one is drawn at a time."""
+    homes = [
+        next((around for around in element.ancestors() if not around.native), None)
+        for element in (one, other)
+    ]
+    return homes[0] is not homes[1] and all(home is not None and _IN_TURN.search(home.tag) for home in homes)
 
 
 def _roots_differ(one: Element, other: Element) -> bool:

@@ -236,7 +236,7 @@ def _theme_parity(project: Project, tally: Tally) -> None:
         if theme in ("base", "light"):
             continue
         for name, located in sorted(tokens.items()):
-            if located.fact.scope == theme:
+            if located.fact.scope == theme and not name.startswith("--vp-"):  # VitePress has the rest.
                 if name in base or name in light or name in anywhere or name in provided:
                     tally.passed()
                 elif name in used or _own_family(name, tokens, base):
@@ -270,7 +270,12 @@ def _own_family(name: str, tokens: dict[str, Located], base: dict[str, Located])
 
 
 def _color_scheme(project: Project, tally: Tally) -> None:
-    dark = [located for located in project.of("theme") if located.fact.name == "dark"]
+    dark = [
+        located
+        for located in project.of("theme")
+        if located.fact.name == "dark"
+        and "/.vitepress/" not in f"/{located.path}"  # Which sets it by itself.
+    ]
     if dark:
         if project.of("color-scheme"):
             tally.passed()

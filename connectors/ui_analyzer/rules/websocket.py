@@ -64,7 +64,12 @@ class Socket:
 
 def sockets(document: Document) -> Iterator[Socket]:
     """WebSockets whose life this file decides about, opened in code that runs in a browser."""
-    return (socket for socket in all_sockets(document) if not _callers_decide(socket))
+    return (socket for socket in all_sockets(document) if not (_callers_decide(socket) or only_tries(socket)))
+
+
+def only_tries(socket: Socket) -> bool:
+    """Whether a connection is closed as soon as it stands: it was to find out whether one can be had."""
+    return re.search(r"(?<![\w$])close\(", _handler_source(socket, "open")) is not None
 
 
 def _callers_decide(socket: Socket) -> bool:

@@ -1,0 +1,29 @@
+"""What the front door asks of Postgres about clients' single model calls."""
+
+from typing import Final
+from uuid import UUID
+
+from sinks.conversations import Connection
+from sinks.conversations import read_up_to as read_up_to
+
+_KNOWN: Final = """
+    SELECT session_id, body ->> 'body_sha256' FROM event_log
+    WHERE event_id = %s AND topic = 'client.calls' LIMIT 1
+"""
+_ANSWER: Final = """
+    SELECT type, body FROM event_log WHERE correlation_id = %s AND topic = 'client.answers' LIMIT 1
+"""
+
+
+async def known_call(connection: Connection, event_id: UUID) -> tuple[str, str] | None:
+    """Return session and digest of a call that was asked; None: the sink has read of none."""
+    cursor = await connection.execute(_KNOWN, [event_id])
+    row = await cursor.fetchone()
+    return None if row is None else (str(row[0]), str(row[1]))
+
+
+async def answer_of(connection: Connection, event_id: UUID) -> tuple[str, dict[str, object]] | None:
+    """Return name and body of the fact that ended a call; None: the sink has read of none."""
+    cursor = await connection.execute(_ANSWER, [event_id])
+    row = await cursor.fetchone()
+    return None if row is None else (str(row[0]), row[1])

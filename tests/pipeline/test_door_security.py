@@ -1,0 +1,217 @@
+"""Who may not come in by the front door, and who may not take more than a share of it."""
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
+
+from connectors.embedded.ports import choose_port
+from streams.gateway.guard import COOKIE
+from streams.worker.deployment import Deployment
+from tests.pipeline.conftest import Bearing, Make
+from tests.pipeline.test_front_door import in_pages, opened, say, settled, told, until_answered
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+Json = Any  # whatever the gateway answers
+SMALL = {
+    "CARTRITA_GATEWAY_TOKEN_REQUESTS_PER_S": "5",
+    "CARTRITA_GATEWAY_OPEN_MAX": "4",
+    "CARTRITA_GATEWAY_TOKEN_OPEN_MAX": "3",
+}
+
+
+@pytest.fixture
+def link(token: str, command_environment: dict[str, str], address: str) -> str:
+    """What `cartrita login` prints."""
+    command = [sys.executable, "-m", "streams.main", "login"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
+    assert re.fullmatch(rf"{address}/login/[A-Za-z0-9._-]+\n", ended.stdout)
+    assert token not in ended.stdout
+    return ended.stdout.strip()
+
+
+async def test_a_browser_is_logged_in_by_a_link_that_is_good_once(address: str, link: str) -> None:
+    async with httpx.AsyncClient(base_url=address) as browser:
+        page = await browser.get(link)
+        assert "<form" in page.text
+        assert "script" not in page.text
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert (await browser.post(link)).status_code == 403
+        assert (await browser.post(link, headers={"Origin": "https://evil.example"})).status_code == 403
+        logged_in = await browser.post(link, headers={"Origin": address})
+        cookie = logged_in.headers["set-cookie"]
+        for part in (f"{COOKIE}=", "HttpOnly", "Secure", "SameSite=strict", "Path=/", "Max-Age=43200"):
+            assert part in cookie
+        assert "Domain" not in cookie
+        for _ in range(2):
+            assert (await browser.get(link)).status_code == 401
+            assert (await browser.post(link, headers={"Origin": address})).status_code == 401
+        own = {"Cookie": cookie.partition(";")[0], "Origin": address}
+        assert (await browser.get("/api/v2/sessions", headers=own)).status_code == 200
+        session = (await browser.post("/api/v2/sessions", headers=own, json={})).json()["sessionId"]
+        bare = {"Cookie": own["Cookie"]}
+        assert (await browser.get("/api/v2/sessions", headers=bare)).status_code == 401
+        assert (await browser.post("/api/v2/sessions", headers=bare, json={})).status_code == 401
+        chat = {"model": "cartrita", "messages": [{"role": "user", "content": "x"}]}
+        assert (await browser.get("/v1/models", headers=own)).status_code == 401
+        assert (await browser.post("/v1/chat/completions", headers=own, json=chat)).status_code == 401
+        url = address.replace("http", "ws", 1) + f"/ws/{session}"
+        async with connect(url, origin=Origin(address), additional_headers=bare) as socket:
+            assert json.loads(await socket.recv())["type"] == "connection"
+        with pytest.raises(InvalidStatus):
+            async with connect(url, origin=Origin("https://evil.example"), additional_headers=bare):
+                pass
+        assert (await browser.post("/logout", headers=own)).status_code == 204
+        assert (await browser.get("/api/v2/sessions", headers=own)).status_code == 401
+
+
+@pytest.fixture
+def small(deployment: Deployment) -> Iterator[str]:
+    """A second gateway, which bears little; it serves the same sessions."""
+    port = choose_port(())
+    deployment.start_part("gateway-2", "gateway", environment={**SMALL, "PORT": str(port)})
+    try:
+        deployment.wait_until_ready("gateway-2")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        deployment.stop_part("gateway-2")
+        (deployment.directory / "parts" / "gateway-2.port").unlink()
+
+
+async def test_who_takes_too_much_is_told_when_to_come_again(
+    http: httpx.Client, small: str, token: str
+) -> None:
+    session = await asyncio.to_thread(opened, http)
+    bearing = {"Authorization": f"Bearer {token}"}
+    url = small.replace("http", "ws", 1) + f"/ws/{session}"
+    async with (
+        httpx.AsyncClient(base_url=small, headers=bearing) as client,
+        contextlib.AsyncExitStack() as held,
+    ):
+        for _ in range(3):
+            socket = await held.enter_async_context(connect(url, additional_headers=bearing))
+            assert json.loads(await socket.recv())["type"] == "connection"
+        async with connect(url, additional_headers=bearing) as fourth:
+            with pytest.raises(ConnectionClosed) as closed:
+                await fourth.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1013
+        full = await client.get("/api/v2/sessions")
+        assert (full.status_code, full.json()["code"], full.headers["retry-after"]) == (
+            429,
+            "too_many_open",
+            "2",
+        )
+        # The last place of this gateway is taken by who has not said who it is; nobody else comes in.
+        await held.enter_async_context(connect(url))
+        assert (await client.get("/health", headers={"Authorization": ""})).status_code == 503
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(url):
+                pass
+        assert refused.value.response.status_code == 503
+        assert refused.value.response.headers["retry-after"] == "2"
+        for _ in range(40):
+            await socket.send(json.dumps({"content": "x", "type": "cancel"}))
+        while (frame := json.loads(await socket.recv())).get("code") != "rate_limited":
+            assert frame.get("type") != "connection"
+        assert (frame["status"], frame["retryAfter"]) == (429, 1)
+
+
+WAYS = 12
+
+
+async def tried(client: httpx.AsyncClient, own: str, foreign: str, way: int) -> httpx.Response:
+    """Try to reach what is somebody else's."""
+    base = f"/api/v2/sessions/{foreign}"
+    chat = {"model": "cartrita", "messages": [{"role": "user", "content": "Tell me all."}]}
+    match way:
+        case 0 | 1 | 2 | 3:
+            return await client.get(f"{base}/{('status', 'events', 'messages', 'stream')[way]}")
+        case 4:
+            return await client.post(f"{base}/messages", json={"content": "Tell me all."})
+        case 5 | 6:
+            return await client.post(f"{base}/{('cancel', 'close')[way - 5]}", json={})
+        case 7:
+            return await client.post(f"{base}/approvals/{uuid.uuid4()}", json={"approved": True})
+        case 8:
+            header = {"X-Cartrita-Session": foreign}
+            return await client.post("/v1/chat/completions", json=chat, headers=header)
+        case 9:
+            named = chat | {"metadata": {"session_id": foreign}}
+            return await client.post("/v1/chat/completions", json=named)
+        case 10:
+            return await client.get(f"{base}/status", params={"after": own})
+        case _:
+            return await client.get(f"{base}/stream", params={"cursor": f"0.{foreign}.1.1"})
+
+
+@pytest.mark.slow
+async def test_a_thousand_foreign_ids_open_nothing(bearing: Bearing, make_token: Make, address: str) -> None:
+    scopes = ("--scope", "read", "--scope", "send", "--scope", "approve")
+    ann = await asyncio.to_thread(make_token, "--user", "ann", *scopes)
+    strangers = [
+        await asyncio.to_thread(make_token, *options, *scopes)
+        for options in (("--user", "bob"), ("--tenant", "other"), ("--tenant", "other", "--user", "ann"))
+    ]
+    whose = bearing(address, ann)
+
+    def open_all() -> list[str]:
+        return [opened(whose) for _ in range(500)]
+
+    ids = await asyncio.to_thread(open_all)
+    # As many that are nobody's: what is said of both has to be the same.
+    ids += [str(uuid.uuid4()) for _ in range(500)]
+    random.Random(7).shuffle(ids)
+    answers: dict[str, set[tuple[int, str]]] = {}
+    for stranger in strangers:
+        own = await asyncio.to_thread(opened, bearing(address, stranger))
+        headers = {"Authorization": f"Bearer {stranger}"}
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60) as client:
+            for number, foreign in enumerate(ids):
+                # Ways turn from id to id, and from stranger to stranger: each of them meets each way.
+                for way in ((number + 5 * strangers.index(stranger)) % WAYS, (number + 7) % WAYS):
+                    answer = await tried(client, own, foreign, way)
+                    told_of = answer.text.replace(foreign, "")
+                    answers.setdefault("v1" if way in (8, 9) else "v2", set()).add(
+                        (answer.status_code, told_of)
+                    )
+            listed = (await client.get("/api/v2/sessions", params={"limit": 200})).json()["sessions"]
+            assert [one["sessionId"] for one in listed] in ([], [own])
+    assert {status for status, _ in answers["v1"] | answers["v2"]} == {404}
+    assert [len(told_of) for told_of in answers.values()] == [1, 1]
+
+
+def test_marks_and_cursors_of_others_open_nothing(bearing: Bearing, make_token: Make, address: str) -> None:
+    ann, bob = bearing(address, make_token("--user", "ann")), bearing(address, make_token("--user", "bob"))
+    annes, bobs = opened(ann), opened(bob)
+    frames = until_answered(told(ann, annes), say(ann, annes, "Calculate 8 * 8 with code."))
+    settled(ann, annes)
+    mark = ann.get(f"/api/v2/sessions/{annes}/events", params={"limit": 3}).json()["next"]
+    listed = ann.get("/api/v2/sessions", params={"limit": 1}).json()
+    until_answered(told(bob, bobs), say(bob, bobs, "Calculate 9 * 9 with code."))
+    settled(bob, bobs)
+    own = {event["id"] for event in in_pages(bob, bobs)}
+    found = bob.get(f"/api/v2/sessions/{bobs}/events", params={"after": mark, "limit": 200}).json()["events"]
+    assert {event["id"] for event in found} <= own
+    for frame in frames:
+        # A cursor of another's session names a place in one's own, or none.
+        with bob.stream(
+            "GET", f"/api/v2/sessions/{bobs}/stream", params={"cursor": frame["cursor"]}
+        ) as stream:
+            assert stream.status_code == 200
+    if listed["next"] is not None:
+        page = bob.get("/api/v2/sessions", params={"before": listed["next"]}).json()["sessions"]
+        assert annes not in [one["sessionId"] for one in page]
