@@ -65,6 +65,8 @@ class Versions:
     tools: Impersonal | None = None
     behaviour: int | None = None
     """Number of the behaviour that decided (`processors/behaviour.py`); absent: 1, or nothing was decided."""
+    persona: Impersonal | None = None
+    """Whose manner answers have: the persona's name, @, and the hash of its text; absent: none's."""
 
 
 @hastened

@@ -27,6 +27,8 @@ from streams.configuration.models import Profile, models_of, profiles_of
 
 FILES: Final = ("models", "agents", "prompts", "policy", "limits")
 PROFILES: Final = "profiles"
+PERSONA: Final = "persona"
+"""Of one's own alone; none is shipped."""
 
 
 class _AgentFile(Strict):
@@ -43,6 +45,11 @@ class _PromptsFile(Strict):
     planner: str
     critic: str
     synthesizer: str
+
+
+class _PersonaFile(Strict):
+    name: Annotated[str, Field(pattern=r"^[\w .-]{1,60}$")]
+    text: Annotated[str, Field(min_length=1, max_length=8_000)]
 
 
 class _RuleFile(Strict):
@@ -75,6 +82,11 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
     }
     given = checked(_PromptsFile, texts["prompts"], "prompts").model_dump()
     prompts = {name: str(text).strip() for name, text in given.items()}
+    persona = _persona(directory)
+    if persona is not None:
+        prompts["synthesizer"] += (
+            f"\n\nYou are {persona.name}, and answer in this manner:\n{persona.text.strip()}"
+        )
     policy = _policy(texts["policy"], "policy")
     limits = _limits(texts["limits"])
     specs = {spec.name: spec for spec in tools}
@@ -92,10 +104,17 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
             models=content_hash(asdict(models)),
             limits=content_hash(asdict(limits)),
             tools=content_hash({name: asdict(spec) for name, spec in specs.items()}),
+            persona=None if persona is None else f"{persona.name}@{content_hash(persona.model_dump())}",
         ),
     )
     demand_usable(configuration)
     return configuration
+
+
+def _persona(directory: Path | None) -> _PersonaFile | None:
+    """Read who answers; None where nobody in particular does."""
+    plain = own(PERSONA, directory)
+    return None if plain is None else checked(_PersonaFile, plain, PERSONA)
 
 
 def load_profiles(directory: Path | None = None) -> dict[str, Profile]:

@@ -21,6 +21,7 @@ LANDED = (
     ("projections", "975f2b24d6d8301f"),
     ("raised_budgets", "32d1cd35bce6e6c2"),
     ("a_trigger_of_our_own", "c1a8d97962af9712"),
+    ("client_calls", "6de930ac2104deb6"),
     ("version_one_ids", "e7f732160fa92166"),
 )
 

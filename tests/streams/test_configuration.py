@@ -136,3 +136,35 @@ def test_what_is_unusual_and_works_is_taken(tmp_path: Path, file: str, text: str
     (tmp_path / f"{file}.toml").write_text(text, encoding="utf-8")
 
     demand_tools(load_configuration((), tmp_path), TOOLS)
+
+
+def test_a_persona_speaks_in_answers_alone_and_is_named_by_versions(tmp_path: Path) -> None:
+    plain = load_configuration(())
+    (tmp_path / "persona.toml").write_text('name = "Cartrita"\ntext = "Speak plainly, with warmth."')
+
+    spoken = load_configuration((), tmp_path)
+
+    assert "You are Cartrita" in spoken.prompts["synthesizer"]
+    assert spoken.prompts["synthesizer"].endswith("Speak plainly, with warmth.")
+    assert spoken.prompts["planner"] == plain.prompts["planner"]
+    assert spoken.agents == plain.agents
+    assert plain.versions.persona is None
+    assert spoken.versions.persona is not None
+    assert spoken.versions.persona.startswith("Cartrita@")
+    assert spoken.versions.prompts != plain.versions.prompts
+    demand_tools(spoken, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('name = "Cartrita"', "persona: text: Field required"),
+        ('name = "a@b"\ntext = "x"', "persona: name: String should match"),
+        ('name = "Cartrita"\ntext = "x"\nmood = "good"', "persona: mood: Extra inputs"),
+        ("name = ", r"persona.toml cannot be read"),
+    ],
+)
+def test_a_persona_that_cannot_be_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "persona.toml").write_text(text)
+
+    assert told in refused(tmp_path)
