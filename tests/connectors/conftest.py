@@ -122,7 +122,7 @@ async def local(start_local: StartLocal) -> Local:
     return await start_local(LocalModelServer(control=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Postgres of this folder's own, with the table of passages."""
     ArtifactStore(PROJECT_DIRECTORY / ".cartrita" / "artifacts").ensure()

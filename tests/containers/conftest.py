@@ -10,7 +10,7 @@ from tests.containers.composed import Composed
 from tests.containers.composition import ROOT
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack of this folder's own: Kafka, registry and Postgres in the places of the containers."""
     artifacts = ROOT / ".cartrita" / "artifacts"

@@ -16,7 +16,7 @@ def artifacts_directory() -> Path:
     return PROJECT_DIRECTORY / ".cartrita" / "artifacts"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def private_stack(tmp_path_factory: pytest.TempPathFactory, artifacts_directory: Path) -> Iterator[Stack]:
     """A running stack of this folder's own: its tests kill servers, which no other test should notice."""
     stack = Stack(tmp_path_factory.mktemp("stack"), artifacts=artifacts_directory, ports=Ports.free())

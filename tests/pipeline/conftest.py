@@ -30,7 +30,7 @@ Bearing = Callable[[str, str], httpx.Client]
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def home() -> Iterator[Path]:
     """A folder for the deployment, below which the project's downloads are found."""
     # Postgres, which root runs as another account, must be able to enter: pytest's own folders are closed.
@@ -43,7 +43,7 @@ def home() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed(home: Path, request: pytest.FixtureRequest) -> Iterator[Deployment]:
     """The running deployment."""
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}

@@ -23,7 +23,7 @@ PROJECT_DIRECTORY = Path(__file__).parents[2]
 TEMPLATE = "migrated"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def sink_stack() -> Iterator[Stack]:
     """A running stack of this folder's own: its tests kill servers, which no other test should notice."""
     # Not below pytest's own directory: the next run of pytest, at whatever time, closes that to other

@@ -22,7 +22,7 @@ PROJECT_DIRECTORY = Path(__file__).parents[2]
 _NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shell_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack of this folder's own: its tests kill servers, which no other test should notice."""
     artifacts = PROJECT_DIRECTORY / ".cartrita" / "artifacts"
