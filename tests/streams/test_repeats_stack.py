@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 DEFAULTS = PROJECT_DIRECTORY / "streams" / "configuration" / "defaults"
 SESSION = derived_id("session", "long")
-SHELLS = ("ingress", "session", "model")
+SHELLS = ("ingress", "session", "model", "tool")
 """What an answer needs; fewer shells begin sooner."""
 
 
