@@ -228,14 +228,14 @@ def _server(given: Settings, name: str) -> Server:
 
 def _show(listing: Listing, server: Server, found: Differences) -> None:
     marks = {
-        **dict.fromkeys(found.added, "[yellow]new[/]"),
-        **dict.fromkeys(found.changed, "[red]changed[/]"),
-        **{new: "[red]renamed[/]" for _, new in found.renamed},
+        **dict.fromkeys(found.added, "new"),
+        **dict.fromkeys(found.changed, "changed"),
+        **{new: "renamed" for _, new in found.renamed},
     }
     for tool, one in sorted(listing.definitions.items()):
         terms = server.terms_of(tool)
-        mark = marks.get(tool, "[green]accepted[/]")
-        output.say("[bold]{name}[/] " + mark, name=one.name)
+        mark = marks.get(tool, "accepted")
+        output.say("[bold]{name}[/] [yellow]{mark}[/]", name=one.name, mark=mark)
         output.say("  {text}", text=_indented(one.description))
         output.say("  parameters {text}", text=one.parameters_json[:_PARAMETERS_CHARACTERS_MAX])
         claims = one.raw.get("annotations")
