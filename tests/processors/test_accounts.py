@@ -40,7 +40,10 @@ def test_a_lease_is_granted_as_far_as_the_account_reaches() -> None:
         LeaseGranted(lease_id="a", account_id=ACCOUNT, tokens=700, nanodollars=700),
         LeaseGranted(lease_id="b", account_id=ACCOUNT, tokens=300, nanodollars=700),
         LeaseRefused(
-            lease_id="c", account_id=ACCOUNT, reason=f"the account {ACCOUNT} has nothing left to lend"
+            lease_id="c",
+            account_id=ACCOUNT,
+            reason=f"the account {ACCOUNT} has nothing left to lend",
+            leases_out=2,
         ),
     ]
 
