@@ -34,8 +34,8 @@ from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.configuration.servers import load_accepted, load_servers
 from streams.process.settings import Settings, SettingsInvalid
+from streams.worker.confinement import program_sandbox
 from streams.worker.own_tools import own_tool_names
-from streams.worker.servers import program_sandbox
 from topics.admin import verify
 from topics.clients import admin_of
 

@@ -4,12 +4,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from connectors.mcp.servers import Servers
 from connectors.models.chat import OpenAIModel
 from connectors.models.embeddings import OpenAIEmbeddings
 from connectors.models.tokens import count_tokens_in_pieces, prepare_vocabularies
@@ -28,7 +28,9 @@ from streams.configuration.checking import TOOLS
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 from streams.worker.own_tools import load_own_tools
-from streams.worker.servers import mcp_servers
+
+if TYPE_CHECKING:
+    from connectors.mcp.servers import Servers
 
 _POOL_MAX = 4
 _log = structlog.get_logger()
@@ -45,7 +47,8 @@ class Providers:
     tokenizer: Callable[[str], int]
     pool: AsyncConnectionPool[AsyncConnection]
     sandbox: Sandbox
-    servers: Servers
+    servers: "Servers | None"
+    """Those of MCP that the settings name; None: they name none."""
     absent_tools: Mapping[str, str]
     """Tools of one's own that cannot be used, with the reasons; agents that name them do without."""
 
@@ -55,12 +58,13 @@ class Providers:
         A search or a foreign tool that is called before they answer waits, or fails alone.
         """
         await self.pool.open(wait=False)
-        if tools:
+        if tools and self.servers is not None:
             self.servers.start()
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.servers.close()
+        if self.servers is not None:
+            await self.servers.close()
         await self.pool.close()
         await self.sandbox.close()
 
@@ -86,7 +90,7 @@ async def make_providers(settings: Settings) -> Providers:
         )
     )
     _log.info("sandbox_opened", tier=sandbox.tier.value, reason=sandbox.probes[-1].reason)
-    servers, own = mcp_servers(settings), load_own_tools(settings)
+    servers, own = _servers(settings), load_own_tools(settings)
     tools = ToolRegistry(
         [
             GenerateEmbeddings(embeddings),
@@ -95,7 +99,7 @@ async def make_providers(settings: Settings) -> Providers:
             ExecutePython(sandbox),
             AnalyzeUi(settings.ui_root.absolute()),
             *own.tools,
-            *servers.tools(),
+            *(() if servers is None else servers.tools()),
         ]
     )
     assert set(TOOLS) <= set(tools.specs), "doctor knows the tools by these names"
@@ -110,6 +114,15 @@ async def make_providers(settings: Settings) -> Providers:
         servers=servers,
         absent_tools=own.absent,
     )
+
+
+def _servers(settings: Settings) -> "Servers | None":
+    if settings.mcp_servers is None:
+        return None
+    # Their SDK takes most of a second and 34 MB, which nobody without servers should pay.
+    from streams.worker.servers import mcp_servers
+
+    return mcp_servers(settings)
 
 
 def chat_model(

@@ -116,9 +116,10 @@ class _Worker:
             cache_bytes=settings.reader_cache_bytes,
             metrics=self._metrics,
         )
-        providers.servers.tell = lambda server, tenant, withheld: self._metrics.mcp_tools_withheld.labels(
-            server, tenant
-        ).set(withheld)
+        if providers.servers is not None:
+            providers.servers.tell = lambda server, tenant, withheld: self._metrics.mcp_tools_withheld.labels(
+                server, tenant
+            ).set(withheld)
         await providers.open(tools=TOOL in self._names)
         try:
             context = context_of(settings, codec, self._metrics, reader)

@@ -257,3 +257,23 @@ def test_a_report_about_a_hostile_page_acts_on_nothing(tmp_path: Path) -> None:
         assert not [character for character in text if character in "\x1b\x07\x9b\u202e"]
         if form != "text":
             assert json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("streams.cli.application", ("openai", "mcp", "starlette", "uvicorn", "wasmtime")),
+        ("streams.worker.worker", ("mcp", "starlette", "uvicorn", "wasmtime")),
+    ],
+)
+def test_nobody_loads_at_the_start_what_few_need(module: str, absent: tuple[str, ...]) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        check=True,
+    )
+
+    assert not set(absent) & set(told.stdout.split())
