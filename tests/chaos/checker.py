@@ -80,7 +80,7 @@ def _violations(evidence: Evidence) -> Iterator[Violation]:
     yield from _effects(evidence, distinct.values())
     yield from _leases(distinct.values())
     refused = _refused(evidence)
-    yield from forward(evidence.states)
+    yield from forward(evidence.states, _refused_of_keys(evidence))
     stateful = {shell: SOURCES[shell] for shell in TABLES_OF.values()}
     yield from complete(evidence.states, placed, stateful, refused)
     by_session = {place for shell, place in refused if shell == SESSION}
@@ -336,6 +336,16 @@ def _letters(evidence: Evidence) -> list[LogRecord]:
 def _refused(evidence: Evidence) -> set[tuple[str, Place]]:
     bodies = [record.event.body for record in _letters(evidence) if record.event]
     return {(body.shell, _place_of(body)) for body in bodies if isinstance(body, RecordRejected)}
+
+
+def _refused_of_keys(evidence: Evidence) -> dict[tuple[str, str], set[tuple[str, int]]]:
+    found: dict[tuple[str, str], set[tuple[str, int]]] = {}
+    for record in _letters(evidence):
+        body = record.event.body if record.event else None
+        if isinstance(body, RecordRejected) and body.key:
+            topic, _, offset = _place_of(body)
+            found.setdefault((body.shell, body.key.decode(errors="replace")), set()).add((topic, offset))
+    return found
 
 
 def _place_of(body: object) -> Place:
