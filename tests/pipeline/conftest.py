@@ -21,6 +21,7 @@ from streams.cli.door import address_of, local_token
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.pipeline.outsider import Outsider
+from tests.pipeline.waiting import tries
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
 Make = Callable[..., str]
@@ -135,7 +136,7 @@ def make_token(
         ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
         made = json.loads(ended.stdout)
         client = bearing(address, made["token"])
-        for _ in range(500):
+        for _ in tries():
             if client.get("/v1/models").status_code == 200:
                 return str(made["token"])
         raise AssertionError("the gateway does not learn of the token")

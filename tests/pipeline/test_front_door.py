@@ -21,6 +21,7 @@ from streams.process.ending import ExitCode
 from streams.worker.deployment import Deployment
 from tests.pipeline.conftest import Bearing, Make
 from tests.pipeline.outsider import Outsider, message
+from tests.pipeline.waiting import tries
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -62,7 +63,7 @@ def until_answered(frames: Iterator[Json], message_id: str) -> list[Json]:
 
 def settled(http: httpx.Client, session: str) -> Json:
     """Return how a session stands once the sink has its answer."""
-    for _ in range(500):
+    for _ in tries():
         standing = http.get(f"/api/v2/sessions/{session}/status").json()
         if standing["status"] == "answered":
             break
@@ -236,7 +237,7 @@ def test_what_is_anothers_is_not_there(
     # A session that came by Kafka is as much its owner's.
     posted = str(uuid.uuid4())
     outsider.post([message("Calculate 1 + 1 with code.", session_id=posted) | {"user_id": "ann"}])
-    for _ in range(100):
+    for _ in tries():
         if bearing(address, ann).get(f"/api/v2/sessions/{posted}/status").status_code == 200:
             break
     sessions = [annes, posted, str(uuid.uuid4())]
