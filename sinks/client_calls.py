@@ -4,7 +4,6 @@ from typing import Final
 from uuid import UUID
 
 from sinks.conversations import Connection
-from sinks.conversations import read_up_to as read_up_to
 
 _KNOWN: Final = """
     SELECT session_id, body ->> 'body_sha256' FROM event_log

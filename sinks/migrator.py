@@ -109,7 +109,7 @@ def migrations() -> tuple[Migration, ...]:
         if file.name.endswith(_SUFFIX):
             number, _, name = file.name.removesuffix(_SUFFIX).partition("_")
             found.append(Migration(version=int(number), name=name, sql=file.read_text(encoding="utf-8")))
-    assert len({m.version for m in found}) == len(found)
+    assert [m.version for m in found] == list(range(1, len(found) + 1))
     return tuple(found)
 
 

@@ -179,27 +179,6 @@ NON_INTERACTIVE: Final = frozenset(
     ]
 )
 """Roles of what is read rather than operated."""
-INTERACTIVE: Final = frozenset(
-    [
-        "button",
-        "checkbox",
-        "combobox",
-        "link",
-        "listbox",
-        "menuitem",
-        "menuitemcheckbox",
-        "menuitemradio",
-        "option",
-        "radio",
-        "searchbox",
-        "slider",
-        "spinbutton",
-        "switch",
-        "tab",
-        "textbox",
-        "treeitem",
-    ]
-)
 
 
 def implicit_role(element: Element) -> str:

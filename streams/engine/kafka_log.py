@@ -13,6 +13,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]  # ships no types
 from faust.types import TP
 
 from streams.engine.app import ShellApp
+from streams.engine.context import ShellContext
 from streams.engine.feeding import BatchFeeding
 from streams.process import failpoints
 from streams.process.ending import ExitCode, ShellStopped
@@ -212,6 +213,17 @@ class KafkaLog:
             if not self._is_owner():
                 raise OwnershipLost
         return self._app.heartbeat.stamp_ms
+
+
+def log_of(context: ShellContext, app: ShellApp) -> KafkaLog:
+    """Return what a shell of this process writes to."""
+    return KafkaLog(
+        app,
+        topic_prefix=context.topic_prefix,
+        partitions=context.partitions,
+        fence=context.fence,
+        on_published=context.on_published,
+    )
 
 
 async def _sent(

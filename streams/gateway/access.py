@@ -19,6 +19,7 @@ from typing import Final
 from schemas.envelope import Envelope
 from schemas.events.access import TOKEN_PREFIX, Scope, TokenBudget, TokenCreated, TokenRevoked
 from schemas.ids import derived_id, is_uuid
+from streams.gateway.recent import remember
 
 TOKEN_CHARACTERS_MAX: Final = 256
 PASS_CHARACTERS_MAX: Final = 256
@@ -173,9 +174,7 @@ class TokenBook:
         signature = given.rpartition(".")[2]
         if signature in self._spent:
             return False
-        self._spent[signature] = None
-        if len(self._spent) > SPENT_MAX:
-            self._spent.popitem(last=False)
+        remember(self._spent, signature, None, SPENT_MAX)
         return True
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from streams.gateway.access import Principal
 from streams.gateway.problems import Problem
+from streams.gateway.recent import remember
 
 BURST_S: Final = 4.0
 """Who was silent may ask for so many seconds' worth at once."""
@@ -132,10 +133,7 @@ class Bounds:
         return min(most, count + (self._clock() - at_s) * rate)
 
     def _note(self, key: str, count: float) -> None:
-        self._paces[key] = count, self._clock()
-        self._paces.move_to_end(key)
-        if len(self._paces) > _KNOWN_MAX:
-            self._paces.popitem(last=False)
+        remember(self._paces, key, (count, self._clock()), _KNOWN_MAX)
 
 
 def _overloaded() -> Problem:

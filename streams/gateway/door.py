@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -38,7 +38,8 @@ from sinks import conversations
 from sinks.conversations import SessionStanding
 from streams.client.client import Client
 from streams.gateway.access import Principal
-from streams.gateway.problems import Problem, away, not_found
+from streams.gateway.problems import Problem, away, key_reused, not_found, unconfirmed
+from streams.gateway.recent import remember
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 PRODUCER: Final = "gateway"
@@ -54,7 +55,6 @@ _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
 """What a token needs for an operator's act; for all else, to send."""
 _SINK_POLL_S: Final = 0.05
 _SINK_S: Final = 1.0
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +126,20 @@ class Door:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise away("Postgres") from error
+
+    async def read_up(self, prefix: str, topic: Topic, session_id: str) -> None:
+        """Wait until the sink has read all that the session's partition of a topic has now.
+
+        Raises:
+            Problem: Postgres does not answer.
+            KafkaError: Kafka does not, or OSError.
+        """
+        partition, end = await self.client.end_of(topic, session_id.encode())
+        while True:
+            async with self.database() as connection:
+                if await conversations.read_up_to(connection, prefix + topic.name, partition) >= end:
+                    return
+            await asyncio.sleep(_SINK_POLL_S)
 
     async def owner(self, principal: Principal, session_id: str, *, wait: bool = False) -> Owner:
         """Return whose a session is, if the bearer may know of it.
@@ -296,15 +310,10 @@ class Door:
             async with asyncio.timeout(POST_S):
                 place = await self.client.post(event, topic)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise Problem(
-                503,
-                "Kafka has not confirmed it in time; under the same Idempotency-Key it is safe to try again",
-                code="unconfirmed",
-                retry_s=2,
-            ) from error
+            raise unconfirmed() from error
         posted = Posted(event=event, place=place)
         if keyed:
-            _put(self._keys, event.event_id, posted)
+            remember(self._keys, event.event_id, posted, OPENED_MAX)
         return posted
 
     async def _earlier(self, event: Envelope) -> Posted | None:
@@ -325,13 +334,11 @@ class Door:
             same = known.type == event.type and _says_the_same(known.body, event.body)
             place = (-1, -1)
         if not same:
-            raise Problem(
-                422, "this Idempotency-Key was used for another request", code="idempotency_key_reused"
-            )
+            raise key_reused()
         return Posted(event=event, place=place, repeated=True)
 
     def _remember_owner(self, session_id: str, owner: Owner) -> None:
-        _put(self._owners, session_id, owner)
+        remember(self._owners, session_id, owner, OPENED_MAX)
 
 
 def _entrance_of(body: Fact) -> Topic:
@@ -363,13 +370,6 @@ def _uncounted(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_uncounted(item) for item in value]
     return value
-
-
-def _put(known: OrderedDict[str, _T], key: str, value: _T) -> None:
-    known[key] = value
-    known.move_to_end(key)
-    if len(known) > OPENED_MAX:
-        known.popitem(last=False)
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str | None:

@@ -31,7 +31,6 @@ from topics.catalog import SESSION_DELTAS, SESSION_OUTPUTS
 SINK_S: Final = 30.0
 """How long the sink may be behind before a follower is told to come again."""
 _PAGE: Final = 500
-_POLL_S: Final = 0.05
 _CLOCKS: Final = timedelta(seconds=2)
 """Workers' clocks differ by less than this."""
 
@@ -115,16 +114,9 @@ class Following:
                 yield frame
 
     async def _await_sink(self) -> None:
-        key = self._session_id.encode()
-        topic = self._prefix + SESSION_OUTPUTS.name
         try:
             async with asyncio.timeout(SINK_S):
-                partition, end = await self._door.client.end_of(SESSION_OUTPUTS, key)
-                while True:
-                    async with self._door.database() as connection:
-                        if await conversations.read_up_to(connection, topic, partition) >= end:
-                            return
-                    await asyncio.sleep(_POLL_S)
+                await self._door.read_up(self._prefix, SESSION_OUTPUTS, self._session_id)
         except TimeoutError as error:
             raise away("the log's copy in Postgres") from error
         except (KafkaError, OSError) as error:

@@ -33,10 +33,11 @@ from schemas.plain import from_plain
 from sinks import client_calls
 from streams.client.client import Received
 from streams.gateway.access import Principal
-from streams.gateway.door import POST_S, PRODUCER, Door, id_of
+from streams.gateway.door import POST_S, PRODUCER, id_of
 from streams.gateway.feed import FeedInterrupted, FollowerTooSlow, Subscription
 from streams.gateway.front import GOOD_EVERY_S, Front
-from streams.gateway.problems import Problem, away
+from streams.gateway.problems import Problem, away, key_reused, unconfirmed
+from streams.gateway.recent import remember
 from topics.catalog import CLIENT_ANSWERS, CLIENT_CALLS, RECORD_BYTES_MAX
 from topics.routing import key_of
 
@@ -46,7 +47,6 @@ KNOWN_MAX: Final = 10_000
 DAY_S: Final = 86_400
 _RECORD_BYTES: Final = 2_048
 """What a record has beside its value."""
-_POLL_S: Final = 0.05
 _READY_S: Final = 10.0
 
 
@@ -111,10 +111,7 @@ class Calls:
         except BaseException:
             call.close()
             raise
-        self._known[event_id] = session_id, fact.body_sha256
-        self._known.move_to_end(event_id)
-        if len(self._known) > KNOWN_MAX:
-            self._known.popitem(last=False)
+        remember(self._known, event_id, (session_id, fact.body_sha256), KNOWN_MAX)
         return call
 
     async def _earlier(self, event_id: str) -> tuple[str, str] | None:
@@ -144,12 +141,7 @@ class Calls:
                     headers=client.codec.headers(CLIENT_CALLS, event),
                 )
         except (KafkaError, OSError, TimeoutError) as error:
-            raise Problem(
-                503,
-                "Kafka has not confirmed it in time; under the same Idempotency-Key it is safe to try again",
-                code="unconfirmed",
-                retry_s=2,
-            ) from error
+            raise unconfirmed() from error
 
 
 class Call:
@@ -258,7 +250,7 @@ class Call:
         while True:
             try:
                 await self.ready()
-                await read_up(front.door, front.prefix, self.session_id)
+                await front.door.read_up(front.prefix, CLIENT_ANSWERS, self.session_id)
                 async with front.door.database() as connection:
                     found = await client_calls.answer_of(connection, UUID(self.input_id))
             except (Problem, KafkaError, OSError):
@@ -300,19 +292,3 @@ def answer_in(name: str, body: Mapping[str, object]) -> ClientAnswerFact:
     if name == ClientCallAnswered.__name__:
         return from_plain(ClientCallAnswered, body)
     return from_plain(ClientCallFailed, body)
-
-
-async def read_up(door: Door, prefix: str, session_id: str) -> None:
-    """Wait until the sink has read all that the session's partition of `client.answers` has now."""
-    topic = prefix + CLIENT_ANSWERS.name
-    partition, end = await door.client.end_of(CLIENT_ANSWERS, session_id.encode())
-    while True:
-        async with door.database() as connection:
-            if await client_calls.read_up_to(connection, topic, partition) >= end:
-                return
-        await asyncio.sleep(_POLL_S)
-
-
-def key_reused() -> Problem:
-    """Return what is said of a key that was used for another body."""
-    return Problem(422, "this Idempotency-Key was used for another request", code="idempotency_key_reused")

@@ -1,7 +1,6 @@
 """A governed call as a chat completion: whole, or in chunks."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
@@ -17,14 +16,13 @@ from schemas.events.client_calls import (
     ToolCallDenied,
 )
 from schemas.events.models import ToolCallProposed
+from streams.gateway.completions import PING_S, Form, Json, event_of
 from streams.gateway.governed_calls import Call, Piece, Told
 from streams.gateway.problems import Problem, openai_error
 
-PING_S: Final = 15
 SILENT_S: Final = 10.0
 """After so long without anything a stream begins, so that nobody takes it for dead; until then a call that
 fails is told by its status."""
-Json = dict[str, object]
 
 _FAILURES: Final = {
     ClientCallFailureKind.BUDGET_SPENT: (429, "insufficient_quota"),
@@ -143,9 +141,8 @@ class Completion:
     def __init__(self, call: Call, name: str, *, usage: bool) -> None:
         """Tell of a call, under the model's name as the client gave it; `usage`: also at a stream's end."""
         self._call = call
-        self._name = name
+        self._form = Form(input_id=call.input_id, model=name, created_s=int(time.time()))
         self._usage = usage
-        self._created_s = int(time.time())
 
     async def whole(self) -> Json:
         """Return the completion.
@@ -161,30 +158,24 @@ class Completion:
         }
         if answered.tool_calls:
             message["tool_calls"] = [_tool_call(one) for one in answered.tool_calls]
-        choice = {
-            "index": 0,
-            "message": message,
-            "finish_reason": str(answered.finish_reason),
-            "logprobs": None,
-        }
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage_of(answered)}
+        return self._form.whole(message, str(answered.finish_reason), usage_of(answered))
 
     async def chunks(self, told: "Begun") -> AsyncGenerator[ServerSentEvent, None]:
         """Tell the completion as it comes."""
         try:
-            yield self._chunk({"role": "assistant", "content": ""})
+            yield self._form.chunk({"role": "assistant", "content": ""})
             async for event in self._events(told):
                 yield event
             yield ServerSentEvent(data="[DONE]", sep="\n")
         except Problem as problem:
-            yield _event(openai_error(problem))
+            yield event_of(openai_error(problem))
 
     async def _events(self, told: "Begun") -> AsyncGenerator[ServerSentEvent, None]:
         sent = ""
         async for one in told.all():
             if isinstance(one, Piece):
                 sent += one.text
-                yield self._chunk({"content": one.text})
+                yield self._form.chunk({"content": one.text})
             elif isinstance(one, ClientCallFailed):
                 raise problem_of(one)
             else:
@@ -192,34 +183,21 @@ class Completion:
                     detail = "the answer was begun anew; ask again under the same key to get it whole"
                     raise Problem(500, detail, code="answer_restarted")
                 if len(one.text) > len(sent):
-                    yield self._chunk({"content": one.text[len(sent) :]})
+                    yield self._form.chunk({"content": one.text[len(sent) :]})
                 for chunk in self._end(one):
                     yield chunk
 
     def _end(self, answered: ClientCallAnswered) -> list[ServerSentEvent]:
         chunks = []
         for number, proposed in enumerate(answered.tool_calls):
-            chunks.append(self._chunk({"tool_calls": [{"index": number, **_tool_call(proposed)}]}))
+            chunks.append(self._form.chunk({"tool_calls": [{"index": number, **_tool_call(proposed)}]}))
         refusal = refusal_of(answered.denied)
         if refusal is not None:
-            chunks.append(self._chunk({"refusal": refusal}))
-        chunks.append(self._chunk({}, finish=str(answered.finish_reason)))
+            chunks.append(self._form.chunk({"refusal": refusal}))
+        chunks.append(self._form.chunk({}, finish=str(answered.finish_reason)))
         if self._usage:
-            head = self._head("chat.completion.chunk")
-            chunks.append(_event({**head, "choices": [], "usage": usage_of(answered)}))
+            chunks.append(self._form.usage_chunk(usage_of(answered)))
         return chunks
-
-    def _head(self, kind: str) -> Json:
-        return {
-            "id": "chatcmpl-" + self._call.input_id,
-            "object": kind,
-            "created": self._created_s,
-            "model": self._name,
-        }
-
-    def _chunk(self, delta: Json, *, finish: str | None = None) -> ServerSentEvent:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return _event({**self._head("chat.completion.chunk"), "choices": [choice]})
 
 
 def usage_of(answered: ClientCallAnswered) -> Json:
@@ -234,7 +212,3 @@ def usage_of(answered: ClientCallAnswered) -> Json:
 def _tool_call(proposed: ToolCallProposed) -> Json:
     function = {"name": proposed.name, "arguments": proposed.arguments_json}
     return {"id": proposed.tool_call_id, "type": "function", "function": function}
-
-
-def _event(body: Json) -> ServerSentEvent:
-    return ServerSentEvent(data=json.dumps(body, ensure_ascii=False), sep="\n")

@@ -1,10 +1,9 @@
 """/v1: OpenAI's chat completions in front of sessions; the model `cartrita` plans, works and answers."""
 
-import json
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 from uuid import UUID
 
@@ -17,19 +16,19 @@ from schemas.events.inputs import MessageReceived
 from sinks import conversations
 from streams.gateway import governed_requests
 from streams.gateway.access import Principal
+from streams.gateway.completions import PING_S, Form, Json, event_of
 from streams.gateway.door import Owner, Posted, require
 from streams.gateway.feed import FollowerTooSlow
 from streams.gateway.frames import Cursor, Frame
 from streams.gateway.front import Front
 from streams.gateway.governed_calls import Calls
-from streams.gateway.governed_chat import PING_S, Begun, Completion, Streamed
+from streams.gateway.governed_chat import Begun, Completion, Streamed
 from streams.gateway.problems import Problem, openai_error, response_of
 from streams.gateway.retries import Retries, json_of
 
 MODEL: Final = "cartrita"
 SESSION_HEADER: Final = "x-cartrita-session"
 _STATUS: Final = {"queue_full": 429, "lease_refused": 429, "session_closed": 409, "unknown_session": 404}
-Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,8 +202,7 @@ class _Answering:
         self._bearer = bearer
         self._asked = asked
         self._posted: Posted | None = None
-        self._id = ""
-        self._created_s = int(time.time())
+        self._form = Form(input_id="", model=MODEL, created_s=int(time.time()))
 
     @property
     def session_id(self) -> str:
@@ -219,7 +217,7 @@ class _Answering:
             self._posted = await door.begin(self._bearer, body, key)
         else:
             self._posted = await door.say(self._bearer, self._asked.session_id, body, key)
-        self._id = "chatcmpl-" + self._posted.event.event_id
+        self._form = replace(self._form, input_id=self._posted.event.event_id)
 
     async def whole(self) -> Json:
         """Wait for the answer.
@@ -230,15 +228,14 @@ class _Answering:
         async with aclosing(self._told()) as told:
             async for frame in told:
                 if frame.type != "delta":
-                    message = {"role": "assistant", "content": _final(frame), "refusal": None}
-                    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-                    return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage(frame)}
+                    message: Json = {"role": "assistant", "content": _final(frame), "refusal": None}
+                    return self._form.whole(message, "stop", self._usage(frame))
         raise AssertionError("a session tells without end")
 
     async def chunks(self) -> AsyncGenerator[ServerSentEvent, None]:
         """Tell the answer as it comes."""
         try:
-            yield self._chunk({"role": "assistant", "content": ""})
+            yield self._form.chunk({"role": "assistant", "content": ""})
             async with aclosing(self._told()) as told:
                 sent, attempt = "", None
                 async for frame in told:
@@ -248,7 +245,7 @@ class _Answering:
                             continue  # what was sent is of an attempt that failed; the answer will tell
                         attempt = frame.body["attempt"]
                         sent += text
-                        yield self._chunk({"content": text})
+                        yield self._form.chunk({"content": text})
                         continue
                     final = _final(frame)
                     if not final.startswith(sent):
@@ -258,15 +255,14 @@ class _Answering:
                             code="answer_restarted",
                         )
                     if len(final) > len(sent):
-                        yield self._chunk({"content": final[len(sent) :]})
-                    yield self._chunk({}, finish="stop")
+                        yield self._form.chunk({"content": final[len(sent) :]})
+                    yield self._form.chunk({}, finish="stop")
                     if self._asked.usage:
-                        head = self._head("chat.completion.chunk")
-                        yield _event({**head, "choices": [], "usage": self._usage(frame)})
+                        yield self._form.usage_chunk(self._usage(frame))
                     break
             yield ServerSentEvent(data="[DONE]", sep="\n")
         except Problem as problem:
-            yield _event(openai_error(problem))
+            yield event_of(openai_error(problem))
 
     async def _told(self) -> AsyncGenerator[Frame, None]:
         """Tell the pieces of the answer, and last what ends the wait.
@@ -305,13 +301,6 @@ class _Answering:
         answer = min(total, self._front.count_tokens(_final(frame)))
         return {"prompt_tokens": total - answer, "completion_tokens": answer, "total_tokens": total}
 
-    def _head(self, kind: str) -> Json:
-        return {"id": self._id, "object": kind, "created": self._created_s, "model": MODEL}
-
-    def _chunk(self, delta: Json, *, finish: str | None = None) -> ServerSentEvent:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return _event({**self._head("chat.completion.chunk"), "choices": [choice]})
-
 
 async def _unhurried(frames: AsyncGenerator[Frame, None]) -> AsyncGenerator[Frame, None]:
     """Tell frames, and turn what may happen to a follower into what a request can be told."""
@@ -334,10 +323,6 @@ def _final(frame: Frame) -> str:
         f"Approve it with `cartrita approve {body['sessionId']} {body['approvalId']}`, or by POST to "
         f"/api/v2/sessions/{body['sessionId']}/approvals/{body['approvalId']}; then ask again in the session."
     )
-
-
-def _event(body: Json) -> ServerSentEvent:
-    return ServerSentEvent(data=json.dumps(body, ensure_ascii=False), sep="\n")
 
 
 async def not_there(request: Request) -> Response:

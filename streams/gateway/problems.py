@@ -72,6 +72,21 @@ def away(what: str) -> Problem:
     return Problem(503, f"{what} does not answer; try again", code="unavailable", retry_s=2)
 
 
+def unconfirmed() -> Problem:
+    """Return what is said when Kafka may have taken what was asked, or not."""
+    return Problem(
+        503,
+        "Kafka has not confirmed it in time; under the same Idempotency-Key it is safe to try again",
+        code="unconfirmed",
+        retry_s=2,
+    )
+
+
+def key_reused() -> Problem:
+    """Return what is said of a key that was used for another body."""
+    return Problem(422, "this Idempotency-Key was used for another request", code="idempotency_key_reused")
+
+
 def response_of(problem: Problem, connection: HTTPConnection) -> JSONResponse:
     """Return the answer that tells a problem, in the form that the route's clients read."""
     headers = {} if problem.retry_s is None else {"Retry-After": str(problem.retry_s)}

@@ -17,7 +17,6 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
-from schemas.wire.registry import RegistryUnavailable, SchemaIncompatible
 from streams.client.client import Client
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
@@ -33,7 +32,7 @@ from streams.process.logs import set_up_logs
 from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import LOCAL_MODEL_KEY, Settings
-from streams.process.startup import check_topics, wait_for
+from streams.process.startup import check_topics, registered
 
 _log = structlog.get_logger()
 FRAME_BYTES_MAX: Final = 65_536
@@ -194,12 +193,7 @@ async def _connected(settings: Settings, held: AsyncExitStack) -> Client:
     async def connect() -> Client:
         return await held.enter_async_context(Client(settings))
 
-    try:
-        return await wait_for(
-            "registry", connect, (RegistryUnavailable,), settings.startup_timeout_ms / 1_000
-        )
-    except SchemaIncompatible as error:
-        raise ShellStopped(ExitCode.FAILED, f"the registry refuses a schema: {error}") from error
+    return await registered(settings, connect)
 
 
 def _counter(settings: Settings) -> Callable[[str], int]:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from streams.gateway.access import Principal
 from streams.gateway.problems import Problem
+from streams.gateway.recent import remember
 
 RETRY_S: Final = 120
 """An SDK that tries again within so long, with the same body, gets what it asked for the first time."""
@@ -47,10 +48,7 @@ class Retries:
         if is_retry and known is not None and now_s - known[0] < RETRY_S:
             return known[1], False
         key = str(uuid.uuid4())
-        self._made[digest] = now_s, key
-        self._made.move_to_end(digest)
-        if len(self._made) > RETRIES_MAX:
-            self._made.popitem(last=False)
+        remember(self._made, digest, (now_s, key), RETRIES_MAX)
         return key, True
 
     def forget(self, key: str) -> None:

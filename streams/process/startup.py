@@ -94,6 +94,15 @@ async def connect_codec(settings: Settings, registry: SchemaRegistry) -> Codec:
     async def connect() -> Codec:
         return await Codec.connect(TOPICS, registry, settings.topic_prefix)
 
+    return await registered(settings, connect)
+
+
+async def registered(settings: Settings, connect: Callable[[], Awaitable[T]]) -> T:
+    """Wait until the registry lets `connect` register its schemas, and return what that gives.
+
+    Raises:
+        ShellStopped: the registry is away, or refuses a schema.
+    """
     try:
         return await wait_for(
             "registry", connect, (RegistryUnavailable,), settings.startup_timeout_ms / 1_000

@@ -13,7 +13,7 @@ from streams.effects.shell import EffectShell
 from streams.engine.app import ShellApp
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
-from streams.engine.kafka_log import KafkaLog
+from streams.engine.kafka_log import log_of
 from streams.engine.table import table_of
 from streams.process.metrics import ShellMetrics
 from topics.catalog import read_by
@@ -47,13 +47,7 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
         check=partial(check_noted, source=source.name),
     )
     metrics = ShellMetrics(context.metrics, spec.name)
-    log = KafkaLog(
-        app,
-        topic_prefix=context.topic_prefix,
-        partitions=context.partitions,
-        fence=context.fence,
-        on_published=context.on_published,
-    )
+    log = log_of(context, app)
     log.keep(table.changelog, table)
     feed = Feed(codec=context.codec, log=log, metrics=metrics, now_ms=context.now_ms, producer=spec.name)
     shell = EffectShell(

@@ -18,7 +18,7 @@ from streams.engine.app import ShellApp
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
 from streams.engine.floor_reader import FloorReader
-from streams.engine.kafka_log import KafkaLog
+from streams.engine.kafka_log import log_of
 from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import NOWHERE, Delivery, Log, Outgoing, OwnershipLost, Place, outgoing
@@ -196,13 +196,7 @@ def build_forwarding(
     """
     app = ShellApp(context.app_settings(name, reads_all=reads_all))
     metrics = ShellMetrics(context.metrics, name)
-    log = KafkaLog(
-        app,
-        topic_prefix=context.topic_prefix,
-        partitions=context.partitions,
-        fence=context.fence,
-        on_published=context.on_published,
-    )
+    log = log_of(context, app)
     sources = [topic.name for topic in read_by(name)]
     floors = FloorReader(
         kafka_bootstrap=context.kafka_bootstrap, topic_prefix=context.topic_prefix, sources=sources

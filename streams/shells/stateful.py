@@ -9,7 +9,7 @@ from processors.decider import Decider
 from streams.engine.app import ShellApp
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
-from streams.engine.kafka_log import KafkaLog
+from streams.engine.kafka_log import log_of
 from streams.engine.table import table_of
 from streams.process.metrics import ShellMetrics
 from streams.stateful.changelog import check_stored
@@ -54,13 +54,7 @@ def build_stateful(context: ShellContext, spec: StatefulSpec, decider: Decider[S
         check=partial(check_stored, partitions=context.partitions),
     )
     metrics = ShellMetrics(context.metrics, spec.name)
-    log = KafkaLog(
-        app,
-        topic_prefix=context.topic_prefix,
-        partitions=context.partitions,
-        fence=context.fence,
-        on_published=context.on_published,
-    )
+    log = log_of(context, app)
     log.keep(table.changelog, table)
     shell = StatefulShell(
         decider,

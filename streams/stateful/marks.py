@@ -18,7 +18,7 @@ from streams.records.intake import RESERVED_KEYS
 from topics.routing import partition_of
 
 MARKS_MAX: Final = 2_048
-"""Marks of one record, which so has at most 16 KB: it is written anew whenever some are added."""
+"""Marks of one record, which is at most 16 KB: it is written anew whenever some are added."""
 DEPARTED: Final = b"departed"
 """The kind of marks of keys that left."""
 INPUTS: Final = b"inputs"

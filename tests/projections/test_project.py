@@ -40,7 +40,6 @@ from schemas.events.tasks import (
     PruneReason,
     TaskAborted,
     TaskCompleted,
-    TaskCreated,
     TaskEdge,
     TaskErrorKind,
     TaskFailed,
@@ -58,7 +57,7 @@ from schemas.events.tools import (
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
-from tests.builders import FOUND, SEARCHED
+from tests.builders import FOUND, SEARCHED, task_created
 from tests.projections.envelopes import (
     CALL,
     NOON_MS,
@@ -77,13 +76,10 @@ NOON = "2026-01-01T12:00:00.000+00:00"
 MESSAGE = MessageReceived(
     text="What is\n a sink?", tokens=5, attachments=(Attachment(name="a.txt", text="abc", tokens=1),)
 )
-CREATED = TaskCreated(
+CREATED = replace(
+    task_created(),
     task_id=TASK,
     parent_id=ROOT,
-    plan_id=None,
-    turn=1,
-    intent="Find it",
-    agent="researcher",
     priority=7,
     budget_tokens=5_000,
     estimated_tokens=300,

@@ -1,5 +1,7 @@
 """The log of one small session that answers one message by one task."""
 
+from dataclasses import replace
+
 from schemas.envelope import Envelope, Fact, Versions
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import (
@@ -10,8 +12,9 @@ from schemas.events.models import (
     UsageSource,
 )
 from schemas.events.outputs import AnswerGiven, AnswerReason, Citation, TurnStarted
-from schemas.events.tasks import TaskCompleted, TaskCreated
+from schemas.events.tasks import TaskCompleted
 from sinks.writer import Slot, Writer
+from tests.builders import task_created
 from tests.projections.envelopes import CALL, ROOT, SESSION, TASK, event, event_id
 from tests.sinks.records import taken
 from topics.catalog import TOPICS, Topic, topic_of
@@ -34,18 +37,7 @@ def story(session_id: str = SESSION, tenant_id: str = "acme") -> dict[int, Envel
             versions=Versions(models="abc"),
         )
 
-    created = TaskCreated(
-        task_id=TASK,
-        parent_id=ROOT,
-        plan_id=None,
-        turn=1,
-        intent="Find it",
-        agent="researcher",
-        priority=5,
-        budget_tokens=500,
-        estimated_tokens=30,
-        spec_json="{}",
-    )
+    created = replace(task_created(), task_id=TASK, parent_id=ROOT)
     asked = ModelCallRequested(
         call_id=CALL,
         task_id=TASK,

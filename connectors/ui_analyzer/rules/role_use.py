@@ -1,11 +1,11 @@
 """Rules on roles: that they support what is said of an element, and fit the element that they are given to."""
 
+from connectors.ui_analyzer.aria import WIDGET_ROLES
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden, never_shown
 from connectors.ui_analyzer.roles import (
-    INTERACTIVE,
     NON_INTERACTIVE,
     SUPPORTED_BY,
     WITHOUT_ARIA,
@@ -129,13 +129,13 @@ def _role_fits(document: Document, tally: Tally) -> None:
             own = "textbox"
         if not own or not role or role == own:
             continue
-        if own in NON_INTERACTIVE and role in INTERACTIVE:
+        if own in NON_INTERACTIVE and role in WIDGET_ROLES:
             tally.check(
                 role in _FITTING.get(element.tag, frozenset()),
                 written,
                 f'role="{role}" takes from <{element.tag}> that it is a {_SPOKEN.get(own, own)}',
             )
-        elif own in INTERACTIVE and role in NON_INTERACTIVE and not element.has("disabled"):
+        elif own in WIDGET_ROLES and role in NON_INTERACTIVE and not element.has("disabled"):
             tally.failed(written, f'<{element.tag}> is a {own}, and role="{role}" hides that')
         else:
             tally.passed()
