@@ -14,7 +14,7 @@ import structlog
 from mcp import MCPError
 
 from connectors.mcp.definitions import Listing, read_listing
-from connectors.mcp.server import SecretMissing, Server
+from connectors.mcp.server import Server
 from connectors.mcp.session import Session, open_session
 from connectors.mcp.stdio import ServerBroken, Streams
 from connectors.sandbox.cleaning import clean_line
@@ -174,8 +174,6 @@ class Connection:
                     await self._watch(session)
         except TimeoutError:
             return f"it told no list of tools within {self._server.start_ms:,} ms"
-        except (MCPError, ServerBroken, SecretMissing, OSError) as error:
-            return (transport.fault if transport is not None else "") or told_of(error)
         except Exception as error:  # noqa: BLE001, RUF100  # whatever a server provokes costs its own tools alone
             return (transport.fault if transport is not None else "") or told_of(error)
         return transport.fault or "the connection has ended"

@@ -10,7 +10,7 @@ import errno
 
 from connectors.sandbox.child import seccomp
 from connectors.sandbox.child.seccomp import Instruction
-from connectors.sandbox.child.syscalls import AUDIT_ARCHITECTURES, TABLES, X32_BIT
+from connectors.sandbox.child.syscalls import TABLES
 
 X86_64 = {
     "mount": 165, "umount2": 166, "pivot_root": 155, "unshare": 272, "setns": 308, "ptrace": 101,
@@ -72,14 +72,7 @@ def filter_program(machine: str, *, in_namespace: bool) -> list[Instruction]:
     """
     numbers = {**TABLES[machine], **_NUMBERS[machine]}
     refuse, fake = seccomp.ERRNO | errno.EPERM, seccomp.ERRNO
-    program: list[Instruction] = [
-        seccomp.load(seccomp.OFFSET_ARCHITECTURE),
-        seccomp.jump_equal(AUDIT_ARCHITECTURES[machine], 1, 0),
-        seccomp.answer(seccomp.KILL_PROCESS),
-        seccomp.load(seccomp.OFFSET_NUMBER),
-    ]
-    if machine == "x86_64":
-        program += [(0x35, 0, 1, X32_BIT), seccomp.answer(seccomp.KILL_PROCESS)]
+    program = seccomp.beginning(machine)
     for name in sorted(_NUMBERS[machine].keys() - _WITH_ARGUMENTS):
         program += seccomp.block(numbers[name], [seccomp.answer(refuse)])
     # glibc falls back to clone, whose flags a filter can read.

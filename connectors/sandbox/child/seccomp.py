@@ -119,14 +119,7 @@ def filter_program(machine: str, process_id: int) -> list[Instruction]:
         process_id: the process's own id, the only one that it may signal.
     """
     numbers = TABLES[machine]
-    program = [
-        load(OFFSET_ARCHITECTURE),
-        jump_equal(AUDIT_ARCHITECTURES[machine], 1, 0),
-        answer(KILL_PROCESS),
-        load(OFFSET_NUMBER),
-    ]
-    if machine == "x86_64":
-        program += [(_JUMP_AT_LEAST, 0, 1, X32_BIT), answer(KILL_PROCESS)]
+    program = beginning(machine)
     for name, checks in _argument_checks(machine, process_id).items():
         if name in numbers:
             program += block(numbers[name], [*checks, answer(ERRNO | errno.EPERM)])
@@ -139,6 +132,19 @@ def filter_program(machine: str, process_id: int) -> list[Instruction]:
         for name in sorted(names & numbers.keys(), key=numbers.__getitem__):
             program += block(numbers[name], [answer(action)])
     program.append(answer(ERRNO | errno.EPERM))
+    return program
+
+
+def beginning(machine: str) -> list[Instruction]:
+    """Return how a filter begins: another architecture ends the process; then the call's number is read."""
+    program = [
+        load(OFFSET_ARCHITECTURE),
+        jump_equal(AUDIT_ARCHITECTURES[machine], 1, 0),
+        answer(KILL_PROCESS),
+        load(OFFSET_NUMBER),
+    ]
+    if machine == "x86_64":
+        program += [(_JUMP_AT_LEAST, 0, 1, X32_BIT), answer(KILL_PROCESS)]
     return program
 
 
