@@ -50,10 +50,6 @@ async def up(
     """
     begun_s = time.monotonic()
     here = deployment()
-    # What the workers and the sink would refuse is told before anything starts.
-    configured = Settings.from_environment({**environment(), **here.settings()})
-    read_mapping(configured.version_one_tables)
-    demand_tools(load_configuration((), configured.configuration_directory), TOOLS)
     try:
         demand_room(here.directory)
         with disk_named(here.directory):
@@ -119,7 +115,12 @@ async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
 
     Raises:
         DeploymentError: one did not come up.
+        ConfigurationInvalid: the workers would refuse the configuration; nothing was started.
+        MappingInvalid: the sink would refuse what is said of V1's tables; likewise.
     """
+    configured = Settings.from_environment({**environment(), **here.settings()})
+    read_mapping(configured.version_one_tables)
+    demand_tools(load_configuration((), configured.configuration_directory), TOOLS)
     await asyncio.to_thread(here.start_services, progress)
     settings = Settings.from_environment({**environment(), **here.settings()})
     progress.stage("topics", "applying")
