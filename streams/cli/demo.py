@@ -25,7 +25,7 @@ from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import deployment, environment
 from streams.cli.context import settings as given_settings
-from streams.cli.deployment import TerminalProgress, bring_up
+from streams.cli.deployment import TerminalProgress, bring_up, demand_startable
 from streams.cli.door import address_of, curl_line, local_token, tell_door, token_path
 from streams.cli.ingest import run_ingest, tell
 from streams.cli.messages import PRODUCER, show_fact
@@ -119,6 +119,7 @@ async def demo(
     output of it is labelled. Exit code 1 when some scene did not end as it has to.
     """
     here = deployment()
+    demand_startable(here)
     shown = False
     try:
         await bring_up(here, 1, TerminalProgress())

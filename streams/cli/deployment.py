@@ -22,10 +22,11 @@ from streams.cli.door import tell_door
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.cli.version_one import told_of_v1
-from streams.configuration.checking import TOOLS, demand_tools
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment, DeploymentError, PartStatus
+from streams.worker.own_tools import configured_tool_names
 from streams.worker.room import demand_room, disk_named
 from topics.admin import apply
 from topics.catalog import TOPICS
@@ -50,6 +51,7 @@ async def up(
     """
     begun_s = time.monotonic()
     here = deployment()
+    demand_startable(here)
     try:
         demand_room(here.directory)
         with disk_named(here.directory):
@@ -110,17 +112,24 @@ class TerminalProgress(Progress):
         output.note("[dim]{name:>10}[/] {text}", name=name, text=text)
 
 
+def demand_startable(here: Deployment) -> None:
+    """Refuse, before anything starts, what the workers or the sink would refuse.
+
+    Raises:
+        ConfigurationInvalid: the workers cannot work by the configuration.
+        MappingInvalid: the sink cannot read what is said of V1's tables.
+    """
+    given = Settings.from_environment({**environment(), **here.settings()})
+    read_mapping(given.version_one_tables)
+    demand_tools(load_configuration((), given.configuration_directory), configured_tool_names(given))
+
+
 async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:
     """Start all parts of a deployment in their order, and return when all are ready.
 
     Raises:
         DeploymentError: one did not come up.
-        ConfigurationInvalid: the workers would refuse the configuration; nothing was started.
-        MappingInvalid: the sink would refuse what is said of V1's tables; likewise.
     """
-    configured = Settings.from_environment({**environment(), **here.settings()})
-    read_mapping(configured.version_one_tables)
-    demand_tools(load_configuration((), configured.configuration_directory), TOOLS)
     await asyncio.to_thread(here.start_services, progress)
     settings = Settings.from_environment({**environment(), **here.settings()})
     progress.stage("topics", "applying")

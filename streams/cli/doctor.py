@@ -30,12 +30,12 @@ from streams.cli.context import home, settings
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
 from streams.cli.version_one import told_of_v1
-from streams.configuration.checking import TOOLS, demand_tools
+from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.configuration.servers import load_accepted, load_servers
 from streams.process.settings import Settings, SettingsInvalid
 from streams.worker.confinement import program_sandbox
-from streams.worker.own_tools import own_tool_names
+from streams.worker.own_tools import configured_tool_names
 from topics.admin import verify
 from topics.clients import admin_of
 
@@ -115,8 +115,7 @@ async def _settings_and_services() -> list[Finding]:
         configuration = load_configuration((), given.configuration_directory)
         servers = load_servers(given.mcp_servers)
         accepted = load_accepted(given.mcp_servers)
-        foreign = [one.name for known in accepted.values() for one in known.definitions.values()]
-        demand_tools(configuration, [*TOOLS, *foreign, *own_tool_names(given)])
+        demand_tools(configuration, configured_tool_names(given))
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:

@@ -19,7 +19,7 @@ from connectors.tools.registry import ToolRegistry
 from schemas.configuration import ToolSpec
 from schemas.ports.tool import Arguments, Tool, ToolContext, ToolResult
 from streams.configuration.checking import TOOLS
-from streams.configuration.servers import demand_own
+from streams.configuration.servers import demand_own, load_accepted
 from streams.process.settings import Settings
 
 ENTRY_POINTS: Final = "cartrita.tools"
@@ -56,13 +56,17 @@ def load_own_tools(settings: Settings) -> OwnTools:
     return OwnTools(tools=tuple(tools), absent=absent)
 
 
-def own_tool_names(settings: Settings) -> tuple[str, ...]:
-    """Return the names of the tools that the settings name, without loading any.
+def configured_tool_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names of all tools that agents may be given, without loading any.
+
+    Ours, those accepted of foreign servers, and one's own.
 
     Raises:
-        ConfigurationInvalid: others may write the folder.
+        ConfigurationInvalid: a file cannot be read, or others may write the folder.
     """
-    return tuple(name for name, _ in _sources(settings))
+    accepted = load_accepted(settings.mcp_servers)
+    foreign = (one.name for known in accepted.values() for one in known.definitions.values())
+    return (*TOOLS, *foreign, *(name for name, _ in _sources(settings)))
 
 
 _Load = Callable[[], tuple[object, Path]]

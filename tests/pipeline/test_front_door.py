@@ -41,15 +41,21 @@ def say(http: httpx.Client, session: str, text: str, **headers: str) -> str:
     return str(answer.json()["messageId"])
 
 
-def told(http: httpx.Client, session: str, cursor: str | None = None) -> Iterator[Json]:
-    """Follow a session by server-sent events, without end."""
+@contextlib.contextmanager
+def followed(http: httpx.Client, session: str, cursor: str | None = None) -> Iterator[Iterator[Json]]:
+    """Follow a session by server-sent events; whatever is said within is told, without end."""
     headers = {} if cursor is None else {"Last-Event-ID": cursor}
     url = f"/api/v2/sessions/{session}/stream"
     with http.stream("GET", url, headers=headers, timeout=ANSWER_S) as stream:
         assert stream.status_code == 200, stream.read()
-        for line in stream.iter_lines():
-            if line.startswith("data: "):
-                yield json.loads(line.removeprefix("data: "))
+        data = (line.removeprefix("data: ") for line in stream.iter_lines() if line.startswith("data: "))
+        yield map(json.loads, data)
+
+
+def told(http: httpx.Client, session: str, cursor: str | None = None) -> Iterator[Json]:
+    """Tell what a session told and tells, without end; the pieces of an answer that is whole are left out."""
+    with followed(http, session, cursor) as frames:
+        yield from frames
 
 
 def until_answered(frames: Iterator[Json], message_id: str) -> list[Json]:
@@ -84,8 +90,9 @@ def test_a_conversation_by_http(http: httpx.Client) -> None:
     session = opened(
         http, userId="ann", title="Sums", metadata={"channel": "test"}, budget={"tokens": 50_000}
     )
-    message_id = say(http, session, "Calculate 17 * 23 with code.")
-    frames = until_answered(told(http, session), message_id)
+    with followed(http, session) as heard:
+        message_id = say(http, session, "Calculate 17 * 23 with code.")
+        frames = until_answered(heard, message_id)
     assert frames[0]["type"] == "turn_started"
     assert "".join(frame["text"] for frame in frames if frame["type"] == "delta") == frames[-1]["text"]
     assert "391" in frames[-1]["text"]

@@ -57,6 +57,12 @@ def input_of(completion_id: str) -> str:
     return completion_id.removeprefix("chatcmpl-")
 
 
+def answered(answer: httpx.Response) -> Json:
+    """Return what an answer says, which has to be one."""
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
 def body_of(text: str, **more: object) -> dict[str, object]:
     return {"model": MODEL, "messages": [{"role": "user", "content": text}], **more}
 
@@ -84,10 +90,14 @@ def test_a_call_is_answered_charged_and_traced(openai: OpenAI, settings: Setting
     assert traced >= {"ClientCallAnswered", "ModelCallCompleted", "ModelCallRequested", "ClientCallReceived"}
 
 
-def test_a_call_is_no_conversation(openai: OpenAI, http: httpx.Client, settings: Settings) -> None:
-    done = openai.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=60)
-    logged(settings, input_of(done.id))
-    ((session,),) = rows(settings, "SELECT session_id FROM client_calls WHERE id = %s", input_of(done.id))
+def test_a_call_is_no_conversation(
+    bearing: Bearing, make_token: Make, address: str, http: httpx.Client, settings: Settings
+) -> None:
+    # A token of its own, so that nobody else has tried to speak in the session of its calls.
+    asked = body_of("Say something about retries.", max_tokens=60)
+    call = input_of(answered(bearing(address, make_token()).post("/v1/chat/completions", json=asked))["id"])
+    logged(settings, call)
+    ((session,),) = rows(settings, "SELECT session_id FROM client_calls WHERE id = %s", call)
     assert rows(settings, "SELECT 1 FROM conversation_messages WHERE session_id = %s", session) == []
     assert rows(settings, "SELECT 1 FROM tasks_v2 WHERE session_id = %s", session) == []
     listed = [one["sessionId"] for one in http.get("/api/v2/sessions").json()["sessions"]]
@@ -108,11 +118,11 @@ def test_a_stream_has_the_same_text_and_usage_as_the_answer_on_the_log(
     assert ends == ["stop"]
     (usage,) = [c.usage for c in chunks if c.usage is not None]
     assert chunks[-1].choices == []
-    answered = dict(logged(settings, input_of(chunks[0].id)))["ClientCallAnswered"]
-    assert answered["text"] == text
+    end = dict(logged(settings, input_of(chunks[0].id)))["ClientCallAnswered"]
+    assert end["text"] == text
     assert (usage.prompt_tokens, usage.completion_tokens) == (
-        answered["input_tokens"],
-        answered["output_tokens"],
+        end["input_tokens"],
+        end["output_tokens"],
     )
     assert len({chunk.id for chunk in chunks}) == 1
 
@@ -238,13 +248,13 @@ def test_a_key_asks_once_here_and_after_the_gateway_was_killed(
 ) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
     asked = body_of("Say something about keys.", max_tokens=80)
-    first = http.post("/v1/chat/completions", json=asked, headers=key).json()
-    again = http.post("/v1/chat/completions", json=asked, headers=key).json()
+    first = answered(http.post("/v1/chat/completions", json=asked, headers=key))
+    again = answered(http.post("/v1/chat/completions", json=asked, headers=key))
     assert (again["id"], again["choices"], again["usage"]) == (first["id"], first["choices"], first["usage"])
     deployment.stop_part("gateway-1", hard=True)
     deployment.start_part("gateway-1", "gateway")
     deployment.wait_until_ready("gateway-1")
-    after = http.post("/v1/chat/completions", json=asked, headers=key).json()
+    after = answered(http.post("/v1/chat/completions", json=asked, headers=key))
     assert (after["id"], after["choices"], after["usage"]) == (first["id"], first["choices"], first["usage"])
     streamed = http.post("/v1/chat/completions", json=asked | {"stream": True}, headers=key).text
     told = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
@@ -262,9 +272,9 @@ def test_a_client_that_disappears_is_answered_under_its_key(http: httpx.Client, 
     with http.stream("POST", "/v1/chat/completions", json=asked, headers=key) as stream:
         first = next(line for line in stream.iter_lines() if line.startswith("data: {"))
     input_id = input_of(json.loads(first[6:])["id"])
-    answered = dict(logged(settings, input_id))["ClientCallAnswered"]
-    again = http.post("/v1/chat/completions", json=asked | {"stream": False}, headers=key).json()
-    assert again["choices"][0]["message"]["content"] == answered["text"]
+    end = dict(logged(settings, input_id))["ClientCallAnswered"]
+    again = end(http.post("/v1/chat/completions", json=asked | {"stream": False}, headers=key))
+    assert again["choices"][0]["message"]["content"] == end["text"]
     assert [name for name, _ in logged(settings, input_id)].count("BudgetCharged") == 1
 
 
@@ -272,12 +282,14 @@ def test_many_ask_the_same_under_one_key_at_once(address: str, token: str, setti
     key = uuid.uuid4().hex
 
     def ask(_: int) -> Json:
-        return httpx.post(
-            address + "/v1/chat/completions",
-            json=body_of("Say something about queues."),
-            headers={"Authorization": f"Bearer {token}", "Idempotency-Key": key},
-            timeout=60,
-        ).json()
+        return answered(
+            httpx.post(
+                address + "/v1/chat/completions",
+                json=body_of("Say something about queues."),
+                headers={"Authorization": f"Bearer {token}", "Idempotency-Key": key},
+                timeout=60,
+            )
+        )
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         told = list(pool.map(ask, range(8)))
@@ -310,9 +322,9 @@ def test_a_token_that_may_not_send_may_not_ask(bearing: Bearing, make_token: Mak
 def test_tokens_do_not_share_keys(bearing: Bearing, make_token: Make, address: str) -> None:
     key = {"Idempotency-Key": "the same"}
     ids = {
-        bearing(address, make_token())
-        .post("/v1/chat/completions", json=body_of("x"), headers=key)
-        .json()["id"]
+        answered(bearing(address, make_token()).post("/v1/chat/completions", json=body_of("x"), headers=key))[
+            "id"
+        ]
         for _ in range(2)
     }
     assert len(ids) == 2

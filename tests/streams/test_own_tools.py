@@ -1,17 +1,23 @@
 """Tools of one's own: a file in a folder, or an entry point; each that fails costs itself alone."""
 
 import importlib.metadata
+import os
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from connectors.mcp.acceptance import write_acceptance
 from connectors.tools.registry import ToolRegistry
 from schemas.ports.tool import ToolContext
+from streams.cli.deployment import demand_startable
 from streams.configuration.files import ConfigurationInvalid
+from streams.configuration.servers import acceptance_path
 from streams.process.settings import Settings
 from streams.worker import own_tools
-from streams.worker.own_tools import load_own_tools, own_tool_names
+from streams.worker.deployment import Deployment
+from streams.worker.own_tools import load_own_tools
+from tests.mcp.worlds import accepted, tool
 
 SOUND = """
 from schemas.configuration import ToolSpec
@@ -44,6 +50,15 @@ BROKEN = {
         '{"type": "object", "properties": {"text"', '{"type": 1, "p": {"text"'
     ),
 }
+
+AGENTS = """
+[clerk]
+purpose = "counts and echoes texts with its tools"
+tier = "standard"
+tools = ["search_documents", "office__echo", "count_words"]
+output_tokens_max = 400
+prompt = "Role: agent clerk"
+"""
 
 
 @pytest.fixture
@@ -78,7 +93,26 @@ async def test_a_file_in_the_folder_is_a_tool_with_its_digest(folder: Path) -> N
     digest = sha256(SOUND.encode()).hexdigest()[:12]
     assert result.result == {"words": 2}
     assert [tool.spec.version for tool in found.tools] == [f"1.0.0+{digest}"]
-    assert own_tool_names(of(folder)) == ("count_words",)
+
+
+def test_a_deployment_starts_with_tools_accepted_of_servers_and_with_ones_own(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    (home / "agents.toml").write_text(AGENTS, encoding="utf-8")
+    servers = home / "servers.toml"
+    servers.write_text('[servers.office]\ncommand = ["office"]\n', encoding="utf-8")
+    servers.chmod(0o600)
+    monkeypatch.setenv("CARTRITA_TOOLS_DIRECTORY", str(folder))
+    monkeypatch.setenv("CARTRITA_MCP_SERVERS", str(servers))
+    monkeypatch.setenv("CARTRITA_CONFIGURATION_DIRECTORY", str(home))
+    with pytest.raises(ConfigurationInvalid, match="there is no tool 'office__echo'"):
+        demand_startable(Deployment(home, os.environ))
+
+    beside = acceptance_path(servers)
+    write_acceptance(beside, {"office": accepted("office", [tool("echo")])})
+
+    demand_startable(Deployment(home, os.environ))
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -244,6 +244,13 @@ async def test_partitions_that_somebody_added_are_taken_up_or_left_empty(scene: 
     await client.start()
     try:
         await client.create_partitions({prefix + name: NewPartitions(PARTITIONS + 1) for name in added})
+
+        async def has_all() -> bool:
+            counts = {one["topic"]: len(one["partitions"]) for one in await client.describe_topics()}
+            return {counts[prefix + name] for name in added} == {PARTITIONS + 1}
+
+        # Kafka takes the order before it tells of them to whoever asks next.
+        await scene.until(has_all)
     finally:
         await client.close()
 
