@@ -107,12 +107,18 @@ class ProviderExecutor:
     """Runs calls at the provider; stands where the model's and the tools' executors stand."""
 
     def __init__(
-        self, provider: Provider, *, wait: Callable[[], Awaitable[None]], now_ms: Callable[[], int]
+        self,
+        provider: Provider,
+        *,
+        wait: Callable[[], Awaitable[None]],
+        now_ms: Callable[[], int],
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take the provider, what lets time pass during a call, and the clock."""
+        """Take the provider, what lets time pass during a call, the clock, and whether tools are stopped."""
         self._provider = provider
         self._wait = wait
         self._now_ms = now_ms
+        self._is_stopped = is_stopped
 
     def call_id(self, event: Envelope) -> str | None:
         """Return the id of a requested call."""
@@ -137,6 +143,11 @@ class ProviderExecutor:
     def duration_ms_max(self, event: Envelope) -> int:
         """Return the longest duration."""
         return _request(event).timeout_ms + 1_000
+
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why the call must not run; None: nobody has stopped its tool."""
+        request = _request(event)
+        return "stopped" if isinstance(request, ToolCallRequested) and self._is_stopped() else None
 
     async def run(self, event: Envelope, attempt: int) -> Outcome:
         """Ask the provider; a crash or a cancellation may come before and after its answer."""
@@ -165,6 +176,14 @@ class ProviderExecutor:
                 event, failed(request, "cancelled", retryable=False, maybe_billed=dispatched)
             )
         return self._tool_failed(event, request, "cancelled", dispatched=dispatched)
+
+    def stopped(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that a stop kept from running, or ended."""
+        request = _request(event)
+        if isinstance(request, ModelCallRequested):
+            return self.cancelled(event, reason, dispatched=dispatched, latency_ms=latency_ms)
+        kind = "unknown" if dispatched and not request.idempotent else "cancelled"
+        return self._tool_failed(event, request, kind, dispatched=dispatched)
 
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""
