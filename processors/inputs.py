@@ -7,6 +7,7 @@ from typing import Final
 
 from processors import forking
 from processors.objections import EVERY_TENANT
+from processors.open_outcomes import RESULT_CHARACTERS_MAX
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.inputs import (
@@ -16,6 +17,7 @@ from schemas.events.inputs import (
     ForkRequested,
     MessageReceived,
     OperatorFact,
+    OutcomeTold,
     Rating,
     SentFact,
     SessionBudgetSet,
@@ -40,7 +42,11 @@ AMOUNT_MAX: Final = 2**53 - 1
 
 TOOLS_CHARACTERS_MAX: Final = 100
 _TOOLS: Final = re.compile(rf"\*|[A-Za-z0-9_-]{{1,{TOOLS_CHARACTERS_MAX}}}")
-_COMMANDS: Final[dict[type, str]] = {ApprovalReceived: "approve", SessionBudgetSet: "budget"}
+_COMMANDS: Final[dict[type, str]] = {
+    ApprovalReceived: "approve",
+    SessionBudgetSet: "budget",
+    OutcomeTold: "settle",
+}
 """By operator's act the command that writes it."""
 
 Tokenizer = Callable[[str], int]
@@ -158,6 +164,13 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
         case ApprovalReceived():
             if not is_uuid(body.approval_id):
                 raise InputInvalid("approval_id is not a UUID in canonical form")
+            _short("reason", body.reason, REASON_CHARACTERS_MAX)
+        case OutcomeTold():
+            if not is_uuid(body.call_id):
+                raise InputInvalid("call_id is not a UUID in canonical form")
+            if body.result is not None and not body.carried_out:
+                raise InputInvalid("result is what a call gave that was carried out; this one was not")
+            _short("result", body.result, RESULT_CHARACTERS_MAX)
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
         case SessionBudgetSet():
             _checked_budget(body)

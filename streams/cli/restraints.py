@@ -29,7 +29,6 @@ from topics.catalog import CONFIGURATION, OPERATOR_INPUTS, TOOL_RESTRAINTS, Topi
 from topics.routing import key_of
 
 _READ_S: Final = 30.0
-_LOOK_S: Final = 5.0
 
 Name = Annotated[
     str | None, typer.Argument(metavar="[TOOL|SERVER]", help="A tool, or a server for all its tools.")
@@ -102,7 +101,7 @@ async def start(
 async def restraints_now(local: Settings) -> Restraints | None:
     """Return what the log says now; None: Kafka or the registry is away."""
     try:
-        async with asyncio.timeout(_LOOK_S), Client(local) as client:
+        async with asyncio.timeout(_READ_S), Client(local) as client:
             return await read_restraints(client)
     except (KafkaError, RegistryError, TimeoutError, OSError):
         return None

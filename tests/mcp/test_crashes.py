@@ -61,11 +61,13 @@ def requested(name: str, number: int, *, idempotent: bool = False) -> Envelope:
 class Worker:
     """One life of the tool shell, with a connection of its own to the server."""
 
-    def __init__(self, kafka: Kafka, folder: Path, crash_at: int | None = None, **terms: bool) -> None:
+    def __init__(
+        self, kafka: Kafka, folder: Path, crash_at: int | None = None, *, idempotent: bool = False
+    ) -> None:
         self.kafka = kafka
         self.log = TwinLog(kafka, crash_at)
         self.errors: list[BaseException] = []
-        self.world = World(folder, *TOOLS, terms=ToolTerms(timeout_ms=10_000, **terms))
+        self.world = World(folder, *TOOLS, terms=ToolTerms(timeout_ms=10_000, idempotent=idempotent))
         reader = RecordReader(
             kafka_bootstrap="127.0.0.1:1", topic_prefix="", codec=CODEC, cache_bytes=1, metrics=Metrics()
         )
@@ -111,8 +113,8 @@ class Worker:
         await self.world.servers.close()
 
 
-async def live(kafka: Kafka, folder: Path, crash_at: int | None = None, **terms: bool) -> int:
-    worker = Worker(kafka, folder, crash_at, **terms)
+async def live(kafka: Kafka, folder: Path, crash_at: int | None = None) -> int:
+    worker = Worker(kafka, folder, crash_at)
     try:
         await worker.begin()
         await worker.finish()

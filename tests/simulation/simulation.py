@@ -10,8 +10,8 @@ from unittest.mock import patch
 from processors import repeats
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
-from schemas.events.inputs import ApprovalReceived
-from schemas.events.outputs import ApprovalRequested
+from schemas.events.inputs import ApprovalReceived, OutcomeTold
+from schemas.events.outputs import ApprovalRequested, OutcomeAsked
 from schemas.events.restraints import RestraintAct
 from schemas.ids import derived_id
 from streams.engine.faust_shell import BATCHES_MAX
@@ -76,7 +76,7 @@ class Simulation:
         self._sent: dict[str, str] = {}
         self._inputs: list[tuple[Envelope, Topic]] = []
         self._approvals_seen = 0
-        self._approvals: list[ApprovalRequested] = []
+        self._approvals: list[ApprovalRequested | OutcomeAsked] = []
         for name in SOURCES:
             self._start(name)
 
@@ -222,7 +222,7 @@ class Simulation:
     def _act(self) -> bool:
         """Let a user do something."""
         for event in self._broker.published[self._approvals_seen :]:
-            if isinstance(event.body, ApprovalRequested):
+            if isinstance(event.body, ApprovalRequested | OutcomeAsked):
                 self._approvals.append(event.body)
                 self._acts.append(Act(event.session_id, None, OPERATOR))
         self._approvals_seen = len(self._broker.published)
@@ -236,8 +236,12 @@ class Simulation:
         topic = OPERATOR_INPUTS if isinstance(body, RestraintAct) else USER_INPUTS
         if body is None:
             topic = OPERATOR_INPUTS
-            approval_id = self._approvals.pop(0).approval_id
-            body = ApprovalReceived(approval_id=approval_id, approved=self._random.random() < 0.7)
+            asked = self._approvals.pop(0)
+            yes = self._random.random() < 0.7
+            if isinstance(asked, ApprovalRequested):
+                body = ApprovalReceived(approval_id=asked.approval_id, approved=yes)
+            else:
+                body = OutcomeTold(call_id=asked.call_id, carried_out=yes)
         number = len(self._inputs)
         event_id = derived_id("simulated", str(self.outcome.seed), str(number))
         event = Envelope(

@@ -29,7 +29,7 @@ _SAID: Final = 7
 class Act(NamedTuple):
     """What somebody does in a session.
 
-    None: an operator decides the oldest approval that is asked for, a stranger tells an outcome, or somebody
+    None: an operator answers the oldest question, a stranger tells an outcome, or somebody
     repeats an input.
     """
 
