@@ -195,6 +195,7 @@ def _model(
         spec,
         lambda feed: ModelExecutor(
             providers.model,
+            providers.embeddings,
             configuration=providers.configuration,
             reader=reader,
             feed=feed,
