@@ -106,7 +106,7 @@ class TurnAnswering:
         start = await self._turn.start(is_new=self.placed.is_new)
         async with aclosing(self._turn.told(start)) as told:
             async for frame in told:
-                for event in self._events_of(frame):
+                for event in self.events_of(frame):
                     yield event
 
     async def stand(self) -> None:
@@ -114,12 +114,13 @@ class TurnAnswering:
         self.telling.begin()
         async with aclosing(self._turn.past()) as past:
             async for frame in past:
-                self._events_of(frame)
+                self.events_of(frame)
 
     def close(self) -> None:
         """Hold nothing."""
 
-    def _events_of(self, frame: Frame) -> list[Event]:
+    def events_of(self, frame: Frame) -> list[Event]:
+        """Tell what a frame of the turn says."""
         self.failure = problem_of(frame)
         if self.failure is not None:
             is_cancelled = frame.body.get("reason") == "cancelled"

@@ -3,6 +3,8 @@
 import contextlib
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -17,11 +19,13 @@ from schemas.events.inputs import MessageReceived
 from schemas.events.models import ChatRole, FinishReason, ToolCallProposed
 from schemas.ids import derived_id
 from streams.gateway.door import Owner
+from streams.gateway.frames import Cursor, Frame
+from streams.gateway.front import Front
 from streams.gateway.problems import Problem
 from streams.gateway.response_events import ENDS, Ending, Event, Telling, Words
 from streams.gateway.response_forms import Placed, ending_of, head_of, messages_of_item
 from streams.gateway.response_requests import Asked, asked_of, event_id_of, item_place, response_id
-from streams.gateway.response_turns import message_of
+from streams.gateway.response_turns import TurnAnswering, message_of
 
 EVENT_ID = derived_id("response")
 CALL = ToolCallProposed(tool_call_id="c1", name="read", arguments_json='{"a": 1}')
@@ -317,3 +321,91 @@ def test_why_a_model_stopped_is_a_status(finish: FinishReason, status: str, reas
 def test_any_json_is_read_or_told_what_is_wrong(value: object, name: str) -> None:
     with contextlib.suppress(Problem):
         assert asked_of(json.loads(json.dumps({"input": "x", name: value})), {}).said
+
+
+def frame(kind: str, **body: object) -> Frame:
+    return Frame(type=kind, cursor=Cursor(), body={"timestamp": "2026-01-01T00:00:00+00:00", **body})
+
+
+def delta(text: str, attempt: int = 1) -> Frame:
+    return frame("delta", callId="c", attempt=attempt, index=0, text=text)
+
+
+def turn() -> TurnAnswering:
+    placed = Placed(
+        event_id=EVENT_ID,
+        session_id=derived_id("session"),
+        owner=Owner(tenant="t", user="u"),
+        asked_at_ms=1_000,
+        body=MessageReceived(text="x", metadata_json=json.dumps({"response": {"model": "cartrita"}})),
+    )
+    return TurnAnswering(cast("Front", SimpleNamespace(count_tokens=len)), placed)
+
+
+STARTED = frame("turn_started", messageId=EVENT_ID)
+PLANNED = frame("progress", detail="planned", stage="plan")
+WRITTEN = frame("progress", detail="the answer is written", stage="synthesize")
+ANSWER = frame("answer", text="It is well", tokens=30, messageId=EVENT_ID)
+
+
+def test_an_answer_that_overtakes_its_progress_is_told_in_the_same_order() -> None:
+    live = turn()
+    events = live.telling.begin()
+    for one in (STARTED, PLANNED, delta("It is "), delta("we"), WRITTEN, delta("ll"), PLANNED, ANSWER):
+        events += live.events_of(one)
+    again = turn()
+    told_again = again.telling.begin()
+    for one in (STARTED, PLANNED, WRITTEN, PLANNED, ANSWER):
+        told_again += again.events_of(one)
+    assert events == told_again
+    assert [event.number for event in events] == list(range(len(events)))
+    response = as_openai_reads(events)
+    assert response.output_text == "It is well"
+    assert response.usage is not None
+    assert response.usage.total_tokens == 30
+
+
+def test_pieces_of_a_second_attempt_are_not_mixed_with_those_of_the_first() -> None:
+    one = turn()
+    for told_first in (STARTED, WRITTEN, delta("It is "), delta("not", attempt=2)):
+        one.events_of(told_first)
+    assert one.events_of(ANSWER)[-1].name == "response.completed"
+
+
+def test_an_escalation_says_where_to_approve_and_is_gone_on_from() -> None:
+    one = turn()
+    asks = frame(
+        "approval_requested",
+        tool="delete",
+        argumentsJson="{}",
+        sessionId="s",
+        approvalId=derived_id("approval"),
+    )
+    events = one.telling.begin() + one.events_of(STARTED) + one.events_of(PLANNED) + one.events_of(asks)
+    assert events[-1].name == "response.incomplete"
+    assert one.telling.is_waiting
+    waiting = one.telling.response()
+    assert (waiting["status"], waiting["incomplete_details"]) == (
+        "incomplete",
+        {"reason": "approval_required"},
+    )
+    assert "cartrita approve s" in json.dumps(events[-1].body)
+    rest = one.events_of(PLANNED) + one.events_of(WRITTEN) + one.events_of(ANSWER)
+    assert rest[0].number == events[-1].number + 1
+    assert one.telling.response()["status"] == "completed"
+    assert "It is well" in json.dumps(rest[-1].body)
+
+
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [
+        (frame("session_ended", reason="cancelled"), "cancelled"),
+        (frame("session_ended", reason="idle"), "failed"),
+        (frame("error", code="queue_full", message="too many", messageId=EVENT_ID), "failed"),
+    ],
+)
+def test_a_turn_without_an_answer_has_failed(last: Frame, status: str) -> None:
+    one = turn()
+    events = one.telling.begin() + one.events_of(last)
+    assert (events[-1].name, one.telling.response()["status"]) == ("response.failed", status)
+    assert one.failure is not None

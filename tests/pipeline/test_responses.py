@@ -12,7 +12,7 @@ from openai.types.responses import FunctionToolParam, Response
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.pipeline.conftest import Bearing, Make
-from tests.pipeline.test_governed_calls import logged
+from tests.pipeline.test_governed_calls import logged, rows
 from tests.pipeline.waiting import tries
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
@@ -261,3 +261,28 @@ def test_failures_are_told_as_a_status_or_as_an_event(openai: OpenAI, make_token
     assert failed.error.code == "rate_limit_exceeded"
     events = list(poor.responses.retrieve(begun.id, stream=True))
     assert events[-1].type == "response.failed"
+
+
+@pytest.mark.parametrize(
+    ("model", "ends"), [(MODEL, {"cancelled", "completed"}), ("cartrita", {"cancelled"})]
+)
+def test_what_runs_can_be_cancelled_and_then_it_ends(
+    openai: OpenAI, deployment: Deployment, settings: Settings, model: str, ends: set[str]
+) -> None:
+    deployment.stop_part("worker-1", hard=True)
+    begun = openai.responses.create(model=model, input=QUESTION, background=True)
+    # Nobody stops it in time, as nobody is there; what was asked is on the log.
+    assert openai.responses.cancel(begun.id).status in ("queued", "in_progress")
+    deployment.start_part("worker-1", "worker")
+    last = ended(openai, begun.id)
+    # A model that answers at once may be done before it can be stopped.
+    assert last.status in ends
+    assert plain(openai.responses.cancel(begun.id)) == plain(last)
+    if model == MODEL:
+        names = [name for name, _ in logged(settings, event_of(begun))]
+        assert names.count("BudgetCharged") == 1
+        session = rows(settings, "SELECT session_id FROM client_calls WHERE id = %s", event_of(begun))[0][0]
+        cancels = "SELECT count(*) FROM event_log WHERE session_id = %s AND type = 'ClientCallCancelled'"
+        assert rows(settings, cancels, session)[0][0] >= 1
+        told = "SELECT 1 FROM client_calls calls JOIN event_log asked ON asked.event_id = calls.id"
+        assert not rows(settings, told + " WHERE asked.type = 'ClientCallCancelled'")
