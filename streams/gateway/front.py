@@ -37,6 +37,8 @@ class Front:
     count_tokens: Callable[[str], int]
     """Of an answer, for OpenAI's clients."""
     models: ModelBook
+    agents: tuple[str, ...]
+    """Names of those that can be asked by themselves."""
     reader: RecordReader
     """Of single records that answers name."""
 

@@ -25,7 +25,9 @@ from streams.gateway.turns import (
     MODEL,
     SESSION_HEADER,
     Turn,
+    agent_of,
     final_text,
+    is_planned,
     problem_of,
     tokens_of,
     with_history,
@@ -37,13 +39,16 @@ class Asked:
     """A request for a completion, as far as it counts."""
 
     text: str
+    model: str
+    agent: str | None
+    """Who does the work; None: a plan is made."""
     stream: bool
     usage: bool
     """Whether a stream ends with a chunk of usage."""
     session_id: str | None
 
 
-def asked_of(body: Mapping[str, object], session_header: str | None) -> Asked:
+def asked_of(body: Mapping[str, object], session_header: str | None, agent: str | None = None) -> Asked:
     """Read a request for a completion; parameters that are not known are ignored, as OpenAI's clients expect.
 
     Raises:
@@ -62,6 +67,8 @@ def asked_of(body: Mapping[str, object], session_header: str | None) -> Asked:
     options = body.get("stream_options")
     return Asked(
         text=_text_of(body.get("messages"), in_session=session_id is not None),
+        model=str(body.get("model")),
+        agent=agent,
         stream=body.get("stream") is True,
         usage=isinstance(options, Mapping) and options.get("include_usage") is True,
         session_id=session_id,
@@ -119,14 +126,17 @@ class Chat:
 
     async def models(self, request: Request) -> Response:
         """List the models."""
-        names = (MODEL, *self._front.models.names)
+        agents = (f"{MODEL}/{agent}" for agent in self._front.agents)
+        names = (MODEL, *agents, *self._front.models.names)
         return JSONResponse({"object": "list", "data": [self._model(name) for name in names]})
 
     async def model(self, request: Request) -> Response:
         """Describe a model."""
         name = request.path_params["model"]
         try:
-            if name != MODEL:
+            if is_planned(name):
+                agent_of(self._front, name)
+            else:
                 self._front.models.describe(name)
         except Problem as problem:
             return response_of(problem, request)
@@ -140,9 +150,10 @@ class Chat:
             require(bearer, Scope.READ)
             raw = await request.body()
             body = json_of(raw)
-            if body.get("model") != MODEL:
+            if not is_planned(body.get("model")):
                 return await self._governed(bearer, request, raw, body)
-            asked = asked_of(body, request.headers.get(SESSION_HEADER))
+            agent = agent_of(self._front, str(body["model"]))
+            asked = asked_of(body, request.headers.get(SESSION_HEADER), agent)
             key, _ = self._retries.key_of(bearer, raw, request, request.headers.get(SESSION_HEADER, ""))
             answering = await _Answering.begun(self._front, bearer, asked, key)
         except Problem as problem:
@@ -200,7 +211,7 @@ class _Answering:
         owner = Owner(tenant=event.tenant_id, user=event.user_id)
         self._turn = Turn(front, owner, event.session_id, event.event_id)
         self.session_id = event.session_id
-        self._form = Form(input_id=event.event_id, model=MODEL, created_s=int(time.time()))
+        self._form = Form(input_id=event.event_id, model=asked.model, created_s=int(time.time()))
 
     @classmethod
     async def begun(cls, front: Front, bearer: Principal, asked: Asked, key: str) -> "_Answering":
@@ -209,7 +220,7 @@ class _Answering:
         Raises:
             Problem: it cannot be written.
         """
-        body = MessageReceived(text=asked.text)
+        body = MessageReceived(text=asked.text, agent=asked.agent)
         if asked.session_id is None:
             posted = await front.door.begin(bearer, body, key)
         else:

@@ -193,6 +193,7 @@ async def _front(
         version=importlib.metadata.version("cartrita"),
         count_tokens=_counter(settings),
         models=_models(settings, configuration.models),
+        agents=tuple(configuration.agents),
         reader=reader,
     )
 

@@ -24,7 +24,9 @@ INSTRUCTIONS_CHARACTERS_MAX: Final = 1_000
 """Longer ones are told to the session as well, but not repeated by its responses."""
 
 
-def message_of(asked: Asked, body: Mapping[str, object], *, in_session: bool) -> MessageReceived:
+def message_of(
+    asked: Asked, body: Mapping[str, object], *, in_session: bool, agent: str | None = None
+) -> MessageReceived:
     """Return what a session is told for a response.
 
     Raises:
@@ -55,7 +57,9 @@ def message_of(asked: Asked, body: Mapping[str, object], *, in_session: bool) ->
         else ("The conversation before this request, as the client tells it")
     )
     return MessageReceived(
-        text=with_history(said, title), metadata_json=json.dumps({ECHO: echo}, ensure_ascii=False)
+        text=with_history(said, title),
+        metadata_json=json.dumps({ECHO: echo}, ensure_ascii=False),
+        agent=agent,
     )
 
 

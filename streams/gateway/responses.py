@@ -46,7 +46,7 @@ from streams.gateway.response_requests import (
 )
 from streams.gateway.response_turns import TurnAnswering, message_of
 from streams.gateway.retries import Retries, json_of
-from streams.gateway.turns import MODEL, SESSION_HEADER
+from streams.gateway.turns import MODEL, SESSION_HEADER, agent_of, is_planned
 
 FIND_S: Final = 2.0
 """How long a response is looked for that another gateway may have begun just now."""
@@ -77,13 +77,12 @@ class Responses:
         try:
             require(bearer, Scope.SEND)
             require(bearer, Scope.READ)
-            raw = await request.body()
-            body = json_of(raw)
+            body = json_of(raw := await request.body())
             asked = await self._asked(bearer, body)
             header = request.headers.get(SESSION_HEADER)
             key, is_new = self._retries.key_of(bearer, raw, request, header or "")
             try:
-                if asked.model == MODEL:
+                if is_planned(asked.model):
                     asked = _in_session(asked, header)
                     return await self._told(await self._turn(bearer, asked, body, key), asked)
                 call = await self._call(bearer, asked, body, key, is_new=is_new)
@@ -189,7 +188,8 @@ class Responses:
                     "previous_response_id",
                 )
             session_id = previous.session_id
-        message = message_of(asked, body, in_session=session_id is not None)
+        agent = agent_of(self._front, asked.model)
+        message = message_of(asked, body, in_session=session_id is not None, agent=agent)
         # Keys count within the route, and messages come by others as well.
         key = sha256(f"responses\0{key}".encode()).hexdigest()
         return await TurnAnswering.asked(self._front, bearer, session_id, message, key)

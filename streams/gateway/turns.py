@@ -26,6 +26,28 @@ _PAGE: Final = 500
 _OF_TURN: Final = ("turn_started", "progress", "delta", "answer", "approval_requested")
 
 
+def is_planned(model: object) -> bool:
+    """Tell whether a model's name is that of sessions, or of an agent in them."""
+    return isinstance(model, str) and (model == MODEL or model.startswith(MODEL + "/"))
+
+
+def agent_of(front: Front, model: str) -> str | None:
+    """Return the agent that a name of sessions asks for; None: a plan is made.
+
+    Raises:
+        Problem: there is no such agent.
+    """
+    agent = model.removeprefix(MODEL).removeprefix("/")
+    if model == MODEL or agent in front.agents:
+        return agent or None
+    raise Problem(
+        404,
+        f"there is no agent {agent[:100]!r} here; agents.toml in CARTRITA_CONFIGURATION_DIRECTORY names them",
+        code="model_not_found",
+        param="model",
+    )
+
+
 class Turn:
     """A message that is on the log, and its session."""
 
