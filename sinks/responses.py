@@ -21,6 +21,13 @@ _PUT_ASIDE: Final = """
 """
 
 
+_FAILED_ATTEMPT: Final = """
+    SELECT 1 FROM event_log
+    WHERE correlation_id = %s AND topic = 'model.results' AND type = 'ModelCallFailed'
+      AND body ->> 'purpose' = 'synthesize' LIMIT 1
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownRequest:
     """A request that is on the log."""
@@ -40,6 +47,12 @@ async def request_of(
     async with connection.cursor(row_factory=class_row(KnownRequest)) as cursor:
         await cursor.execute(_REQUEST, [event_id, tenant, user, user])
         return await cursor.fetchone()
+
+
+async def has_failed_attempt(connection: Connection, event_id: UUID) -> bool:
+    """Tell whether a call failed that was to write the answer to a message, as far as the sink has read."""
+    cursor = await connection.execute(_FAILED_ATTEMPT, [event_id])
+    return await cursor.fetchone() is not None
 
 
 async def put_aside(connection: Connection, event_id: UUID, session_id: UUID) -> str | None:

@@ -206,6 +206,10 @@ class CallAnswering:
             pass
         return await self._followed().answered()
 
+    async def was_restarted(self) -> bool:
+        """Tell whether an attempt failed of which something was told: such a call has ended."""
+        return False
+
     def close(self) -> None:
         """Follow it no more; it goes on."""
         if self._call is not None:

@@ -22,6 +22,7 @@ Json = dict[str, object]
 # Which part is next follows from the text before it and one character behind it.
 _WORD: Final = re.compile(r"\s{0,32}\S{1,32}|\s{1,32}")
 _UNANSWERED: Final = ("failed", "cancelled")
+DELTA: Final = "response.output_text.delta"
 APPROVAL_REQUIRED: Final = "approval_required"
 ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
@@ -195,11 +196,7 @@ class Telling:
             Problem: it is another text than what was told of it.
         """
         if not text.startswith(self._words.told):
-            raise Problem(
-                500,
-                "the answer was begun anew; ask for the response to get it whole",
-                code="answer_restarted",
-            )
+            raise answer_restarted()
         events = self._told(self._words.end(text))
         events += self._end_reasoning()
         silent = bool(ending.calls) or ending.refusal is not None or ending.status in _UNANSWERED
@@ -230,10 +227,7 @@ class Telling:
         if not words:
             return []
         events = self._end_reasoning() + self._begin_text()
-        return events + [
-            self._event("response.output_text.delta", self._content(0), delta=word, logprobs=[])
-            for word in words
-        ]
+        return events + [self._event(DELTA, self._content(0), delta=word, logprobs=[]) for word in words]
 
     def _begin_text(self) -> list[Event]:
         if self._message is not None:
@@ -340,6 +334,13 @@ class Telling:
         event = Event(number=self._number, name=kind, body={**place, **more})
         self._number += 1
         return event
+
+
+def answer_restarted() -> Problem:
+    """Return what is said to whoever was told some of an answer that another one has taken the place of."""
+    return Problem(
+        500, "the answer was begun anew; ask for the response to get it whole", code="answer_restarted"
+    )
 
 
 def _code_of(problem: Problem) -> str:

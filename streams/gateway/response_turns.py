@@ -5,10 +5,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import ChatRole
 from schemas.events.outputs import Stage
+from sinks import responses
 from streams.gateway.access import Principal
 from streams.gateway.door import Owner, Posted
 from streams.gateway.frames import Frame
@@ -119,6 +121,15 @@ class TurnAnswering:
         async with aclosing(self._turn.past()) as past:
             async for frame in past:
                 self.events_of(frame)
+
+    async def was_restarted(self) -> bool:
+        """Tell whether an attempt to write the answer has failed, of which something may have been told.
+
+        Raises:
+            Problem: Postgres is away.
+        """
+        async with self._front.door.database() as connection:
+            return await responses.has_failed_attempt(connection, UUID(self.placed.event_id))
 
     def close(self) -> None:
         """Hold nothing."""

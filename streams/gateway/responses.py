@@ -7,13 +7,12 @@ a stream from any of its events on, and as what the next request goes on from.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -33,7 +32,7 @@ from streams.gateway.governed_requests import invalid
 from streams.gateway.problems import Problem, response_of
 from streams.gateway.recent import remember
 from streams.gateway.response_calls import CallAnswering, fact_of
-from streams.gateway.response_events import ENDS, Event, Json
+from streams.gateway.response_events import Json
 from streams.gateway.response_forms import Placed, input_items, messages_in, messages_of_item, own_messages
 from streams.gateway.response_requests import (
     Asked,
@@ -44,6 +43,7 @@ from streams.gateway.response_requests import (
     no_response,
     references_in,
 )
+from streams.gateway.response_streams import Answering, sent, until_cancelled, until_end
 from streams.gateway.response_turns import TurnAnswering, message_of
 from streams.gateway.retries import Retries, json_of
 from streams.gateway.turns import MODEL, SESSION_HEADER, agent_of, is_planned
@@ -53,11 +53,9 @@ FIND_S: Final = 2.0
 LATEST_MAX: Final = 1_000
 LATEST_BYTES_MAX: Final = 16_384
 ITEMS_MAX: Final = 100
-CANCEL_S: Final = 10.0
 OPEN: Final = ("queued", "in_progress")
 _ITEMS_USUAL: Final = 20
 _POLL_S: Final = 0.05
-Answering = CallAnswering | TurnAnswering
 
 
 class Responses:
@@ -101,7 +99,7 @@ class Responses:
             require(bearer, Scope.READ)
             answering = self._answering(bearer, await self._named(bearer, request))
             if request.query_params.get("stream") in ("true", "True", "1"):
-                events = _sent(answering, answering.events(), _number(request, "starting_after", -1))
+                events = sent(answering, answering.events(), _number(request, "starting_after", -1))
                 return EventSourceResponse(events, ping=PING_S, sep="\n", headers=_headers(answering))
             await answering.stand()
             answering.close()
@@ -127,7 +125,7 @@ class Responses:
                     why = SessionCancelled(reason="the response was cancelled")
                     await self._front.door.say(bearer, placed.session_id, why)
                 answering = self._answering(bearer, placed)
-                await _until_cancelled(answering)
+                await until_cancelled(answering)
             return JSONResponse(answering.telling.response(), headers=_headers(answering))
         except Problem as problem:
             return response_of(problem, request)
@@ -237,14 +235,14 @@ class Responses:
         headers = _headers(answering)
         if asked.stream and isinstance(answering, CallAnswering):
             begun = await answering.begun()
-            return Streamed(begun, _sent(answering, answering.events(begun), -1), headers)
+            return Streamed(begun, sent(answering, answering.events(begun), -1), headers)
         if asked.stream:
             return EventSourceResponse(
-                _sent(answering, answering.events(), -1), ping=PING_S, sep="\n", headers=headers
+                sent(answering, answering.events(), -1), ping=PING_S, sep="\n", headers=headers
             )
         try:
             if not asked.background:
-                await _until_end(answering)
+                await until_end(answering)
         finally:
             answering.close()
         if answering.failure is not None and answering.telling.status == "failed":
@@ -328,47 +326,6 @@ def _in_session(asked: Asked, header: str | None) -> Asked:
     metadata = asked.echo.get("metadata")
     named = metadata.get("session_id") if isinstance(metadata, Mapping) else None
     return replace(asked, session_id=header or named)
-
-
-async def _until_end(answering: Answering) -> None:
-    async with aclosing(answering.events()) as events:
-        async for event in events:
-            if event.name in ENDS:
-                return
-
-
-async def _until_cancelled(answering: Answering) -> None:
-    """Wait until a response has ended, but not for long: a call that was sent may take a while to stop."""
-    try:
-        async with asyncio.timeout(CANCEL_S), aclosing(answering.events()) as events:
-            async for event in events:
-                if event.name in ENDS and not answering.telling.is_waiting:
-                    return
-    except TimeoutError:
-        return
-    finally:
-        answering.close()
-
-
-async def _sent(
-    answering: Answering, events: AsyncGenerator[Event, None], after: int
-) -> AsyncGenerator[ServerSentEvent, None]:
-    """Send the events behind a number, up to the first that ends the response."""
-    try:
-        async with aclosing(events):
-            async for event in events:
-                if event.number > after:
-                    yield event.sent()
-                    if event.name in ENDS:
-                        return
-                elif event.name == "response.failed":
-                    # What was told of the text before it failed is not told again, and counts fewer events.
-                    yield replace(event, number=after + 1).sent()
-                    return
-    except Problem as problem:
-        yield answering.telling.fault(problem).sent()
-    finally:
-        answering.close()
 
 
 def _headers(answering: Answering) -> dict[str, str]:
