@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import SimpleNamespace
 from typing import cast
 
@@ -25,6 +25,7 @@ from streams.gateway.problems import Problem
 from streams.gateway.response_events import ENDS, Ending, Event, Telling, Words
 from streams.gateway.response_forms import Placed, ending_of, head_of, messages_of_item
 from streams.gateway.response_requests import Asked, asked_of, event_id_of, item_place, response_id
+from streams.gateway.response_streams import sent
 from streams.gateway.response_turns import TurnAnswering, message_of
 
 EVENT_ID = derived_id("response")
@@ -331,7 +332,7 @@ def delta(text: str, attempt: int = 1) -> Frame:
     return frame("delta", callId="c", attempt=attempt, index=0, text=text)
 
 
-def turn() -> TurnAnswering:
+def turn(kind: type[TurnAnswering] = TurnAnswering) -> TurnAnswering:
     placed = Placed(
         event_id=EVENT_ID,
         session_id=derived_id("session"),
@@ -339,7 +340,7 @@ def turn() -> TurnAnswering:
         asked_at_ms=1_000,
         body=MessageReceived(text="x", metadata_json=json.dumps({"response": {"model": "cartrita"}})),
     )
-    return TurnAnswering(cast("Front", SimpleNamespace(count_tokens=len)), placed)
+    return kind(cast("Front", SimpleNamespace(count_tokens=len)), placed)
 
 
 STARTED = frame("turn_started", messageId=EVENT_ID)
@@ -409,3 +410,26 @@ def test_a_turn_without_an_answer_has_failed(last: Frame, status: str) -> None:
     events = one.telling.begin() + one.events_of(last)
     assert (events[-1].name, one.telling.response()["status"]) == ("response.failed", status)
     assert one.failure is not None
+
+
+class Restarted(TurnAnswering):
+    """A response of which an attempt to write it has failed."""
+
+    async def was_restarted(self) -> bool:
+        return True
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        for event in self.telling.begin() + self.telling.piece("It is well now "):
+            yield event
+        for event in self.telling.end("It is well now", Ending(status="completed")):
+            yield event
+
+
+@pytest.mark.parametrize(
+    ("after", "last"), [(-1, "response.completed"), (3, "response.completed"), (4, "error")]
+)
+async def test_text_of_an_attempt_that_failed_is_not_gone_on_with(after: int, last: str) -> None:
+    one = turn(Restarted)
+    told_names = [event.event async for event in sent(one, one.events(), after)]
+    assert told_names[-1] == last
+    assert ("response.output_text.delta" in told_names) is (last != "error")
