@@ -134,7 +134,7 @@ def test_json_comes_as_asked_for(openai: OpenAI) -> None:
     }
     made = openai.responses.create(
         model=MODEL,
-        input="Which city? Oslo.",
+        input="Which city? Oslo. Answer in JSON.",
         text={"format": {"type": "json_schema", "name": "place", "schema": schema, "strict": True}},
     )
     assert made.text is not None
