@@ -286,3 +286,22 @@ def test_what_runs_can_be_cancelled_and_then_it_ends(
         assert rows(settings, cancels, session)[0][0] >= 1
         told = "SELECT 1 FROM client_calls calls JOIN event_log asked ON asked.event_id = calls.id"
         assert not rows(settings, told + " WHERE asked.type = 'ClientCallCancelled'")
+
+
+def test_an_agent_that_is_named_does_the_work_without_a_plan(openai: OpenAI, settings: Settings) -> None:
+    assert "cartrita/coder" in [model.id for model in openai.models.list()]
+    made = openai.responses.create(model="cartrita/coder", input=QUESTION)
+    assert (made.model, "391" in made.output_text) == ("cartrita/coder", True)
+    query = (
+        "SELECT body ->> 'purpose' FROM event_log WHERE correlation_id = %s AND type = 'ModelCallRequested'"
+    )
+    purposes = [str(purpose) for (purpose,) in rows(settings, query, event_of(made))]
+    assert "plan" not in purposes
+    assert "step" in purposes
+    chat = openai.chat.completions.create(
+        model="cartrita/coder", messages=[{"role": "user", "content": QUESTION}]
+    )
+    assert (chat.model, "391" in str(chat.choices[0].message.content)) == ("cartrita/coder", True)
+    with pytest.raises(NotFoundError, match=r"agents\.toml") as absent:
+        openai.responses.create(model="cartrita/nobody", input="x")
+    assert absent.value.code == "model_not_found"
