@@ -54,6 +54,11 @@ _TURN: Final = """
     ORDER BY sequence DESC
     LIMIT 1
 """
+_TURN_OF: Final = """
+    SELECT sequence FROM event_log
+    WHERE session_id = %s AND topic = 'session.outputs' AND type = %s AND body ->> 'input_id' = %s
+    LIMIT 1
+"""
 _TOLD: Final = "SELECT max(sequence) FROM event_log WHERE session_id = %s AND topic = 'session.outputs'"
 _ANSWER: Final = """
     SELECT 1 FROM event_log
@@ -61,7 +66,7 @@ _ANSWER: Final = """
 """
 _READ_UP_TO: Final = "SELECT max(next_offset) FROM sink_offsets WHERE topic = %s AND partition = %s"
 _INPUT: Final = """
-    SELECT type, session_id, body FROM event_log
+    SELECT type, session_id, body, occurred_at FROM event_log
     WHERE event_id = %s AND tenant_id = %s AND topic IN ('user.inputs', 'session.inputs') LIMIT 1
 """
 
@@ -109,6 +114,7 @@ class KnownInput:
     type: str
     session_id: UUID | None
     body: dict[str, object]
+    occurred_at: datetime
 
 
 Connection = AsyncConnection[TupleRow]
@@ -187,6 +193,13 @@ async def told_up_to(connection: Connection, session_id: UUID) -> int:
     cursor = await connection.execute(_TOLD, [session_id])
     row = await cursor.fetchone()
     return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def turn_of(connection: Connection, session_id: UUID, input_id: str) -> int | None:
+    """Return the sequence at which a message's turn begins; None: the sink has read of none."""
+    cursor = await connection.execute(_TURN_OF, [session_id, TURN_BEGINS, input_id])
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
 
 
 async def is_answer(connection: Connection, session_id: UUID, event_id: UUID) -> bool:
