@@ -129,14 +129,28 @@ class SessionStatus(_Body):
     opened_at: datetime | None = None
     ended_at: datetime | None = None
     user_id: str | None = None
+    quarantined: bool = False
+    """Whether an input of it could not be applied, and nothing was told since."""
+    forked_from: UUID | None = None
 
 
 class SessionPage(_Body):
-    """Some sessions, the newest first."""
+    """Some sessions, in the order that was asked for."""
 
     sessions: list[SessionStatus]
     next: str | None
     """For `?before=`; null: there are no more."""
+    total: int | None = None
+    """How many there are in all, where `count` asked for it."""
+
+
+class Me(_Body):
+    """What the bearer of a token may do, and for whom."""
+
+    tenant: str
+    user: str | None
+    """null: any user of the tenant."""
+    scopes: list[str]
 
 
 class Event(_Body):
