@@ -19,12 +19,21 @@ STANDINGS: Final = """
     FROM session_summaries
 """
 """All that a SessionStanding has, of every session."""
+# What others have said in a session was refused, and is for them alone to see.
+_CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
+# What operators decide counts, and is the session's.
+_ACTS: Final = ["ApprovalReceived", "SessionBudgetSet"]
+OWNS: Final = """
+    (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s)
+     OR type = ANY(%(acts)s) AND topic = 'session.inputs' AND tenant_id IN (%(tenant)s, '*'))
+"""
+"""Which events of a session its owner is told of; see `owns`."""
 # Some of an event's columns; those of a page are in the order in which they happened.
-_EVENTS: Final = """
+_EVENTS: Final = f"""
     SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
     FROM event_log
     WHERE session_id = %(session)s
-      AND (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s))
+      AND {OWNS}
       AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
       AND (%(at)s::timestamptz IS NULL
@@ -32,9 +41,7 @@ _EVENTS: Final = """
               > (%(at)s, %(sequence)s, %(topic)s, %(partition)s, %(offset)s))
     ORDER BY occurred_at, sequence, topic, partition, "offset"
     LIMIT %(limit)s
-"""
-# What others have said in a session was refused, and is for them alone to see.
-_CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
+"""  # noqa: S608  # texts of ours
 _OUTPUTS: Final = """
     SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
     FROM event_log
@@ -113,6 +120,11 @@ class KnownInput:
 Connection = AsyncConnection[TupleRow]
 
 
+def owns(owner: tuple[str, str]) -> dict[str, object]:
+    """Return the values of the names in OWNS; an owner is a tenant and a user."""
+    return {"claimed": _CLAIMED, "acts": _ACTS, "tenant": owner[0], "user": owner[1]}
+
+
 async def session_of(connection: Connection, session_id: UUID) -> SessionStanding | None:
     """Return a session; None: the sink knows none, or not yet who opened it."""
     async with connection.cursor(row_factory=class_row(SessionStanding)) as cursor:
@@ -149,7 +161,7 @@ async def events_of(
         "at": at,
         "limit": limit,
     }
-    given |= {"claimed": _CLAIMED, "tenant": owner[0], "user": owner[1]}
+    given |= owns(owner)
     given |= {"sequence": sequence, "topic": topic, "partition": partition, "offset": offset}
     async with connection.cursor(row_factory=class_row(LoggedEvent)) as cursor:
         await cursor.execute(_EVENTS, given)

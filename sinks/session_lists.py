@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from sinks.conversations import STANDINGS, Connection, SessionStanding
+from sinks.patterns import literal_of
 
 _ACTIVITY: Final = "greatest(last_input_at, last_output_at, ended_at)"
 # Whose they are, and what is wanted of them; sessions of single calls have no tenant here, so are in no list.
@@ -66,7 +67,7 @@ class Wanted:
 
     def given(self) -> dict[str, object]:
         """Return the values of the query's names."""
-        literal = self.search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        literal = literal_of(self.search)
         return {
             "tenant": self.tenant,
             "user": self.user,

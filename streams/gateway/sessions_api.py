@@ -294,15 +294,25 @@ async def _page(
 
 
 def _message(event: LoggedEvent) -> Message:
-    answered = event.type == "AnswerGiven"
-    return Message(
+    said = Message(
         id=event.event_id,
-        role="assistant" if answered else "user",
+        role="user",
         content=str(event.body.get("text", "")),
         created_at=event.occurred_at,
-        complete=bool(event.body.get("complete")) if answered else None,
-        reply_to=UUID(str(event.body["input_id"])) if answered else None,
     )
+    if event.type != "AnswerGiven":
+        return said
+    body = event.body
+    answer = {
+        "role": "assistant",
+        "complete": bool(body.get("complete")),
+        "reply_to": UUID(str(body["input_id"])),
+        "reason": str(body.get("reason", "")),
+        "model": str(body.get("model", "")),
+        "tokens": int(str(body.get("tokens", 0))),
+        "dollars": int(str(body.get("cost_nanodollars", 0))) / NANODOLLARS,
+    }
+    return said.model_copy(update=answer)
 
 
 def status_of(front: Front, session_id: str, standing: SessionStanding | None) -> SessionStatus:

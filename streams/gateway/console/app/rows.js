@@ -39,7 +39,7 @@ function inView(body, height) {
  *   selected?: string,
  *   onView?: (first: number, last: number) => void,
  * }} props
- *   `cells` returns a cell for each column; the first link or button within a row is what gets the focus.
+ *   `selected` is a key, or its beginning; `cells` returns a cell for each column; the first link or button within a row is what gets the focus.
  */
 export function Rows({ label, name, columns, rows, keyOf, cells, selected, onView }) {
   use(rows.version);
@@ -188,7 +188,7 @@ export function Rows({ label, name, columns, rows, keyOf, cells, selected, onVie
         const key = row ? keyOf(row) : `place-${index}`;
         return html`<div
           key=${key}
-          class=${"row row-data" + (key === selected ? " row-selected" : "")}
+          class=${"row row-data" + (selected && key.startsWith(selected) ? " row-selected" : "")}
           role="row"
           aria-rowindex=${index + 2}
           data-index=${index}

@@ -4,6 +4,7 @@ import { get, may, newKey, post, queryOf, sentence } from "../api.js";
 import { html, use } from "../html.js";
 import { followChanges, standing } from "../live.js";
 import { Rows } from "../rows.js";
+import { Search } from "../search.js";
 import { Empty, Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
 import { go, place, setQuery, urlWith } from "../url.js";
@@ -130,7 +131,7 @@ export default function Sessions() {
       ${may("send") && html`<${NewSession} />`}
     </div>
     <form class="filters" role="search" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <${Search} value=${wanted.search} />
+      <${Search} value=${wanted.search} hint="Title, answer, user or id" />
       <label
         >Status
         <select value=${wanted.status} onChange=${(/** @type {any} */ event) => setQuery({ status: event.currentTarget.value })}>
@@ -198,35 +199,6 @@ function None({ filtered }) {
       HTTP, a WebSocket or an OpenAI client shows here, too.
     </p>
   <//>`;
-}
-
-/** @param {{value: string}} props */
-function Search({ value }) {
-  const [text, setText] = useState(value);
-  const sent = useRef(value);
-  useEffect(() => {
-    // Somebody went back, or followed a link: the URL says what is searched for.
-    if (value !== sent.current) setText(value);
-    sent.current = value;
-  }, [value]);
-  useEffect(() => {
-    if (text === sent.current) return undefined;
-    const typing = setTimeout(() => {
-      sent.current = text.trim();
-      setQuery({ search: text.trim() }, { replace: true });
-    }, 250);
-    return () => clearTimeout(typing);
-  }, [text]);
-  return html`<label class="search"
-    >Search
-    <input
-      type="search"
-      maxlength="200"
-      value=${text}
-      placeholder="Title, answer, user or id"
-      onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)}
-    />
-  </label>`;
 }
 
 /** @param {{sort: string, direction: string}} wanted */
