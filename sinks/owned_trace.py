@@ -23,7 +23,7 @@ _SESSION: Final = """
 """
 _START: Final = f"""
     SELECT * FROM event_log l
-    WHERE event_id = %(event)s AND session_id = %(session)s AND {OWNS}
+    WHERE event_id = %(event)s AND session_id = %(session)s AND {_THEIRS}
     ORDER BY topic = 'user.inputs' LIMIT 1
 """  # noqa: S608
 _CAUSES: Final = f"""

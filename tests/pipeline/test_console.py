@@ -1,36 +1,25 @@
 """The console in a real browser, on the real stack, as people use it."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 
 import httpx
 import psycopg
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
-from tests.console.browsing import (
-    WAIT_MS,
-    Watched,
-    needs_browser,
-    overflows,
-    photograph,
-    running_browser,
-    violations,
-)
+from tests.console.browsing import WAIT_MS, Watched, needs_browser, overflows, photograph, violations
 from tests.pipeline.conftest import Make
-from tests.pipeline.test_front_door import opened, say, settled
+from tests.pipeline.console import THEMES, WIDTHS, as_in
+from tests.pipeline.test_front_door import opened, say
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, needs_browser, pytest.mark.timeout(300)]
 
 MANY = 100_000
 NODES_MAX = 500
 """Rows of a list that may be elements at once."""
-THEMES = ("light", "dark")
-WIDTHS = {"wide": (1280, 800), "narrow": (320, 640)}
 SEED = """
     WITH made AS (
         INSERT INTO sessions (id, created_at)
@@ -41,71 +30,6 @@ SEED = """
     SELECT id, %(tenant)s, 'ann', 'Session of ' || created_at, 'answered', created_at, created_at FROM made
 """
 UNSEED = "DELETE FROM sessions USING session_summaries s WHERE s.id = sessions.id AND s.tenant_id = %s"
-
-
-@pytest.fixture
-def browser(deployment: Deployment, token: str) -> Iterator[Browser]:
-    """A browser; what it depends on runs loops of its own, which is over before Playwright's begins."""
-    with running_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def state(browser: Browser, address: str, token: str, command_environment: dict[str, str]) -> StorageState:
-    """What a browser keeps that was logged in by the link that `cartrita login` prints."""
-    command = [sys.executable, "-m", "streams.main", "login"]
-    link = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True).stdout
-    return log_in(browser, link.strip())
-
-
-def log_in(browser: Browser, link: str) -> StorageState:
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(link)
-    page.get_by_role("button", name="Log this browser in").click()
-    expect(page.get_by_role("heading", name="Sessions")).to_be_visible(timeout=WAIT_MS)
-    state = context.storage_state()
-    context.close()
-    return state
-
-
-@pytest.fixture
-def context(browser: Browser, state: StorageState, address: str) -> Iterator[BrowserContext]:
-    """A browser that is logged in."""
-    context = browser.new_context(
-        base_url=address, storage_state=state, viewport={"width": 1280, "height": 800}
-    )
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def watched(context: BrowserContext) -> Watched:
-    """A page, and what its console complained of."""
-    return Watched(context)
-
-
-@pytest.fixture
-def page(watched: Watched) -> Page:
-    """A page of a browser that is logged in."""
-    return watched.page
-
-
-def as_in(context: BrowserContext, theme: str, width: str) -> Page:
-    page = context.new_page()
-    page.set_default_timeout(WAIT_MS)
-    size = WIDTHS[width]
-    page.set_viewport_size({"width": size[0], "height": size[1]})
-    page.add_init_script(f"localStorage.setItem('cartrita.theme', '{theme}')")
-    return page
-
-
-def answered(http: httpx.Client, title: str, text: str = "Calculate 6 * 7 with code.") -> str:
-    """Open a session, say something in it, and return its id when it is answered."""
-    session = opened(http, title=title, userId="ann")
-    say(http, session, text)
-    settled(http, session)
-    return session
 
 
 def test_whoever_is_not_logged_in_is_told_how_to(browser: Browser, address: str) -> None:

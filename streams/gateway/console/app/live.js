@@ -112,11 +112,20 @@ export function followChanges({ onConnected, onChanged }) {
     };
     source.onerror = lost;
     source.onmessage = (event) => {
-      const told = JSON.parse(event.data);
+      const told = parsed(event.data);
       if (told.type === "closed") lost();
       else heard();
       if (told.type === "changed") onChanged();
     };
     return () => source.close();
   });
+}
+
+/** @param {string} text @returns {any} What a message says; an empty object for one that cannot be read. */
+export function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }

@@ -1,5 +1,5 @@
 /** What a session tells, as it happens. */
-import { keep } from "./live.js";
+import { keep, parsed } from "./live.js";
 
 /**
  * Follow one session: its frames from a cursor on, each once and in order, over interruptions.
@@ -19,7 +19,7 @@ export function followSession(sessionId, onFrame, from = "") {
       if (socket.readyState === WebSocket.OPEN) socket.send('{"type": "ping"}');
     }, 5_000);
     socket.onmessage = (event) => {
-      const frame = JSON.parse(event.data);
+      const frame = parsed(event.data);
       heard();
       if (frame.type === "connection") alive();
       if (frame.cursor) cursor = frame.cursor;

@@ -23,14 +23,14 @@ const JOINED =
   "Arabic Syriac Mongolian Devanagari Bengali Gurmukhi Gujarati Oriya Tamil Telugu Kannada Malayalam Sinhala Khmer"
     .replace(/\w+/g, "\\p{Script=$&}")
     .replaceAll(" ", "") + "\\p{Extended_Pictographic}";
-const JOINS_BEFORE = new RegExp(`[${JOINED}\\p{Emoji_Modifier}\\ufe0f]$`, "u");
+const JOINS_BEFORE = new RegExp(`^[${JOINED}\\p{Emoji}\\p{Emoji_Modifier}\\ufe0f]$`, "u");
 const JOINS_BEHIND = new RegExp(`^[${JOINED}]`, "u");
 
 /** @param {string} character @param {number} at @param {string} text @returns {string} */
 function seen(character, at, text) {
   const isSpelling =
     JOINER.test(character) &&
-    JOINS_BEFORE.test(text.slice(Math.max(0, at - 2), at)) &&
+    JOINS_BEFORE.test([...text.slice(Math.max(0, at - 2), at)].at(-1) ?? "") &&
     JOINS_BEHIND.test(text.slice(at + 1, at + 3));
   return isSpelling ? character : numbered(character);
 }

@@ -1,7 +1,8 @@
 /** One event: what it says, what caused it, why, what came of it, and a fork from here. */
-import { useEffect, useRef, useState } from "../../vendor/hooks.js";
-import { get, may, newKey, post, sentence } from "../api.js";
+import { useRef, useState } from "../../vendor/hooks.js";
+import { may, newKey, post, sentence } from "../api.js";
 import { html, use } from "../html.js";
+import { useAnswer } from "../reading.js";
 import { Failed, Loading } from "../states.js";
 import { shown, shownJson } from "../text.js";
 import { go, place, urlWith } from "../url.js";
@@ -12,29 +13,16 @@ const PAYLOAD_CHARACTERS = 20_000;
 
 /** @param {{base: string, session: string, id: string}} props */
 export function EventDetail({ base, session, id }) {
-  const [event, setEvent] = useState(/** @type {any} */ (null));
-  const [error, setError] = useState(/** @type {unknown} */ (null));
-  const head = useRef(/** @type {HTMLElement | null} */ (null));
+  const { value: event, error, again } = useAnswer(`${base}/events/${id}`);
   const why = use(place).query.get("why") ?? "";
-  async function read() {
-    try {
-      setEvent(await get(`${base}/events/${id}`));
-      setError(null);
-    } catch (failure) {
-      setError(failure);
-    }
-  }
-  useEffect(() => {
-    read();
-  }, [base, id]);
   if (!event) {
     return html`<aside class="event" aria-label="The event">
-      ${error ? html`<${Failed} error=${error} again=${read} />` : html`<${Loading} what="the event" />`}
+      ${error ? html`<${Failed} error=${error} again=${again} />` : html`<${Loading} what="the event" />`}
     </aside>`;
   }
   return html`<aside class="event" aria-labelledby="event-head">
     <div class="page-head">
-      <h2 id="event-head" ref=${head} tabindex="-1">${event.type}</h2>
+      <h2 id="event-head">${event.type}</h2>
       <a href=${urlWith({ event: "", why: "" })}>Close</a>
     </div>
     <dl class="facts-list">
@@ -103,21 +91,9 @@ function readable(body) {
 
 /** @param {{id: string, session: string, effects: boolean}} props */
 function Trace({ id, session, effects }) {
-  const [trace, setTrace] = useState(/** @type {any} */ (null));
-  const [error, setError] = useState(/** @type {unknown} */ (null));
-  async function read() {
-    try {
-      setTrace(await get(`/api/v2/events/${id}/trace?limit=300` + (effects ? "&effects=true" : "")));
-      setError(null);
-    } catch (failure) {
-      setError(failure);
-    }
-  }
-  useEffect(() => {
-    read();
-  }, [id, effects]);
+  const { value: trace, error, again } = useAnswer(`/api/v2/events/${id}/trace?limit=300` + (effects ? "&effects=true" : ""));
   const title = effects ? "What came of it" : "Why it happened";
-  if (!trace) return error ? html`<${Failed} error=${error} again=${read} />` : html`<${Loading} what="the trace" />`;
+  if (!trace) return error ? html`<${Failed} error=${error} again=${again} />` : html`<${Loading} what="the trace" />`;
   return html`<section aria-label=${title}>
     <h3>${title}</h3>
     ${trace.events.length === 1 && html`<p class="muted">${effects ? "Nothing yet." : "Nothing: it came from outside."}</p>`}

@@ -26,7 +26,7 @@ export function Graph({ tasks }) {
         const told = TASK_STATUSES[task.status] ?? { sign: "?", word: task.status, tone: "" };
         return html`<g key=${task.id} class=${"graph-task tone-" + (told.tone || "none")} transform=${`translate(${at.x + 1} ${at.y + 1})`}>
           <rect width=${WIDTH} height=${HEIGHT} rx="6" />
-          <text x="10" y="18">${index + 1}. ${short(shown(task.intent), 22)}</text>
+          <text x="10" y="18">${index + 1}. ${short(shown(task.intent), 20)}</text>
           <text x="10" y="35" class="graph-status">${told.sign} ${told.word}${task.agent ? " · " + short(shown(task.agent), 14) : ""}</text>
         </g>`;
       })}

@@ -1,7 +1,7 @@
 /** The plan: every task of the session, what each waits for, and how it stands. */
-import { useEffect, useState } from "../../vendor/hooks.js";
-import { get, sentence } from "../api.js";
+import { sentence } from "../api.js";
 import { html } from "../html.js";
+import { useAnswer } from "../reading.js";
 import { Empty, Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
 import { urlWith } from "../url.js";
@@ -11,21 +11,9 @@ import { TaskStatus } from "./task_status.js";
 
 /** @param {{base: string, moved: number}} props */
 export function Plan({ base, moved }) {
-  const [tasks, setTasks] = useState(/** @type {any[] | null} */ (null));
-  const [error, setError] = useState(/** @type {unknown} */ (null));
-  async function read() {
-    try {
-      setTasks((await get(base + "/tasks")).tasks);
-      setError(null);
-    } catch (failure) {
-      setError(failure);
-    }
-  }
-  useEffect(() => {
-    read();
-  }, [base, moved]);
-  if (!tasks) return error ? html`<${Failed} error=${error} again=${read} />` : html`<${Loading} what="the plan" />`;
-  const turns = turnsOf(tasks);
+  const { value, error, again } = useAnswer(base + "/tasks", moved);
+  if (!value) return error ? html`<${Failed} error=${error} again=${again} />` : html`<${Loading} what="the plan" />`;
+  const turns = turnsOf(value.tasks);
   return html`<section aria-label="Plan" class="plan">
     ${error ? html`<p class="stale" role="status">The plan could not be read again: ${sentence(error)}</p>` : null}
     ${turns.length === 0 && html`<${Empty} title="There is no plan yet"><p>The first message makes one.</p><//>`}
