@@ -14,7 +14,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streams.gateway import console_files, history_api, lists_api, openai_chat, sessions_api, sockets
+from streams.gateway import (
+    console_files,
+    costs_api,
+    history_api,
+    lists_api,
+    openai_chat,
+    sessions_api,
+    sockets,
+)
 from streams.gateway.front import Front
 from streams.gateway.guard import Guard
 from streams.gateway.login import login, logout
@@ -66,6 +74,7 @@ def make_app(
     metrics.gateway_followers.set_function(lambda: front.feed.followers)
     app.include_router(lists_api.router)
     app.include_router(history_api.router)
+    app.include_router(costs_api.router)
     app.include_router(sessions_api.router)
     app.router.routes += [
         *console_files.routes(),

@@ -75,8 +75,8 @@ def violations(page: Page) -> list[Any]:  # Any: as axe tells them
 
 
 def photograph(page: Page, name: str) -> None:
-    """Keep a picture of what is in view, where CARTRITA_SCREENSHOTS names a folder for them."""
-    folder = os.environ.get("CARTRITA_SCREENSHOTS")
+    """Keep a picture of what is in view, where CONSOLE_SCREENSHOTS names a folder for them."""
+    folder = os.environ.get("CONSOLE_SCREENSHOTS")
     if folder:
         page.screenshot(path=Path(folder) / f"{name}.png")
 

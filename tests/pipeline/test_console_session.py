@@ -1,6 +1,7 @@
 """A session in the console, in a real browser on the real stack: chat, plan, events, and why."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -218,3 +219,23 @@ def test_a_session_that_is_not_there_is_told_as_such(page: Page) -> None:
     page.goto(f"/sessions/{uuid.uuid4()}")
 
     expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", list(WIDTHS))
+def test_costs_are_told_by_what_is_asked(
+    context: BrowserContext, session: str, theme: str, width: str
+) -> None:
+    page = as_in(context, theme, width)
+
+    page.goto("/cost")
+    expect(page.get_by_role("rowheader").first).to_contain_text("20")
+    page.get_by_role("link", name="By session").click()
+    expect(page.get_by_role("rowheader").get_by_role("link").first).to_have_attribute(
+        "href", re.compile("/sessions/")
+    )
+
+    photograph(page, f"cost-{theme}-{width}")
+    assert "by=session" in page.url
+    assert violations(page) == []
+    assert not overflows(page)

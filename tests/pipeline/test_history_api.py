@@ -85,3 +85,23 @@ def test_marks_of_one_order_are_refused_in_another(http: httpx.Client) -> None:
 
     assert http.get("/api/v2/sessions", params={"before": mark}).status_code == 200
     assert http.get("/api/v2/sessions", params={"before": mark, "sort": "cost"}).status_code == 400
+
+
+def test_costs_are_what_the_ledger_charged_and_nobody_elses(
+    bearing: Bearing, make_token: Make, address: str
+) -> None:
+    tenant = f"costs-{uuid.uuid4().hex[:8]}"
+    ann = bearing(address, make_token("--tenant", tenant, "--user", "ann"))
+    session = opened(ann, title="Sums")
+    say(ann, session, "Calculate 6 * 7 with code.")
+    used = settled(ann, session)["tokensUsed"]
+
+    for by in ("day", "session", "agent", "model"):
+        costs = ann.get("/api/v2/costs", params={"by": by}).json()["costs"]
+        assert sum(one["tokens"] for one in costs) == used
+    (of_session,) = ann.get("/api/v2/costs", params={"by": "session"}).json()["costs"]
+    assert (of_session["key"], of_session["title"]) == (session, "Sums")
+    bob = bearing(address, make_token("--tenant", tenant, "--user", "bob"))
+    assert bob.get("/api/v2/costs", params={"by": "session"}).json()["costs"] == []
+    assert ann.get("/api/v2/costs", params={"by": "nothing"}).status_code == 422
+    assert ann.get("/api/v2/costs", params={"since": "2026-01-01"}).status_code == 422

@@ -110,8 +110,13 @@ export function Rows({ label, name, columns, rows, keyOf, cells, selected, onVie
 
   /** @param {FocusEvent} event */
   function onBlur(event) {
-    // Without a new place the element itself went away, and its row keeps the focus.
-    if (event.relatedTarget && !body.current?.contains(/** @type {Node} */ (event.relatedTarget))) held.current = null;
+    const left = event.target;
+    const to = event.relatedTarget;
+    if (to && !body.current?.contains(/** @type {Node} */ (to))) held.current = null;
+    // Without a new place either somebody clicked beside, or the element went away, and its row keeps the focus.
+    queueMicrotask(() => {
+      if (left instanceof Node && left.isConnected && document.activeElement === document.body) held.current = null;
+    });
   }
 
   /** @param {number} index Scroll just so far that the row is in view, below the table's head. */

@@ -1,5 +1,5 @@
 /** What is around every page: where one can go, how the connection stands, and the theme. */
-import { useEffect, useRef } from "../vendor/hooks.js";
+import { useEffect } from "../vendor/hooks.js";
 import { signal } from "../vendor/signals-core.js";
 import { html, use } from "./html.js";
 import { identify, loggedOut, me } from "./api.js";
@@ -9,15 +9,19 @@ import { THEMES, choose, chosen } from "./themes.js";
 import { place } from "./url.js";
 
 /** @type {ReadonlyArray<{path: string, name: string}>} */
-const LINKS = [{ path: "/", name: "Sessions" }];
+const LINKS = [
+  { path: "/", name: "Sessions" },
+  { path: "/cost", name: "Cost" },
+];
 
-/** @param {string} path @returns {{file: string, title: string, id?: string}} Which page a path is. */
+/** @param {string} path @returns {{file: string, id?: string}} Which page a path is. */
 function pageOf(path) {
   const session = /^\/sessions\/([0-9a-fA-F-]{36})$/.exec(path);
-  if (session) return { file: "./pages/session.js", title: "Session", id: session[1] };
+  if (session) return { file: "./pages/session.js", id: session[1] };
+  if (path === "/cost") return { file: "./pages/cost.js" };
   return path === "/" || path === "/sessions"
-    ? { file: "./pages/sessions.js", title: "Sessions" }
-    : { file: "./pages/nowhere.js", title: "Nothing here" };
+    ? { file: "./pages/sessions.js" }
+    : { file: "./pages/nowhere.js" };
 }
 
 /** @type {import("../vendor/signals-core.js").Signal<Record<string, any>>} Pages that are loaded, by their file. */
@@ -46,24 +50,18 @@ async function begin() {
 }
 
 export function Shell() {
-  const { path, arrived } = use(place);
+  const { path } = use(place);
   const page = pageOf(path);
   const Page = use(loaded)[page.file];
   const failed = use(failure);
   const known = use(me);
   const isOut = use(loggedOut);
-  const main = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     begin();
   }, []);
   useEffect(() => {
     if (!Page) load(page.file);
-    document.title = `${page.title} · Cartrita`;
   }, [page.file]);
-  useEffect(() => {
-    // Whoever goes to another page hears and reads on from its heading.
-    if (arrived) main.current?.querySelector("h1")?.focus();
-  }, [path, Page]);
   return html`
     <a class="skip" href="#main">Skip to the content</a>
     <header class="top">
@@ -83,7 +81,7 @@ export function Shell() {
       </div>
     </header>
     <${Interruption} />
-    <main id="main" tabindex="-1" ref=${main}>
+    <main id="main" tabindex="-1">
       ${isOut
         ? html`<${LoggedOut} />`
         : failed

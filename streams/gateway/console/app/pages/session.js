@@ -1,6 +1,7 @@
 /** One session: how it stands, what is said in it, its plan, and all that happened. */
 import { useCallback, useEffect, useRef, useState } from "../../vendor/hooks.js";
 import { get, may, newKey, post, sentence } from "../api.js";
+import { Heading } from "../heading.js";
 import { html, use } from "../html.js";
 import { followSession } from "../live_session.js";
 import { Budget } from "../session/budget.js";
@@ -97,7 +98,7 @@ export default function Session({ id }) {
   return html`
     <div class="page-head">
       <div>
-        <h1 tabindex="-1">${standing.title ? shown(standing.title) : "Untitled session"}</h1>
+        <${Heading} text=${standing.title ? shown(standing.title) : "Untitled session"} />
         <p class="facts">
           <${Status} status=${standing.quarantined ? "quarantined" : standing.status} />
           <span>${counted(standing.messages, "message")}</span>

@@ -1,6 +1,7 @@
 /** The list of sessions: live, by windows, searched and sorted by the gateway. */
 import { useEffect, useRef, useState } from "../../vendor/hooks.js";
 import { get, may, newKey, post, queryOf, sentence } from "../api.js";
+import { Heading } from "../heading.js";
 import { html, use } from "../html.js";
 import { followChanges, standing } from "../live.js";
 import { Rows } from "../rows.js";
@@ -127,7 +128,7 @@ export default function Sessions() {
   const { state } = use(standing);
   return html`
     <div class="page-head">
-      <h1 tabindex="-1">Sessions</h1>
+      <${Heading} text="Sessions" />
       ${may("send") && html`<${NewSession} />`}
     </div>
     <form class="filters" role="search" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
