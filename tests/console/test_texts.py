@@ -152,6 +152,7 @@ def test_what_is_unseen_or_passes_for_another_is_shown_by_its_number(
     ("text", "selector", "expected"),
     [
         ("# One", "h4", "One"),
+        ("### One\n# Two\n###### Three", "h4:nth-of-type(2) + h5", "Three"),
         ("a **b** c", "p strong", "b"),
         ("a *b* c", "p em", "b"),
         ("2 * 3 * 4", "p", "2 * 3 * 4"),

@@ -8,11 +8,17 @@ import { html } from "./html.js";
 import { shown } from "./text.js";
 
 const DEPTH_MAX = 12;
+/** Of headings: what the page, its parts and each message have. */
+const LEVEL_ABOVE = 3;
 const INLINE =
   /(`+)([^`]|[^`][\s\S]*?[^`])\1(?!`)|!\[([^\]]*)\]\(([^()\s]*)[^)]*\)|\[([^\]]+)\]\(([^()\s]+)[^)]*\)|\*\*(?=\S)([\s\S]+?)\*\*|(?<![\w*])\*(?=\S)([^*\n]+)\*(?!\w)|(?<!\w)_(?=\S)([^_\n]+)_(?!\w)|(https?:\/\/[^\s<>"'`()\[\]]+[^\s<>"'`()\[\].,;:!?])/;
 
+/** The level of the heading before: no level is left out, whatever the text does. */
+let level = LEVEL_ABOVE;
+
 /** @param {{text: string}} props */
 export function Markdown({ text }) {
+  level = LEVEL_ABOVE;
   return html`<div class="markdown">${blocks(text.split(/\r\n?|\n/), 0)}</div>`;
 }
 
@@ -43,9 +49,8 @@ function block(lines, at, depth) {
   const fence = FENCE.exec(line);
   if (fence) return fenced(lines, at, fence[1]);
   const heading = HEADING.exec(line);
-  // The page and its parts have the first three levels.
   if (heading) {
-    const level = Math.min(6, heading[1].length + 3);
+    level = Math.min(6, level + 1, LEVEL_ABOVE + heading[1].length);
     return [html`<${"h" + level}>${inline(heading[2], depth)}<//>`, at + 1];
   }
   if (RULE.test(line)) return [html`<hr />`, at + 1];

@@ -19,6 +19,7 @@ export function Chat({ talk, isOver }) {
   const ready = use(talk.ready);
   const error = use(talk.error);
   return html`<section aria-label="Chat" class="chat-part">
+    <h2 class="visually-hidden">Chat</h2>
     ${!ready && said.length === 0
       ? error
         ? html`<${Failed} error=${error} />`
@@ -51,12 +52,12 @@ export function Chat({ talk, isOver }) {
 function Message({ one, talk }) {
   const isAnswer = one.role === "assistant";
   return html`
-    <p class="said-head">
-      <strong>${isAnswer ? "Answer" : "Message"}</strong>
+    <div class="said-head">
+      <h3>${isAnswer ? "Answer" : "Message"}</h3>
       <time datetime=${one.createdAt} title=${exact(one.createdAt)}>${clock(one.createdAt)}</time>
       ${isAnswer && one.complete === false && html`<span class="tone-warn">not all of it could be done</span>`}
       ${one.pending && !isAnswer && html`<span class="muted">queued</span>`}
-    </p>
+    </div>
     ${isAnswer ? html`<${Markdown} text=${one.content} />` : html`<p class="plain">${shown(one.content)}</p>`}
     ${isAnswer &&
     html`<div class="said-foot">
