@@ -1,5 +1,6 @@
 """A browser that is logged in to the console of the deployment."""
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,12 +22,22 @@ def browser(deployment: Deployment, token: str) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="package")
+def states() -> dict[str, StorageState]:
+    """What browsers keep that were logged in, by the gateway's address."""
+    return {}
+
+
 @pytest.fixture
-def state(browser: Browser, address: str, token: str, command_environment: dict[str, str]) -> StorageState:
+def state(
+    browser: Browser, address: str, command_environment: dict[str, str], states: dict[str, StorageState]
+) -> StorageState:
     """What a browser keeps that was logged in by the link that `cartrita login` prints."""
-    command = [sys.executable, "-m", "streams.main", "login"]
-    link = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True).stdout
-    return log_in(browser, link.strip())
+    if address not in states:
+        command = [sys.executable, "-m", "streams.main", "login"]
+        ended = subprocess.run(command, capture_output=True, text=True, env=command_environment, check=True)
+        states[address] = log_in(browser, ended.stdout.strip())
+    return states[address]
 
 
 def log_in(browser: Browser, link: str) -> StorageState:
@@ -62,7 +73,15 @@ def page(watched: Watched) -> Page:
     return watched.page
 
 
-def as_in(context: BrowserContext, theme: str, width: str) -> Page:
+def everywhere(context: BrowserContext) -> Iterator[tuple[Page, str]]:
+    """Give a new page for each theme and width, with a name of both."""
+    for theme, width in itertools.product(THEMES, WIDTHS):
+        page = _as_in(context, theme, width)
+        yield page, f"{theme}-{width}"
+        page.close()
+
+
+def _as_in(context: BrowserContext, theme: str, width: str) -> Page:
     page = context.new_page()
     page.set_default_timeout(WAIT_MS)
     size = WIDTHS[width]

@@ -12,7 +12,7 @@ from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.console.browsing import WAIT_MS, Watched, needs_browser, overflows, photograph, violations
 from tests.pipeline.conftest import Make
-from tests.pipeline.console import THEMES, WIDTHS, as_in
+from tests.pipeline.console import everywhere
 from tests.pipeline.test_front_door import opened, say
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, needs_browser, pytest.mark.timeout(300)]
@@ -29,7 +29,10 @@ SEED = """
     INSERT INTO session_summaries (id, tenant_id, user_id, title, status, opened_at, last_input_at)
     SELECT id, %(tenant)s, 'ann', 'Session of ' || created_at, 'answered', created_at, created_at FROM made
 """
-UNSEED = "DELETE FROM sessions USING session_summaries s WHERE s.id = sessions.id AND s.tenant_id = %s"
+UNSEED = """
+    WITH gone AS (DELETE FROM session_summaries WHERE tenant_id = %s RETURNING id)
+    DELETE FROM sessions USING gone WHERE gone.id = sessions.id
+"""
 
 
 def test_whoever_is_not_logged_in_is_told_how_to(browser: Browser, address: str) -> None:
@@ -90,6 +93,8 @@ def crowded(make_token: Make, settings: Settings) -> Iterator[str]:
     tenant = f"crowd-{uuid.uuid4().hex[:8]}"
     token = make_token("--tenant", tenant, "--scope", "read")
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
+        # Without a look at every table that refers to sessions, for each of them.
+        connection.execute("SET session_replication_role = replica")
         connection.execute(SEED, {"many": MANY, "tenant": tenant})
         connection.execute("ANALYZE session_summaries")
         try:
@@ -175,21 +180,16 @@ def test_the_list_is_worked_by_keyboard_alone(page: Page, http: httpx.Client) ->
     expect(page.get_by_role("heading", name="Sessions")).to_be_focused()
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", list(WIDTHS))
-def test_the_list_has_no_faults_that_can_be_computed(
-    context: BrowserContext, http: httpx.Client, theme: str, width: str
-) -> None:
+def test_the_list_has_no_faults_that_can_be_computed(context: BrowserContext, http: httpx.Client) -> None:
     title = f"Whole {uuid.uuid4().hex[:8]}"
     opened(http, title=title)
-    page = as_in(context, theme, width)
 
-    page.goto("/")
-    expect(page.get_by_role("link", name=title)).to_be_visible()
-
-    photograph(page, f"sessions-{theme}-{width}")
-    assert violations(page) == []
-    assert not overflows(page)
-    page.goto("/?search=nobody-has-said-this")
-    expect(page.get_by_role("heading", name="No session is like that")).to_be_visible()
-    assert violations(page) == []
+    for page, name in everywhere(context):
+        page.goto("/")
+        expect(page.get_by_role("link", name=title)).to_be_visible()
+        photograph(page, f"sessions-{name}")
+        assert violations(page) == []
+        assert not overflows(page)
+        page.goto("/?search=nobody-has-said-this")
+        expect(page.get_by_role("heading", name="No session is like that")).to_be_visible()
+        assert violations(page) == []

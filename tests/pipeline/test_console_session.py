@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from streams.process.settings import Settings
 from tests.console.browsing import WAIT_MS, Watched, needs_browser, overflows, photograph, violations
-from tests.pipeline.console import THEMES, WIDTHS, as_in
+from tests.pipeline.console import everywhere
 from tests.pipeline.test_front_door import opened, say, settled
 
 pytestmark = [pytest.mark.stack, pytest.mark.browser, needs_browser, pytest.mark.timeout(300)]
@@ -37,10 +37,18 @@ def answered(http: httpx.Client, title: str) -> str:
     return session
 
 
+@pytest.fixture(scope="module")
+def asked() -> dict[str, str]:
+    """Sessions that were answered, by the gateway's address: what only looks at one shares it."""
+    return {}
+
+
 @pytest.fixture
-def session(http: httpx.Client) -> str:
+def session(http: httpx.Client, address: str, asked: dict[str, str]) -> str:
     """A session that was answered."""
-    return answered(http, f"Sums {uuid.uuid4().hex[:8]}")
+    if address not in asked:
+        asked[address] = answered(http, f"Sums {uuid.uuid4().hex[:8]}")
+    return asked[address]
 
 
 def test_one_asks_in_the_console_and_learns_why_and_for_how_much(page: Page, watched: Watched) -> None:
@@ -191,28 +199,23 @@ def test_a_session_is_forked_and_closed_only_when_one_is_sure(page: Page, sessio
 
 
 @pytest.mark.parametrize("tab", ["", "plan", "events"])
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", list(WIDTHS))
-def test_no_part_has_faults_that_can_be_computed(
-    context: BrowserContext, session: str, tab: str, theme: str, width: str
-) -> None:
-    page = as_in(context, theme, width)
-
-    page.goto(f"/sessions/{session}?tab={tab}")
+def test_no_part_has_faults_that_can_be_computed(context: BrowserContext, session: str, tab: str) -> None:
     part = {"": "Chat", "plan": "Plan", "events": "Events"}[tab]
-    expect(page.get_by_role("region", name=part)).to_be_visible()
-    if tab == "events":
-        page.get_by_role("link", name="AnswerGiven").click()
-        page.get_by_role("button", name="Why?").click()
-        expect(page.get_by_role("region", name="Why it happened")).to_contain_text("MessageReceived")
-    elif tab == "":
-        expect(page.get_by_text("42").first).to_be_visible()
-    else:
-        expect(page.get_by_role("heading", name="Turn 1")).to_be_visible()
 
-    photograph(page, f"session-{part.lower()}-{theme}-{width}")
-    assert violations(page) == []
-    assert not overflows(page)
+    for page, name in everywhere(context):
+        page.goto(f"/sessions/{session}?tab={tab}")
+        expect(page.get_by_role("region", name=part, exact=True)).to_be_visible()
+        if tab == "events":
+            page.get_by_role("link", name="AnswerGiven").click()
+            page.get_by_role("button", name="Why?").click()
+            expect(page.get_by_role("region", name="Why it happened")).to_contain_text("MessageReceived")
+        elif tab == "":
+            expect(page.get_by_text("42").first).to_be_visible()
+        else:
+            expect(page.get_by_role("heading", name="Turn 1")).to_be_visible()
+        photograph(page, f"session-{part.lower()}-{name}")
+        assert violations(page) == []
+        assert not overflows(page)
 
 
 def test_a_session_that_is_not_there_is_told_as_such(page: Page) -> None:
@@ -221,21 +224,14 @@ def test_a_session_that_is_not_there_is_told_as_such(page: Page) -> None:
     expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", list(WIDTHS))
-def test_costs_are_told_by_what_is_asked(
-    context: BrowserContext, session: str, theme: str, width: str
-) -> None:
-    page = as_in(context, theme, width)
-
-    page.goto("/cost")
-    expect(page.get_by_role("rowheader").first).to_contain_text("20")
-    page.get_by_role("link", name="By session").click()
-    expect(page.get_by_role("rowheader").get_by_role("link").first).to_have_attribute(
-        "href", re.compile("/sessions/")
-    )
-
-    photograph(page, f"cost-{theme}-{width}")
-    assert "by=session" in page.url
-    assert violations(page) == []
-    assert not overflows(page)
+def test_costs_are_told_by_what_is_asked(context: BrowserContext, session: str) -> None:
+    for page, name in everywhere(context):
+        page.goto("/cost")
+        expect(page.get_by_role("rowheader").first).to_contain_text("20")
+        page.get_by_role("link", name="By session").click()
+        link = page.get_by_role("rowheader").get_by_role("link").first
+        expect(link).to_have_attribute("href", re.compile("/sessions/"))
+        photograph(page, f"cost-{name}")
+        assert "by=session" in page.url
+        assert violations(page) == []
+        assert not overflows(page)
