@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from connectors.ui_analyzer.live.browser import BrowserMissing, find_chromium
 from connectors.ui_analyzer.options import LiveOptions
 
 WAIT_MS: Final = 60_000
+expect.set_options(timeout=WAIT_MS)
 AXE: Final = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 _TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _RUN: Final = """

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
-from tests.console.browsing import WAIT_MS, Watched, needs_browser, overflows, photograph, violations
+from tests.console.browsing import Watched, needs_browser, overflows, photograph, violations
 from tests.pipeline.conftest import Make
 from tests.pipeline.console import everywhere
 from tests.pipeline.test_front_door import opened, say
@@ -20,6 +20,11 @@ pytestmark = [pytest.mark.stack, pytest.mark.browser, needs_browser, pytest.mark
 MANY = 100_000
 NODES_MAX = 500
 """Rows of a list that may be elements at once."""
+ROWS_KNOWN = """
+    (rows) => Math.round(
+      document.querySelector(".rows-body").offsetHeight / document.querySelector(".row-probe").offsetHeight
+    ) >= rows
+"""
 SEED = """
     WITH made AS (
         INSERT INTO sessions (id, created_at)
@@ -49,14 +54,14 @@ def test_whoever_is_not_logged_in_is_told_how_to(browser: Browser, address: str)
 
 def test_the_list_lives(page: Page, watched: Watched, http: httpx.Client) -> None:
     page.goto("/")
-    expect(page.get_by_text("live")).to_be_visible()
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
 
     title = f"Sums {uuid.uuid4().hex[:8]}"
     session = opened(http, title=title, userId="ann")
     row = page.get_by_role("row").filter(has_text=title)
     expect(row).to_contain_text("open")
     say(http, session, "Calculate 6 * 7 with code.")
-    expect(row).to_contain_text("answered", timeout=WAIT_MS)
+    expect(row).to_contain_text("answered")
 
     expect(row.get_by_role("link", name=title)).to_have_attribute("href", f"/sessions/{session}")
     assert watched.complaints == []
@@ -70,7 +75,7 @@ def test_what_is_searched_and_sorted_stands_in_the_url(page: Page, http: httpx.C
 
     page.get_by_label("Search").fill(word)
     expect(page.get_by_text("2 sessions found")).to_be_visible()
-    page.get_by_role("link", name="Age").click()
+    page.get_by_role("link", name="Age", exact=True).click()
     titles = page.get_by_role("row").get_by_role("link", name="Wanted")
     expect(titles.first).to_have_text(f"Wanted {word} 1")
     assert f"search={word}" in page.url
@@ -117,13 +122,13 @@ def test_a_hundred_thousand_sessions_are_read_by_windows(
 
     page.goto("/")
     expect(page.get_by_text("100,000 sessions")).to_be_visible()
-    assert len(asked) == 1
+    assert len(asked) <= 2
     for window in range(2, 7):
         page.keyboard.press("End")
-        expect(page.locator(f'[data-index="{window * 100 - 1}"]')).to_be_attached()
+        page.wait_for_function(ROWS_KNOWN, arg=100 * window)
         assert page.locator(".row-data").count() <= NODES_MAX
     assert int(page.get_by_role("table").get_attribute("aria-rowcount") or 0) == MANY + 1
-    assert len(asked) <= 8
+    assert len(asked) <= 9
     page.get_by_label("Search").fill("nobody has said this")
     expect(page.get_by_role("heading", name="No session is like that")).to_be_visible()
     expect(page.get_by_role("button", name="New session")).to_have_count(0)
@@ -139,14 +144,14 @@ def test_a_gateway_that_goes_away_is_told_of_and_come_back_to(
     page.goto("/")
     expect(page.get_by_role("link", name=title)).to_be_visible()
 
-    deployment.stop_part("gateway")
+    deployment.stop_part("gateway-1", hard=True)
     try:
         expect(page.get_by_text("The gateway does not answer.").first).to_be_visible()
         expect(page.get_by_role("link", name=title)).to_be_visible()
         photograph(page, "sessions-disconnected")
     finally:
-        deployment.start_part("gateway", "gateway")
-        deployment.wait_until_ready("gateway")
+        deployment.start_part("gateway-1", "gateway")
+        deployment.wait_until_ready("gateway-1")
     expect(page.get_by_text("live", exact=True)).to_be_visible()
     http.post(f"/api/v2/sessions/{session}/close", json={})
     expect(page.get_by_role("row").filter(has_text=title)).to_contain_text("closed")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from streams.process.settings import Settings
-from tests.console.browsing import WAIT_MS, Watched, needs_browser, overflows, photograph, violations
+from tests.console.browsing import Watched, needs_browser, overflows, photograph, violations
 from tests.pipeline.console import everywhere
 from tests.pipeline.test_front_door import opened, say, settled
 
@@ -161,7 +161,7 @@ def test_thirty_thousand_events_open_as_a_window(page: Page, long: str) -> None:
 
     page.goto(f"/sessions/{long}?tab=events")
     expect(page.locator('[data-index="0"] a')).to_be_visible()
-    expect(page.get_by_text("30,0")).to_be_visible()
+    expect(page.locator(".tally")).to_contain_text("30,0")
     opened_ms = page.evaluate(
         """() => Math.max(...performance.getEntriesByType("resource")
           .filter((one) => one.name.includes("/timeline?")).map((one) => one.responseEnd))"""
@@ -185,7 +185,7 @@ def test_a_session_is_forked_and_closed_only_when_one_is_sure(page: Page, sessio
     page.get_by_role("button", name="Fork from here").click()
     page.get_by_label("What to ask there instead").fill("Calculate 5 * 5 with code.")
     page.get_by_role("button", name="Fork", exact=True).click()
-    expect(page.get_by_text("forked from")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("forked from")).to_be_visible()
     assert session not in page.url
     expect(page.locator(".said-assistant:not(.said-coming)").last).to_contain_text("25")
 

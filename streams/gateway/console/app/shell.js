@@ -104,7 +104,7 @@ function Connection() {
   const { state } = use(standing);
   const { sign, words } = STANDINGS[state];
   return html`<p class=${"connection connection-" + state} role="status">
-    <span aria-hidden="true">${sign}</span> <span class="visually-hidden">The connection: </span>${words}
+    <span aria-hidden="true">${sign}</span> <span class="visually-hidden">The connection: </span><span>${words}</span>
   </p>`;
 }
 
