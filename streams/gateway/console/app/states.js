@@ -36,7 +36,7 @@ export function Failed({ error, again }) {
 /** Nobody is logged in. */
 export function LoggedOut() {
   return html`<div class="state">
-    <h2 tabindex="-1">This browser is not logged in</h2>
+    <h1>This browser is not logged in</h1>
     <p>On the machine that runs Cartrita, <code>cartrita login</code> prints a link. Open it here; it is good once, for ten minutes.</p>
     <p><button type="button" onClick=${() => location.reload()}>I have opened it</button></p>
   </div>`;
