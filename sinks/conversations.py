@@ -10,25 +10,30 @@ from psycopg.rows import TupleRow, class_row
 
 from topics.catalog import DEAD_LETTERS, ENTRANCES, SESSION_INPUTS
 
-_SESSION: Final = """
+STANDINGS: Final = """
     SELECT id, tenant_id, user_id, status, title, opened_at, messages, turns, budget_tokens,
            budget_nanodollars, tokens_used, nanodollars_used,
-           greatest(last_input_at, last_answer_at, ended_at) AS last_activity, ended_at
+           greatest(last_input_at, last_output_at, ended_at) AS last_activity, ended_at,
+           COALESCE(put_aside_at > COALESCE(last_output_at, '-infinity'), FALSE) AS quarantined,
+           forked_from
     FROM session_summaries
 """
-_LISTED: Final = f"""
-    {_SESSION}
-    WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
-      AND (%(before)s::timestamptz IS NULL OR (opened_at, id) < (%(before)s, %(before_id)s::uuid))
-    ORDER BY opened_at DESC, id DESC
-    LIMIT %(limit)s
+"""All that a SessionStanding has, of every session."""
+# What others have said in a session was refused, and is for them alone to see.
+_CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
+# What operators decide counts, and is the session's.
+_ACTS: Final = ["ApprovalReceived", "SessionBudgetSet"]
+OWNS: Final = """
+    (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s)
+     OR type = ANY(%(acts)s) AND topic = 'session.inputs' AND tenant_id IN (%(tenant)s, '*'))
 """
+"""Which events of a session its owner is told of; see `owns`."""
 # Some of an event's columns; those of a page are in the order in which they happened.
-_EVENTS: Final = """
+_EVENTS: Final = f"""
     SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
     FROM event_log
     WHERE session_id = %(session)s
-      AND (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s))
+      AND {OWNS}
       AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
       AND (%(at)s::timestamptz IS NULL
@@ -36,9 +41,7 @@ _EVENTS: Final = """
               > (%(at)s, %(sequence)s, %(topic)s, %(partition)s, %(offset)s))
     ORDER BY occurred_at, sequence, topic, partition, "offset"
     LIMIT %(limit)s
-"""
-# What others have said in a session was refused, and is for them alone to see.
-_CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
+"""  # noqa: S608  # texts of ours
 _OUTPUTS: Final = """
     SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
     FROM event_log
@@ -89,6 +92,9 @@ class SessionStanding:
     nanodollars_used: int
     last_activity: datetime | None
     ended_at: datetime | None
+    quarantined: bool
+    """An input of it could not be applied, and nothing was told since."""
+    forked_from: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,27 +126,16 @@ class KnownInput:
 Connection = AsyncConnection[TupleRow]
 
 
+def owns(owner: tuple[str, str]) -> dict[str, object]:
+    """Return the values of the names in OWNS; an owner is a tenant and a user."""
+    return {"claimed": _CLAIMED, "acts": _ACTS, "tenant": owner[0], "user": owner[1]}
+
+
 async def session_of(connection: Connection, session_id: UUID) -> SessionStanding | None:
     """Return a session; None: the sink knows none, or not yet who opened it."""
     async with connection.cursor(row_factory=class_row(SessionStanding)) as cursor:
-        await cursor.execute(f"{_SESSION} WHERE id = %s AND tenant_id IS NOT NULL", [session_id])
+        await cursor.execute(f"{STANDINGS} WHERE id = %s AND tenant_id IS NOT NULL", [session_id])
         return await cursor.fetchone()
-
-
-async def sessions_of(
-    connection: Connection,
-    tenant: str,
-    user: str | None,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-) -> list[SessionStanding]:
-    """Return a page of a tenant's or a user's sessions, the newest first."""
-    at, session_id = before or (None, None)
-    async with connection.cursor(row_factory=class_row(SessionStanding)) as cursor:
-        given = {"tenant": tenant, "user": user, "before": at, "before_id": session_id, "limit": limit}
-        await cursor.execute(_LISTED, given)
-        return await cursor.fetchall()
 
 
 async def events_of(
@@ -172,7 +167,7 @@ async def events_of(
         "at": at,
         "limit": limit,
     }
-    given |= {"claimed": _CLAIMED, "tenant": owner[0], "user": owner[1]}
+    given |= owns(owner)
     given |= {"sequence": sequence, "topic": topic, "partition": partition, "offset": offset}
     async with connection.cursor(row_factory=class_row(LoggedEvent)) as cursor:
         await cursor.execute(_EVENTS, given)

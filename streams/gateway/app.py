@@ -14,7 +14,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streams.gateway import openai_chat, sessions_api, sockets
+from streams.gateway import (
+    console_files,
+    costs_api,
+    history_api,
+    lists_api,
+    openai_chat,
+    sessions_api,
+    sockets,
+)
 from streams.gateway.embeddings import Embeddings
 from streams.gateway.front import Front
 from streams.gateway.guard import Guard
@@ -67,8 +75,13 @@ def make_app(
     )
     app.state.front = front
     metrics.gateway_followers.set_function(lambda: front.feed.followers)
+    app.include_router(lists_api.router)
+    app.include_router(history_api.router)
+    app.include_router(costs_api.router)
     app.include_router(sessions_api.router)
     app.router.routes += [
+        *console_files.routes(),
+        Route("/api/v2/sessions/changes", lists_api.changes),
         Route("/health", health),
         Route("/login/{code}", login, methods=["GET", "POST"]),
         Route("/logout", logout, methods=["POST"]),
