@@ -154,9 +154,9 @@ LIBRARY = {
     "    factory(global);\n})(this, function (exports) { node.innerHTML = text; });\n",
     "built by webpack": "(function webpackUniversalModuleDefinition(root, factory) {\n\tif(typeof exports === 'object' && typeof module === 'object')\n"
     "\t\tmodule.exports = factory();\n})(self, () => { node.innerHTML = text; });\n",
-    "a release": "/*! jQuery Tree - 2.38.0 - 2021-02-09\n * Copyright (c) 2021 Someone; Licensed MIT */\nfunction f(text) { node.innerHTML = text; }\n",
+    "a release": "/*! jQuery Tree - 2.38.0 - 2021-02-09\n * Copyright (c) 2021 Someone; Licensed MIT */\nfunction f() { node.innerHTML = prompt('Name'); }\n",
     "loaded in every way": "// Tree, distributed under an MIT license\n(function (mod) { if (typeof define == 'function' && define.amd) define(mod); else mod(window); })"
-    "(function (w) { function f(text) { node.innerHTML = text; } });\n",
+    "(function (w) { function f() { node.innerHTML = prompt('Name'); } });\n",
 }
 
 
@@ -173,9 +173,9 @@ def test_a_library_copied_into_the_tree_is_left_out(kind: str, analyze_files: An
 @pytest.mark.parametrize(
     "source",
     [
-        "/* Copyright (c) 2021 Someone. Licensed under the MIT license. */\nfunction f(text) { node.innerHTML = text; }\n",
-        "if (typeof define === 'function' && define.amd) { define(f); }\nfunction f(text) { node.innerHTML = text; }\n",
-        "/*! Shop 2.38.0 */\nfunction f(text) { node.innerHTML = text; }\n",
+        "/* Copyright (c) 2021 Someone. Licensed under the MIT license. */\nfunction f() { node.innerHTML = prompt('Name'); }\n",
+        "if (typeof define === 'function' && define.amd) { define(f); }\nfunction f() { node.innerHTML = prompt('Name'); }\n",
+        "/*! Shop 2.38.0 */\nfunction f() { node.innerHTML = prompt('Name'); }\n",
     ],
 )
 def test_a_licence_or_a_loader_alone_makes_no_library(source: str, analyze_files: AnalyzeFiles) -> None:

@@ -213,8 +213,11 @@ def _heading_content(document: Document, tally: Tally) -> None:
         if naming is Naming.NAMED:
             tally.passed()
         elif naming is Naming.NAMELESS:
-            # In a plain page a script may fill it.
-            filled = document.language == "html" and any(e.tag == "script" for e in document.elements)
+            # In a plain page or a piece of one, a script may fill it.
+            filled = document.language == "html" and (
+                any(other.tag == "script" for other in document.elements)
+                or (document.full_page is None and element.has("id", "class"))
+            )
             tally.failed(element, f"<{element.tag}> is empty", confidence=Confidence.LOW if filled else None)
 
 

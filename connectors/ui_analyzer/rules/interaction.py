@@ -117,7 +117,10 @@ _PAGE_PATH = re.compile(
 def _visited(document: Document) -> bool:
     """Whether a file is a page that one goes to, rather than a part of one."""
     return (
-        document.language == "html"
+        (
+            document.language == "html"
+            and any(element.tag in ("html", "body") for element in document.elements)
+        )
         or _PAGE_PATH.search(document.path) is not None
         or any(element.native and element.tag in ("main", "h1") for element in document.elements)
     )

@@ -173,7 +173,10 @@ def _component_clicked(document: Document, tally: Tally, element: Element) -> No
 
 def _operable_around(element: Element) -> bool:
     """Whether a control around it is what one presses."""
-    return any(native_interactive(around) and around.tag != "label" for around in element.ancestors())
+    return any(
+        native_interactive(around) and around.tag not in ("label", "dialog", "details", "iframe")
+        for around in element.ancestors()
+    )
 
 
 def _judge(document: Document, tally: Tally, element: Element, handler: Attribute, tag: str) -> None:
