@@ -59,7 +59,7 @@ _SERVER_MODULES = re.compile(
     r"pino|winston|sitemap|@aws-sdk/.*|@google-cloud/.*|firebase-admin.*|puppeteer.*)$"
 )
 _SERVER_PATH = re.compile(
-    r"(?:^|/)(?:pages|app)/api/|(?:^|/)app/.*/route\.[tj]s$|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"
+    r"(?:^|/)(?:pages|app|src/routes)/api/|(?:^|/)app/.*/route\.[tj]s$|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"
     r"(?:^|/)lib/server/|\.server\.[tj]sx?$|\.config\.[cm]?[jt]s$|(?:^|/)middleware\.[tj]s$"
 )
 """File names by which frameworks decide what runs on the server; a folder's name alone decides nothing."""

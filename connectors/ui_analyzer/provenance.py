@@ -122,8 +122,17 @@ class _Source:
             return True
         if script.text(node.child_by_field_name("property")) in NUMERIC_MEMBERS:
             return False
-        if text.endswith(".message"):
-            return True  # Of an error: a server's words, or a text that somebody typed.
+        if text.endswith(".message") and self._caught(text.removesuffix(".message")):
+            return True  # A server's words, or a text that somebody typed.
+        if any(
+            re.search(
+                rf"{re.escape(text)}\s*=\s*[\w.]*(?:escape|sanitiz|sanitis|encode|purify)",
+                one.code_text,
+                re.I,
+            )
+            for one in self._document.scripts
+        ):
+            return False  # It was put right where it is.
         root = text.split(".")[0].split("[")[0]
         if root == "this":
             return self._name(script, text.split(".")[1].split("[")[0], depth)
@@ -131,6 +140,14 @@ class _Source:
             return False
         # A field of a record that is no constant, drawn as it is: `v-html="comment.body"`.
         return self._name(script, root, depth) or (depth == 1 and bool(self._document.elements))
+
+    def _caught(self, name: str) -> bool:
+        """Whether a name is that of an error in a handler: `catch (name)`, `.catch((name) =>`."""
+        word = re.escape(name)
+        return any(
+            re.search(rf"\bcatch\s*\(\s*(?:async\s*)?\(?\s*{word}\b", script.code_text)
+            for script in self._document.scripts
+        )
 
     def _own_imports(self) -> set[str]:
         return {name for script in self._document.scripts for name in script.imported}

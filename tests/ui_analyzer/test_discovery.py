@@ -196,3 +196,25 @@ def test_documentation_made_of_comments_is_left_out(analyze_files: AnalyzeFiles)
     analysis = analyze_files({"docs/A.html": made, "docs/B.html": own})
 
     assert {finding.path for finding in analysis.findings} == {"docs/B.html"}
+
+
+def test_a_folder_named_after_a_release_is_a_library_and_a_mirrored_sheet_is_made(
+    analyze_files: AnalyzeFiles,
+) -> None:
+    page = "<div><img src='a.png'></div>"
+    analysis = analyze_files(
+        {
+            "public/editor-5.17.0/index.html": page,
+            "public/viewer-5.2.133/web/viewer.html": page,
+            "public/editor-5/index.html": page,
+            "public/version-2/index.html": page,
+            "themes/dark.css": ".a{width:900px}",
+            "themes/dark.rtl.css": ".a{width:900px}",
+        }
+    )
+
+    assert {finding.path for finding in analysis.findings} == {
+        "public/editor-5/index.html",
+        "public/version-2/index.html",
+        "themes/dark.css",
+    }

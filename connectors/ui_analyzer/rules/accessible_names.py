@@ -104,7 +104,17 @@ def _link_name(document: Document, tally: Tally) -> None:
         native = element.native and element.tag == "a" and element.has("href")
         if native and element.get("role") not in (None, "link"):
             continue
-        component = not element.native and element.tag in LINK_TAGS and element.has("href", "to")
+        # With `rel` of a resource it is what a framework puts into the head of the page: `<Link rel="icon" href="…" />`.
+        component = (
+            not element.native
+            and element.tag in LINK_TAGS
+            and element.has("href", "to")
+            and re.search(
+                r"icon|manifest|stylesheet|canonical|alternate|pre(?:load|connect|fetch)",
+                element.get("rel") or "",
+            )
+            is None
+        )
         if native or component:
             _check_content(document, tally, element, "link")
 

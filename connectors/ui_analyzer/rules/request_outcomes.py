@@ -208,6 +208,9 @@ def _asks_for_shape(name: str, scope: str) -> bool:
         rf"(?:const|let|var)\s+(\w+)\s*(?::[^=]+)?=\s*(?:\(\s*)?await\s+{name}\s*\.\s*json\(", scope
     )
     if read is None:
+        # `.then(response => response.json()).then(data => …)`
+        read = re.search(rf"{name}\s*\.\s*json\(\s*\)\s*\)?\s*\.then\(\s*(?:async\s*)?\(?\s*(\w+)", scope)
+    if read is None:
         return False
     answer = re.escape(read.group(1))
     return (
@@ -267,7 +270,7 @@ def _query_error(document: Document, tally: Tally) -> None:
                 continue
             ok = (
                 boundary
-                or re.search(r"\bcatch\b", script.code_of(inner))
+                or re.search(r"\bcatch\b|\btoast\b|\w\.error\b", script.code_of(inner))
                 is not None  # The question answers for itself.
                 or re.search(r"\b(?:error|isError|status|isLoadingError|failureReason)\b", taken) is not None
             )

@@ -89,6 +89,8 @@ def _tiny_text(document: Document, tally: Tally) -> None:
             _ICON.search(subject(selector)) or selector in (":root", "html") for selector in rule.selectors()
         ):
             continue  # An icon, or what the sizes of texts are multiples of.
+        if (rule.value("text-indent") or "").startswith("-"):
+            continue  # Its text is moved off the page: the size is that of a drawing.
         for declaration in rule.declarations:
             size = length_px(declaration.value) if declaration.name == "font-size" else None
             if size is None or size == 0 or ("em" in declaration.value and "rem" not in declaration.value):
