@@ -36,7 +36,7 @@ def _link_href(document: Document, tally: Tally) -> None:
         href = element.attributes.get("href")
         acts = element.has("on:click") and not only_stops(document, element.attributes["on:click"])
         if href is None:
-            if acts and element.get("role") is None:
+            if acts and element.get("role") is None and not any(map(_widget, element.descendants())):
                 tally.failed(element, "<a> without href acts as a button: the keyboard cannot reach it")
             continue
         if href.dynamic or (href.value == "#" and re.search(r"\btop\b", element.static_text())):
@@ -117,7 +117,10 @@ _PAGE_PATH = re.compile(
 def _visited(document: Document) -> bool:
     """Whether a file is a page that one goes to, rather than a part of one."""
     return (
-        document.language == "html"
+        (
+            document.language == "html"
+            and any(element.tag in ("html", "body") for element in document.elements)
+        )
         or _PAGE_PATH.search(document.path) is not None
         or any(element.native and element.tag in ("main", "h1") for element in document.elements)
     )

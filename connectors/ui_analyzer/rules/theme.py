@@ -155,7 +155,9 @@ def _script_facts(document: Document) -> Iterator[Fact]:
                 if name.startswith("--"):
                     yield Fact(kind="token", name=name.split("$")[0], value="", scope="script")
     if "--" in text:
-        for match in re.finditer(r"""["'`]?(--[A-Za-z][\w-]*)["'`]?\]?(?:\s+as\s+\w+)?\s*:(?!:)""", text):
+        for match in re.finditer(
+            r"""["'`]?(--[A-Za-z][\w-]*)["'`]?(?:\s+as\s+\w+)?\]?(?:\s+as\s+\w+)?\s*:(?!:)""", text
+        ):
             if document.language not in ("css", "scss", "less"):
                 yield Fact(kind="token", name=match.group(1), value="", scope="script")
         # Fonts of Next.js and the like are told the name that they set.
