@@ -232,7 +232,7 @@ class EffectShell:
         if call.may_have_run:
             outcome = self._executor.interrupted(event, 0)
             if outcome is not None:
-                return outcome
+                return await self._executor.reconciled(event, outcome)
         self._give_up(call, self._executor.refusal(event), refused=True)
         if call.cancelled is None and (call.recovered or call.entry.status is Status.ACCEPTED):
             self._mark_dispatched(call)

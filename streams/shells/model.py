@@ -132,6 +132,10 @@ class ModelExecutor:
         """Return the outcome of a call whose process died."""
         return self._outcomes.interrupted(event, self._ended(latency_ms))
 
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Return the outcome: models do not tell of earlier calls."""
+        return outcome
+
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         return self._outcomes.cancelled(event, reason, self._ended(latency_ms), dispatched=dispatched)

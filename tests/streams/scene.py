@@ -18,7 +18,7 @@ from schemas.events.tools import (
 from schemas.ids import derived_id
 from schemas.ports.chat import ChatAnswer, ChatRequest, ProviderFailed
 from schemas.ports.embedding import Embedded
-from schemas.ports.tool import ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Happened, ToolContext, ToolError, ToolResult
 from schemas.references import RecordReference
 from streams.configuration.loading import load_configuration
 from streams.effects.feed import Feed
@@ -85,6 +85,9 @@ class FakeTools:
     def __init__(self) -> None:
         self.contexts: list[ToolContext] = []
         self.failure: ToolError | None = None
+        self.known: Happened | None = None
+        """What it says of an earlier call."""
+        self.asked: list[str] = []
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:
@@ -98,6 +101,10 @@ class FakeTools:
         if self.failure is not None:
             raise self.failure
         return ToolResult(result={"found": "ö"}, used_tokens=7, cost_nanodollars=8)
+
+    async def happened(self, name: str, arguments_json: str, context: ToolContext) -> Happened | None:
+        self.asked.append(context.idempotency_key)
+        return self.known
 
 
 class FakeEmbedder:
