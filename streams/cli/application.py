@@ -68,7 +68,15 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (deployment.up, deployment.down, deployment.status, env, login, demo),
-    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, budget, ingest),
+    "Conversations": (
+        messages.send,
+        messages.cancel,
+        messages.close,
+        messages.approve,
+        messages.settle,
+        budget,
+        ingest,
+    ),
     "What happened": (
         tail.tail,
         sessions.sessions,
