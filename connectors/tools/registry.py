@@ -104,11 +104,16 @@ class ToolRegistry:
             arguments = _parsed(entry.spec, arguments_json)
             async with asyncio.timeout(RECONCILE_S):
                 known = await _happened(entry.tool, arguments, context)
-            if known is not None and known.result is not None:
-                _check_result(entry, ToolResult(result=known.result))
         except Exception as error:  # noqa: BLE001, RUF100  # as in `_run`; what is not known stays so
             _log.warning("tool_not_reconciled", tool=name, reason=f"{type(error).__name__}: {error}"[:500])
             return None
+        if known is None or known.result is None:
+            return known
+        try:
+            _check_result(entry, ToolResult(result=known.result))
+        except ToolError:
+            # That it was carried out is known all the same.
+            return replace(known, result=None)
         return known
 
 

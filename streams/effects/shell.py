@@ -329,7 +329,7 @@ class EffectShell:
 
     async def _restrain(self, generation: int) -> None:
         for call in list(self._calls.values()):
-            if call.entry.status is not Status.ENDED:
+            if call.entry.status < Status.ENDED:
                 call.event = call.event or await self._intake.decode(call.delivery())
                 self._check(generation)
                 self._give_up(call, self._executor.refusal(call.event), refused=True)
