@@ -117,7 +117,7 @@ async def _settings_and_services() -> list[Finding]:
         configuration = load_configuration((), given.configuration_directory)
         servers = load_servers(given.mcp_servers)
         accepted = load_accepted(given.mcp_servers)
-        demand_tools(configuration, configured_tool_names(given))
+        demand_tools(configuration, configured_tool_names(given), given.configuration_directory)
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:

@@ -101,7 +101,8 @@ class _Worker:
             if settings.identity:
                 await lock.acquire(settings.startup_timeout_ms / 1_000)
             providers = await self._make(settings)
-            demand_tools(providers.configuration, [*providers.tools.specs, *providers.absent_tools])
+            known = (*providers.tools.specs, *providers.absent_tools)
+            demand_tools(providers.configuration, known, settings.configuration_directory)
             await check_topics(settings)
             codec = await connect_codec(settings, registry)
             await check_clock_and_publish(settings, codec, providers.configuration)
