@@ -42,7 +42,7 @@ def agent_of(front: Front, model: str) -> str | None:
         return agent or None
     raise Problem(
         404,
-        f"there is no agent {agent[:100]!r} here; agents.toml in CARTRITA_CONFIGURATION_DIRECTORY names them",
+        f"there is no agent {agent[:100]!r} here; each has a file in CARTRITA_CONFIGURATION_DIRECTORY/agents",
         code="model_not_found",
         param="model",
     )

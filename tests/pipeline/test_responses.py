@@ -302,6 +302,6 @@ def test_an_agent_that_is_named_does_the_work_without_a_plan(openai: OpenAI, set
         model="cartrita/coder", messages=[{"role": "user", "content": QUESTION}]
     )
     assert (chat.model, "391" in str(chat.choices[0].message.content)) == ("cartrita/coder", True)
-    with pytest.raises(NotFoundError, match=r"agents\.toml") as absent:
+    with pytest.raises(NotFoundError, match="CARTRITA_CONFIGURATION_DIRECTORY") as absent:
         openai.responses.create(model="cartrita/nobody", input="x")
     assert absent.value.code == "model_not_found"
