@@ -1,97 +1,124 @@
-"""What was charged, and for what: sums over the ledger's charges, by day, session, agent, model or tool."""
+"""What was spent on what: the charges of the log, added up by session, agent, model, tool and so on.
+
+Every charge of a session's budget is counted once, those of failed calls too; what `cartrita ingest` pays for
+vectors belongs to no session and is not on the log.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg import AsyncConnection, sql
+from psycopg.rows import TupleRow, class_row
 
-from sinks.conversations import Connection
-
-_TOOL: Final = "tool:"
-_CHARGES: Final = """
-    SELECT e.session_id, e.occurred_at, e.body ->> 'model' AS callee, t.agent_assigned AS agent,
-           (e.body ->> 'tokens')::numeric AS tokens, (e.body ->> 'nanodollars')::numeric AS nanodollars
-    FROM event_log e
-    LEFT JOIN tasks_v2 t ON t.id::text = e.body ->> 'task_id'
-    WHERE e.type = 'BudgetCharged' AND e.topic = 'budget.events' AND e.tenant_id = %(tenant)s
-      AND (%(user)s::text IS NULL OR e.user_id = %(user)s)
-      AND e.occurred_at >= %(since)s AND e.occurred_at < %(until)s
-"""
+from topics.catalog import BUDGET_EVENTS
 
 
 class By(StrEnum):
-    """By what charges are summed up."""
+    """What costs are added up by."""
 
-    DAY = "day"
     SESSION = "session"
     AGENT = "agent"
     MODEL = "model"
     TOOL = "tool"
-
-
-_KEYS: Final = MappingProxyType(
-    {
-        By.DAY: "to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-        By.SESSION: "session_id::text",
-        By.AGENT: "COALESCE(agent, '')",
-        By.MODEL: "callee",
-        By.TOOL: f"substr(callee, {len(_TOOL) + 1})",
-    }
-)
-_ONLY: Final = MappingProxyType(
-    {By.MODEL: f"callee NOT LIKE '{_TOOL}%%'", By.TOOL: f"callee LIKE '{_TOOL}%%'"}
-)
+    TOKEN = "token"  # noqa: S105  # a word, not a secret
+    TENANT = "tenant"
+    DAY = "day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
-    """What was charged under one key."""
+class Cost:
+    """What was spent on one of them."""
 
-    key: str
-    title: str | None
-    """Of a session."""
-    charges: int
-    tokens: Decimal
-    nanodollars: Decimal
+    what: str | None
+    """None: on what has none, as a session's calls have no token."""
+    calls: int
+    tokens: int
+    nanodollars: int
 
 
-async def spending(
-    connection: Connection,
-    tenant: str,
-    user: str | None,
-    *,
+# A tool's own model calls are charged under tool:NAME.
+_WHAT: Final = {
+    By.SESSION: "c.session_id::text",
+    By.AGENT: "asked.agent",
+    By.MODEL: "c.model",
+    By.TOOL: "substring(c.model FROM '^tool:(.*)$')",
+    By.TOKEN: "bearer.token_id",
+    By.TENANT: "c.tenant_id",
+    By.DAY: "to_char(c.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+}
+_JOINED: Final = {
+    By.AGENT: """
+        LEFT JOIN LATERAL (
+            SELECT r.body ->> 'agent' AS agent FROM event_log r
+            WHERE r.session_id = c.session_id AND r.type IN ('ModelCallRequested', 'ToolCallRequested')
+              AND r.body ->> 'call_id' = c.call_id
+            LIMIT 1
+        ) asked ON true
+    """,
+    By.TOKEN: """
+        LEFT JOIN LATERAL (
+            SELECT r.body ->> 'token_id' AS token_id FROM event_log r
+            WHERE r.event_id = c.correlation_id AND r.type = 'ClientCallReceived'
+            LIMIT 1
+        ) bearer ON true
+    """,
+}
+_COSTS: Final = """
+    WITH c AS (
+        SELECT e.session_id, e.tenant_id, e.correlation_id, e.occurred_at,
+               e.body ->> 'reservation_id' AS call_id, e.body ->> 'model' AS model,
+               (e.body ->> 'tokens')::bigint AS tokens, (e.body ->> 'nanodollars')::bigint AS nanodollars
+        FROM event_log e
+        WHERE e.type = 'BudgetCharged' AND e.topic = %(topic)s
+          AND (%(since)s::timestamptz IS NULL OR e.occurred_at >= %(since)s)
+          AND (%(tenant)s::text IS NULL OR e.tenant_id = %(tenant)s)
+          AND (%(user)s::text IS NULL OR e.user_id = %(user)s)
+          AND (%(session)s::uuid IS NULL OR e.session_id = %(session)s)
+    )
+    SELECT {what} AS what, count(*) AS calls, sum(c.tokens)::bigint AS tokens,
+           sum(c.nanodollars)::bigint AS nanodollars
+    FROM c {joined}
+    GROUP BY 1 ORDER BY {order} LIMIT %(limit)s
+"""
+
+
+async def costs(
+    connection: AsyncConnection[TupleRow],
     by: By,
-    since: datetime,
-    until: datetime,
-    limit: int,
-) -> list[Spending]:
-    """Return what a tenant or one of its users was charged, the newest day first, or else the most.
+    *,
+    since: datetime | None = None,
+    tenant: str | None = None,
+    user: str | None = None,
+    session: UUID | None = None,
+    limit: int | None = None,
+) -> list[Cost]:
+    """Return what was spent, the most expensive first; by day, the latest first.
 
     Args:
         connection: to Postgres.
-        tenant: whose charges.
-        user: whose alone; None: of all the tenant's users.
-        by: what the sums are of.
-        since: of the charges, inclusive.
-        until: of the charges, exclusive.
-        limit: how many at most.
+        by: what it is added up by.
+        since: count from this moment on; None: from the beginning.
+        tenant: count this tenant alone.
+        user: count this user alone.
+        session: count this session alone.
+        limit: return at most so many; None: all.
     """
-    order = "key DESC" if by is By.DAY else "nanodollars DESC, tokens DESC, key"
-    query = f"""
-        SELECT sums.*, s.title FROM (
-            SELECT {_KEYS[by]} AS key, count(*) AS charges, sum(tokens) AS tokens,
-                   sum(nanodollars) AS nanodollars
-            FROM ({_CHARGES}) charges WHERE {_ONLY.get(by, "TRUE")}
-            GROUP BY 1 ORDER BY {order} LIMIT %(limit)s
-        ) sums
-        LEFT JOIN session_summaries s ON {"s.id::text = sums.key" if by is By.SESSION else "FALSE"}
-        ORDER BY {order}
-    """  # noqa: S608  # texts of ours
-    given = {"tenant": tenant, "user": user, "since": since, "until": until, "limit": limit}
-    async with connection.cursor(row_factory=class_row(Spending)) as cursor:
+    query = sql.SQL(_COSTS).format(
+        what=sql.SQL(_WHAT[by]),
+        joined=sql.SQL(_JOINED.get(by, "")),
+        order=sql.SQL("1 DESC" if by is By.DAY else "4 DESC, 3 DESC, 1"),
+    )
+    given = {
+        "topic": BUDGET_EVENTS.name,
+        "since": since,
+        "tenant": tenant,
+        "user": user,
+        "session": session,
+        "limit": limit,
+    }
+    async with connection.cursor(row_factory=class_row(Cost)) as cursor:
         await cursor.execute(query, given)
         return await cursor.fetchall()

@@ -61,6 +61,21 @@ class ApprovalReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeTold:
+    """An operator found out what became of a tool call; it enters by `operator.inputs` alone.
+
+    The envelope names the operator as in ApprovalReceived. The agent that asked for the call goes on with it.
+    """
+
+    call_id: Impersonal
+    """Of the OutcomeAsked that it answers."""
+    carried_out: bool
+    result: Personal | None = None
+    """What the call gave, as far as the operator knows; at most 20,000 characters."""
+    reason: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionBudgetSet:
     """An operator set what a session may use in all; it enters by `operator.inputs` alone.
 
@@ -175,7 +190,7 @@ class SessionForked:
     budget_nanodollars: int | None = None
 
 
-OperatorFact = ApprovalReceived | SessionBudgetSet
+OperatorFact = ApprovalReceived | SessionBudgetSet | OutcomeTold
 """Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
 SentFact = (
     SessionOpened
@@ -187,6 +202,7 @@ SentFact = (
     | SessionBudgetSet
     | ForkRequested
     | FeedbackGiven
+    | OutcomeTold
 )
 """What is read from `user.inputs`; some of it is refused there, and stands on logs from before it was."""
 CommandFact = (
@@ -198,6 +214,7 @@ CommandFact = (
     | SessionForked
     | SessionBudgetSet
     | ForkRefused
+    | OutcomeTold
 )
 """What people and programs tell a session to do."""
 InputFact = CommandFact | FeedbackGiven

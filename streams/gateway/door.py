@@ -27,6 +27,7 @@ from schemas.events.inputs import (
     InputFact,
     MessageReceived,
     OperatorFact,
+    OutcomeTold,
     SentFact,
     SessionBudgetSet,
     SessionOpened,
@@ -50,7 +51,7 @@ IDEMPOTENCY_CHARACTERS_MAX: Final = 255
 DEPTH_MAX: Final = 32
 """Of JSON that a sender adds."""
 _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
-    {ApprovalReceived: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
+    {ApprovalReceived: Scope.APPROVE, OutcomeTold: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
 )
 """What a token needs for an operator's act; for all else, to send."""
 _SINK_POLL_S: Final = 0.05

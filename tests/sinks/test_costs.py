@@ -1,112 +1,80 @@
-"""What was charged, summed up on a real Postgres."""
+"""What was spent on what, added up from the charges of a log."""
 
-import json
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from sinks.costs import By, Spending, spending
+from schemas.events.budgets import BudgetCharged
+from schemas.events.models import ModelCallRequested
+from schemas.events.tools import ToolCallRequested
+from sinks.costs import By, Cost, costs
+from sinks.writer import Writer
+from tests.sinks.conftest import rows
+from tests.sinks.test_whole_session import writer
+from tests.sinks.whole_session import projected, whole_session, write
+
+__all__ = ["writer"]
 
 pytestmark = pytest.mark.stack
 
-Connection = AsyncConnection[TupleRow]
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-CHARGE = """
-    INSERT INTO event_log (event_id, topic, partition, "offset", session_id, type, sequence, evidence_ids,
-                           occurred_at, recorded_at, tenant_id, user_id, producer, versions, body)
-    VALUES (gen_random_uuid(), 'budget.events', 0, %(offset)s, %(session)s, %(type)s, 1, '{}', %(at)s, %(at)s,
-            %(tenant)s, %(user)s, 'session', '{}', %(body)s)
-"""
-SESSION, OTHER, TASK = uuid.UUID(int=1), uuid.UUID(int=2), str(uuid.UUID(int=9))
+Spent = dict[str | None, tuple[int, int, int]]
 
 
-class Ledger:
-    """Writes charges one after the other."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._written = 0
-
-    async def charge(
-        self,
-        callee: str,
-        tokens: int,
-        nanodollars: int,
-        *,
-        session: uuid.UUID = SESSION,
-        at: datetime = NOON,
-        tenant: str = "acme",
-        user: str = "ann",
-        kind: str = "BudgetCharged",
-    ) -> None:
-        self._written += 1
-        body = {
-            "model": callee,
-            "tokens": tokens,
-            "nanodollars": nanodollars,
-            "task_id": str(uuid.UUID(int=9)),
-        }
-        given = {"offset": self._written, "session": session, "type": kind, "at": at}
-        await self._connection.execute(
-            CHARGE, given | {"tenant": tenant, "user": user, "body": json.dumps(body)}
-        )
+def spent(found: list[Cost]) -> Spent:
+    return {one.what: (one.calls, one.tokens, one.nanodollars) for one in found}
 
 
-@pytest.fixture
-async def ledger(connection: Connection) -> Ledger:
-    """Charges of two users of a tenant on two days, and of another tenant."""
-    one = Ledger(connection)
-    await one.charge("gpt-4o", 100, 5_000)
-    await one.charge("gpt-4o", 50, 2_000, at=NOON - timedelta(days=1))
-    await one.charge("gpt-4o-mini", 900, 1_000, session=OTHER, user="bob")
-    await one.charge("tool:analyze", 30, 10)
-    await one.charge("gpt-4o", 7_777, 7_777, kind="BudgetReserved")
-    await one.charge("gpt-4o", 1_000_000, 1_000_000, tenant="other")
-    return one
+async def test_every_way_of_adding_up_gives_what_the_session_used(
+    writer: Writer, connection: AsyncConnection[TupleRow]
+) -> None:
+    events = whole_session()
+    await write(writer, [await projected(events)])
+    ((used, nanodollars),) = await rows(
+        connection, "SELECT sum(tokens), sum(nanodollars) FROM budget_entries WHERE account = 'used'"
+    )
+
+    for by in By:
+        found = await costs(connection, by)
+        assert sum(one.tokens for one in found) == used > 0, by
+        assert sum(one.nanodollars for one in found) == nanodollars > 0, by
+        assert [one.nanodollars for one in found] == sorted((o.nanodollars for o in found), reverse=True), by
 
 
-async def summed(
-    connection: Connection, by: By, *, user: str | None = None, tenant: str = "acme", limit: int = 9
-) -> list[tuple[str, int, int, int]]:
-    def plain(one: Spending) -> tuple[str, int, int, int]:
-        return one.key, one.charges, int(one.tokens), int(one.nanodollars)
+async def test_agents_are_those_that_asked(writer: Writer, connection: AsyncConnection[TupleRow]) -> None:
+    events = whole_session()
+    await write(writer, [await projected(events)])
+    asked = {
+        event.body.call_id: event.body.agent
+        for event in events
+        if isinstance(event.body, ModelCallRequested | ToolCallRequested)
+    }
+    expected: Spent = {}
+    for event in events:
+        if isinstance(event.body, BudgetCharged):
+            agent = asked[event.body.reservation_id]
+            calls, tokens, nanodollars = expected.get(agent, (0, 0, 0))
+            more = event.body
+            expected[agent] = (calls + 1, tokens + more.tokens, nanodollars + more.nanodollars)
 
-    since, until = NOON - timedelta(days=3), NOON + timedelta(days=1)
-    found = await spending(connection, tenant, user, by=by, since=since, until=until, limit=limit)
-    return [plain(one) for one in found]
+    found = spent(await costs(connection, By.AGENT))
 
-
-async def test_charges_are_summed_up_by_what_is_asked(ledger: Ledger, connection: Connection) -> None:
-    assert await summed(connection, By.MODEL) == [("gpt-4o", 2, 150, 7_000), ("gpt-4o-mini", 1, 900, 1_000)]
-    assert await summed(connection, By.TOOL) == [("analyze", 1, 30, 10)]
-    assert await summed(connection, By.DAY) == [("2026-03-02", 3, 1_030, 6_010), ("2026-03-01", 1, 50, 2_000)]
-    assert await summed(connection, By.SESSION) == [
-        (str(SESSION), 3, 180, 7_010),
-        (str(OTHER), 1, 900, 1_000),
-    ]
-    assert await summed(connection, By.AGENT) == [("", 4, 1_080, 8_010)]
-
-
-async def test_nobody_is_told_what_others_were_charged(ledger: Ledger, connection: Connection) -> None:
-    assert await summed(connection, By.MODEL, user="bob") == [("gpt-4o-mini", 1, 900, 1_000)]
-    assert await summed(connection, By.MODEL, user="nobody") == []
-    assert await summed(connection, By.MODEL, tenant="third") == []
-    assert await summed(connection, By.DAY, tenant="other") == [("2026-03-02", 1, 1_000_000, 1_000_000)]
+    assert found == expected
+    assert found.keys() > {"planner", "synthesizer"}
 
 
-async def test_a_time_has_its_beginning_and_not_its_end(ledger: Ledger, connection: Connection) -> None:
-    async def charges(since: datetime, until: datetime) -> int:
-        found = await spending(connection, "acme", None, by=By.DAY, since=since, until=until, limit=9)
-        return sum(one.charges for one in found)
+async def test_what_is_asked_of_others_is_nothing(
+    writer: Writer, connection: AsyncConnection[TupleRow]
+) -> None:
+    events = whole_session()
+    await write(writer, [await projected(events)])
+    told = events[-1]
 
-    day = timedelta(days=1)
-    assert await charges(NOON - day, NOON) == 1
-    assert await charges(NOON, NOON + day) == 3
-    assert await charges(NOON + day, NOON) == 0
-
-
-async def test_the_largest_are_told_first(ledger: Ledger, connection: Connection) -> None:
-    assert await summed(connection, By.SESSION, limit=1) == [(str(SESSION), 3, 180, 7_010)]
+    whole = await costs(connection, By.MODEL)
+    assert await costs(connection, By.MODEL, tenant=told.tenant_id, user=told.user_id) == whole
+    assert await costs(connection, By.MODEL, tenant="another") == []
+    assert await costs(connection, By.MODEL, user="another") == []
+    assert await costs(connection, By.MODEL, since=datetime.now(UTC) + timedelta(days=1)) == []
+    assert len(await costs(connection, By.AGENT, limit=1)) == 1
+    assert list(spent(await costs(connection, By.TOKEN))) == [None]

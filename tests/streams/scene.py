@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from processors.restraints import Restraints
 from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
@@ -139,8 +140,14 @@ class Scene:
             metrics=self.all_metrics,
             now_ms=lambda: NOW_MS,
         )
+        self.restraints = Restraints()
         self.toolbox = ToolExecutor(
-            self.tools, reader=self.reader, feed=feed, tokenizer=len, now_ms=lambda: NOW_MS
+            self.tools,
+            reader=self.reader,
+            feed=feed,
+            tokenizer=len,
+            now_ms=lambda: NOW_MS,
+            stop_of=self.restraints.stop_of,
         )
 
     def on_log(self, body: Fact, topic: Topic, offset: int) -> RecordReference:
