@@ -30,6 +30,7 @@ _CHANGED: Final = f"""
     ORDER BY {_ACTIVITY} DESC
     LIMIT %(limit)s
 """  # noqa: S608  # as above
+_TITLES: Final = "SELECT id::text, title FROM session_summaries WHERE id = ANY(%s) AND title IS NOT NULL"
 _MOVED: Final = "SELECT COALESCE(sum(next_offset), 0), now() FROM sink_offsets"
 
 
@@ -130,6 +131,12 @@ async def count_of(connection: Connection, wanted: Wanted) -> int:
     row = await cursor.fetchone()
     assert row is not None
     return int(row[0])
+
+
+async def titles_of(connection: Connection, ids: list[UUID]) -> dict[str, str]:
+    """Return the titles of sessions that have one, by their ids as text."""
+    cursor = await connection.execute(_TITLES, [ids])
+    return dict(await cursor.fetchall())
 
 
 async def moved(connection: Connection) -> tuple[int, datetime]:

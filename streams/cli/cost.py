@@ -12,6 +12,8 @@ from streams.cli.command import command, given_uuid
 from streams.cli.context import database
 from streams.cli.output import AsJson
 
+_WITHOUT = {By.TOKEN: "(planned sessions)", By.TOOL: "(models)", By.AGENT: "(nobody)"}
+
 
 @command
 async def cost(
@@ -41,7 +43,6 @@ async def cost(
 def _total(rows: list[Cost]) -> Cost:
     return Cost(
         what="all",
-        title=None,
         calls=sum(row.calls for row in rows),
         tokens=sum(row.tokens for row in rows),
         nanodollars=sum(row.nanodollars for row in rows),
@@ -60,7 +61,7 @@ def _table(by: By, rows: list[Cost], limit: int) -> Table:
     ):
         table.add_column(name, footer=told, justify="right")
     for row in rows[:limit]:
-        what = row.what if row.title is None else f"{row.what}  {row.title}"
+        what = _WITHOUT.get(by, "(none)") if row.what is None else row.what
         share = f"{100 * row.nanodollars / total.nanodollars:.0f} %" if total.nanodollars else ""
         table.add_row(
             output.styled("{what}", what=what),

@@ -63,6 +63,6 @@ async def logout(request: Request) -> Response:
 
 
 def _page(said: str, status: int = 200) -> HTMLResponse:
-    # Without a referrer a browser says that the form comes from nowhere, and its login would be refused.
+    # Without a referrer a browser says of the form that it comes from nowhere, and it would be refused.
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
     return HTMLResponse(_PAGE.format(said=said), status, headers)

@@ -116,7 +116,7 @@ def test_the_plan_shows_what_waits_for_what(page: Page, http: httpx.Client) -> N
     tasks = page.get_by_role("region", name="Plan").get_by_role("listitem")
     expect(tasks.first).to_contain_text("done")
     tasks.first.get_by_role("link").click()
-    expect(page.get_by_text("TaskCompleted").first).to_be_visible()
+    expect(page.get_by_role("link", name="TaskCompleted")).to_be_visible()
 
 
 def test_events_are_found_opened_and_shared_by_their_address(page: Page, session: str) -> None:

@@ -8,12 +8,12 @@ const RETRY_MS_MAX = 1_200;
 
 /**
  * @typedef {object} Standing
- * @property {"connecting" | "live" | "lost" | "resting"} state
+ * @property {"none" | "connecting" | "live" | "lost" | "resting"} state none: the page follows nothing.
  * @property {number} since Milliseconds since 1970.
  */
 
 /** @type {import("../vendor/signals-core.js").Signal<Standing>} How the page's own connection stands. */
-export const standing = signal({ state: "connecting", since: Date.now() });
+export const standing = signal({ state: "none", since: Date.now() });
 
 /** @param {Standing["state"]} state */
 export function stands(state) {
@@ -92,6 +92,7 @@ export function keep(open) {
     ended = true;
     clearTimeout(waiting);
     stop();
+    stands("none");
     document.removeEventListener("visibilitychange", onVisibility);
     removeEventListener("online", start);
   };

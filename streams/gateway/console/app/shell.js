@@ -102,6 +102,7 @@ const STANDINGS = {
 
 function Connection() {
   const { state } = use(standing);
+  if (state === "none") return null;
   const { sign, words } = STANDINGS[state];
   return html`<p class=${"connection connection-" + state} role="status">
     <span aria-hidden="true">${sign}</span> <span class="visually-hidden">The connection: </span><span>${words}</span>

@@ -86,19 +86,19 @@ function Table({ by, costs }) {
           <th scope="col">${by.name}</th>
           <th scope="col" class="number">Cost</th>
           <th scope="col" class="number">Tokens</th>
-          <th scope="col" class="number">Charges</th>
+          <th scope="col" class="number">Calls</th>
         </tr>
       </thead>
       <tbody>
         ${costs.map(
           (one) => html`<tr key=${one.key}>
             <th scope="row">
-              ${by.id === "session" ? html`<a href=${"/sessions/" + one.key}>${shown(one.title ?? "Calls of a client")}</a>` : shown(one.key || "the turn itself")}
+              ${by.id === "session" ? html`<a href=${"/sessions/" + one.key}>${shown(one.title ?? "Calls of a client")}</a>` : shown(one.key || (by.id === "tool" ? "calls of models" : "none"))}
               <span class="costs-bar" aria-hidden="true"><span style=${{ width: `${(100 * amount(one)) / most}%` }}></span></span>
             </th>
             <td class="number">${money(one.dollars)}</td>
             <td class="number">${count(one.tokens)}</td>
-            <td class="number">${count(one.charges)}</td>
+            <td class="number">${count(one.calls)}</td>
           </tr>`,
         )}
       </tbody>

@@ -96,24 +96,26 @@ export default function Sessions() {
     const ticking = setInterval(() => setNow(Date.now()), 5_000);
     return () => clearInterval(ticking);
   }, []);
+  const shows = useRef({ list, paused });
+  shows.current = { list, paused };
   useEffect(() => {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let planned;
     const refresh = () => {
       planned = undefined;
       setNow(Date.now());
-      list.refresh(view.current[0], view.current[1]);
+      shows.current.list.refresh(view.current[0], view.current[1]);
     };
     const soon = () => {
-      planned ??= setTimeout(refresh, Math.max(0, REFRESH_MS_MIN - (Date.now() - list.at)));
+      planned ??= setTimeout(refresh, Math.max(0, REFRESH_MS_MIN - (Date.now() - shows.current.list.at)));
     };
     const end = followChanges({
       onConnected: () => {
         // The first page is on its way already.
-        if (list.at && !paused) soon();
+        if (shows.current.list.at && !shows.current.paused) soon();
       },
       onChanged: () => {
-        if (paused) setWaiting((before) => before + 1);
+        if (shows.current.paused) setWaiting((before) => before + 1);
         else soon();
       },
     });
@@ -121,7 +123,10 @@ export default function Sessions() {
       clearTimeout(planned);
       end();
     };
-  }, [list, paused]);
+  }, []);
+  useEffect(() => {
+    if (!paused && list.at) list.refresh(view.current[0], view.current[1]);
+  }, [paused]);
   useEffect(() => () => list.end(), [list]);
 
   use(list.version);
