@@ -26,7 +26,7 @@ class Pace:
 QUIET: Final = Pace(min_bytes=1, wait_ms=2_000)
 LITTLE: Final = Pace(min_bytes=256 * 1024, wait_ms=250)
 MUCH: Final = Pace(min_bytes=2 * 1024 * 1024, wait_ms=750)
-"""With it a record is in Postgres within a second of being written, of a hundred ninety-five."""
+"""So that a record can be in Postgres within a second of being written."""
 
 
 class Pacing:

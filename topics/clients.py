@@ -3,7 +3,6 @@
 The shells' own consumers and their producer are Faust's, made in streams/engine; all others are made here.
 """
 
-import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -23,10 +22,6 @@ header_names.repair()
 ISOLATION_LEVEL = "read_committed"
 """Of every consumer: what a transactional producer aborts was never said."""
 REQUEST_TIMEOUT_MS_DEFAULT = 40_000
-FETCH_WAIT_MS: Final = 500
-QUIET_WAIT_MS: Final = 2_000
-"""How long Kafka may let a fetch wait for a first record, when there was none for QUIET_S."""
-QUIET_S: Final = 5.0
 _FETCHER_WAKES_S: Final = 1.0
 _REQUEST_BYTES_MAX = 2 * RECORD_BYTES_MAX
 """A record's key and headers stand beside its value; Kafka alone judges what is too large."""
@@ -55,27 +50,6 @@ def calm(consumer: AIOKafkaConsumer) -> None:
     Whatever makes work wakes it: answers, assignments, seeks, records taken out. aiokafka has no setting.
     """
     consumer._fetcher._fetcher_timeout = _FETCHER_WAKES_S
-
-
-class Patience:
-    """Lets a consumer ask less often while nothing comes, and as usual as soon as something does."""
-
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        """Take a consumer that has started, with aiokafka's own wait."""
-        calm(consumer)
-        self._consumer = consumer
-        self._came_s = time.monotonic()
-
-    def note(self, *, came: bool) -> None:
-        """Take whether anything came that was asked for just now; to be told before anything is awaited.
-
-        Only while nothing comes does the fetch that waits name every partition: whatever comes then ends it.
-        """
-        now_s = time.monotonic()
-        if came:
-            self._came_s = now_s
-        is_quiet = now_s - self._came_s >= QUIET_S
-        self._consumer._fetcher._fetch_max_wait_ms = QUIET_WAIT_MS if is_quiet else FETCH_WAIT_MS
 
 
 def producer_of(bootstrap: str) -> AIOKafkaProducer:

@@ -18,11 +18,10 @@ from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import RegistryError, SchemaRegistry
 from streams.process.settings import Settings
 from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Keying, Topic
-from topics.clients import Patience, consumer_of, partitions_of, producer_of
+from topics.clients import consumer_of, partitions_of, producer_of
 from topics.routing import partition_of
 
 _POLL_MS: Final = 200
-_QUIET_MS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +147,8 @@ class Client:
             await self._assign(consumer, topics, from_beginning=from_beginning)
             if ready is not None:
                 ready.set()
-            patience = Patience(consumer)
             while True:
-                fetched = await consumer.getmany(timeout_ms=_QUIET_MS)
-                patience.note(came=bool(fetched))
+                fetched = await consumer.getmany(timeout_ms=_POLL_MS)
                 for place, records in fetched.items():
                     topic = BY_NAME[place.topic.removeprefix(self._settings.topic_prefix)]
                     for record in records:
