@@ -48,6 +48,7 @@ _TEST_DIRECTORIES = frozenset(
         "__tests__",
         "__mocks__",
         "__fixtures__",
+        "test-fixtures",
         "e2e",
         "e2e-tests",
         "e2e_tests",

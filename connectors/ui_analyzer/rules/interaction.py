@@ -74,6 +74,12 @@ def _hover_needs_focus(document: Document, tally: Tally) -> None:
             continue  # Mostly for ornament; what it shows is another rule's.
         if _keys_do_it(element) or ".focus(" in hover.expression:
             continue
+        if re.fullmatch(
+            r"\s*(?:if\s*\([^()]*\)\s*)?(?:this|event\.(?:current)?target)\.style\.\w+\s*=[^;=]*;?\s*",
+            hover.expression or hover.value or "",
+            re.I,
+        ):
+            continue  # Only drawn otherwise, as `:hover` would.
         ok = element.has("on:focus", "on:focusin", "on:focuswithin")
         tally.check(ok, hover, f"<{element.tag}> reacts to mouseover, and not to focus")
 

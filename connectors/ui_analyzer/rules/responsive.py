@@ -50,7 +50,9 @@ def _viewport_height(document: Document, tally: Tally) -> None:
         if re.search(r"::?(?:before|after)$", rule.selector):
             continue  # Drawn for ornament: nothing in it can be out of sight.
         if rule.value("position") == "fixed" and (
-            rule.value("pointer-events") == "none" or (rule.value("z-index") or "").startswith("-")
+            (rule.value("bottom") or "").startswith("0")
+            or rule.value("pointer-events") == "none"
+            or (rule.value("z-index") or "").startswith("-")
         ):
             continue  # A backdrop: nobody looks for anything at its bottom.
         if (full or modern) and not rule.in_keyframes() and not any("print" in at for at in rule.context):

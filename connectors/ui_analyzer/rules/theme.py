@@ -235,8 +235,8 @@ def _theme_parity(project: Project, tally: Tally) -> None:
     used = project.names("token-use")
     provided = _provided_for(project)
     for theme, tokens in sorted(themes.items()):
-        if theme in ("base", "light"):
-            continue
+        if theme in ("base", "light", "default"):
+            continue  # What holds where no other theme is chosen is the base.
         for name, located in sorted(tokens.items()):
             if located.fact.scope == theme and not name.startswith("--vp-"):  # VitePress has the rest.
                 if name in base or name in light or name in anywhere or name in provided:
