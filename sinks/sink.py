@@ -309,11 +309,18 @@ class Sink:
         connect = partial(
             Writer.connect, self._settings.dsn, self._settings.sink, mapping=self._settings.mapping
         )
+        # V1's tables may have been changed under V2's, which get their own then.
         try:
             writer = await connect()
         except ParentUnfit as unfit:
-            # V1's table was changed under V2's, which get one of their own to refer to.
-            await self._separate(unfit)
+            if (fault := await self._separate(str(unfit))) is not None:
+                raise DatabaseUnfit(f"{unfit}; {fault}") from unfit
+            writer = await connect()
+        if lacking := writer.fitted.lacking:
+            await writer.close()
+            await self._separate(
+                f"V2 has no {' and no '.join(lacking)} of its own, and V1's cannot be written"
+            )
             writer = await connect()
         _log.info("sink_connected", sink=self._settings.sink, tables=list(writer.fitted.names))
         for table, obstacles in writer.fitted.left_alone.items():
@@ -321,14 +328,17 @@ class Sink:
                 _log.warning("sink_table_left_alone", table=table, reason=str(one), remedy=one.remedy)
         return writer
 
-    async def _separate(self, unfit: ParentUnfit) -> None:
-        _log.warning("sink_separating_from_v1", sink=self._settings.sink, reason=str(unfit))
+    async def _separate(self, reason: str) -> NotTheOwner | None:
+        """Give V2 tables of its own beside V1's; returns why it cannot have them."""
+        _log.warning("sink_separating_from_v1", sink=self._settings.sink, reason=reason)
         connection = await psycopg.AsyncConnection.connect(self._settings.dsn, autocommit=True)
         async with connection:
             try:
                 await migrate(connection, mapping=self._settings.mapping)
             except NotTheOwner as error:
-                raise DatabaseUnfit(f"{unfit}; {error}") from error
+                _log.warning("sink_cannot_separate", sink=self._settings.sink, reason=str(error))
+                return error
+        return None
 
     async def _disconnect(self) -> None:
         writer, self._writer = self._writer, None

@@ -24,6 +24,7 @@ LANDED = (
     ("client_calls", "6de930ac2104deb6"),
     ("version_one_ids", "e7f732160fa92166"),
     ("cancelled_client_calls", "085934536f03de8d"),
+    ("steps_cost_what_was_charged", "119c55ae104e34f6"),
 )
 
 
