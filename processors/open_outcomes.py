@@ -13,7 +13,7 @@ from processors.transition import Transition
 from schemas.events.inputs import OutcomeTold
 from schemas.events.models import ChatRole, PromptMessage
 from schemas.events.outputs import OutcomeAsked
-from schemas.events.tools import ToolCallFailed, ToolFailureKind
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolFailureKind
 from schemas.frozen import replace
 
 RESULT_CHARACTERS_MAX: Final = 20_000
@@ -23,6 +23,18 @@ RESULT_CHARACTERS_MAX: Final = 20_000
 def is_open(task: Task, call_id: str) -> bool:
     """Tell whether a person is asked about a call of the task."""
     return any(call.call_id == call_id and call.status is ToolCallStatus.OPEN for call in task.tool_calls)
+
+
+def was_told(task: Task, outcome: ToolCallFailed | ToolCallCompleted) -> bool:
+    """Tell whether an outcome that leaves a call open is of a settled one: only a person settles those."""
+    return (
+        isinstance(outcome, ToolCallFailed)
+        and outcome.maybe_effected
+        and any(
+            call.call_id == outcome.call_id and call.status is ToolCallStatus.SETTLED
+            for call in task.tool_calls
+        )
+    )
 
 
 def is_to_be_asked(outcome: ToolCallFailed) -> bool:
