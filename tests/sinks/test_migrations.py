@@ -25,6 +25,7 @@ LANDED = (
     ("version_one_ids", "e7f732160fa92166"),
     ("cancelled_client_calls", "085934536f03de8d"),
     ("steps_cost_what_was_charged", "119c55ae104e34f6"),
+    ("acts_of_operators_in_traces", "685696905630b11b"),
 )
 
 
