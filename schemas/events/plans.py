@@ -34,6 +34,8 @@ class RejectReason(Word):
     TOO_DEEP = "too_deep"
     """Too long a chain of tasks."""
     EMPTY = "empty"
+    COPIED = "copied"
+    """It repeats the example of its instructions."""
 
 
 class AcceptReason(Word):
@@ -48,6 +50,8 @@ class AcceptReason(Word):
     """The plan that stands is carried out."""
     PLANNER_FAILED = "planner_failed"
     """The planner's model failed to revise it; the plan that stands is carried out."""
+    REVISION_UNCHANGED = "revision_unchanged"
+    """The revised plan is the one that stands."""
     REVISION_REJECTED = "revision_rejected"
     """The revised plan failed validation; the plan that stands is carried out."""
     DEFAULT_TASK = "default_task"
