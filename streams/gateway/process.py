@@ -171,7 +171,13 @@ async def _front(
 ) -> Front:
     """Return what the routes share; connections are closed with what holds them."""
     pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
-        settings.postgres_dsn, min_size=1, max_size=_POOL_MAX, open=False, kwargs={"autocommit": True}
+        settings.postgres_dsn,
+        min_size=1,
+        max_size=_POOL_MAX,
+        open=False,
+        kwargs={"autocommit": True},
+        # A restart of Postgres leaves connections that have ended, and nobody is to be refused for those.
+        check=AsyncConnectionPool.check_connection,
     )
     held.push_async_callback(pool.close)
     await pool.open(wait=False)
