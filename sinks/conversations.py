@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
+from schemas.events.inputs import OperatorFact
 from topics.catalog import DEAD_LETTERS, ENTRANCES, SESSION_INPUTS
 
 STANDINGS: Final = """
@@ -22,7 +23,7 @@ STANDINGS: Final = """
 # What others have said in a session was refused, and is for them alone to see.
 _CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
 # What operators decide counts, and is the session's.
-_ACTS: Final = ["ApprovalReceived", "SessionBudgetSet"]
+_ACTS: Final = sorted(fact.__name__ for fact in get_args(OperatorFact))
 OWNS: Final = """
     (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s)
      OR type = ANY(%(acts)s) AND topic = 'session.inputs' AND tenant_id IN (%(tenant)s, '*'))

@@ -1,11 +1,14 @@
 """What happened in a session, on a real Postgres: by windows, one event whole, and why; nothing of others."""
 
 import uuid
+from typing import get_args
 
 import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from schemas.events.inputs import ApprovalReceived, OperatorFact, OutcomeTold, SessionBudgetSet
+from schemas.frozen import replace
 from sinks.owned_trace import owned_trace, session_of_event
 from sinks.session_history import (
     Line,
@@ -18,7 +21,7 @@ from sinks.session_history import (
     types_of,
 )
 from sinks.trace import Node
-from tests.projections.envelopes import SESSION, TASK, event_id
+from tests.projections.envelopes import SESSION, TASK, event, event_id
 from tests.sinks.story import ANSWER, DONE, MESSAGE, Log, story
 
 pytestmark = pytest.mark.stack
@@ -77,6 +80,27 @@ async def test_events_are_found_by_type_by_what_they_say_and_by_id(log: Log, con
     assert "AnswerGiven" in await found(search="it is one")
     assert await found(search=event_id(DONE)[:36]) == {"TaskCompleted"}
     assert await found(search="no_such%thing") == set()
+
+
+ACTS: list[tuple[OperatorFact, int]] = [
+    (ApprovalReceived(approval_id=str(uuid.UUID(int=9)), approved=True), 62),
+    (SessionBudgetSet(tokens=5), 63),
+    (OutcomeTold(call_id=str(uuid.UUID(int=8)), carried_out=True), 64),
+]
+
+
+async def test_what_operators_do_is_told_to_whom_the_session_belongs(
+    log: Log, connection: Connection
+) -> None:
+    assert {type(act) for act, _ in ACTS} == set(get_args(OperatorFact))
+    for act, number in ACTS:
+        await log.add(replace(event(act, number), tenant_id="*", user_id="olga"))
+        await log.add(replace(event(act, number + 10), tenant_id="rival", user_id="olga"))
+
+    wanted = await wanted_of(connection, *(type(act).__name__ for act, _ in ACTS))
+    lines = await timeline_of(connection, wanted, ascending=True, after=None, limit=50)
+
+    assert {str(one.event_id) for one in lines} == {event_id(number) for _, number in ACTS}
 
 
 async def test_an_event_is_told_whole(log: Log, connection: Connection) -> None:
