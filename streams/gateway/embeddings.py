@@ -167,15 +167,11 @@ class Embeddings:
             body = json_of(raw)
             asked = asked_of(body, self._front.models)
             key, is_new = self._retries.key_of(bearer, raw, request)
-            try:
+            with self._retries.asking(key):
                 answers = [
                     await self._answer(bearer, fact, _key(key, number), is_new=is_new)
                     for number, fact in enumerate(asked.facts)
                 ]
-            except Problem:
-                # What an SDK tries again by itself after a failure is another call.
-                self._retries.forget(key)
-                raise
         except Problem as problem:
             return response_of(problem, request)
         return Response(_rendered(asked, answers, str(body["model"])), media_type="application/json")

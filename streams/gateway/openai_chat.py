@@ -180,7 +180,7 @@ class Chat:
         key, is_new = self._retries.key_of(bearer, raw, request)
         call = await self._calls.ask(bearer, asked.fact, key, is_new=is_new)
         completion = Completion(call, name, usage=asked.usage)
-        try:
+        with self._retries.asking(key):
             if not asked.stream:
                 with closing(call):
                     return JSONResponse(await completion.whole())
@@ -191,10 +191,6 @@ class Chat:
                 await begun.close()
                 raise
             return Streamed(begun, completion.chunks(begun))
-        except Problem:
-            # What an SDK tries again by itself after a failure is another call.
-            self._retries.forget(key)
-            raise
 
     def _model(self, name: str) -> Json:
         return {"id": name, "object": "model", "created": self._began_s, "owned_by": "cartrita"}

@@ -79,16 +79,12 @@ class Responses:
             asked = await self._asked(bearer, body)
             header = request.headers.get(SESSION_HEADER)
             key, is_new = self._retries.key_of(bearer, raw, request, header or "")
-            try:
+            with self._retries.asking(key):
                 if is_planned(asked.model):
                     asked = _in_session(asked, header)
                     return await self._told(await self._turn(bearer, asked, body, key), asked)
                 call = await self._call(bearer, asked, body, key, is_new=is_new)
                 return await self._told(call, asked)
-            except Problem:
-                # What an SDK tries again by itself after a failure is another call.
-                self._retries.forget(key)
-                raise
         except Problem as problem:
             return response_of(problem, request)
 
@@ -102,7 +98,6 @@ class Responses:
                 events = sent(answering, answering.events(), _number(request, "starting_after", -1))
                 return EventSourceResponse(events, ping=PING_S, sep="\n", headers=_headers(answering))
             await answering.stand()
-            answering.close()
             return JSONResponse(answering.telling.response(), headers=_headers(answering))
         except Problem as problem:
             return response_of(problem, request)
@@ -116,7 +111,6 @@ class Responses:
             placed = await self._named(bearer, request)
             answering = self._answering(bearer, placed)
             await answering.stand()
-            answering.close()
             if answering.telling.status in OPEN or answering.telling.is_waiting:
                 if isinstance(placed.body, ClientCallReceived):
                     owner = placed.owner
@@ -255,7 +249,6 @@ class Responses:
             return ()
         answering = self._answering(bearer, placed)
         await answering.stand()
-        answering.close()
         return answering.telling.output
 
     def _answering(self, bearer: Principal, placed: Placed) -> Answering:
