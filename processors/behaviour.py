@@ -26,6 +26,8 @@ checks what this behaviour decided, and says of the rest which one did.
     12  A person is asked about a tool call that may have been carried out, before its task ends for it.
     13  A plan and a critique that repeat the example of their instructions are none; a revision that changes
         nothing is not criticised again.
+    14  Turns that no longer fit a prompt are summed up by a call of its own; of long texts of earlier turns
+        both ends are told; turns without an answer are remembered; who works alone is told the past.
 """
 
 from typing import Final
@@ -34,7 +36,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 13
+BEHAVIOUR: Final = 14
 
 
 def stamped(configuration: Configuration) -> Configuration:

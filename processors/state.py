@@ -221,6 +221,8 @@ class MessageTaken:
     """Event id of the fork that took the message over from another session."""
     agent: str | None = None
     """The agent that the message names; None: a plan is made."""
+    characters: int = 0
+    """How long its text is."""
 
     @property
     def input_id(self) -> str:
@@ -295,7 +297,35 @@ class Exchange:
     """An earlier turn: what was asked and answered, by reference."""
 
     message: RecordReference
-    answer: RecordReference
+    answer: RecordReference | None = None
+    """None: no model gave one."""
+    message_characters: int = 0
+    """How long the text is; 0: it was not noted."""
+    answer_characters: int = 0
+    outside: bool = False
+    """Whether documents, attachments or tools had a part in the answer: it is material, as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The summary of the first turns, which a model wrote."""
+
+    reference: RecordReference
+    turns: int
+    """It tells of turns 1 to this."""
+    outside: bool = False
+    """As of the least trusted of what it was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryCall:
+    """A summary that is being written."""
+
+    call_id: str
+    exchanges: int
+    """So many of the oldest turns in the history go into it."""
+    turns: int
+    """It will tell of turns 1 to this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +376,10 @@ class SessionState:
     turns: int = 0
     """Turns that have begun."""
     history: tuple[Exchange, ...] = ()
-    """The latest turns, oldest first; at most HISTORY_MAX."""
+    """The latest turns, oldest first; at most HISTORY_MAX of processors/memory/summaries.py."""
+    summary: Summary | None = None
+    """Of the turns before; None while there is no summary of them."""
+    summary_call: SummaryCall | None = None
     idle_since_ms: int | None = None
     """Since when an open session has nothing to do; None while it works, and before it opens."""
     ended_at_ms: int | None = None

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from schemas.ports.chat import ChatMessage
 
-_ROLE = re.compile(r"\ARole: (planner|critic|synthesizer|agent [\w-]+|analysis [\w-]+)\s*$", re.MULTILINE)
+_ROLE = re.compile(
+    r"\ARole: (planner|critic|synthesizer|summarizer|agent [\w-]+|analysis [\w-]+)\s*$", re.MULTILINE
+)
 _AGENT = re.compile(r"^- ([\w-]+): (.*?)(?: \(tools: ([^)]*)\))?$", re.MULTILINE)
 _ATTACHMENT = re.compile(r"^Attachment: (.+?) \((\d+) tokens\).*$", re.MULTILINE)
 _REQUEST = re.compile(r"\A(?:Attachment: .*\n+)*Request:\n")

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from connectors.local_model import summaries
 from connectors.local_model.answers import reply_to
+from connectors.local_model.prompts import role_of
 from connectors.local_model.wire import ChatCall, Reply
 from connectors.text.words import sentences
 from schemas.ports.chat import ChatMessage, ToolOffered
@@ -335,3 +337,21 @@ def test_an_auditor_reports_score_weakest_metrics_and_worst_findings() -> None:
         "- Critical at b.html:4: <img> has no alt.",
         "- Minor at a.html:9: the link says “here”.",
     ]
+
+
+def test_a_summary_keeps_what_was_said_and_drops_the_oldest_where_room_is_short() -> None:
+    said = [
+        system("Role: summarizer\nYou keep the summary."),
+        user("Summary of turns 1 to 2 of this conversation:\n- user: old words"),
+        user("The user said:\nMy boat is called Marlin."),
+        user("The answer was:\nA fine name."),
+        user("Write the summary of all of this."),
+    ]
+
+    whole = summaries.summary(said)
+    short = summaries.summary(said, lambda text: len(text) < 60)
+
+    lines = ["- user: old words", "- user: My boat is called Marlin.", "- answer: A fine name."]
+    assert whole == "\n".join(lines)
+    assert short == "\n".join(lines[1:])
+    assert role_of(said) == "summarizer"
