@@ -74,6 +74,8 @@ def _first_calls(
         ]
         if calls:
             return calls
+    if "recall_conversation" in offered and (kind == intents.RECALLING or role == intents.RECALLING):
+        return [("recall_conversation", {"query": query(intent)})]
     if "search_documents" in offered and not (prompt.results and kind == intents.WRITING):
         return [("search_documents", {"query": query(intent), "k": SEARCH_RESULTS})]
     return []

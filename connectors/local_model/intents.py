@@ -9,7 +9,13 @@ WRITING: Final = "writer"
 CODING: Final = "coder"
 REVIEWING: Final = "reviewer"
 AUDITING: Final = "auditor"
+RECALLING: Final = "archivist"
 
+_RECALLING = re.compile(
+    r"\b(?:earlier in (?:this|our) conversation|(?:did|have) I (?:say|said|tell|told|mention(?:ed)?)|"
+    r"I (?:have )?(?:told|said|mentioned) (?:to )?(?:you|earlier|before)|remind me (?:what|of|how|when|where|who))\b",
+    re.IGNORECASE,
+)
 _CODING = re.compile(
     r"\b(?:code|script|python|program|compute|calculate|execute|algorithm|implement|plot|simulate|regex)\b",
     re.IGNORECASE,
@@ -68,6 +74,8 @@ def kind_of(intent: str, *, attached: bool) -> str:
     Args:
         attached: True when the request came with an attachment, which only analysts read.
     """
+    if _RECALLING.search(intent):
+        return RECALLING
     intent = _GROUND.sub("", intent)
     first = intent.split(None, 1)[0].lower().strip(",:;") if intent.split() else ""
     leading = {

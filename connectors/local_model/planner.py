@@ -27,6 +27,7 @@ _TOOL_OF_KIND: Final = {
     intents.ANALYSIS: "analyze_document",
     intents.CODING: "execute_python",
     intents.AUDITING: "analyze_ui",
+    intents.RECALLING: "recall_conversation",
 }
 _FALLBACKS: Final = {
     intents.CODING: (intents.WRITING, intents.ANALYSIS),
@@ -35,6 +36,7 @@ _FALLBACKS: Final = {
     intents.WRITING: (intents.ANALYSIS, intents.RESEARCH),
     intents.ANALYSIS: (intents.RESEARCH, intents.WRITING),
     intents.RESEARCH: (intents.ANALYSIS, intents.WRITING),
+    intents.RECALLING: (intents.RESEARCH, intents.ANALYSIS, intents.WRITING),
 }
 
 

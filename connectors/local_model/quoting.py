@@ -162,6 +162,10 @@ def _from_tool(outcome: str) -> str:
         return f"{label}{shown}:\n{analysis.removeprefix(f'{label}: ')}"
     if "overall_effectiveness" in value:
         return audited(value)
+    said = value.get("said")
+    if isinstance(said, list):
+        lines = [f"- In turn {one.get('turn')} the {one.get('speaker')} said: {one.get('text')}" for one in said]
+        return "\n".join(lines) or "Nothing of it was said in earlier turns."
     stdout, embeddings = value.get("stdout"), value.get("embeddings")
     if isinstance(stdout, str):
         error = value.get("stderr")

@@ -1,7 +1,6 @@
 """search_documents: passages of the ingested documents that fit a query, by meaning and by words."""
 
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import Final, Protocol
 from connectors.retrieval.index import FoundPassage
 from connectors.text.words import stems
 from connectors.tools.embeddings import embed_within
+from connectors.tools.lexical import bm25
 from schemas.configuration import ToolSpec
 from schemas.events.tools import Retrieval, RetrievedDocument
 from schemas.ports.embedding import Embedded, Embedder, EmbeddingsAbsent
@@ -30,8 +30,6 @@ QUERY_TOKENS_MAX: Final = 600
 
 COSINE_SHARE: Final = 0.7
 """What part of the score is likeness of meaning; the rest is likeness of words."""
-BM25_K1: Final = 1.2
-BM25_B: Final = 0.75
 
 BY_WORDS_ALONE: Final = "Searched by words alone, since there are no embeddings"
 _HINT_CHARACTERS_MAX: Final = 400
@@ -242,7 +240,7 @@ def rerank(query: str, candidates: Sequence[FoundPassage]) -> list[Scored]:
     passage has a cosine, the words alone are the score.
     """
     bags = [Counter(stems(passage.text)) for passage in candidates]
-    lexical = _bm25(set(stems(query)), bags)
+    lexical = bm25(set(stems(query)), bags)
     best = max(lexical, default=0.0)
     shares = [weight / best if best > 0 else 0.0 for weight in lexical]
     cosines = [None if one.cosine is None else max(0.0, min(1.0, one.cosine)) for one in candidates]
@@ -257,23 +255,6 @@ def rerank(query: str, candidates: Sequence[FoundPassage]) -> list[Scored]:
         for passage, share, cosine in zip(candidates, shares, cosines, strict=True)
     ]
     return sorted(scored, key=lambda entry: (-entry.score, entry.passage.document, entry.passage.ordinal))
-
-
-def _bm25(wanted: set[str], bags: Sequence[Counter[str]]) -> list[float]:
-    lengths = [bag.total() for bag in bags]
-    average = sum(lengths) / len(lengths) if any(lengths) else 1.0
-    rarity = {
-        word: math.log(1 + (len(bags) - seen + 0.5) / (seen + 0.5))
-        for word in sorted(wanted)
-        if (seen := sum(word in bag for bag in bags))
-    }
-    scores: list[float] = []
-    for bag, length in zip(bags, lengths, strict=True):
-        norm = BM25_K1 * (1 - BM25_B + BM25_B * length / average)
-        scores.append(
-            sum(weight * bag[word] * (BM25_K1 + 1) / (bag[word] + norm) for word, weight in rarity.items())
-        )
-    return scores
 
 
 def _result(query: str, chosen: Sequence[Scored], found: int, by_words: str) -> dict[str, object]:

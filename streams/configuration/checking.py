@@ -15,7 +15,14 @@ from streams.configuration.agents import sources_of
 from streams.configuration.files import ConfigurationInvalid
 from topics.catalog import RECORD_BYTES_MAX
 
-TOOLS: Final = ("generate_embeddings", "analyze_document", "search_documents", "execute_python", "analyze_ui")
+TOOLS: Final = (
+    "generate_embeddings",
+    "analyze_document",
+    "search_documents",
+    "recall_conversation",
+    "execute_python",
+    "analyze_ui",
+)
 """The tools that every worker has; named here, so that a check does not load what they are made of."""
 NUMBER_MAX: Final = 2**53
 """Largest number of a limit: every program that reads the log holds it exactly."""

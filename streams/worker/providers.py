@@ -14,11 +14,13 @@ from connectors.models.chat import OpenAIModel
 from connectors.models.embeddings import OpenAIEmbeddings
 from connectors.models.tokens import count_tokens_in_pieces, prepare_vocabularies
 from connectors.retrieval.index import PassageIndex
+from connectors.retrieval.past import ConversationPast
 from connectors.sandbox.sandbox import Sandbox, SandboxConfig
 from connectors.sandbox.tier import TierDemand
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.embeddings import GenerateEmbeddings
 from connectors.tools.python import ExecutePython
+from connectors.tools.recall import RecallConversation
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
@@ -96,6 +98,7 @@ async def make_providers(settings: Settings) -> Providers:
             GenerateEmbeddings(embeddings),
             AnalyzeDocument(model, _analyst(models), index),
             SearchDocuments(index, embeddings),
+            RecallConversation(ConversationPast(pool)),
             ExecutePython(sandbox),
             AnalyzeUi(settings.ui_root.absolute()),
             *own.tools,
