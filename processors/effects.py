@@ -32,7 +32,13 @@ from schemas.ids import OUTCOME, outcome_id
 from schemas.ports.chat import ChatAnswer, ConnectorError
 from schemas.ports.tool import ToolError, ToolResult
 
-_NOT_THE_TOOLS_DOING: Final = ("cancelled", "unknown_tool", "parse_error", "validation_error")
+_NOT_THE_TOOLS_DOING: Final = (
+    "cancelled",
+    "unknown_tool",
+    "parse_error",
+    "validation_error",
+    "approval_invalid",
+)
 """Failures that say nothing of how well the tool does."""
 _BEFORE_THE_TOOL: Final = ("unknown_tool", "parse_error", "validation_error")
 """Failures that came before the tool did anything; after any other it may have had its effect."""

@@ -239,7 +239,7 @@ def _restore_running(transition: Transition, task: Task, origin: Task) -> None:
             tool_calls=tuple(
                 call
                 if call.status is ToolCallStatus.SETTLED
-                else replace(call, status=ToolCallStatus.WAITING, due_at_ms=0)
+                else replace(call, status=ToolCallStatus.WAITING, due_at_ms=0, asked=None)
                 for call in origin.tool_calls
             ),
             tools_called=calls_before,

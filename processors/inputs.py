@@ -5,9 +5,12 @@ from collections.abc import Callable
 from typing import Final
 
 from processors import forking
+from processors.approvals.binding import arguments_of
+from schemas.canonical import NotCanonical
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     Attachment,
     FeedbackGiven,
@@ -35,7 +38,11 @@ METADATA_BYTES_MAX: Final = 16_384
 AMOUNT_MAX: Final = 2**53 - 1
 """Budgets beyond this are typing errors, and JavaScript could not show them."""
 
-_COMMANDS: Final[dict[type, str]] = {ApprovalReceived: "approve", SessionBudgetSet: "budget"}
+_COMMANDS: Final[dict[type, str]] = {
+    ApprovalReceived: "approvals approve",
+    ApprovalEdited: "approvals edit",
+    SessionBudgetSet: "budget",
+}
 """By operator's act the command that writes it."""
 
 Tokenizer = Callable[[str], int]
@@ -116,10 +123,12 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
             _budgets(body)
             _metadata(body)
             _short("title", body.title, TITLE_CHARACTERS_MAX)
-        case ApprovalReceived():
+        case ApprovalReceived() | ApprovalEdited():
             if not is_uuid(body.approval_id):
                 raise InputInvalid("approval_id is not a UUID in canonical form")
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
+            if isinstance(body, ApprovalEdited):
+                _checked_arguments(body)
         case SessionBudgetSet():
             _checked_budget(body)
         case FeedbackGiven():
@@ -181,6 +190,13 @@ def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) 
     except forking.ForkInvalid as error:
         raise InputInvalid(str(error)) from error
     return replace(body, tokens=tokenizer(text))
+
+
+def _checked_arguments(body: ApprovalEdited) -> None:
+    try:
+        arguments_of(body.arguments_json)
+    except NotCanonical as error:
+        raise InputInvalid(f"arguments_json: {error}") from error
 
 
 def _checked_budget(body: SessionBudgetSet) -> None:

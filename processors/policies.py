@@ -28,6 +28,10 @@ class Verdict:
     decision: Decision
     rule: str
     reason: str
+    approvers: tuple[str, ...] = ()
+    """Of an escalation, as its rule has them."""
+    scope: str = ""
+    four_eyes: bool = False
 
 
 UNKNOWN_TOOL = Verdict(
@@ -54,7 +58,7 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
         return UNKNOWN_TOOL
     for rule in policy.rules:
         if _matches(rule, request, request.spec):
-            return Verdict(decision=Decision(rule.decision), rule=rule.name, reason=rule.reason)
+            return _verdict(rule)
     return NO_RULE
 
 
@@ -82,13 +86,24 @@ def decide_client_tool(
             and (rule.share_left_below is None or share_left < rule.share_left_below)
             and (rule.calls_above is None or calls_before >= rule.calls_above)
         ):
-            return Verdict(decision=Decision(rule.decision), rule=rule.name, reason=rule.reason)
+            return _verdict(rule)
     return CLIENTS_OWN
 
 
 def narrowed(verdict: Verdict, other: Verdict) -> Verdict:
     """Return the stricter of two verdicts; the first where neither is."""
     return other if _STRICTNESS.index(other.decision) > _STRICTNESS.index(verdict.decision) else verdict
+
+
+def _verdict(rule: PolicyRule) -> Verdict:
+    return Verdict(
+        decision=Decision(rule.decision),
+        rule=rule.name,
+        reason=rule.reason,
+        approvers=rule.approvers,
+        scope=rule.approver_scope,
+        four_eyes=rule.four_eyes,
+    )
 
 
 def _matches(rule: PolicyRule, request: PolicyRequest, spec: ToolSpec) -> bool:

@@ -196,6 +196,28 @@ class PolicyRule:
     """Matches only when less than this share of the session's budget is left."""
     calls_above: int | None = None
     """Matches only when the task has already made so many calls of the tool."""
+    approvers: tuple[str, ...] = ()
+    """Of an escalation: who may approve, by name; empty: every approver of the tenant."""
+    approver_scope: str = ""
+    """Of an escalation: what an approver must be good for; empty: anything."""
+    four_eyes: bool = False
+    """Of an escalation: neither the user of the session nor who wrote the arguments may approve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approver:
+    """Whose signature counts on a decision about a tool call."""
+
+    name: str
+    """As decisions name who made them; of a gateway its own name."""
+    public_key: str
+    """Ed25519, 64 hexadecimal digits."""
+    tenants: tuple[str, ...]
+    """In whose sessions it counts; `*`: in all."""
+    scopes: tuple[str, ...] = ()
+    """What the approver is good for, as rules ask for it."""
+    speaks_for_tokens: bool = False
+    """True for a gateway: it tells who decided, namely whose token it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +225,8 @@ class Policy:
     """The rules, in order; a call that none matches is denied."""
 
     rules: tuple[PolicyRule, ...]
+    approvers: tuple[Approver, ...] = ()
+    """Who may decide what rules escalate; where there are none, nobody can approve anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +291,8 @@ class Limits:
     turn_deadline_ms: int = 900_000
     stall_ms: int = 120_000
     approval_ms: int = 3_600_000
+    approvals_open_max: int = 16
+    """Requests of one session that wait for a person; what would be one more is refused."""
     queue_max: int = 16
     """Messages that wait for their turn."""
     intent_characters_max: int = 2_000

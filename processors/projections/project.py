@@ -20,6 +20,7 @@ from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.client_calls import ClientCallReceived
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     ForkRefused,
     MessageReceived,
@@ -31,6 +32,7 @@ from schemas.events.inputs import (
 )
 from schemas.events.outputs import (
     AnswerGiven,
+    ApprovalClosed,
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
@@ -126,6 +128,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
         case (
             SessionOpened()
             | ApprovalReceived()
+            | ApprovalEdited()
             | SessionCancelled()
             | SessionClosed()
             | SessionBudgetSet()
@@ -137,6 +140,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
         case (
             ProgressReported()
             | ApprovalRequested()
+            | ApprovalClosed()
             | ErrorReported()
             | NoticeGiven()
             | SessionEnded() as fact

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from connectors.text.harmless import harmless
 from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
 from streams.cli.analyze_ui import analyze_ui
+from streams.cli.approvals import approvals
 from streams.cli.budget import budget
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
@@ -68,7 +69,7 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (deployment.up, deployment.down, deployment.status, env, login, demo),
-    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, budget, ingest),
+    "Conversations": (messages.send, messages.cancel, messages.close, budget, ingest),
     "What happened": (
         tail.tail,
         sessions.sessions,
@@ -86,6 +87,7 @@ for _panel, _commands in _PANELS.items():
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(tools, name="tools", rich_help_panel="Tools")
+app.add_typer(approvals, name="approvals", rich_help_panel="Conversations")
 app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
 app.add_typer(topics.topics, name="topics", rich_help_panel="Ground")

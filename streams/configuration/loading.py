@@ -20,6 +20,8 @@ from schemas.configuration import (
 )
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
+from schemas.frozen import replace
+from streams.configuration.approvers import load_approvers
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
 from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
@@ -62,14 +64,24 @@ class _RuleFile(Strict):
     unless_listed: bool = False
     share_left_below: float | None = None
     calls_above: int | None = None
+    approvers: tuple[str, ...] = ()
+    approver_scope: str = ""
+    four_eyes: bool = False
 
 
 class _PolicyFile(Strict):
     rules: list[_RuleFile]
 
 
-def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None) -> Configuration:
+def load_configuration(
+    tools: Iterable[ToolSpec], directory: Path | None = None, approvers: Path | None = None
+) -> Configuration:
     """Read the configuration; a file that `directory` lacks is taken from the defaults.
+
+    Args:
+        tools: that there are.
+        directory: with files of one's own.
+        approvers: file of those who may decide about tool calls; they are a part of the policy.
 
     Raises:
         ConfigurationInvalid: a file cannot be used; nothing is half taken over.
@@ -87,7 +99,7 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
         prompts["synthesizer"] += (
             f"\n\nYou are {persona.name}, and answer in this manner:\n{persona.text.strip()}"
         )
-    policy = _policy(texts["policy"], "policy")
+    policy = replace(_policy(texts["policy"], "policy"), approvers=load_approvers(approvers))
     limits = _limits(texts["limits"])
     specs = {spec.name: spec for spec in tools}
     configuration = Configuration(
@@ -190,6 +202,9 @@ def _rule(file: _RuleFile) -> PolicyRule:
         unless_listed=file.unless_listed,
         share_left_below=file.share_left_below,
         calls_above=file.calls_above,
+        approvers=file.approvers,
+        approver_scope=file.approver_scope,
+        four_eyes=file.four_eyes,
     )
 
 

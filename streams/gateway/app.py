@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streams.gateway import openai_chat, sessions_api, sockets
+from streams.gateway import approvals_api, openai_chat, sessions_api, sockets
 from streams.gateway.front import Front
 from streams.gateway.guard import Guard
 from streams.gateway.login import login, logout
@@ -65,6 +65,7 @@ def make_app(
     app.state.front = front
     metrics.gateway_followers.set_function(lambda: front.feed.followers)
     app.include_router(sessions_api.router)
+    app.include_router(approvals_api.router)
     app.router.routes += [
         Route("/health", health),
         Route("/login/{code}", login, methods=["GET", "POST"]),

@@ -22,6 +22,7 @@ from schemas.configuration import Limits
 from schemas.envelope import Envelope, Fact
 from schemas.events.access import Scope
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     ForkRequested,
     InputFact,
@@ -50,7 +51,7 @@ IDEMPOTENCY_CHARACTERS_MAX: Final = 255
 DEPTH_MAX: Final = 32
 """Of JSON that a sender adds."""
 _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
-    {ApprovalReceived: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
+    {ApprovalReceived: Scope.APPROVE, ApprovalEdited: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
 )
 """What a token needs for an operator's act; for all else, to send."""
 _SINK_POLL_S: Final = 0.05
@@ -215,7 +216,7 @@ class Door:
             demand_unbounded(principal)
         event_id = id_of(principal, session_id, idempotency_key)
         # An operator's act names the operator; all else is said by whom the session belongs to.
-        user = (principal.user or f"token:{principal.token_id}") if operates else owner.user
+        user = principal.operator if operates else owner.user
         event = self._event(event_id, session_id, owner.tenant, user, body)
         return await self._post(event, keyed=idempotency_key is not None)
 

@@ -320,7 +320,7 @@ def _final(frame: Frame) -> str:
     body = frame.body
     return (
         f"This waits for a person's approval: {body['tool']} with {body['argumentsJson']}. "
-        f"Approve it with `cartrita approve {body['sessionId']} {body['approvalId']}`, or by POST to "
+        f"Decide with `cartrita approvals show {body['approvalId']}` and `cartrita approvals approve`, or at "
         f"/api/v2/sessions/{body['sessionId']}/approvals/{body['approvalId']}; then ask again in the session."
     )
 

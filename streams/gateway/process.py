@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
 from streams.client.client import Client
+from streams.configuration.approvers import load_key
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
 from streams.gateway.app import make_app
@@ -132,6 +133,9 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
         prefix=settings.topic_prefix,
         version=importlib.metadata.version("cartrita"),
         count_tokens=_counter(settings),
+        approver_key=None
+        if settings.gateway_approver_key is None
+        else load_key(settings.gateway_approver_key),
         models=ModelBook(configuration.models.chat, local=settings.model_api_key == LOCAL_MODEL_KEY),
     )
     app = make_app(front, metrics, hosts=_listed(settings.gateway_hosts), origins=origins_of(settings))

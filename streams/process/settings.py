@@ -135,6 +135,19 @@ class Settings:
         "Folder with files of one's own: models.toml, profiles.toml, agents.toml, prompts.toml, "
         "persona.toml, policy.toml or limits.toml.",
     )
+    approvers: Path | None = _setting(
+        None,
+        "File that names who may decide about tool calls, with their public keys (docs/approvals.md); "
+        "absent: nobody can approve anything.",
+    )
+    approver_key: Path | None = _setting(
+        None, "Key file with which the command line signs decisions about tool calls."
+    )
+    gateway_approver_key: Path | None = _setting(
+        None,
+        "Key file with which a gateway signs what tokens with the scope approve decide; absent: it takes no "
+        "decisions.",
+    )
     mcp_servers: Path | None = _setting(
         None,
         "File that names MCP servers whose tools agents may call (docs/mcp.md); what a person accepted of "
@@ -270,9 +283,10 @@ class Settings:
         directory = self.tools_directory
         if directory is not None and not directory.is_dir():
             faults.append(f"{_variable('tools_directory')}: there is no folder {directory}")
-        servers = self.mcp_servers
-        if servers is not None and not servers.is_file():
-            faults.append(f"{_variable('mcp_servers')}: there is no file {servers}")
+        for name in ("mcp_servers", "approvers", "approver_key", "gateway_approver_key"):
+            file = getattr(self, name)
+            if file is not None and not file.is_file():
+                faults.append(f"{_variable(name)}: there is no file {file}")
         if "failpoint" in given:
             try:
                 failpoints.parse(self.failpoint)

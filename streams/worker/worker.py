@@ -157,7 +157,8 @@ def context_of(settings: Settings, codec: Codec, metrics: Metrics, reader: Recor
 def _ingress(
     context: ShellContext, providers: Providers, _reader: RecordReader, _settings: Settings
 ) -> FaustShell:
-    return build_ingress(context, providers.tokenizer, providers.configuration.limits)
+    configuration = providers.configuration
+    return build_ingress(context, providers.tokenizer, configuration.limits, configuration.policy)
 
 
 def _fork(
@@ -213,6 +214,7 @@ def _tool(
         spec,
         lambda feed: ToolExecutor(
             providers.tools,
+            configuration=providers.configuration,
             reader=reader,
             feed=feed,
             tokenizer=providers.tokenizer,

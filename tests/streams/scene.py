@@ -80,18 +80,21 @@ class FakeModel:
 class FakeTools:
     """Has one tool."""
 
-    def __init__(self) -> None:
+    def __init__(self, specs: Mapping[str, ToolSpec] | None = None) -> None:
         self.contexts: list[ToolContext] = []
+        self.arguments: list[str] = []
         self.failure: ToolError | None = None
+        self._specs = {"search": SPEC} if specs is None else specs
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:
-        return MappingProxyType({"search": SPEC})
+        return MappingProxyType(dict(self._specs))
 
     async def invoke(
         self, name: str, arguments_json: str, context: ToolContext, timeout_ms: int
     ) -> ToolResult:
         self.contexts.append(context)
+        self.arguments.append(arguments_json)
         await context.on_output("stdout", "searching")
         if self.failure is not None:
             raise self.failure
@@ -117,10 +120,11 @@ class Offers:
 class Scene:
     """Executors with everything around them."""
 
-    def __init__(self) -> None:
-        self.model, self.tools, self.offers = FakeModel(), FakeTools(), Offers()
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self.model, self.offers = FakeModel(), Offers()
+        self.tools = FakeTools(None if configuration is None else configuration.tools)
         self.all_metrics = Metrics()
-        self.configuration: Configuration = load_configuration([SPEC])
+        self.configuration: Configuration = configuration or load_configuration([SPEC])
         self.reader = RecordReader(
             kafka_bootstrap="127.0.0.1:1",
             topic_prefix="",
@@ -140,7 +144,12 @@ class Scene:
             now_ms=lambda: NOW_MS,
         )
         self.toolbox = ToolExecutor(
-            self.tools, reader=self.reader, feed=feed, tokenizer=len, now_ms=lambda: NOW_MS
+            self.tools,
+            configuration=self.configuration,
+            reader=self.reader,
+            feed=feed,
+            tokenizer=len,
+            now_ms=lambda: NOW_MS,
         )
 
     def on_log(self, body: Fact, topic: Topic, offset: int) -> RecordReference:

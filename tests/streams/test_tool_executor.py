@@ -1,18 +1,23 @@
 """How calls of tools become outcomes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from schemas.envelope import Envelope
 from schemas.events.deltas import ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
+from schemas.events.outputs import ApprovalRequested
 from schemas.events.tools import (
     ToolCallCompleted,
     ToolCallFailed,
+    ToolCallRequested,
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
 from schemas.ports.tool import ToolError
+from tests.processors.world import World, obliging, plan_text, task
 from tests.streams.scene import Scene, tool_call
 from topics.catalog import SESSION_INPUTS
 
@@ -130,3 +135,66 @@ def test_an_interrupted_tool_call_runs_again_only_when_that_is_harmless_and_free
     body = outcome.events[0].body
     assert isinstance(body, ToolCallFailed)
     assert (body.kind, body.maybe_effected, body.maybe_billed) == (kind, maybe_effected, maybe_billed)
+
+
+def approved() -> tuple[Scene, Envelope]:
+    """Return a call that a person has approved, and what would run it."""
+    world = World(obliging(plan_text(task("a")), tools=["guarded"]))
+    said = world.say()
+    while world.open_calls:
+        world.reply(world.open_calls.pop(0))
+    (asked,) = world.facts(ApprovalRequested)
+    world.decide(asked)
+    (call,) = [event for event in world.events if isinstance(event.body, ToolCallRequested)]
+    scene = Scene(world.decider.configuration)
+    scene.on_log(said.body, SESSION_INPUTS, 0)
+    assert isinstance(call.body, ToolCallRequested)
+    # The reader of a test finds by place alone.
+    message = scene.on_log(said.body, SESSION_INPUTS, 0)
+    assert call.body.message is not None
+    assert (message.topic, message.partition, message.offset) == (SESSION_INPUTS.name, 0, 0)
+    return scene, replace(call, body=replace(call.body, message=message))
+
+
+async def test_a_call_that_a_person_approved_runs() -> None:
+    scene, call = approved()
+
+    outcome = await scene.toolbox.run(call, 1)
+
+    assert isinstance(outcome.events[0].body, ToolCallCompleted)
+    assert scene.tools.arguments == ["{}"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arguments_json": "{ }"},
+        {"arguments_json": '{"amount": 1}'},
+        {"tool": "buy"},
+        {"call_id": derived_id("another")},
+        {"message": None},
+    ],
+)
+async def test_a_call_that_is_not_the_one_that_was_approved_never_reaches_its_tool(
+    change: dict[str, str | None],
+) -> None:
+    scene, call = approved()
+    assert isinstance(call.body, ToolCallRequested)
+
+    outcome = await scene.toolbox.run(replace(call, body=replace(call.body, **change)), 1)  # type: ignore[arg-type]  # fields of the call
+
+    (failed,) = outcome.events
+    assert isinstance(failed.body, ToolCallFailed)
+    assert (failed.body.kind, failed.body.maybe_effected) == ("approval_invalid", False)
+    assert scene.tools.contexts == []
+
+
+async def test_under_another_policy_than_where_it_was_approved_a_call_is_not_run() -> None:
+    scene, call = approved()
+    elsewhere = replace(scene.configuration, versions=replace(scene.configuration.versions, policy="newer"))
+    scene = Scene(elsewhere)
+
+    outcome = await scene.toolbox.run(call, 1)
+
+    assert outcome.label == "approval_invalid"
+    assert scene.tools.contexts == []
