@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
 from streams.client.client import Client
-from streams.configuration.approvers import load_key
+from streams.configuration.approvers import ApproverKey, load_key
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
 from streams.gateway.app import make_app
@@ -61,6 +61,11 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> ExitCode:
         return ExitCode.USAGE
     _log.info("gateway_ended")
     return ExitCode.OK
+
+
+def _approver_key(settings: Settings) -> ApproverKey | None:
+    path = settings.gateway_approver_key
+    return None if path is None else load_key(path)
 
 
 def check_address(settings: Settings) -> None:
@@ -133,9 +138,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
         prefix=settings.topic_prefix,
         version=importlib.metadata.version("cartrita"),
         count_tokens=_counter(settings),
-        approver_key=None
-        if settings.gateway_approver_key is None
-        else load_key(settings.gateway_approver_key),
+        approver_key=_approver_key(settings),
         models=ModelBook(configuration.models.chat, local=settings.model_api_key == LOCAL_MODEL_KEY),
     )
     app = make_app(front, metrics, hosts=_listed(settings.gateway_hosts), origins=origins_of(settings))

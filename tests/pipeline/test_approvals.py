@@ -21,7 +21,7 @@ from tests.pipeline.test_front_door import in_pages, opened, say, settled, told,
 from tests.pipeline.waiting import tries
 from topics.catalog import OPERATOR_INPUTS
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 GATE = """
 [[rules]]
@@ -89,7 +89,9 @@ def waiting(http: httpx.Client, session: str) -> Json:
 
 
 def made(http: httpx.Client, session: str) -> list[Json]:
-    return [event["body"] for event in in_pages(http, session) if event["type"] == "ToolCallRequested"]
+    """Return the calls of the gated tool that were made."""
+    calls = [event["body"] for event in in_pages(http, session) if event["type"] == "ToolCallRequested"]
+    return [call for call in calls if call["tool"] == "execute_python"]
 
 
 def test_a_call_is_edited_on_the_command_line_approved_at_the_front_door_and_runs_once(
