@@ -7,7 +7,7 @@ from processors.approvals.asking import Again, close, objection_to, policy_versi
 from processors.approvals.binding import arguments_of
 from processors.decisions import tell_decision
 from processors.lifecycles import APPROVAL
-from processors.policies import Verdict
+from processors.policy.decide import Verdict
 from processors.state import Asked, SessionState, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.canonical import NotCanonical

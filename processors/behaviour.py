@@ -24,7 +24,8 @@ checks what this behaviour decided, and says of the rest which one did.
         2,048 inputs of a session, not 256.
     11  A state knows the latest 256 to 512 inputs of its session; the shell knows the others.
     12  A decision about a tool call is signed, and binds to exactly what was asked; after a change of the
-        policy, or of the arguments by an approver, the call is decided and asked for anew.
+        policy, or of the arguments by an approver, the call is decided and asked for anew. Rules ask for
+        arguments, tenants, users, hours, and calls of a turn or a session, which the state counts.
 """
 
 from typing import Final

@@ -15,7 +15,7 @@ from processors.client_state import ClientCall, ClientCallStatus
 from processors.decisions import tell_decision
 from processors.leases import open_session
 from processors.lifecycles import BEGINS, CLIENT_CALL, ENDS
-from processors.policies import Verdict, decide_client_tool
+from processors.policy.decide import Verdict, decide_client_tool
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Reservation, SessionStatus
 from processors.transition import Transition

@@ -367,6 +367,8 @@ class SessionState:
     idle_since_ms: int | None = None
     """Since when an open session has nothing to do; None while it works, and before it opens."""
     ended_at_ms: int | None = None
+    tools_called: Mapping[str, int] = field(default_factory=dict)
+    """Calls of each tool that were decided in the session's turns."""
     overrides: Overrides = Overrides()
     resumption: Turn | None = None
     """The turn of its origin that a fork goes on with once it is open."""

@@ -3,11 +3,12 @@
 import json
 from typing import Final
 
-from processors import policies, retrievals
+from processors import retrievals
 from processors.approvals.asking import Again, ask, unaskable
 from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
 from processors.decisions import tell_decision
-from processors.policies import PolicyRequest, Verdict, narrowed
+from processors.policy import decide as policies
+from processors.policy.decide import UNREADABLE_RULE, PolicyRequest, Verdict, narrowed
 from processors.prompts import text_tokens
 from processors.state import TOOL_PREFIX, Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
@@ -20,7 +21,6 @@ from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequ
 from schemas.frozen import replace
 
 TOO_MANY_RULE: Final = "too_many_at_once"
-UNREADABLE_RULE: Final = "arguments_unreadable"
 EDITED: Final = Verdict(
     decision=Decision.ESCALATE, rule="edited_by_person", reason="a person changed the arguments"
 )
@@ -112,6 +112,12 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
         # A call that is decided again counts already.
         calls_before=calls if again is None else max(0, calls - 1),
         share_left=share_left(transition.budget),
+        arguments_json=call.proposed.arguments_json,
+        tenant=transition.state.tenant_id,
+        user=transition.state.user_id,
+        now_ms=transition.now_ms,
+        calls_in_turn=_calls_in_turn(transition, name, again),
+        calls_in_session=max(0, transition.state.tools_called.get(name, 0) - (again is not None)),
     )
     verdict = _verdict(transition, call, request)
     planned = 0
@@ -137,6 +143,9 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
     call = replace(call, decided_event_id=decided)
     task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
     transition.put(task)
+    if again is None and spec is not None:
+        called = {**transition.state.tools_called, name: request.calls_in_session + 1}
+        transition.state = replace(transition.state, tools_called=called)
     match verdict.decision:
         case Decision.ALLOW | Decision.AUDIT:
             make(transition, task, call)
@@ -228,6 +237,11 @@ def _reservation_tokens(transition: Transition, task: Task, spec: ToolSpec) -> i
         money = budget.nanodollars_left - turn.synthesis_nanodollars
         tokens = min(tokens, money // spec.nanodollars_per_token)
     return max(0, tokens)
+
+
+def _calls_in_turn(transition: Transition, tool: str, again: Again | None) -> int:
+    calls = sum(task.tools_called.get(tool, 0) for task in transition.turn.tasks.values())
+    return calls if again is None else max(0, calls - 1)
 
 
 def _verdict(transition: Transition, call: ToolCallPending, request: PolicyRequest) -> Verdict:

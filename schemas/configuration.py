@@ -177,6 +177,22 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentCondition:
+    """What a rule asks of a call's arguments (`processors/policy/conditions.py` says how it is judged)."""
+
+    argument: str
+    """Which: names between dots, `*` for each item or member, such as `headers.host` or `urls.*`."""
+    operator: str
+    """equal, in, prefix, glob, path_under, host_in, at_most, length_at_most or matches."""
+    values: tuple[str, ...] = ()
+    """What it is held against; of equal and in as canonical JSON."""
+    number: float | None = None
+    """Of at_most and length_at_most."""
+    negate: bool = False
+    """True: it holds where the operator does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRule:
     """One rule; the first that matches a call decides it."""
 
@@ -196,6 +212,18 @@ class PolicyRule:
     """Matches only when less than this share of the session's budget is left."""
     calls_above: int | None = None
     """Matches only when the task has already made so many calls of the tool."""
+    calls_scope: str = "task"
+    """Where calls_above counts: task, turn or session."""
+    categories: tuple[str, ...] = ()
+    """Empty: tools of every category."""
+    tenants: tuple[str, ...] = ()
+    """Empty: every tenant."""
+    users: tuple[str, ...] = ()
+    """Empty: every user."""
+    hours: tuple[int, ...] = ()
+    """Hours of the day in UTC, 0 to 23, by the time of the input that led to the call; empty: all."""
+    arguments: tuple[ArgumentCondition, ...] = ()
+    """All have to hold; empty: whatever the arguments are."""
     approvers: tuple[str, ...] = ()
     """Of an escalation: who may approve, by name; empty: every approver of the tenant."""
     approver_scope: str = ""

@@ -12,7 +12,7 @@ from processors.approvals.statements import (
     statement_of,
 )
 from processors.lifecycles import APPROVAL, BEGINS
-from processors.policies import Verdict
+from processors.policy.decide import Verdict
 from processors.state import Asked, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.canonical import NotCanonical, text_digest

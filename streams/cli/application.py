@@ -18,6 +18,7 @@ from streams.cli.doctor import doctor
 from streams.cli.door import env, login
 from streams.cli.fork import fork
 from streams.cli.ingest import ingest
+from streams.cli.policy import policy
 from streams.cli.processes import gateway, sink, worker
 from streams.cli.tables import tables
 from streams.cli.tokens import tokens
@@ -87,6 +88,7 @@ for _panel, _commands in _PANELS.items():
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
 app.add_typer(tools, name="tools", rich_help_panel="Tools")
+app.add_typer(policy, name="policy", rich_help_panel="Tools")
 app.add_typer(approvals, name="approvals", rich_help_panel="Conversations")
 app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")

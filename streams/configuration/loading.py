@@ -14,8 +14,6 @@ from schemas.configuration import (
     Configuration,
     DownshiftStep,
     Limits,
-    Policy,
-    PolicyRule,
     ToolSpec,
 )
 from schemas.envelope import Versions
@@ -24,8 +22,9 @@ from schemas.frozen import replace
 from streams.configuration.approvers import load_approvers
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
-from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
+from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped
 from streams.configuration.models import Profile, models_of, profiles_of
+from streams.configuration.policies import policy_of
 
 FILES: Final = ("models", "agents", "prompts", "policy", "limits")
 PROFILES: Final = "profiles"
@@ -54,25 +53,6 @@ class _PersonaFile(Strict):
     text: Annotated[str, Field(min_length=1, max_length=8_000)]
 
 
-class _RuleFile(Strict):
-    name: Annotated[str, Field(max_length=100)]
-    decision: Literal["allow", "deny", "throttle", "escalate", "audit"]
-    reason: str
-    agents: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    safety_levels: tuple[Literal["safe", "caution", "restricted"], ...] = ()
-    unless_listed: bool = False
-    share_left_below: float | None = None
-    calls_above: int | None = None
-    approvers: tuple[str, ...] = ()
-    approver_scope: str = ""
-    four_eyes: bool = False
-
-
-class _PolicyFile(Strict):
-    rules: list[_RuleFile]
-
-
 def load_configuration(
     tools: Iterable[ToolSpec], directory: Path | None = None, approvers: Path | None = None
 ) -> Configuration:
@@ -99,7 +79,7 @@ def load_configuration(
         prompts["synthesizer"] += (
             f"\n\nYou are {persona.name}, and answer in this manner:\n{persona.text.strip()}"
         )
-    policy = replace(_policy(texts["policy"], "policy"), approvers=load_approvers(approvers))
+    policy = replace(policy_of(texts["policy"], "policy"), approvers=load_approvers(approvers))
     limits = _limits(texts["limits"])
     specs = {spec.name: spec for spec in tools}
     configuration = Configuration(
@@ -136,15 +116,6 @@ def load_profiles(directory: Path | None = None) -> dict[str, Profile]:
         ConfigurationInvalid: a file cannot be used.
     """
     return profiles_of({**shipped(PROFILES), **(own(PROFILES, directory) or {})}, PROFILES)
-
-
-def load_policy(path: Path) -> Policy:
-    """Read one file of rules, of the form of policy.toml.
-
-    Raises:
-        ConfigurationInvalid: it cannot be read, or is no policy.
-    """
-    return _policy(toml(path, str(path)), str(path))
 
 
 def configuration_facts(configuration: Configuration) -> tuple[ConfigurationPublished, ...]:
@@ -184,27 +155,6 @@ def _agent(name: str, file: _AgentFile) -> Agent:
         output_tokens_max=file.output_tokens_max,
         temperature=file.temperature,
         answers_with=file.answers_with,
-    )
-
-
-def _policy(plain: Mapping[str, object], name: str) -> Policy:
-    return Policy(rules=tuple(_rule(rule) for rule in checked(_PolicyFile, plain, name).rules))
-
-
-def _rule(file: _RuleFile) -> PolicyRule:
-    return PolicyRule(
-        name=file.name,
-        decision=file.decision,
-        reason=file.reason,
-        agents=file.agents,
-        tools=file.tools,
-        safety_levels=file.safety_levels,
-        unless_listed=file.unless_listed,
-        share_left_below=file.share_left_below,
-        calls_above=file.calls_above,
-        approvers=file.approvers,
-        approver_scope=file.approver_scope,
-        four_eyes=file.four_eyes,
     )
 
 
