@@ -107,7 +107,7 @@ def _call_of(state: SessionState, call_id: str) -> _Call | None:
     if found is None:
         return None
     task, call = found
-    is_made = call.status in (ToolCallStatus.REQUESTED, ToolCallStatus.SETTLED)
+    is_made = call.status in (ToolCallStatus.REQUESTED, ToolCallStatus.OPEN, ToolCallStatus.SETTLED)
     return _Call(False, task.task_id, is_made=is_made)
 
 

@@ -43,6 +43,7 @@ def ask_for_plan(transition: Transition) -> None:
         tier="premium",
         messages=plan_messages(transition),
         output_tokens_max=limits.plan_output_tokens_max,
+        temperature=limits.plan_temperature,
         json_mode=True,
         prompt_tokens_min=transition.turn.prompt_tokens_min,
     )
@@ -160,6 +161,7 @@ def _ask_for_critique(transition: Transition) -> None:
         tier="standard",
         messages=critique_messages(transition),
         output_tokens_max=transition.configuration.limits.critique_output_tokens_max,
+        temperature=transition.configuration.limits.critique_temperature,
         json_mode=True,
         prompt_tokens_min=transition.turn.prompt_tokens_min,
     )

@@ -18,6 +18,7 @@ from processors import (
     execution,
     forking,
     leases,
+    open_outcomes,
     opening,
     planning,
     progress,
@@ -44,6 +45,7 @@ from schemas.events.inputs import (
     CommandFact,
     ForkRefused,
     MessageReceived,
+    OutcomeTold,
     SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
@@ -129,6 +131,7 @@ def _apply(transition: Transition) -> None:
             | SessionForked()
             | SessionBudgetSet()
             | ForkRefused()
+            | OutcomeTold()
         ):
             _user_input(transition, body)
         case ClientCallReceived():
@@ -179,6 +182,8 @@ def _user_input(transition: Transition, body: CommandFact) -> None:
         case SessionBudgetSet():
             leases.budget_set(transition, body)
             _go_on(transition)
+        case OutcomeTold():
+            _outcome_told(transition, body)
         case ForkRefused():
             transition.refuse(ErrorCode.FORK_INVALID, body.reason)
         case _:
@@ -204,6 +209,18 @@ def _approval(transition: Transition, body: ApprovalReceived | ApprovalEdited) -
         return
     steps.approver_said(transition, *found, body)
     execution.schedule(transition)
+
+
+def _outcome_told(transition: Transition, body: OutcomeTold) -> None:
+    if transition.state.status is SessionStatus.NEW:
+        transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
+        return
+    for task in transition.turn.tasks.values() if transition.state.turn else ():
+        if open_outcomes.is_open(task, body.call_id):
+            steps.outcome_told(transition, task, body)
+            execution.schedule(transition)
+            return
+    transition.refuse(ErrorCode.UNKNOWN_CALL, "nobody is asked what became of such a call")
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:

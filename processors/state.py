@@ -117,6 +117,8 @@ class ToolCallStatus(StrEnum):
     ESCALATED = "escalated"
     """For a person."""
     REQUESTED = "requested"
+    OPEN = "open"
+    """Nobody knows whether it was carried out, and a person is asked."""
     SETTLED = "settled"
 
 
@@ -148,7 +150,7 @@ class ToolCallPending:
     decided_event_id: str = ""
     """Of the policy decision."""
     due_at_ms: int = 0
-    """When a throttled call goes on, or an escalated one expires."""
+    """When a throttled call goes on, or what a person is asked of an escalated or open one expires."""
     answer: PromptMessage | None = None
     """What the model is told, once settled."""
     asked: Asked | None = None
@@ -215,7 +217,8 @@ class Task:
     @property
     def is_asking(self) -> bool:
         """Tell whether a call of it waits for a person."""
-        return any(call.status is ToolCallStatus.ESCALATED for call in self.tool_calls)
+        asking = (ToolCallStatus.ESCALATED, ToolCallStatus.OPEN)
+        return any(call.status in asking for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,10 @@ class ServerBroken(Exception):
     """A server cannot be started, or does not keep to the protocol; the message says how, for people."""
 
 
+class ProgramChanged(ServerBroken):
+    """A server's program is not the one that a person accepted: it is not started."""
+
+
 class ProgramTransport:
     """Starts one process and speaks to it; used once."""
 

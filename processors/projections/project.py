@@ -24,6 +24,7 @@ from schemas.events.inputs import (
     ApprovalReceived,
     ForkRefused,
     MessageReceived,
+    OutcomeTold,
     SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
@@ -36,6 +37,7 @@ from schemas.events.outputs import (
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
+    OutcomeAsked,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -132,7 +134,8 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
             | SessionCancelled()
             | SessionClosed()
             | SessionBudgetSet()
-            | ForkRefused() as fact
+            | ForkRefused()
+            | OutcomeTold() as fact
         ):
             return sessions.of_input(envelope, fact, place)
         case BudgetGranted() as fact:
@@ -143,6 +146,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
             | ApprovalClosed()
             | ErrorReported()
             | NoticeGiven()
+            | OutcomeAsked()
             | SessionEnded() as fact
         ):
             return sessions.of_output(envelope, fact)

@@ -92,6 +92,21 @@ class ApprovalEdited:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeTold:
+    """An operator found out what became of a tool call; it enters by `operator.inputs` alone.
+
+    The envelope names the operator as in ApprovalReceived. The agent that asked for the call goes on with it.
+    """
+
+    call_id: Impersonal
+    """Of the OutcomeAsked that it answers."""
+    carried_out: bool
+    result: Personal | None = None
+    """What the call gave, as far as the operator knows; at most 20,000 characters."""
+    reason: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionBudgetSet:
     """An operator set what a session may use in all; it enters by `operator.inputs` alone.
 
@@ -206,7 +221,7 @@ class SessionForked:
     budget_nanodollars: int | None = None
 
 
-OperatorFact = ApprovalReceived | SessionBudgetSet | ApprovalEdited
+OperatorFact = ApprovalReceived | SessionBudgetSet | OutcomeTold | ApprovalEdited
 """Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
 SignedFact = ApprovalReceived | ApprovalEdited
 """Acts that approvers sign."""
@@ -220,6 +235,7 @@ SentFact = (
     | SessionBudgetSet
     | ForkRequested
     | FeedbackGiven
+    | OutcomeTold
     | ApprovalEdited
 )
 """What is read from `user.inputs`; some of it is refused there, and stands on logs from before it was."""
@@ -232,6 +248,7 @@ CommandFact = (
     | SessionForked
     | SessionBudgetSet
     | ForkRefused
+    | OutcomeTold
     | ApprovalEdited
 )
 """What people and programs tell a session to do."""

@@ -42,6 +42,8 @@ class ErrorCode(Word):
     """Nothing waits for it: it was decided before, has expired, or is of another session."""
     APPROVAL_REFUSED = "approval_refused"
     """A decision does not count, and the request goes on waiting: the message says why."""
+    UNKNOWN_CALL = "unknown_call"
+    """Nobody is asked what became of the call."""
     QUEUE_FULL = "queue_full"
     LEASE_REFUSED = "lease_refused"
     SESSION_EXISTS = "session_exists"
@@ -212,6 +214,24 @@ class ApprovalClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeAsked:
+    """A tool call may have been carried out, and repeating it may do harm: a person has to find out."""
+
+    call_id: Impersonal
+    task_id: Impersonal
+    agent: Impersonal
+    tool: Impersonal
+    arguments_json: Personal
+    idempotency_key: Impersonal
+    """By which the tool may know the call."""
+    kind: Impersonal
+    """How the call ended, as far as is known: a ToolFailureKind."""
+    message: Personal
+    expires_at_ms: int
+    """From then on the call counts as one of which nobody knows, and its task ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded:
     """The session takes no more input."""
 
@@ -229,5 +249,6 @@ OutputFact = (
     | ApprovalRequested
     | SessionEnded
     | NoticeGiven
+    | OutcomeAsked
     | ApprovalClosed
 )

@@ -121,8 +121,9 @@ def demand_startable(here: Deployment) -> None:
     """
     given = Settings.from_environment({**environment(), **here.settings()})
     read_mapping(given.version_one_tables)
-    configuration = load_configuration((), given.configuration_directory, given.approvers)
-    demand_tools(configuration, configured_tool_names(given))
+    directory = given.configuration_directory
+    configuration = load_configuration((), directory, given.approvers)
+    demand_tools(configuration, configured_tool_names(given), directory)
 
 
 async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:

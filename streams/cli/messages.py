@@ -1,4 +1,4 @@
-"""`send`, `cancel`, `close`: what people and scripts tell a session."""
+"""`send`, `cancel`, `settle`, `close`: what people and scripts tell a session."""
 
 import asyncio
 import math
@@ -15,6 +15,7 @@ from connectors.retrieval.naming import citable
 from connectors.text.decoding import NotText, decoded
 from processors import amounts
 from processors.inputs import AMOUNT_MAX
+from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected, RejectionCode
@@ -23,6 +24,7 @@ from schemas.events.inputs import (
     Attachment,
     InputFact,
     MessageReceived,
+    OutcomeTold,
     SessionCancelled,
     SessionClosed,
 )
@@ -31,6 +33,7 @@ from schemas.events.outputs import (
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
+    OutcomeAsked,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -42,7 +45,7 @@ from streams.cli.context import settings
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.client.conversation import Told, ask
-from topics.catalog import USER_INPUTS, Topic
+from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 TEXT_BYTES_MAX: Final = Limits().text_bytes_max
 PRODUCER: Final = "cartrita-cli"
@@ -120,6 +123,28 @@ async def cancel(
 async def close(session: SessionArgument, user: User = "anonymous", tenant: Tenant = "default") -> None:
     """End a session of the user once the messages that it has taken are answered."""
     await _post(envelope_of(SessionClosed(), session, user, tenant))
+
+
+@command
+async def settle(
+    session: SessionArgument,
+    call: Annotated[str, typer.Argument(help="Id of the tool call, as the question names it.")],
+    carried_out: Annotated[bool, typer.Option("--carried-out/--not-carried-out", help="What became of it.")],
+    result: Annotated[str | None, typer.Option(help="What it gave, as far as you know.")] = None,
+    reason: Annotated[str | None, typer.Option(help="How you know, for the record and the agent.")] = None,
+    user: Annotated[str, typer.Option(help="Which operator tells it, for the record.")] = "operator",
+    tenant: Annotated[
+        str, typer.Option(help="Only in a session of this tenant; by default in whosever it is.")
+    ] = EVERY_TENANT,
+) -> None:
+    """Tell whether a tool call was carried out of which nobody knows; an operator's act.
+
+    The agent that asked for it goes on with what you tell. Until then, and for an hour at most, it waits.
+
+    Example: cartrita settle SESSION CALL --carried-out --reason "the mail is in the outbox"
+    """
+    told = OutcomeTold(call_id=call, carried_out=carried_out, result=result, reason=reason)
+    await _post(envelope_of(told, session, user, tenant), OPERATOR_INPUTS)
 
 
 def envelope_of(body: InputFact, session: str | None, user: str, tenant: str) -> Envelope:
@@ -208,6 +233,14 @@ def show_fact(fact: object) -> None:
                 reason=fact.reason,
             )
             output.say("  cartrita approvals approve {approval}", approval=fact.approval_id)
+        case OutcomeAsked():
+            output.say(
+                "[bold yellow]was it carried out?[/] {tool} {arguments}: {message}",
+                tool=fact.tool,
+                arguments=fact.arguments_json,
+                message=fact.message,
+            )
+            output.say("  cartrita settle SESSION {call} --carried-out|--not-carried-out", call=fact.call_id)
         case AnswerGiven():
             show_answer(fact)
         case NoticeGiven():

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from schemas.configuration import (
-    Agent,
     Configuration,
     DownshiftStep,
     Limits,
@@ -19,6 +18,7 @@ from schemas.configuration import (
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
 from schemas.frozen import replace
+from streams.configuration.agents import agents_of, sources_of
 from streams.configuration.approvers import load_approvers
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
@@ -26,20 +26,10 @@ from streams.configuration.files import Strict, checked, own, own_or_shipped, sh
 from streams.configuration.models import Profile, models_of, profiles_of
 from streams.configuration.policies import policy_of
 
-FILES: Final = ("models", "agents", "prompts", "policy", "limits")
+FILES: Final = ("models", "prompts", "policy", "limits")
 PROFILES: Final = "profiles"
 PERSONA: Final = "persona"
 """Of one's own alone; none is shipped."""
-
-
-class _AgentFile(Strict):
-    purpose: str
-    tier: Literal["premium", "standard", "fallback"]
-    tools: list[str]
-    output_tokens_max: Annotated[int, Field(ge=64)]
-    prompt: str
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    answers_with: Literal["text", "tool"] = "text"
 
 
 class _PromptsFile(Strict):
@@ -59,8 +49,8 @@ def load_configuration(
     """Read the configuration; a file that `directory` lacks is taken from the defaults.
 
     Args:
-        tools: that there are.
-        directory: with files of one's own.
+        tools: those that there are; where none are given, agents have those alone that they name in full.
+        directory: of files of one's own.
         approvers: file of those who may decide about tool calls; they are a part of the policy.
 
     Raises:
@@ -68,10 +58,9 @@ def load_configuration(
     """
     texts = {name: own_or_shipped(name, directory) for name in FILES}
     models = models_of(texts["models"], load_profiles(directory), "models")
-    agents = {
-        name: _agent(name, checked(_AgentFile, plain, f"agents: {name}"))
-        for name, plain in texts["agents"].items()
-    }
+    specs = {spec.name: spec for spec in tools}
+    sources = sources_of(directory)
+    agents = agents_of(sources, specs)
     given = checked(_PromptsFile, texts["prompts"], "prompts").model_dump()
     prompts = {name: str(text).strip() for name, text in given.items()}
     persona = _persona(directory)
@@ -81,7 +70,6 @@ def load_configuration(
         )
     policy = replace(policy_of(texts["policy"], "policy"), approvers=load_approvers(approvers))
     limits = _limits(texts["limits"])
-    specs = {spec.name: spec for spec in tools}
     configuration = Configuration(
         models=models,
         agents=agents,
@@ -99,7 +87,7 @@ def load_configuration(
             persona=None if persona is None else f"{persona.name}@{content_hash(persona.model_dump())}",
         ),
     )
-    demand_usable(configuration)
+    demand_usable(configuration, {name: source.place for name, source in sources.items()})
     return configuration
 
 
@@ -143,19 +131,6 @@ def content_hash(content: object) -> str:
 
 def _canonical(content: object) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _agent(name: str, file: _AgentFile) -> Agent:
-    return Agent(
-        name=name,
-        purpose=file.purpose,
-        tier=file.tier,
-        tools=tuple(file.tools),
-        prompt=file.prompt.strip(),
-        output_tokens_max=file.output_tokens_max,
-        temperature=file.temperature,
-        answers_with=file.answers_with,
-    )
 
 
 def _limits(plain: Mapping[str, object]) -> Limits:

@@ -28,6 +28,7 @@ from schemas.events.inputs import (
     InputFact,
     MessageReceived,
     OperatorFact,
+    OutcomeTold,
     SentFact,
     SessionBudgetSet,
     SessionOpened,
@@ -51,7 +52,8 @@ IDEMPOTENCY_CHARACTERS_MAX: Final = 255
 DEPTH_MAX: Final = 32
 """Of JSON that a sender adds."""
 _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
-    {ApprovalReceived: Scope.APPROVE, ApprovalEdited: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
+    {SessionBudgetSet: Scope.ADMINISTER}
+    | dict.fromkeys((ApprovalReceived, ApprovalEdited, OutcomeTold), Scope.APPROVE)
 )
 """What a token needs for an operator's act; for all else, to send."""
 _SINK_POLL_S: Final = 0.05

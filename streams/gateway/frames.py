@@ -23,6 +23,7 @@ TYPES: Final = MappingProxyType(
         "ErrorReported": "error",
         "ApprovalRequested": "approval_requested",
         "ApprovalClosed": "approval_closed",
+        "OutcomeAsked": "outcome_asked",
         "SessionEnded": "session_ended",
         "NoticeGiven": "notice",
     }

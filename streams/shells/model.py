@@ -103,6 +103,10 @@ class ModelExecutor:
         body = model_request(event)
         return body.timeout_ms * body.attempts_max + _BACKOFF_MS_MAX * (body.attempts_max - 1) + _MARGIN_MS
 
+    def refusal(self, event: Envelope) -> str | None:
+        """Refuse none: what a session may ask of models its budget bounds."""
+        return None
+
     async def run(self, event: Envelope, attempt: int) -> Outcome:  # a repeat is a new call
         """Ask the model."""
         body = model_request(event)
@@ -125,6 +129,10 @@ class ModelExecutor:
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         return self._outcomes.cancelled(event, reason, self._ended(latency_ms), dispatched=dispatched)
+
+    def stopped(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that was refused."""
+        return self.cancelled(event, reason, dispatched=dispatched, latency_ms=latency_ms)
 
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from processors.approvals.execution import approval_fault
 from processors.effects import Ending, Outcome, ToolOutcomes, tool_request
+from processors.restraints import Stop, reason_of
 from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope
 from schemas.events.deltas import OutputChannel, ToolDeltaReceived
@@ -51,6 +52,7 @@ class ToolExecutor:
         feed: Feed,
         tokenizer: Callable[[str], int],
         now_ms: Callable[[], int],
+        stop_of: Callable[[str], Stop | None] = lambda _tool: None,
     ) -> None:
         """Take the tools and where attachments are.
 
@@ -61,6 +63,7 @@ class ToolExecutor:
             feed: takes pieces of output.
             tokenizer: counts the tokens of results, as models count them.
             now_ms: the clock.
+            stop_of: tells by a tool's name what an operator has stopped.
         """
         self._tools = tools
         self._configuration = configuration
@@ -69,6 +72,7 @@ class ToolExecutor:
         self._feed = feed
         self._tokenizer = tokenizer
         self._now_ms = now_ms
+        self._stop_of = stop_of
 
     def call_id(self, event: Envelope) -> str | None:
         """Return the id of the call that `event` asks for."""
@@ -93,6 +97,11 @@ class ToolExecutor:
     def duration_ms_max(self, event: Envelope) -> int:
         """Return how long the call may take."""
         return tool_request(event).timeout_ms + _MARGIN_MS
+
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why the tool's calls must not run; None: an operator has not stopped it."""
+        stop = self._stop_of(tool_request(event).tool)
+        return None if stop is None else reason_of(stop)
 
     async def run(self, event: Envelope, attempt: int) -> Outcome:
         """Run the tool."""
@@ -120,6 +129,10 @@ class ToolExecutor:
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         return self._outcomes.cancelled(event, reason, self._ended(latency_ms), dispatched=dispatched)
+
+    def stopped(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that an operator's stop kept from running, or ended."""
+        return self._outcomes.stopped(event, reason, self._ended(latency_ms), dispatched=dispatched)
 
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""

@@ -65,7 +65,7 @@ def _call(
         with Path(control["effects"]).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"tool": name, "arguments": arguments, "meta": meta}) + "\n")
     match name:
-        case "hang":
+        case "hang" | "halt":
             return None
         case "die":
             print("out of cheese", file=sys.stderr, flush=True)  # noqa: T201

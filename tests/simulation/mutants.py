@@ -98,6 +98,14 @@ async def _runs_blindly(
     return survey
 
 
+def _cancels_what_runs(
+    shell: effect_shell.EffectShell, call: calls.Call, reason: str | None, *, refused: bool = False
+) -> None:
+    if reason is not None and call.running is not None and call.cancelled is None:
+        call.cancelled, call.refused = reason, refused
+        call.running.cancel()
+
+
 def repeats_run() -> AbstractContextManager[object]:
     """Run a call again that was asked for again."""
     return patch.object(CallAdmission, "_is_known", lambda *_: False)
@@ -176,4 +184,8 @@ MUTANTS = (
     Mutant(name="budget check after the call", patches=checked_after_the_call),
     Mutant(name="ledger not consulted after a crash", patches=ledger_not_consulted),
     Mutant(name="repeated calls run again", patches=repeats_run),
+    Mutant(
+        name="what waits is not refused",
+        patches=lambda: patch.object(effect_shell.EffectShell, "_give_up", _cancels_what_runs),
+    ),
 )

@@ -12,8 +12,9 @@ from processors import repeats
 from processors.approvals.statements import key_id, public_key_of
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
-from schemas.events.inputs import ApprovalEdited, ApprovalReceived
-from schemas.events.outputs import ApprovalRequested
+from schemas.events.inputs import ApprovalEdited, ApprovalReceived, OutcomeTold
+from schemas.events.outputs import ApprovalRequested, OutcomeAsked
+from schemas.events.restraints import RestraintAct
 from schemas.ids import derived_id
 from streams.engine.faust_shell import BATCHES_MAX
 from streams.process import failpoints
@@ -31,6 +32,7 @@ from tests.simulation.provider import Provider, forged_outcome
 from tests.simulation.users import REPEATER, STRANGER, Act, Scenario, acts_of, limits_of
 from tests.streams.twin import CODEC, Crash
 from topics.catalog import FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
+from topics.shells import TOOL
 
 OPERATOR: Final = EVERY_TENANT
 APPROVER: Final = "olga"
@@ -80,7 +82,7 @@ class Simulation:
         self._sent: dict[str, str] = {}
         self._inputs: list[tuple[Envelope, Topic]] = []
         self._approvals_seen = 0
-        self._approvals: list[ApprovalRequested] = []
+        self._approvals: list[ApprovalRequested | OutcomeAsked] = []
         for name in SOURCES:
             self._start(name)
 
@@ -172,6 +174,8 @@ class Simulation:
         if life.paused_until > self._clock:
             return False
         chances: list[Gate | str] = [*life.gates, "batch", "tick"]
+        if life.restraints_read < len(self._broker.restraints) and life.name == TOOL:
+            chances.append("restraint")
         first = self._random.randrange(len(chances))
         return any(self._go(life, chance) for chance in (*chances[first:], *chances[:first]))
 
@@ -181,6 +185,9 @@ class Simulation:
             life.gates.remove(chance)
             if not chance.future.done():
                 chance.future.set_result(None)
+        elif chance == "restraint":
+            self._note(life, "reads a restraint")
+            life.heed()
         elif chance == "batch":
             deliveries = self._fetch(life) if len(life.batches) < BATCHES_MAX else []
             if not deliveries:
@@ -221,7 +228,7 @@ class Simulation:
     def _act(self) -> bool:
         """Let a user do something."""
         for event in self._broker.published[self._approvals_seen :]:
-            if isinstance(event.body, ApprovalRequested):
+            if isinstance(event.body, ApprovalRequested | OutcomeAsked):
                 self._approvals.append(event.body)
                 self._acts.append(Act(event.session_id, None, OPERATOR))
         self._approvals_seen = len(self._broker.published)
@@ -232,11 +239,15 @@ class Simulation:
             return self._forge()
         if who == REPEATER:
             return self._repeat()
-        topic = USER_INPUTS
+        topic = OPERATOR_INPUTS if isinstance(body, RestraintAct) else USER_INPUTS
         if body is None:
             topic = OPERATOR_INPUTS
-            body = self._decision(self._approvals.pop(0))
-        number = len(self._sent)
+            asked = self._approvals.pop(0)
+            if isinstance(asked, ApprovalRequested):
+                body = self._decision(asked)
+            else:
+                body = OutcomeTold(call_id=asked.call_id, carried_out=self._random.random() < 0.7)
+        number = len(self._inputs)
         event_id = derived_id("simulated", str(self.outcome.seed), str(number))
         event = Envelope(
             event_id=event_id,
@@ -246,7 +257,7 @@ class Simulation:
             user_id=APPROVER if who == OPERATOR else who,
             body=body,
         )
-        if not isinstance(body, ApprovalReceived) or body.key != FORGED_KEY:
+        if session_id and not (isinstance(body, ApprovalReceived) and body.key == FORGED_KEY):
             # What nobody signed who may ends where it enters.
             self._sent[event_id] = session_id
         self._inputs.append((event, topic))

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, NamedTuple
 
+from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Fact
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed
+from schemas.events.restraints import ToolsStarted, ToolsStopped
 from schemas.ids import derived_id
 from tests.simulation.forks import fork_of
 
@@ -27,7 +29,7 @@ _SAID: Final = 7
 class Act(NamedTuple):
     """What somebody does in a session.
 
-    None: an operator decides the oldest approval that is asked for, a stranger tells an outcome, or somebody
+    None: an operator answers the oldest question, a stranger tells an outcome, or somebody
     repeats an input.
     """
 
@@ -104,4 +106,11 @@ def acts_of(random: Random, seed: int) -> deque[Act]:
             acts.insert(repeaters.randrange(len(acts) + 1), Act(session_id, said))
     for _ in range(repeaters.choice((0, 0, 2, 8))):
         acts.insert(repeaters.randrange(len(acts) // 2, len(acts) + 1), Act("", None, REPEATER))
+    stoppers = Random(f"{seed} stoppers")
+    for _ in range(stoppers.choice((0, 0, 1, 2))):
+        name = stoppers.choice(("*", "look", "buy"))
+        begins = stoppers.randrange(len(acts) + 1)
+        ends = stoppers.randrange(begins, len(acts) + 1)
+        acts.insert(ends, Act("", ToolsStarted(name=name), EVERY_TENANT))
+        acts.insert(begins, Act("", ToolsStopped(name=name), EVERY_TENANT))
     return deque(acts)

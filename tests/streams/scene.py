@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from processors.restraints import Restraints
 from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
@@ -143,6 +144,7 @@ class Scene:
             metrics=self.all_metrics,
             now_ms=lambda: NOW_MS,
         )
+        self.restraints = Restraints()
         self.toolbox = ToolExecutor(
             self.tools,
             configuration=self.configuration,
@@ -150,6 +152,7 @@ class Scene:
             feed=feed,
             tokenizer=len,
             now_ms=lambda: NOW_MS,
+            stop_of=self.restraints.stop_of,
         )
 
     def on_log(self, body: Fact, topic: Topic, offset: int) -> RecordReference:

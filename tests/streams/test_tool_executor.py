@@ -9,6 +9,7 @@ from schemas.envelope import Envelope
 from schemas.events.deltas import ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
 from schemas.events.outputs import ApprovalRequested
+from schemas.events.restraints import ToolsStarted, ToolsStopped
 from schemas.events.tools import (
     ToolCallCompleted,
     ToolCallFailed,
@@ -198,3 +199,32 @@ async def test_under_another_policy_than_where_it_was_approved_a_call_is_not_run
 
     assert outcome.label == "approval_invalid"
     assert scene.tools.contexts == []
+
+
+@pytest.mark.parametrize(
+    ("idempotent", "dispatched", "kind"),
+    [(True, True, "cancelled"), (False, True, "unknown"), (False, False, "cancelled")],
+)
+def test_a_stop_leaves_the_outcome_open_only_where_a_call_was_sent_that_must_not_be_repeated(
+    *, idempotent: bool, dispatched: bool, kind: str
+) -> None:
+    call = tool_call(idempotent=idempotent)
+
+    (event,) = Scene().toolbox.stopped(call, "search is stopped", dispatched=dispatched, latency_ms=3).events
+
+    assert isinstance(event.body, ToolCallFailed)
+    assert event.body.kind == kind
+    assert event.body.maybe_effected == (kind == "unknown")
+    assert "search is stopped" in event.body.message
+
+
+def test_a_tool_is_refused_as_long_as_it_is_stopped() -> None:
+    scene = Scene()
+
+    before = scene.toolbox.refusal(tool_call())
+    scene.restraints.apply(Envelope(event_id="1", body=ToolsStopped(name="search", reason="it leaks")))
+    during = scene.toolbox.refusal(tool_call())
+    scene.restraints.apply(Envelope(event_id="2", body=ToolsStarted(name="search")))
+
+    assert (before, scene.toolbox.refusal(tool_call())) == (None, None)
+    assert during == "search is stopped by an operator: it leaks"
