@@ -52,7 +52,7 @@ def received(transition: Transition, task: Task, call: ToolCallPending, body: Ap
         verdict = Verdict(decision=Decision.DENY, rule=REFUSED_RULE, reason="a person refused this call")
         _tell(transition, task, call, verdict, approver)
         reason = body.reason or "no reason given"
-        tool_calls.answer(transition, task, call, f"not made: a person refused it: {reason}")
+        tool_calls.decline(transition, task, call, f"not made: a person refused it: {reason}")
     return True
 
 
@@ -185,7 +185,7 @@ def _expire(transition: Transition, task: Task, call: ToolCallPending) -> None:
         close(transition, call, ApprovalEnd.EXPIRED, reason="nobody decided in time")
     verdict = Verdict(decision=Decision.DENY, rule=EXPIRED_RULE, reason="nobody approved it in time")
     tool_calls.tell_denied(transition, task, call, verdict)
-    tool_calls.answer(transition, task, call, "not made: nobody approved it in time")
+    tool_calls.decline(transition, task, call, "not made: nobody approved it in time")
 
 
 def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict, approver: str) -> str:

@@ -1,6 +1,7 @@
 """Tool calls of an agent's step: each is decided by policy, reserved, made, and answered to the model."""
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from processors import retrievals
@@ -40,7 +41,7 @@ def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed
             at_most = f"at most {limits.tool_calls_max} calls at once"
             denied = Verdict(decision=Decision.DENY, rule=TOO_MANY_RULE, reason=at_most)
             tell_denied(transition, task, call, denied)
-            answer(transition, task, call, f"not made: {at_most}; ask again if it is needed")
+            decline(transition, task, call, f"not made: {at_most}; ask again if it is needed")
         else:
             decide(transition, task, call)
 
@@ -67,14 +68,14 @@ def take_waiting(transition: Transition, task: Task) -> bool:
     for call in task.tool_calls:
         if call.status is ToolCallStatus.WAITING:
             make(transition, transition.turn.tasks[task.task_id], call)
-            now = _find(transition.turn.tasks[task.task_id], call.call_id)
+            now = find(transition.turn.tasks[task.task_id], call.call_id)
             moved = moved or now.status is not ToolCallStatus.WAITING
     return moved
 
 
 def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> None:
     """Keep a tool's outcome for the model, by reference."""
-    call = _find(task, outcome.call_id)
+    call = find(task, outcome.call_id)
     if isinstance(outcome, ToolCallCompleted):
         tokens = outcome.result_tokens
         searched = retrievals.pending(outcome, transition.event.event_id)
@@ -89,7 +90,7 @@ def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | Tool
         tool_call_id=call.proposed.tool_call_id,
     )
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
-    _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
+    store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
 
 
 def due(transition: Transition, task: Task) -> None:
@@ -152,11 +153,11 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
         case Decision.THROTTLE:
             delay_ms = configuration.limits.retry_delay_ms
             waiting = replace(call, status=ToolCallStatus.THROTTLED, due_at_ms=transition.now_ms + delay_ms)
-            _store(transition, task, waiting)
+            store(transition, task, waiting)
         case Decision.ESCALATE:
             _escalate(transition, task, call, verdict, again)
         case _:
-            answer(transition, task, call, f"denied by policy ({verdict.rule}): {verdict.reason}")
+            decline(transition, task, call, f"denied by policy ({verdict.rule}): {verdict.reason}")
 
 
 def make(transition: Transition, task: Task, call: ToolCallPending) -> None:
@@ -173,10 +174,10 @@ def make(transition: Transition, task: Task, call: ToolCallPending) -> None:
     tokens = _reservation_tokens(transition, task, spec)
     if tokens < spec.tokens_min:
         if transition.budget.reservations:
-            _store(transition, task, replace(call, status=ToolCallStatus.WAITING))
+            store(transition, task, replace(call, status=ToolCallStatus.WAITING))
             return
         _tell_exhausted(transition, task, call, spec)
-        answer(transition, task, call, "not made: the budget has too little left for it")
+        decline(transition, task, call, "not made: the budget has too little left for it")
         return
     nanodollars = tokens * spec.nanodollars_per_token
     left = what_is_left(transition, task.task_id)
@@ -213,7 +214,7 @@ def make(transition: Transition, task: Task, call: ToolCallPending) -> None:
     )
     transition.turn = replace(transition.turn, calls=transition.turn.calls + 1)
     task = transition.turn.tasks[task.task_id]
-    _store(
+    store(
         transition,
         replace(task, progress_at_ms=transition.now_ms),
         replace(call, status=ToolCallStatus.REQUESTED),
@@ -266,9 +267,9 @@ def _escalate(
         tell_denied(
             transition, task, call, Verdict(decision=Decision.DENY, rule=UNREADABLE_RULE, reason=told)
         )
-        answer(transition, task, call, f"not made: {told}")
+        decline(transition, task, call, f"not made: {told}")
         return
-    _store(transition, task, asked)
+    store(transition, task, asked)
 
 
 def _tell_exhausted(transition: Transition, task: Task, call: ToolCallPending, spec: ToolSpec) -> None:
@@ -308,20 +309,27 @@ def _told_of_edit(call: ToolCallPending) -> str | None:
     return f"A person changed the arguments of this call to {call.proposed.arguments_json}. "
 
 
-def answer(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
+def decline(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
+    """Say to the model why there is no result."""
+    answer(transition, task, call, {"error": text})
+
+
+def answer(transition: Transition, task: Task, call: ToolCallPending, said: Mapping[str, object]) -> None:
     """Answer the model in place of a tool."""
     told = PromptMessage(
         role=ChatRole.TOOL,
-        text=(_told_of_edit(call) or "") + json.dumps({"error": text}, ensure_ascii=False),
+        text=(_told_of_edit(call) or "") + json.dumps(said, ensure_ascii=False),
         tool_call_id=call.proposed.tool_call_id,
     )
-    _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
+    store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
 
 
-def _find(task: Task, call_id: str) -> ToolCallPending:
+def find(task: Task, call_id: str) -> ToolCallPending:
+    """Return a call of the task's step."""
     return next(call for call in task.tool_calls if call.call_id == call_id)
 
 
-def _store(transition: Transition, task: Task, call: ToolCallPending) -> None:
+def store(transition: Transition, task: Task, call: ToolCallPending) -> None:
+    """Put a call in place of what it was."""
     calls = tuple(call if other.call_id == call.call_id else other for other in task.tool_calls)
     transition.put(replace(task, tool_calls=calls))
