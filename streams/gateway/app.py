@@ -21,6 +21,7 @@ from streams.gateway import (
     history_api,
     lists_api,
     openai_chat,
+    outcomes_api,
     sessions_api,
     sockets,
 )
@@ -81,6 +82,7 @@ def make_app(
     app.include_router(costs_api.router)
     app.include_router(sessions_api.router)
     app.include_router(approvals_api.router)
+    app.include_router(outcomes_api.router)
     app.router.routes += [
         *console_files.routes(),
         Route("/api/v2/sessions/changes", lists_api.changes),

@@ -11,9 +11,6 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Security
-from fastapi.security import HTTPBearer
-
 from processors.approvals.binding import asked_bound, binding_digest
 from schemas.canonical import NotCanonical
 from schemas.events.access import Scope
@@ -25,20 +22,14 @@ from streams.gateway.access import Principal
 from streams.gateway.bodies import Approval, Approvals, Decision, Edit, QueuedMessage
 from streams.gateway.door import require
 from streams.gateway.front import Front
-from streams.gateway.problems import OPENAPI_RESPONSES, Problem
-from streams.gateway.sessions_api import Bearer, Doors, Limit
+from streams.gateway.problems import Problem
+from streams.gateway.sessions_api import Bearer, Doors, Limit, make_router
 
 _OWN_READ_S: Final = 1.0
 """A request that was just told by a WebSocket may not be in Postgres yet."""
 _POLL_S: Final = 0.05
 
-router: Final = APIRouter(
-    prefix="/api/v2",
-    dependencies=[
-        Security(HTTPBearer(auto_error=False, description="A token, as `cartrita tokens` makes it."))
-    ],
-    responses=OPENAPI_RESPONSES,
-)
+router: Final = make_router()
 
 
 @router.get("/approvals")

@@ -162,6 +162,47 @@ class Approvals(Body):
     approvals: list[Approval]
 
 
+class Finding(Body):
+    """What an operator found out about a tool call."""
+
+    carried_out: bool
+    result: Annotated[str, Field(max_length=20_000)] | None = None
+    """What it gave, as far as is known."""
+    reason: Annotated[str, Field(max_length=2_000)] | None = None
+    """How it is known."""
+
+
+class Outcome(Body):
+    """A tool call that may have been carried out, and that nobody may repeat until somebody has found out."""
+
+    call_id: UUID
+    session_id: UUID
+    user_id: str
+    """Whose session it is."""
+    asked_at: datetime
+    expires_at: datetime
+    status: str
+    """waiting, or what became of it: told, expired, withdrawn."""
+    carried_out: bool | None
+    """What was told."""
+    told_by: str | None
+    agent: str
+    tool: str
+    arguments: str
+    """JSON, as it was sent."""
+    idempotency_key: str
+    """By which the tool may know the call."""
+    kind: str
+    """How the call ended, as far as is known."""
+    message: str
+
+
+class Outcomes(Body):
+    """Calls that somebody has to find out about, the oldest first."""
+
+    outcomes: list[Outcome]
+
+
 class SessionStatus(Body):
     """How a session stands."""
 
