@@ -9,6 +9,7 @@ from processors.approvals.asking import Again, ask, unaskable
 from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
 from processors.decisions import tell_decision
 from processors.policy import decide as policies
+from processors.policy import hindsight
 from processors.policy.decide import UNREADABLE_RULE, PolicyRequest, Verdict, narrowed
 from processors.prompts import text_tokens
 from processors.state import TOOL_PREFIX, Reservation, Task, ToolCallPending, ToolCallStatus
@@ -22,9 +23,6 @@ from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequ
 from schemas.frozen import replace
 
 TOO_MANY_RULE: Final = "too_many_at_once"
-EDITED: Final = Verdict(
-    decision=Decision.ESCALATE, rule="edited_by_person", reason="a person changed the arguments"
-)
 
 
 def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed, ...]) -> None:
@@ -107,12 +105,13 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
     spec = configuration.tools.get(name)
     calls = task.tools_called.get(name, 0)
     request = PolicyRequest(
-        agent=configuration.agents[task.agent],
+        agent=task.agent,
         tool=name,
         spec=spec,
         # A call that is decided again counts already.
         calls_before=calls if again is None else max(0, calls - 1),
         share_left=share_left(transition.budget),
+        listed=name in configuration.agents[task.agent].tools,
         arguments_json=call.proposed.arguments_json,
         tenant=transition.state.tenant_id,
         user=transition.state.user_id,
@@ -134,11 +133,11 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
         tokens=planned,
         nanodollars=planned * spec.nanodollars_per_token if spec is not None else 0,
         request={
-            "tool": name,
-            "arguments": call.proposed.arguments_json,
+            **hindsight.told(request),
             "task": task.intent,
-            "calls_before": request.calls_before,
+            **({"own_rules": True} if transition.state.overrides.policy is not None else {}),
             **({"decided_again": again.why} if again is not None else {}),
+            **({"edited_by": call.edited_by} if call.edited_by else {}),
         },
     )
     call = replace(call, decided_event_id=decided)
@@ -251,7 +250,7 @@ def _verdict(transition: Transition, call: ToolCallPending, request: PolicyReque
         # What a session brings along may take away, and never give.
         verdict = narrowed(verdict, policies.decide(request, transition.state.overrides.policy))
     if call.edited_by:
-        verdict = narrowed(verdict, EDITED)
+        verdict = narrowed(verdict, hindsight.EDITED)
     if verdict.decision is Decision.ESCALATE:
         verdict = unaskable(transition, verdict) or verdict
     return verdict

@@ -12,7 +12,7 @@ from processors.approvals.statements import (
     statement_of,
 )
 from processors.lifecycles import APPROVAL, BEGINS
-from processors.policy.decide import Verdict
+from processors.policy.decide import NO_APPROVER_RULE, TOO_MANY_REQUESTS_RULE, Verdict
 from processors.state import Asked, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.canonical import NotCanonical, text_digest
@@ -40,7 +40,7 @@ def unaskable(transition: Transition, verdict: Verdict) -> Verdict | None:
     tenant = transition.state.tenant_id
     if not _eligible(transition.configuration.policy, verdict, tenant):
         reason = f"{verdict.reason}, and there is no approver who may: docs/approvals.md"
-        return Verdict(decision=Decision.DENY, rule="no_approver", reason=reason)
+        return Verdict(decision=Decision.DENY, rule=NO_APPROVER_RULE, reason=reason)
     asked = sum(
         call.status is ToolCallStatus.ESCALATED
         for task in transition.turn.tasks.values()
@@ -48,7 +48,7 @@ def unaskable(transition: Transition, verdict: Verdict) -> Verdict | None:
     )
     if asked >= transition.configuration.limits.approvals_open_max:
         reason = f"{asked} requests of the session wait for a person already"
-        return Verdict(decision=Decision.DENY, rule="too_many_requests", reason=reason)
+        return Verdict(decision=Decision.DENY, rule=TOO_MANY_REQUESTS_RULE, reason=reason)
     return None
 
 

@@ -1,12 +1,13 @@
 """The policy decider: rules as data; the first rule that matches a call decides it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from processors.approvals.binding import ARGUMENTS_BYTES_MAX
 from processors.policy.conditions import Condition, ConditionInvalid, condition_of
 from schemas.canonical import NotCanonical, parsed
-from schemas.configuration import Agent, Policy, PolicyRule, ToolSpec
+from schemas.configuration import Policy, PolicyRule, ToolSpec
 from schemas.events.policies import Decision
 
 VALUES_MAX: Final = 4_096
@@ -21,14 +22,16 @@ _TASK: Final = "task"
 class PolicyRequest:
     """A tool call that somebody would like to make."""
 
-    agent: Agent
+    agent: str
     tool: str
     spec: ToolSpec | None
-    """None for a tool that nobody registered."""
+    """None for a tool that nobody registered, and for one that a client brings along."""
     calls_before: int
-    """Calls of the tool that the task has made already."""
+    """Calls of the tool that the task, or the client's answer, has made already."""
     share_left: float
     """Of the session's budget; 0 to 1."""
+    listed: bool = True
+    """The agent's own list has the tool."""
     arguments_json: str = "{}"
     tenant: str = "default"
     user: str = "anonymous"
@@ -78,6 +81,10 @@ CLIENTS_OWN = Verdict(
 )
 NO_RULE = Verdict(decision=Decision.DENY, rule="default_deny", reason="no rule allows this call")
 UNREADABLE_RULE: Final = "arguments_unreadable"
+NO_APPROVER_RULE: Final = "no_approver"
+TOO_MANY_REQUESTS_RULE: Final = "too_many_requests"
+UNASKABLE_RULES: Final = frozenset({NO_APPROVER_RULE, TOO_MANY_REQUESTS_RULE})
+"""Why nobody is asked of what a rule escalates."""
 _STRICTNESS: Final = (
     Decision.ALLOW,
     Decision.AUDIT,
@@ -116,13 +123,26 @@ class CompiledRule:
 
     def concerns(self, request: PolicyRequest, spec: ToolSpec) -> bool:
         """Tell whether a rule of the tool matches but for what it asks of the arguments."""
-        rule = self.rule
         return (
             (not self._levels or spec.safety_level in self._levels)
-            and (not self._agents or request.agent.name in self._agents)
+            and (not self._agents or request.agent in self._agents)
             and (not self._categories or spec.category in self._categories)
-            and (not rule.unless_listed or request.tool not in request.agent.tools)
-            and (not self._tenants or request.tenant in self._tenants)
+            and (not self.rule.unless_listed or not request.listed)
+            and self._is_met(request)
+        )
+
+    def concerns_client(self, request: PolicyRequest) -> bool:
+        """Tell the same of a tool that a client brings along: neither level nor category is known of it."""
+        return (
+            request.agent in self._agents
+            and not (self._levels or self._categories or self.rule.unless_listed)
+            and self._is_met(request)
+        )
+
+    def _is_met(self, request: PolicyRequest) -> bool:
+        rule = self.rule
+        return (
+            (not self._tenants or request.tenant in self._tenants)
             and (not self._users or request.user in self._users)
             and (not self._hours or request.now_ms // HOUR_MS % 24 in self._hours)
             and (rule.share_left_below is None or request.share_left < rule.share_left_below)
@@ -146,7 +166,7 @@ class CompiledPolicy:
         self._by_tool: dict[str, tuple[CompiledRule, ...]] = {}
 
     def of_tool(self, tool: str) -> tuple[CompiledRule, ...]:
-        """Return the rules that may concern a tool that is registered, in their order."""
+        """Return the rules that may concern a tool, in their order."""
         found = self._by_tool.get(tool)
         if found is None:
             found = tuple(one for one in self.rules if not one.rule.tools or tool in one.rule.tools)
@@ -162,6 +182,23 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
     """Decide a call; total: whatever no rule allows is denied."""
     if request.spec is None:
         return UNKNOWN_TOOL
+    spec = request.spec
+    return _first(request, policy, lambda one: one.concerns(request, spec)) or NO_RULE
+
+
+def decide_client_tool(request: PolicyRequest, policy: Policy) -> Verdict:
+    """Decide a call of a tool that a client brought along and executes itself.
+
+    Only rules count that name the agent `client`, and not those about safety levels, categories and lists, of
+    which nothing is known; what none of them matches is allowed.
+    """
+    return _first(request, policy, lambda one: one.concerns_client(request)) or CLIENTS_OWN
+
+
+def _first(
+    request: PolicyRequest, policy: Policy, concerns: Callable[[CompiledRule], bool]
+) -> Verdict | None:
+    """Return what the first rule that matches says; None: none does."""
     asked = Asked(request)
     try:
         rules = compiled(policy).of_tool(request.tool)
@@ -170,7 +207,7 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
             decision=Decision.DENY, rule="policy_invalid", reason=f"the policy cannot be read: {error}"
         )
     for one in rules:
-        if not one.concerns(request, request.spec):
+        if not concerns(one):
             continue
         if one.conditions:
             arguments = asked.arguments()
@@ -180,7 +217,7 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
             if not holds(one, arguments):
                 continue
         return verdict_of(one.rule)
-    return NO_RULE
+    return None
 
 
 def holds(one: CompiledRule, arguments: dict[str, object]) -> bool:
@@ -203,34 +240,6 @@ def compiled(policy: Policy) -> CompiledPolicy:
         _COMPILED.clear()
     _COMPILED[id(policy)] = made
     return made
-
-
-def decide_client_tool(
-    agent: str, tool: str, policy: Policy, share_left: float, *, calls_before: int
-) -> Verdict:
-    """Decide a call of a tool that a client brought along and executes itself.
-
-    Nothing is known of the tool but its name, so only rules count that name the agent `client`, and not those
-    about safety levels, categories, lists and arguments; what none of them matches is allowed.
-
-    Args:
-        agent: as which clients are known.
-        tool: its name.
-        policy: the rules.
-        share_left: of the session's budget, 0 to 1.
-        calls_before: calls of the same answer.
-    """
-    for rule in policy.rules:
-        if (
-            agent in rule.agents
-            and (not rule.tools or tool in rule.tools)
-            and not (rule.safety_levels or rule.categories or rule.unless_listed or rule.arguments)
-            and not (rule.tenants or rule.users or rule.hours)
-            and (rule.share_left_below is None or share_left < rule.share_left_below)
-            and (rule.calls_above is None or calls_before >= rule.calls_above)
-        ):
-            return verdict_of(rule)
-    return CLIENTS_OWN
 
 
 def narrowed(verdict: Verdict, other: Verdict) -> Verdict:

@@ -62,7 +62,7 @@ def explain(request: PolicyRequest, policy: Policy) -> Explained:
 def _unmet(rule: PolicyRule, asked: Asked, spec: ToolSpec) -> Iterator[str]:
     request = asked.request
     lists: tuple[tuple[str, tuple[str, ...], str], ...] = (
-        ("agent", rule.agents, request.agent.name),
+        ("agent", rule.agents, request.agent),
         ("tool", rule.tools, request.tool),
         ("safety level", rule.safety_levels, spec.safety_level),
         ("category", rule.categories, spec.category),
@@ -72,8 +72,8 @@ def _unmet(rule: PolicyRule, asked: Asked, spec: ToolSpec) -> Iterator[str]:
     for name, wanted, is_so in lists:
         if wanted and is_so not in wanted:
             yield f"{name} is {is_so}, not {' or '.join(wanted)}"
-    if rule.unless_listed and request.tool in request.agent.tools:
-        yield f"the list of {request.agent.name} has {request.tool}"
+    if rule.unless_listed and request.listed:
+        yield f"the list of {request.agent} has {request.tool}"
     hour = request.now_ms // HOUR_MS % 24
     if rule.hours and hour not in rule.hours:
         yield f"the hour is {hour} UTC, not one of {', '.join(map(str, rule.hours))}"

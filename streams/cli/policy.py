@@ -12,7 +12,7 @@ from processors.policy.decide import HOUR_MS, PolicyRequest
 from processors.policy.explain import Explained, Looked, explain
 from schemas.configuration import Configuration, PolicyRule, ToolSpec
 from schemas.frozen import replace
-from streams.cli import output
+from streams.cli import output, policy_hindsight
 from streams.cli.command import Code, command, fail, plain_command
 from streams.cli.context import settings
 from streams.cli.output import AsJson
@@ -24,7 +24,8 @@ from streams.configuration.policies import load_policy
 _LEVELS: Final = ("safe", "caution", "restricted")
 
 policy = typer.Typer(
-    help="The rules that decide about tool calls: check, test, explain.", no_args_is_help=True
+    help="The rules that decide about tool calls: check, test, explain, what-if, shadow.",
+    no_args_is_help=True,
 )
 RulesFile = Annotated[
     Path | None,
@@ -159,6 +160,10 @@ async def explain_call(
         _show(explained)
 
 
+policy.command("what-if")(policy_hindsight.what_if)
+policy.command("shadow")(policy_hindsight.shadow)
+
+
 def _configured(file: Path | None) -> Configuration:
     given = settings()
     configuration = load_configuration((), given.configuration_directory, given.approvers)
@@ -191,11 +196,12 @@ def _request(case: _CaseFile, configuration: Configuration) -> PolicyRequest:
         )
     given = case.arguments
     return PolicyRequest(
-        agent=agent,
+        agent=agent.name,
         tool=case.tool,
         spec=_spec(case, configuration),
         calls_before=case.calls_before,
         share_left=case.share_left,
+        listed=case.tool in agent.tools,
         arguments_json=given if isinstance(given, str) else json.dumps(given, ensure_ascii=False),
         tenant=case.tenant,
         user=case.user,

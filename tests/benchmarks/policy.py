@@ -6,7 +6,7 @@ import time
 
 from processors.policy.decide import PolicyRequest, decide
 from schemas.configuration import ArgumentCondition, Policy, PolicyRule
-from tests.processors.world import configuration, tool_spec
+from tests.processors.world import tool_spec
 
 RULES = 100
 TOOLS = 10
@@ -49,7 +49,7 @@ def request(number: int, arguments_json: str) -> PolicyRequest:
     """Return a call of one of the tools."""
     tool = f"tool{number % TOOLS}"
     return PolicyRequest(
-        agent=configuration().agents["worker"],
+        agent="worker",
         tool=tool,
         spec=tool_spec(tool),
         calls_before=number % 40,

@@ -174,6 +174,32 @@ def test_a_call_that_is_denied_is_not_made_and_the_session_answers(
     assert made(http, gated) == []
 
 
+def test_other_rules_are_held_against_what_was_decided(
+    http: httpx.Client, cartrita: Run, tmp_path: Path
+) -> None:
+    session = opened(http)
+    until_answered(told(http, session), say(http, session, "Calculate 6 * 7 with code."))
+    settled(http, session)
+    other = tmp_path / "other.toml"
+    other.write_text(GATE.replace("escalate", "deny"), encoding="utf-8")
+
+    for _ in tries():
+        ended = cartrita("policy", "what-if", str(other), "--session", session, "--json")
+        assert ended.returncode == 0, ended.stderr
+        found = json.loads(ended.stdout)
+        if found["decided"]:
+            break
+    assert found["unjudged"] == 0
+    (flip,) = found["flips"]
+    assert flip["calls"] == found["differing"] == len(made(http, session)) == 1
+    assert flip["flip"]["tool"] == "execute_python"
+    assert (flip["flip"]["decision"], flip["flip"]["other_decision"]) == ("allow", "deny")
+    assert flip["flip"]["other_rule"] == "code_is_looked_at"
+    assert [call["session_id"] for call in found["calls"]] == [session]
+    shown = cartrita("policy", "what-if", str(other), "--session", session)
+    assert "1 of 1 calls would be decided otherwise" in shown.stdout
+
+
 def _path(asked: Json) -> str:
     return f"/api/v2/sessions/{asked['sessionId']}/approvals/{asked['approvalId']}"
 

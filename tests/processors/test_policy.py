@@ -42,7 +42,7 @@ def request(arguments: object = None, **more: object) -> PolicyRequest:
     """Return a call of `look` by the worker."""
     given_json = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
     base = PolicyRequest(
-        agent=CONFIGURATION.agents["worker"],
+        agent="worker",
         tool="look",
         spec=tool_spec("look"),
         calls_before=0,
