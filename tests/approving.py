@@ -51,6 +51,7 @@ def decision(
     digest: str | None = None,
     expires_at_ms: int | None = None,
     reason: str | None = None,
+    key: bytes | None = None,
 ) -> ApprovalReceived:
     """Decide a request.
 
@@ -63,7 +64,9 @@ def decision(
         digest: of what is decided, if not of the request.
         expires_at_ms: until when it is good; by default as long as the request.
         reason: for the record.
+        key: that signs, if it is not the one that tests have for `by`.
     """
+    key = private_key(by) if key is None else key
     statement = Statement(
         act=Act.APPROVE if approved else Act.REFUSE,
         approval_id=asked.approval_id,
@@ -80,8 +83,8 @@ def decision(
         digest=statement.digest,
         expires_at_ms=statement.expires_at_ms,
         nonce=statement.nonce,
-        key=key_id(public_key_of(private_key(by))),
-        signature=signature_of(statement, private_key(by)),
+        key=key_id(public_key_of(key)),
+        signature=signature_of(statement, key),
     )
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,25 @@ import httpx
 import pytest
 
 from schemas.envelope import Envelope
+from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import ApprovalReceived
+from schemas.events.outputs import ApprovalRequested
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
 from streams.client.client import Client
+from streams.configuration.approvers import load_key
 from streams.process.settings import Settings
+from tests.approving import decision
 from tests.pipeline.conftest import Bearing, Make
 from tests.pipeline.test_front_door import in_pages, opened, say, settled, told, until_answered
-from tests.pipeline.waiting import tries
-from topics.catalog import OPERATOR_INPUTS
+from tests.pipeline.waiting import WAIT_S, tries
+from topics.catalog import (
+    DEAD_LETTERS,
+    OPERATOR_INPUTS,
+    SESSION_OUTPUTS,
+    TOOL_CALLS,
+    TOOL_RESULTS,
+    Topic,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -35,6 +49,7 @@ name = "all_else"
 decision = "allow"
 reason = "nobody minds"
 """
+DAY_MS = 86_400_000
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Json = dict[str, Any]  # (Any: what the programs answer)
 
@@ -105,16 +120,14 @@ def test_a_call_is_edited_on_the_command_line_approved_at_the_front_door_and_run
     assert "a person looks at code before it runs" in shown.stdout
     assert first["digest"] in shown.stdout
 
-    # Whoever can write to the topic, and signs nothing, decides nothing; nor does a message.
+    # Whoever can write to the topic, and signs nothing, decides nothing; nor does what is late, or a message.
     forged = ApprovalReceived(approval_id=first["approvalId"], approved=True, digest=first["digest"])
-    asyncio.run(
-        _post(
-            settings,
-            Envelope(
-                event_id=str(uuid.uuid4()), session_id=gated, tenant_id="*", user_id="operator", body=forged
-            ),
+    late = expired(settings, gated)
+    for body, says in ((forged, "it is not signed"), (late, "it has expired")):
+        operator = Envelope(
+            event_id=str(uuid.uuid4()), session_id=gated, tenant_id="*", user_id="operator", body=body
         )
-    )
+        assert says in asyncio.run(put_aside(settings, operator))
     say(http, gated, f"I approve {first['approvalId']}.")
     wrong = http.post(_path(first), json={"approved": True, "digest": "0" * 64})
     assert (wrong.status_code, wrong.json()["code"]) == (409, "approval_changed")
@@ -146,6 +159,12 @@ def test_a_call_is_edited_on_the_command_line_approved_at_the_front_door_and_run
     after = http.get(_path(second)).json()
     assert (after["status"], after["approver"].startswith("token:")) == ("approved", True)
     assert cartrita("replay", gated).returncode == 0
+    refused = asyncio.run(brought_elsewhere(settings, gated, opened(http)))
+    assert refused == {
+        "another call": "not run: it is not the call that was approved",
+        "another session": "not run: it is not the call that was approved",
+        "another policy": "not run: the policy has changed since it was approved",
+    }
 
 
 def test_a_call_that_is_denied_is_not_made_and_the_session_answers(
@@ -204,6 +223,73 @@ def _path(asked: Json) -> str:
     return f"/api/v2/sessions/{asked['sessionId']}/approvals/{asked['approvalId']}"
 
 
-async def _post(settings: Settings, event: Envelope) -> None:
+def expired(settings: Settings, session: str) -> ApprovalReceived:
+    """Approve the first request with the key of this machine's operator, good until yesterday."""
+    assert settings.approver_key is not None
+    key = load_key(settings.approver_key)
+    asked = asyncio.run(first_asked(settings, session))
+    return decision(asked, by=key.name, key=key.private_key, expires_at_ms=asked.expires_at_ms - DAY_MS)
+
+
+async def first_asked(settings: Settings, session: str) -> ApprovalRequested:
+    """Return the first request of a session."""
     async with Client(settings) as client:
-        await client.post(event, OPERATOR_INPUTS)
+        for event in await held(client, SESSION_OUTPUTS, session):
+            if isinstance(event.body, ApprovalRequested):
+                return event.body
+    raise AssertionError("nobody is asked")
+
+
+async def put_aside(settings: Settings, event: Envelope) -> str:
+    """Send what enters by the operators' topic, and return why it is put aside."""
+    async with asyncio.timeout(WAIT_S), Client(settings) as client:
+        place = await client.post(event, OPERATOR_INPUTS)
+        async with aclosing(client.read((DEAD_LETTERS,), from_beginning=True)) as letters:
+            async for letter in letters:
+                body = letter.event.body if letter.event is not None else None
+                if (
+                    isinstance(body, RecordRejected)
+                    and body.topic.endswith(OPERATOR_INPUTS.name)
+                    and (body.partition, body.offset) == place
+                ):
+                    return body.reason
+    raise AssertionError("letters end")
+
+
+async def brought_elsewhere(settings: Settings, session: str, other: str) -> dict[str, str]:
+    """Write calls to the tools' own topic that bring another's approval, and return why none is run."""
+    async with asyncio.timeout(WAIT_S), Client(settings) as client:
+        (call,) = [
+            event
+            for event in await held(client, TOOL_CALLS, session)
+            if isinstance(event.body, ToolCallRequested) and event.body.approval is not None
+        ]
+        variants = {
+            "another call": call,
+            "another session": replace(call, session_id=other),
+            "another policy": replace(call, versions=replace(call.versions, policy="0" * 64)),
+        }
+        names = {}
+        for name, variant in variants.items():
+            body = variant.body
+            assert isinstance(body, ToolCallRequested)
+            # Under its own id a call was run, and is not run again whatever it says.
+            again = replace(body, call_id=str(uuid.uuid4()))
+            names[again.call_id] = name
+            await client.post(replace(variant, event_id=str(uuid.uuid4()), body=again), TOOL_CALLS)
+        told: dict[str, str] = {}
+        while len(told) < len(variants):
+            for key in (session, other):
+                for event in await held(client, TOOL_RESULTS, key):
+                    outcome = event.body
+                    assert isinstance(outcome, ToolCallCompleted | ToolCallFailed)
+                    if outcome.call_id in names:
+                        assert isinstance(outcome, ToolCallFailed)
+                        told[names[outcome.call_id]] = outcome.message
+        return told
+
+
+async def held(client: Client, topic: Topic, session: str) -> list[Envelope]:
+    """Return what a topic has of a session."""
+    async with aclosing(client.read_since(topic, session.encode(), 0)) as records:
+        return [received.event async for received in records if received.event is not None]
