@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from processors.hidden_text import without_hidden
 from schemas.configuration import ChatModel, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
@@ -167,7 +168,7 @@ class ToolOutcomes:
     ) -> Outcome:
         """Return the outcome of a call with a result; `count_tokens` counts the text that models get."""
         body = tool_request(event)
-        result_json = json.dumps(result.result, ensure_ascii=False, separators=(",", ":"))
+        result_json = without_hidden(json.dumps(result.result, ensure_ascii=False, separators=(",", ":")))
         completed = ToolCallCompleted(
             call_id=body.call_id,
             task_id=body.task_id,
@@ -261,7 +262,7 @@ class ToolOutcomes:
             tool=body.tool,
             tool_version=body.tool_version,
             kind=error.kind,
-            message=str(error)[:_MESSAGE_CHARACTERS_MAX],
+            message=without_hidden(str(error))[:_MESSAGE_CHARACTERS_MAX],
             retryable=error.retryable,
             maybe_effected=maybe_effected,
             used_tokens=error.used_tokens,

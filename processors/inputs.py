@@ -7,6 +7,7 @@ from typing import Final
 
 from processors import forking
 from processors.approvals.binding import arguments_of
+from processors.hidden_text import without_hidden
 from processors.objections import EVERY_TENANT
 from processors.open_outcomes import RESULT_CHARACTERS_MAX
 from schemas.canonical import NotCanonical
@@ -195,7 +196,8 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
 
 
 def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits) -> MessageReceived:
-    if not body.text.strip():
+    said = without_hidden(body.text)
+    if not said.strip():
         raise InputInvalid("text is empty")
     _short("agent", body.agent, AGENT_CHARACTERS_MAX)
     _budgets(body)
@@ -212,7 +214,8 @@ def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits
         )
     return replace(
         body,
-        tokens=tokenizer(body.text),
+        text=said,
+        tokens=tokenizer(said),
         attachments=tuple(
             replace(attachment, tokens=tokenizer(attachment.text)) for attachment in body.attachments
         ),
@@ -228,9 +231,10 @@ def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) 
     _short("model", body.model, NAME_CHARACTERS_MAX)
     if body.text is None and body.call_id is not None:
         raise InputInvalid("call_id needs the result that is put in its place, as text")
-    if body.text is not None and body.call_id is None and not body.text.strip():
+    said = None if body.text is None else without_hidden(body.text)
+    if said is not None and body.call_id is None and not said.strip():
         raise InputInvalid("text is empty")
-    text = body.text or ""
+    text = said or ""
     size_bytes = len(text.encode()) + len((body.policy_json or "").encode())
     if size_bytes > limits.text_bytes_max:
         raise InputInvalid(
@@ -240,7 +244,7 @@ def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) 
         forking.policy_of(body.policy_json)
     except forking.ForkInvalid as error:
         raise InputInvalid(str(error)) from error
-    return replace(body, tokens=tokenizer(text))
+    return replace(body, text=said, tokens=tokenizer(text))
 
 
 def _checked_arguments(body: ApprovalEdited) -> None:

@@ -36,11 +36,17 @@ class PlainPath:
 @lru_cache(maxsize=256)
 def plain_path(text: str) -> PlainPath | None:
     """Read a path; None: it can be read in two ways."""
-    if not text or _TRICKS.search(text) or _UNSEEN.search(text) or text.startswith("//"):
-        return None
-    if unicodedata.normalize("NFKC", text).count("/") != text.count("/"):
+    if not text or _TRICKS.search(text) or text.startswith("//"):
         return None
     parts = tuple(part for part in text.split("/") if part not in ("", "."))
+    if text.isascii():
+        # Most are, and have one form alone, but for case.
+        folded = tuple(part.lower() for part in parts)
+        if any(map(_ODD_PART.fullmatch, parts)):
+            return None
+        return PlainPath(parts, folded, text.startswith("/"))
+    if _UNSEEN.search(text) or unicodedata.normalize("NFKC", text).count("/") != text.count("/"):
+        return None
     folded = tuple(unicodedata.normalize("NFKC", part).casefold() for part in parts)
     if any(map(_ODD_PART.fullmatch, (*parts, *folded))):
         return None

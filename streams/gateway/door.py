@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from processors.hidden_text import without_hidden
 from processors.inputs import InputInvalid, checked_input
 from schemas.configuration import Limits
 from schemas.envelope import Envelope, Fact
@@ -308,10 +309,9 @@ class Door:
         """Write an input once, whatever is asked how often under its key."""
         if keyed and (earlier := await self._earlier(event)) is not None:
             return earlier
-        topic = _entrance_of(event.body)
         try:
             async with asyncio.timeout(POST_S):
-                place = await self.client.post(event, topic)
+                place = await self.client.post(event, _entrance_of(event.body))
         except (KafkaError, OSError, TimeoutError) as error:
             raise unconfirmed() from error
         posted = Posted(event=event, place=place)
@@ -363,7 +363,7 @@ def id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
 
 
 def _says_the_same(known: Mapping[str, object], body: Fact) -> bool:
-    """Compare an input on the log with one that was just sent, but for what ingress has counted."""
+    """Compare an input on the log with one that was just sent, but for what ingress counts and takes out."""
     return _uncounted(known) == _uncounted(to_plain(body))
 
 
@@ -372,7 +372,7 @@ def _uncounted(value: object) -> object:
         return {key: _uncounted(item) for key, item in value.items() if key != "tokens" and item is not None}
     if isinstance(value, list | tuple):
         return [_uncounted(item) for item in value]
-    return value
+    return without_hidden(value) if isinstance(value, str) else value
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str | None:

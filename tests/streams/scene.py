@@ -85,6 +85,7 @@ class FakeTools:
     def __init__(self, specs: Mapping[str, ToolSpec] | None = None) -> None:
         self.contexts: list[ToolContext] = []
         self.arguments: list[str] = []
+        self.result: dict[str, object] = {"found": "ö"}
         self.failure: ToolError | None = None
         self._specs = {"search": SPEC} if specs is None else specs
         self.known: Happened | None = None
@@ -103,7 +104,7 @@ class FakeTools:
         await context.on_output("stdout", "searching")
         if self.failure is not None:
             raise self.failure
-        return ToolResult(result={"found": "ö"}, used_tokens=7, cost_nanodollars=8)
+        return ToolResult(result=self.result, used_tokens=7, cost_nanodollars=8)
 
     async def happened(self, name: str, arguments_json: str, context: ToolContext) -> Happened | None:
         self.asked.append(context.idempotency_key)

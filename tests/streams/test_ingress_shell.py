@@ -148,6 +148,20 @@ async def test_what_a_producer_gives_is_kept() -> None:
     assert (event.producer, event.traceparent) == ("billing", "00-a-b-01")
 
 
+async def test_words_that_only_models_see_are_taken_out_of_what_is_said() -> None:
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    said = MessageReceived(
+        text=f"one{hidden} \u202etwo", attachments=(Attachment(name="a.txt", text=hidden),)
+    )
+
+    (event,) = (await taken(Envelope(session_id=SESSION, body=said))).events(SESSION_INPUTS)
+
+    assert isinstance(event.body, MessageReceived)
+    assert (event.body.text, event.body.tokens) == ("one two", 2)
+    # A file is what it is; what a tool tells of it is cleaned.
+    assert event.body.attachments[0].text == hidden
+
+
 async def test_tokens_are_counted_anew_whatever_a_producer_says() -> None:
     body = MessageReceived(
         text="one two", tokens=99, attachments=(Attachment(name="a.txt", text="a b c", tokens=99),)
@@ -250,7 +264,7 @@ async def test_a_wish_for_a_fork_that_cannot_be_is_refused(
     assert reason in await refusal(a_wish(**changes))
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t  ", "\u00a0\u2003"])
+@pytest.mark.parametrize("text", ["\U000e0041\u202e", "", " ", "\n\t  ", "\u00a0\u2003"])
 async def test_empty_text_is_refused(text: str) -> None:
     assert "text is empty" in await refusal(MessageReceived(text=text))
 

@@ -53,6 +53,20 @@ async def test_a_tools_result_is_counted_and_its_outcome_observed() -> None:
     assert isinstance(piece.event.body, ToolDeltaReceived)
 
 
+async def test_words_that_only_models_see_are_taken_out_of_what_a_tool_tells() -> None:
+    scene = Scene()
+    scene.tools.result = {"found": "a\U000e0041b", "\u202ename": ["\u202dc"]}
+    completed = await scene.toolbox.run(tool_call(), 1)
+    scene.tools.failure = ToolError("execution_error", "no\U000e0041thing")
+    failed = await scene.toolbox.run(tool_call(), 1)
+
+    result, failure = completed.events[0].body, failed.events[0].body
+    assert isinstance(result, ToolCallCompleted)
+    assert json.loads(result.result_json) == {"found": "ab", "name": ["c"]}
+    assert isinstance(failure, ToolCallFailed)
+    assert failure.message == "nothing"
+
+
 async def test_a_failed_tool_counts_against_it_and_a_wrong_argument_does_not() -> None:
     scene = Scene()
     scene.tools.failure = ToolError("execution_error", "broken", used_tokens=3, maybe_billed=True)
