@@ -148,6 +148,16 @@ class Settings:
         "Key file with which a gateway signs what tokens with the scope approve decide; absent: it takes no "
         "decisions.",
     )
+    webhook_url: str = _setting(
+        "",
+        "Where a gateway tells that a person is asked (docs/approvals.md); empty: nobody is told.",
+    )
+    webhook_secret: str = _setting(
+        "", "With which it signs that: whsec_ and base64 of at least 24 bytes.", secret=True
+    )
+    gateway_url: str = _setting(
+        "", "The gateway's address as people reach it, for links that it sends; empty: its own."
+    )
     mcp_servers: Path | None = _setting(
         None,
         "File that names MCP servers whose tools agents may call (docs/mcp.md); what a person accepted of "
@@ -260,7 +270,7 @@ class Settings:
 
     def _faults(self, given: Mapping[str, object]) -> list[str]:
         faults = []
-        for name in ("registry_url", "model_base_url", "embedding_base_url"):
+        for name in ("registry_url", "model_base_url", "embedding_base_url", "webhook_url", "gateway_url"):
             url = getattr(self, name)
             parts = urlsplit(url)
             if url and (parts.scheme not in ("http", "https") or not parts.hostname):

@@ -9,11 +9,12 @@ from psycopg.rows import TupleRow
 
 from schemas.envelope import Fact
 from schemas.events.inputs import OutcomeTold
-from schemas.events.outputs import OutcomeAsked
+from schemas.events.outputs import ApprovalClosed, ApprovalEnd, ApprovalRequested, OutcomeAsked
 from schemas.events.tasks import TaskAborted
 from schemas.frozen import replace
 from sinks.open_outcomes import open_questions, question_of
-from tests.projections.envelopes import NOON_MS, SESSION, TASK, event
+from streams.gateway.announcing import APPROVAL, OUTCOME, asked_now
+from tests.projections.envelopes import CALL, NOON_MS, SESSION, TASK, event
 from tests.sinks.story import Log
 from topics.catalog import SESSION_INPUTS
 
@@ -89,3 +90,35 @@ async def test_a_question_tells_what_became_of_it(log: Log, connection: Connecti
     assert found.told_event_id == str(event(asked(SECOND), 71).event_id)
     assert await question_of(connection, session, str(uuid.UUID(int=53)), NOW) is None
     assert await question_of(connection, uuid.uuid4(), SECOND, NOW) is None
+
+
+async def test_gateways_announce_what_is_open_of_either_kind(log: Log, connection: Connection) -> None:
+    await add(log, asked(FIRST), 61)
+    await add(log, approval(SECOND), 62)
+    await add(log, replace(approval(CALL), digest=""), 63)
+
+    found = await asked_now(connection, NOW)
+    assert [(one.kind, one.id, one.tenant_id, one.tool) for one in found] == [
+        (APPROVAL, SECOND, "acme", "mail__send"),
+        (OUTCOME, FIRST, "acme", "mail__send"),
+    ]
+    assert await asked_now(connection, LATER) == []
+
+    closed = ApprovalClosed(approval_id=SECOND, call_id=CALL, end=ApprovalEnd.REFUSED, approver="olga")
+    await add(log, closed, 64)
+    assert [one.id for one in await asked_now(connection, NOW)] == [FIRST]
+
+
+def approval(approval_id: str) -> ApprovalRequested:
+    return ApprovalRequested(
+        approval_id=approval_id,
+        call_id=CALL,
+        task_id=TASK,
+        agent="clerk",
+        tool="mail__send",
+        arguments_json="{}",
+        arguments_sha256="",
+        reason="it leaves the house",
+        expires_at_ms=NOON_MS + 3_600_000,
+        digest="0" * 64,
+    )
