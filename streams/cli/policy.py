@@ -10,7 +10,7 @@ from pydantic import Field
 
 from processors.policy.decide import HOUR_MS, PolicyRequest
 from processors.policy.explain import Explained, Looked, explain
-from schemas.configuration import Configuration, PolicyRule, ToolSpec
+from schemas.configuration import ArgumentCondition, Configuration, PolicyRule, ToolSpec
 from schemas.frozen import replace
 from streams.cli import output, policy_hindsight
 from streams.cli.command import Code, command, fail, plain_command
@@ -21,6 +21,7 @@ from streams.configuration.files import ConfigurationInvalid, Strict, checked, t
 from streams.configuration.loading import load_configuration
 from streams.configuration.policies import load_policy
 
+_PASSES: Final = ("allow", "audit", "throttle")
 _LEVELS: Final = ("safe", "caution", "restricted")
 
 policy = typer.Typer(
@@ -58,7 +59,7 @@ class _CasesFile(Strict):
 @policy.command("check")
 @plain_command
 def check(file: RulesFile = None) -> None:
-    """Tell whether rules can be used, and which can never be reached. Exit code 2: they cannot."""
+    """Tell whether rules can be used, and which are not what they seem. Exit code 2: they cannot."""
     configuration = _configured(file)
     rules = configuration.policy.rules
     output.say(
@@ -74,6 +75,15 @@ def check(file: RulesFile = None) -> None:
                 name=rule.name,
                 blocker=blocker.name,
             )
+    for rule in rules:
+        for one in rule.arguments:
+            if rule.decision in _PASSES and _means_a_place(one):
+                output.say(
+                    "[yellow]{name}[/] lets pass by the text of {argument} alone, where .. and @ lead "
+                    "elsewhere: path_under and host_in judge paths and URLs",
+                    name=rule.name,
+                    argument=one.argument,
+                )
     if any(rule.decision == "escalate" for rule in rules) and not configuration.policy.approvers:
         output.say("[yellow]nobody may approve[/] what escalates: set CARTRITA_APPROVERS, or it is refused")
 
@@ -239,6 +249,11 @@ def _takes_all(rule: PolicyRule) -> bool:
     return replace(rule, decision="", approvers=(), approver_scope="", four_eyes=False) == PolicyRule(
         name=rule.name, decision="", reason=rule.reason
     )
+
+
+def _means_a_place(one: ArgumentCondition) -> bool:
+    """Tell whether a condition holds texts of paths or URLs against a form that such texts get past."""
+    return one.operator in ("prefix", "glob") and any("/" in value for value in one.values)
 
 
 def _show(explained: Explained) -> None:

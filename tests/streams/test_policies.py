@@ -127,6 +127,32 @@ def test_check_tells_what_can_never_be_reached_and_what_cannot_be(tmp_path: Path
     assert (code, "rules.2.name" in said) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("decision", "condition", "warned"),
+    [
+        ("allow", 'glob = "/srv/**"', True),
+        ("audit", 'prefix = "https://example.org/"', True),
+        ("throttle", 'prefix = ["report", "docs/"]', True),
+        ("allow", 'prefix = "report-"', False),
+        ("allow", 'path_under = "/srv"', False),
+        ("deny", 'glob = "**/*.key"', False),
+        ("escalate", 'prefix = "/etc"', False),
+    ],
+)
+def test_check_tells_of_permissions_that_texts_of_paths_and_urls_get_past(
+    tmp_path: Path, decision: str, condition: str, warned: bool
+) -> None:
+    text = (
+        f'[[rules]]\nname = "own"\ndecision = "{decision}"\nreason = "r"\n'
+        f'arguments = [{{ argument = "path", {condition} }}]\n'
+    )
+
+    code, said = cartrita(tmp_path, "check", "--file", str(written(tmp_path / "policy.toml", text)))
+
+    assert code == 0
+    assert ("own lets pass by the text of path alone" in said) is warned
+
+
 def test_cases_are_held_against_rules_and_what_differs_names_the_nearest(tmp_path: Path) -> None:
     rules = str(written(tmp_path / "policy.toml", RULES))
     cases = written(tmp_path / "cases.toml", CASES)
