@@ -7,12 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, class_row
 
 from schemas.envelope import Envelope
 from schemas.events.policies import PolicyDecided
 from schemas.plain import from_plain
-from topics.catalog import BUDGET_EVENTS, POLICY_DECISIONS
+from topics.catalog import BUDGET_EVENTS, MODEL_RESULTS, POLICY_DECISIONS, Topic
 
 ROWS_AT_ONCE: Final = 500
 """Of decisions in memory."""
@@ -34,6 +34,34 @@ _CHARGES: Final = """
       AND body ->> 'reservation_id' = ANY(%(calls)s)
     GROUP BY 1
 """
+_USAGE: Final = """
+    SELECT COALESCE(r.body ->> 'model', e.body ->> 'model') AS model, count(*) AS calls,
+           sum((e.body ->> 'input_tokens')::bigint)::bigint AS input_tokens,
+           sum((e.body ->> 'output_tokens')::bigint)::bigint AS output_tokens,
+           sum((e.body ->> 'cost_nanodollars')::bigint)::bigint AS nanodollars
+    FROM event_log e
+    LEFT JOIN event_log r ON r.event_id = e.causation_id AND r.type = 'ModelCallRequested'
+    WHERE e.type = 'ModelCallCompleted' AND e.topic = %(topic)s
+      AND (%(since)s::timestamptz IS NULL OR e.occurred_at >= %(since)s)
+      AND (%(until)s::timestamptz IS NULL OR e.occurred_at < %(until)s)
+      AND (%(tenant)s::text IS NULL OR e.tenant_id = %(tenant)s)
+      AND (%(session)s::uuid IS NULL OR e.session_id = %(session)s)
+    GROUP BY 1
+    ORDER BY nanodollars DESC, model
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the answered calls of a model used."""
+
+    model: str
+    """As configuration names it."""
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    nanodollars: int
+    """As they were priced then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,21 +73,24 @@ class Stretch:
     tenant: str | None = None
     session: UUID | None = None
 
+    def values(self, topic: Topic) -> dict[str, object]:
+        """Return what queries ask by."""
+        return {
+            "topic": topic.name,
+            "since": self.since,
+            "until": self.until,
+            "tenant": self.tenant,
+            "session": self.session,
+        }
+
 
 async def decisions(
     connection: AsyncConnection[TupleRow], stretch: Stretch
 ) -> AsyncGenerator[Envelope, None]:
     """Tell every decision about a tool's call, the oldest first; few are in memory at once."""
-    wanted = {
-        "topic": POLICY_DECISIONS.name,
-        "since": stretch.since,
-        "until": stretch.until,
-        "tenant": stretch.tenant,
-        "session": stretch.session,
-    }
     async with connection.transaction(), connection.cursor(name="decisions") as cursor:
         cursor.itersize = ROWS_AT_ONCE
-        await cursor.execute(_DECISIONS, wanted)
+        await cursor.execute(_DECISIONS, stretch.values(POLICY_DECISIONS))
         async for event_id, session_id, tenant_id, user_id, occurred_at, body in cursor:
             yield Envelope(
                 event_id=str(event_id),
@@ -95,3 +126,10 @@ async def charged(
         )
         found |= {call: nanodollars for call, nanodollars in await rows.fetchall() if nanodollars}
     return found
+
+
+async def usage_by_model(connection: AsyncConnection[TupleRow], stretch: Stretch) -> list[Usage]:
+    """Return what answered calls used, by the model that was asked for, the dearest first."""
+    async with connection.cursor(row_factory=class_row(Usage)) as cursor:
+        await cursor.execute(_USAGE, stretch.values(MODEL_RESULTS))
+        return await cursor.fetchall()

@@ -15,17 +15,20 @@ from schemas.configuration import Policy
 from schemas.envelope import Envelope
 from schemas.events.policies import PolicyDecided
 from schemas.frozen import replace
-from sinks.policy_log import Stretch, charged, decisions
+from sinks.policy_log import Stretch, Usage, charged, decisions, usage_by_model
 from streams.cli import output
-from streams.cli.command import command, given_uuid
+from streams.cli.command import Code, command, fail, given_uuid
 from streams.cli.context import database, settings
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.configuration.approvers import load_approvers
+from streams.configuration.loading import load_models
 from streams.configuration.policies import load_policy
 from topics.catalog import POLICY_DECISIONS
 
 CALLS_TOLD_MAX: Final = 1_000
+Prices = dict[str, tuple[int, int]]
+"""By model, billionths of a dollar per token of the prompt and of the answer."""
 Other = Annotated[Path, typer.Argument(metavar="FILE", help="The other rules, in the form of policy.toml.")]
 
 
@@ -73,18 +76,21 @@ class Review:
 
 @command
 async def what_if(
-    file: Other,
+    file: Annotated[Path | None, typer.Argument(help="The other rules, in the form of policy.toml.")] = None,
+    models: Annotated[Path | None, typer.Option(help="Other prices, in the form of models.toml.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Only the last so many days.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant.")] = None,
     session: Annotated[str | None, typer.Option(help="Only this session, by its UUID.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide the calls of the log again by other rules: what would differ, and what such calls have cost.
+    """Hold other rules, other prices, or both, against the log: what would differ, and what it would cost.
 
     Nothing is called, and nothing is written. What a session would have done next is not known: a call that
     would have been stopped is told, and those that its agent would have made instead are not.
     """
-    policy = _rules(file)
+    if file is None and models is None:
+        fail(Code.USAGE, "there is nothing to hold against the log: name a file of rules, or --models")
+    policy, prices = None if file is None else _rules(file), _prices(models)
     stretch = Stretch(
         since=None if days is None else datetime.now(UTC) - timedelta(days=days),
         tenant=tenant,
@@ -92,13 +98,26 @@ async def what_if(
     )
     found = Review()
     async with database() as connection:
-        async with aclosing(decisions(connection, stretch)) as told:
-            async for event in told:
-                found.take(event, policy)
+        if policy is not None:
+            async with aclosing(decisions(connection, stretch)) as told:
+                async for event in told:
+                    found.take(event, policy)
         costs = await charged(connection, found.stopped)
+        used = [] if prices is None else await usage_by_model(connection, stretch)
+    priced = [(one, None if prices is None else _cost(one, prices)) for one in used]
     if as_json:
-        output.emit_json(_plain(found, costs))
+        output.emit_json(
+            (_plain(found, costs) if policy is not None else {})
+            | ({"models": [{"used": one, "nanodollars": cost} for one, cost in priced]} if models else {})
+        )
         return
+    if policy is not None:
+        _show_review(found, costs)
+    if models is not None:
+        output.show(_price_table(priced))
+
+
+def _show_review(found: Review, costs: dict[str, int]) -> None:
     output.show(_table(found, costs))
     output.say(
         "{differing} of {decided} calls would be decided otherwise; calls that would be stopped cost {cost}",
@@ -134,6 +153,32 @@ async def shadow(
                 _tell(event, reviewed, as_json=as_json)
             if limit is not None and found.decided + found.unjudged >= limit:
                 return
+
+
+def _prices(models: Path | None) -> Prices | None:
+    """Read what a token of each model costs, of the prompt and of the answer."""
+    if models is None:
+        return None
+    read = load_models(models, settings().configuration_directory)
+    prices = {one.name: (one.input_nanodollars, one.output_nanodollars) for one in read.chat}
+    return {**prices, read.embedding.name: (read.embedding.input_nanodollars, 0)}
+
+
+def _cost(used: Usage, prices: Prices) -> int | None:
+    price = prices.get(used.model)
+    return None if price is None else used.input_tokens * price[0] + used.output_tokens * price[1]
+
+
+def _price_table(priced: list[tuple[Usage, int | None]]) -> Table:
+    table = Table("model", "calls", "cost", "would cost", box=None, header_style="dim", show_footer=True)
+    for one, cost in priced:
+        would = "no price" if cost is None else output.money(cost)
+        table.add_row(one.model, f"{one.calls:,}", output.money(one.nanodollars), would)
+    known = [(one, cost) for one, cost in priced if cost is not None]
+    table.columns[0].footer = "all that have a price"
+    table.columns[2].footer = output.money(sum(one.nanodollars for one, _ in known))
+    table.columns[3].footer = output.money(sum(cost for _, cost in known))
+    return table
 
 
 def _rules(file: Path) -> Policy:

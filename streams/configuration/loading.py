@@ -13,6 +13,7 @@ from schemas.configuration import (
     Configuration,
     DownshiftStep,
     Limits,
+    Models,
     ToolSpec,
 )
 from schemas.envelope import Versions
@@ -22,7 +23,7 @@ from streams.configuration.agents import agents_of, sources_of
 from streams.configuration.approvers import load_approvers
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
-from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped
+from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
 from streams.configuration.models import Profile, models_of, profiles_of
 from streams.configuration.policies import policy_of
 
@@ -41,6 +42,15 @@ class _PromptsFile(Strict):
 class _PersonaFile(Strict):
     name: Annotated[str, Field(pattern=r"^[\w .-]{1,60}$")]
     text: Annotated[str, Field(min_length=1, max_length=8_000)]
+
+
+def load_models(path: Path, directory: Path | None = None) -> Models:
+    """Read models and prices from a file of the form of models.toml; profiles are those of `directory`.
+
+    Raises:
+        ConfigurationInvalid: the file cannot be used.
+    """
+    return models_of(toml(path, str(path)), load_profiles(directory), str(path))
 
 
 def load_configuration(

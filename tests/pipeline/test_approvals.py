@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,16 @@ def test_other_rules_are_held_against_what_was_decided(
     assert [call["session_id"] for call in found["calls"]] == [session]
     shown = cartrita("policy", "what-if", str(other), "--session", session)
     assert "1 of 1 calls would be decided otherwise" in shown.stdout
+
+    prices = str(files("streams.configuration") / "defaults" / "models.toml")
+    for _ in tries():
+        ended = cartrita("policy", "what-if", "--models", prices, "--session", session, "--json")
+        priced = json.loads(ended.stdout)["models"]
+        # Until the sink has read what was asked for, a model is known by its provider's name alone.
+        if priced and all(one["nanodollars"] is not None for one in priced):
+            break
+    assert priced
+    assert all(one["nanodollars"] == one["used"]["nanodollars"] > 0 for one in priced)
 
 
 def _path(asked: Json) -> str:

@@ -9,9 +9,10 @@ from psycopg.rows import TupleRow
 
 from schemas.events.budgets import BudgetCharged, ChargeBasis
 from schemas.events.policies import Decision, PolicyDecided
-from sinks.policy_log import Stretch, charged, decisions
-from tests.projections.envelopes import NOON_MS, SESSION, TASK, event
-from tests.sinks.story import Log
+from schemas.frozen import replace
+from sinks.policy_log import Stretch, Usage, charged, decisions, usage_by_model
+from tests.projections.envelopes import NOON_MS, SESSION, TASK, event, event_id
+from tests.sinks.story import SAID, Log, story
 
 pytestmark = pytest.mark.stack
 
@@ -77,6 +78,16 @@ async def test_what_calls_cost_is_added_up_for_those_that_are_asked_for(
     assert await charged(connection, calls[:2]) == {calls[0][1]: 12}
     assert await charged(connection, []) == {}
     assert await charged(connection, [(OTHER_SESSION, calls[0][1])]) == {}
+
+
+async def test_answers_are_added_up_by_the_model_that_was_asked_for(log: Log, connection: Connection) -> None:
+    told = Usage(model="gpt-4o", calls=1, input_tokens=10, output_tokens=4, nanodollars=65)
+    assert await usage_by_model(connection, Stretch(tenant="acme")) == [told]
+    assert await usage_by_model(connection, Stretch(tenant="rival")) == []
+    said = story()[SAID]
+    await log.add(replace(said, event_id=event_id(900), causation_id=None))
+    alone = replace(told, model="gpt-4o-2024-08-06")
+    assert await usage_by_model(connection, Stretch(session=uuid.UUID(SESSION))) == [told, alone]
 
 
 def charge_of(call: str, nanodollars: int) -> BudgetCharged:
