@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.markup_html import html_elements
 from connectors.ui_analyzer.markup_jsx import jsx_elements
@@ -190,6 +192,11 @@ class Document:
         if _SERVER_CODE.search(self.source) is not None:
             return True
         return _COMMON_JS.search(self.source) is not None and _BROWSER.search(self.source) is None
+
+    @cached_property
+    def followed(self) -> dict[str, list[tuple[Script, Node | None]]]:
+        """The values of the names that were followed so far, so that no name is followed twice."""
+        return {}
 
     @cached_property
     def full_page(self) -> Element | None:

@@ -33,6 +33,34 @@ def unhandled_jquery(script: Script) -> Iterator[Call]:
             yield call
 
 
+_XHR = frozenset({"XMLHttpRequest", "window.XMLHttpRequest"})
+_TOLD = re.compile(
+    r"\.on(?:error|timeout|loadend)\s*=|addEventListener\(\s*['\"](?:error|timeout|loadend)|\bstatus(?:Text)?\b|\breject\b|\.readyState\b[^;{}]*\)\s*return",
+)
+
+
+def unhandled_xhr(script: Script) -> Iterator[Call]:
+    """Requests by `XMLHttpRequest` that are made and sent in one function, which never asks whether they failed."""
+    for call in script.constructions:
+        if call.callee not in _XHR:
+            continue
+        holder = call.item.node.parent
+        name = script.text(
+            None
+            if holder is None
+            else holder.child_by_field_name("name") or holder.child_by_field_name("left")
+        )
+        around = script.function_around(call.item)
+        code = script.code_text if around is None else script.code_of(around)
+        if not re.fullmatch(r"[A-Za-z_$][\w$]*", name) or _TOLD.search(code):
+            continue
+        word = re.escape(name)
+        sent = re.search(rf"(?<![\w$.]){word}\.send\(", code)
+        handed_on = re.search(rf"\breturn\s+{word}\b|[(,]\s*{word}\s*[,)]", code)
+        if sent and not handed_on:
+            yield call
+
+
 def requests(script: Script) -> Iterator[Call]:
     """Calls that ask a server for something."""
     asked = [call for call in script.calls if _REQUEST.match(call.callee)]

@@ -15,6 +15,7 @@ from connectors.ui_analyzer.requests import (
     requests,
     returned,
     unhandled_jquery,
+    unhandled_xhr,
     without_server,
 )
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, mdn, page, wcag
@@ -39,13 +40,9 @@ def _request_failure(document: Document, tally: Tally) -> None:
     if document.server or re.search(r"\+(?:page|layout)\.[jt]s$", document.path):
         return
     for script in document.scripts:
-        for call in unhandled_jquery(script):
-            _unseen(
-                tally,
-                call,
-                "nobody learns that this request failed: it has no error handler",
-                (REQUESTS_SHOWN,),
-            )
+        for call in (*unhandled_jquery(script), *unhandled_xhr(script)):
+            message = "nobody learns that this request failed: it has no error handler"
+            _unseen(tally, call, message, (REQUESTS_SHOWN,))
         for call in requests(script):
             if without_server(script, call) or _answers_callback(call) or _outlives_page(script, call):
                 continue
