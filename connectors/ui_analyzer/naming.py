@@ -8,7 +8,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import ref_of
 from connectors.ui_analyzer.libraries import NAME, NAMING_PROPS
 from connectors.ui_analyzer.markup import Element
-from connectors.ui_analyzer.native import is_icon
+from connectors.ui_analyzer.native import is_icon, rendered_tag
 from connectors.ui_analyzer.rule import ComponentRef
 from connectors.ui_analyzer.spreading import may_bring, merged
 
@@ -159,6 +159,11 @@ def name_from_content(element: Element, document: Document) -> Content:
     while stack:
         inner = stack.pop()
         if _hides(inner):
+            continue
+        if not inner.native and rendered_tag(inner, document) == "img":
+            if inner.spread or inner.filled("alt", "aria-label", "title"):
+                return Content(Naming.NAMED)
+            icons = True
             continue
         if not inner.native and not is_icon(inner, document):
             ref = ref_of(inner, document)
