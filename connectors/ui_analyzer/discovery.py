@@ -49,6 +49,9 @@ _TEST_DIRECTORIES = frozenset(
         "__mocks__",
         "__fixtures__",
         "test-fixtures",
+        "testdata",
+        "test-data",
+        "test_data",
         "e2e",
         "e2e-tests",
         "e2e_tests",
@@ -86,6 +89,10 @@ _RELEASE_FOLDER = re.compile(
 )
 """A folder that is named after a release, such as `editor-5.17.0/`: nobody calls their own parts so."""
 
+_PACKAGE_FOLDER = re.compile(
+    r"(?:^|/)libs?/\w+/(?:[\w.-]+/)*(?:templates|static|shared)/(?:[\w.-]+/)*[\w.-]+\.(?:html?|js|css)$"
+)
+"""Pages that come with the packages of another language, kept below `libs/`."""
 _LIBRARY_FOLDER = re.compile(
     r"(?:^|/)(?:css|js|scripts?|javascripts?|styles?|stylesheets?|static|assets|public|www|wwwroot|html)/"
     r"(?:libs|3rd-?party|external|vendors?)/(?:[^/]+/)*[^/]+\.(?:js|mjs|cjs|css|scss|less|html?)$",
@@ -274,6 +281,7 @@ def _reason_left_out(path: str, exclude: tuple[str, ...], include_tests: bool) -
         or _VENDORED_SCRIPT.match(name)
         or _RELEASE_FOLDER.search(path)
         or _LIBRARY_FOLDER.search(path)
+        or _PACKAGE_FOLDER.search(path)
     ):
         return "vendored"
     if name.endswith(".rtl.css"):

@@ -113,7 +113,7 @@ class Document:
         self.path = path
         self.source = source
         self.deadline = deadline
-        self.language = language_of(path)
+        self.language = "svelte" if _is_svelte(path, source) else language_of(path)
         self._parts = _Parts()
         self._check_depth()
         if self.language in ("css", "scss", "less"):
@@ -293,6 +293,16 @@ def _check_elements(elements: list[Element]) -> None:
         if depth > DEPTH_MAX:
             raise DocumentTooDeep
         depths[id(element)] = depth
+
+
+def _is_svelte(path: str, source: bytes) -> bool:
+    """Whether a file of HTML is a component of Svelte, as its first versions were named."""
+    return (
+        path.endswith(".html")
+        and re.search(rb"\{/(?:if|each|await)\}", source) is not None
+        and re.search(rb"\{#(?:if|each|await) ", source) is not None
+        and re.search(rb"(?i)<html\b", source) is None
+    )
 
 
 def language_of(path: str) -> str:

@@ -64,8 +64,8 @@ _ICON_OF_SET: Final = re.compile(
 
 def _named_icon(element: Element) -> bool:
     """Whether it is the component of Iconify or Nuxt, which draws what its name says: `<Icon name="mdi:pencil" />`."""
-    return element.tag in ("Icon", "UIcon", "NuxtIcon") and any(
-        re.fullmatch(r"[a-z0-9-]+:[a-z0-9-]+|i-[a-z0-9-]+", element.get(name) or "") is not None
+    return element.tag in ("Icon", "UIcon", "NuxtIcon", "SvgIcon", "svg-icon") and any(
+        re.fullmatch(r"[a-z][a-z0-9-]*(?::[a-z0-9-]+)?", element.get(name) or "") is not None
         for name in ("name", "icon")
     )
 

@@ -10,7 +10,7 @@ from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _REQUEST = re.compile(
     r"^(?:(?:window|globalThis|self)\.)?fetch$|^\$fetch$|^ofetch$|^axios(?:\.(?:get|post|put|patch|delete|request))?$|"
-    r"^ky(?:\.\w+)?$|^(?:\w+\.)*(?:api|http|client|apiClient|httpClient)\.(?:get|post|put|patch|delete|request)$"
+    r"^ky(?:\.\w+)?$|^(?:\w+\.)*\$?(?:api|http|client|apiClient|httpClient)\.(?:get|post|put|patch|delete|request)$"
 )
 
 
