@@ -18,6 +18,7 @@ from streams.gateway import (
     console_files,
     costs_api,
     history_api,
+    letters_api,
     lists_api,
     openai_chat,
     sessions_api,
@@ -78,6 +79,7 @@ def make_app(
     app.include_router(lists_api.router)
     app.include_router(history_api.router)
     app.include_router(costs_api.router)
+    app.include_router(letters_api.router)
     app.include_router(sessions_api.router)
     app.router.routes += [
         *console_files.routes(),

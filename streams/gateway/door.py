@@ -216,7 +216,7 @@ class Door:
             demand_unbounded(principal)
         event_id = id_of(principal, session_id, idempotency_key)
         # An operator's act names the operator; all else is said by whom the session belongs to.
-        user = (principal.user or f"token:{principal.token_id}") if operates else owner.user
+        user = principal.operator if operates else owner.user
         event = self._event(event_id, session_id, owner.tenant, user, body)
         return await self._post(event, keyed=idempotency_key is not None)
 
