@@ -192,15 +192,5 @@ async def _act(client: Client, act: RestraintAct, user: str, timeout_s: float) -
 
 
 async def _whole(client: Client, topic: Topic) -> list[Envelope]:
-    """Return all events of a topic with one partition, up to where it ends now."""
-    events: list[Envelope] = []
-    _, end = await client.end_of(topic, b"")
-    if end == 0:
-        return events
-    async with asyncio.timeout(_READ_S), aclosing(client.read((topic,), from_beginning=True)) as records:
-        async for received in records:
-            if received.event is not None:
-                events.append(received.event)
-            if received.offset + 1 >= end:
-                break
-    return events
+    async with asyncio.timeout(_READ_S):
+        return await client.whole(topic)

@@ -15,6 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.gateway import (
+    agents_api,
     console_files,
     costs_api,
     history_api,
@@ -23,6 +24,7 @@ from streams.gateway import (
     openai_chat,
     sessions_api,
     sockets,
+    system_api,
 )
 from streams.gateway.embeddings import Embeddings
 from streams.gateway.front import Front
@@ -80,6 +82,8 @@ def make_app(
     app.include_router(history_api.router)
     app.include_router(costs_api.router)
     app.include_router(letters_api.router)
+    app.include_router(system_api.router)
+    app.include_router(agents_api.router)
     app.include_router(sessions_api.router)
     app.router.routes += [
         *console_files.routes(),

@@ -58,6 +58,8 @@ class NewMessage(Body):
     role: Literal["user"] = "user"
     metadata: dict[str, JsonValue] = {}
     attachments: Annotated[list[NewAttachment], Field(max_length=32)] = []
+    agent: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Who is to answer it alone, without a plan."""
 
 
 class QueuedMessage(Body):

@@ -24,9 +24,8 @@ from schemas.wire.codec import Codec, UnencodableError, UnknownFactError
 from streams.records.delivery import REDRIVEN_HEADER, Delivery
 from streams.records.intake import Intake, RecordRefused
 from topics.catalog import BY_NAME, ENTRANCES, RECORD_BYTES_MAX, USER_INPUTS, Topic
+from topics.shells import REDRIVE
 
-REDRIVE: Final = "redrive"
-"""The producer of what is told, and the part of a consumer group's name."""
 SELECTED_MAX: Final = 100_000
 """Letters that one redrive takes; of more the oldest."""
 REASONS_MAX: Final = 50

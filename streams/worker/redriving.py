@@ -28,10 +28,11 @@ from schemas.wire.registry import RegistryUnavailable
 from streams.process.ending import end_process
 from streams.process.settings import Settings
 from streams.records.delivery import Delivery, outgoing
-from streams.records.redriving import REDRIVE, Again, Redriver
+from streams.records.redriving import Again, Redriver
 from topics.catalog import DEAD_LETTERS, REDRIVES, Keying, Topic
 from topics.clients import calm, consumer_of, partitions_of, producer_of
 from topics.routing import partition_of
+from topics.shells import REDRIVE
 
 _POLL_MS: Final = 500
 _FETCH_S: Final = 5.0

@@ -13,6 +13,8 @@ const PAGES = [
   { path: "/", name: "Sessions", file: "./pages/sessions.js" },
   { path: "/cost", name: "Cost", file: "./pages/cost.js" },
   { path: "/dead-letters", name: "Dead letters", file: "./pages/dead-letters.js", scope: "administer" },
+  { path: "/agents", name: "Agents", file: "./pages/agents.js", scope: "administer" },
+  { path: "/system", name: "System", file: "./pages/system.js", scope: "administer" },
 ];
 
 /** @param {string} path @returns {{file: string, id?: string}} Which page a path is. */
