@@ -16,12 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.gateway import (
     agents_api,
+    approvals_api,
     console_files,
     costs_api,
     history_api,
     letters_api,
     lists_api,
     openai_chat,
+    outcomes_api,
     sessions_api,
     sockets,
     system_api,
@@ -85,6 +87,8 @@ def make_app(
     app.include_router(system_api.router)
     app.include_router(agents_api.router)
     app.include_router(sessions_api.router)
+    app.include_router(approvals_api.router)
+    app.include_router(outcomes_api.router)
     app.router.routes += [
         *console_files.routes(),
         Route("/api/v2/sessions/changes", lists_api.changes),

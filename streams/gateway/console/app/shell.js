@@ -11,6 +11,7 @@ import { place } from "./url.js";
 /** @type {ReadonlyArray<{path: string, name: string, file: string, scope?: string}>} */
 const PAGES = [
   { path: "/", name: "Sessions", file: "./pages/sessions.js" },
+  { path: "/approvals", name: "Approvals", file: "./pages/approvals.js", scope: "approve" },
   { path: "/cost", name: "Cost", file: "./pages/cost.js" },
   { path: "/dead-letters", name: "Dead letters", file: "./pages/dead-letters.js", scope: "administer" },
   { path: "/agents", name: "Agents", file: "./pages/agents.js", scope: "administer" },
