@@ -164,6 +164,26 @@ class Approvals(Body):
     approvals: list[Approval]
 
 
+class PastDecision(Body):
+    """What became of an earlier request about a call of a tool."""
+
+    approval_id: UUID
+    end: str
+    """approved, refused, edited, expired, renewed or withdrawn."""
+    approver: str
+    """Who decided; empty: nobody."""
+    reason: str
+    at: datetime
+    agent: str
+    arguments: str
+
+
+class PastDecisions(Body):
+    """What became of earlier requests, the newest first."""
+
+    past: list[PastDecision]
+
+
 class Finding(Body):
     """What an operator found out about a tool call."""
 
