@@ -146,11 +146,12 @@ async def _described(
         for group in response.groups:
             # error, group, state, kind, protocol, members; newer brokers tell more behind them.
             _, name, state, _, _, members = group[:6]
-            found[name] = (state, tuple(map(_member, members)))
+            found[name] = (state, tuple(map(member_of, members)))
     return found
 
 
-def _member(told: tuple[object, ...]) -> Member:
+def member_of(told: tuple[object, ...]) -> Member:
+    """Return a member of a group as Kafka describes it, in whichever version."""
     # Member id, from version 4 on the instance id, client id, host, metadata, assignment.
     client, host = told[-4], told[-3]
     instance = told[1] if len(told) > 5 else None

@@ -118,19 +118,20 @@ def _tool(name: str, told: dict[str, JsonValue], used: Used | None, restraints: 
         safety_level=str(told.get("safety_level", "")),
         server=server,
         parameters=_json(str(told.get("parameters_json", "null"))),
-        health=_health(name, server, restraints),
+        health=health_of(name, restraints),
         used=_statistics(used),
     )
 
 
-def _health(name: str, server: str | None, restraints: Restraints) -> Literal["ready", "stopped", "withheld"]:
+def health_of(name: str, restraints: Restraints) -> Literal["ready", "stopped", "withheld"]:
+    """Tell whether a tool may be called now; it is withheld, if it is for some tenant."""
     if restraints.stop_of(name) is not None:
         return "stopped"
-    given = name.partition(SERVER_SEPARATOR)[2]
+    server, _, given = name.partition(SERVER_SEPARATOR)
     for one in restraints.withheld.values():
         fact = one.fact
         gone = {*fact.removed, *fact.changed, *(renamed.before for renamed in fact.renamed)}
-        if fact.server == server and (fact.program_changed or given in gone):
+        if given and fact.server == server and (fact.program_changed or given in gone):
             return "withheld"
     return "ready"
 
