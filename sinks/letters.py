@@ -32,41 +32,55 @@ _LETTERS: Final = f"""
     SELECT event_id, occurred_at, body ->> 'topic' AS topic, (body ->> 'partition')::int AS partition,
            (body ->> 'offset')::bigint AS "offset", body ->> 'code' AS code, body ->> 'reason' AS reason,
            body ->> 'shell' AS shell, session_id, tenant_id, user_id, {COMMON_REASON} AS common,
-           {_SCHEMA} AS schema_id, redriven.at AS redriven_at
-    FROM event_log l
+           {_SCHEMA} AS schema_id
+    FROM event_log
     CROSS JOIN LATERAL (SELECT decode(left(body ->> 'value', 8), 'base64') AS h) head
-    LEFT JOIN LATERAL (
-        SELECT r.occurred_at AS at FROM event_log r
-        WHERE r.evidence_ids @> ARRAY[l.event_id] AND r.evidence_ids <> '{{}}' AND r.type = 'LetterRedriven'
-        ORDER BY r.occurred_at LIMIT 1
-    ) redriven ON true
     WHERE topic = 'dead.letters' AND type = 'RecordRejected'
       AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
       AND (%(user)s::text IS NULL OR user_id = %(user)s)
 """  # noqa: S608  # texts of our own
+# Of a few letters; each is looked up.
+_REDRIVEN: Final = """
+    LEFT JOIN LATERAL (
+        SELECT min(r.occurred_at) AS redriven_at FROM event_log r
+        WHERE r.evidence_ids @> ARRAY[l.event_id] AND r.evidence_ids <> '{}' AND r.type = 'LetterRedriven'
+    ) redriven ON true
+"""
+# Of many; all that were tried again are read once.
 _GROUPS: Final = f"""
-    WITH letters AS ({_LETTERS} ORDER BY occurred_at DESC LIMIT {LOOKED_AT_MAX})
-    SELECT code, topic, schema_id, common AS reason, count(*) AS letters, count(redriven_at) AS redriven,
+    WITH letters AS ({_LETTERS} ORDER BY occurred_at DESC LIMIT {LOOKED_AT_MAX}),
+    redriven AS (
+        SELECT DISTINCT (body ->> 'letter_id')::uuid AS letter_id FROM event_log
+        WHERE topic = 'redrives' AND type = 'LetterRedriven'
+          AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+    )
+    SELECT code, topic, schema_id, common AS reason, count(*) AS letters, count(letter_id) AS redriven,
            min(occurred_at) AS first_at, max(occurred_at) AS last_at,
            (array_agg(event_id ORDER BY occurred_at DESC))[1] AS example
-    FROM letters GROUP BY code, topic, schema_id, common
-    ORDER BY count(*) - count(redriven_at) DESC, max(occurred_at) DESC
+    FROM letters LEFT JOIN redriven ON letter_id = event_id
+    GROUP BY code, topic, schema_id, common
+    ORDER BY count(*) - count(letter_id) DESC, max(occurred_at) DESC
     LIMIT %(limit)s
 """  # noqa: S608  # as above
 _PAGE: Final = f"""
-    SELECT * FROM ({_LETTERS}) l
-    WHERE (%(code)s::text IS NULL OR code = %(code)s)
-      AND (%(topic)s::text IS NULL OR topic = %(topic)s)
-      AND (%(reason)s::text IS NULL OR (common = %(reason)s AND schema_id IS NOT DISTINCT FROM %(schema)s))
-      AND (NOT %(open)s OR redriven_at IS NULL)
-      AND (%(at)s::timestamptz IS NULL OR (occurred_at, event_id) < (%(at)s, %(id)s::uuid))
+    SELECT l.*, redriven_at FROM (
+        SELECT * FROM ({_LETTERS}) every
+        WHERE (%(code)s::text IS NULL OR code = %(code)s)
+          AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+          AND (%(reason)s::text IS NULL
+               OR (common = %(reason)s AND schema_id IS NOT DISTINCT FROM %(schema)s))
+          AND (%(at)s::timestamptz IS NULL OR (occurred_at, event_id) < (%(at)s, %(id)s::uuid))
+        ORDER BY occurred_at DESC, event_id DESC
+        LIMIT %(limit)s
+    ) l {_REDRIVEN}
     ORDER BY occurred_at DESC, event_id DESC
-    LIMIT %(limit)s
 """  # noqa: S608  # as above
 _LETTER: Final = f"""
-    SELECT l.*, e.body ->> 'key' AS key, e.body ->> 'value' AS value, e.body -> 'headers' AS headers
+    SELECT l.*, redriven_at, e.body ->> 'key' AS key, e.body ->> 'value' AS value,
+           e.body -> 'headers' AS headers
     FROM ({_LETTERS} AND event_id = %(id)s LIMIT 1) l
     JOIN event_log e ON e.event_id = l.event_id AND e.topic = 'dead.letters' AND e.type = 'RecordRejected'
+    {_REDRIVEN}
     LIMIT 1
 """  # noqa: S608  # as above
 _REDRIVES: Final = """
@@ -158,8 +172,6 @@ class Which:
     reason: str | None = None
     """What reasons have in common; with it `schema_id` counts, too."""
     schema_id: int | None = None
-    open_only: bool = False
-    """True: without those that were tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +218,6 @@ async def letters(
                 "topic": which.topic,
                 "reason": which.reason,
                 "schema": which.schema_id,
-                "open": which.open_only,
                 "at": at,
                 "id": letter_id,
                 "limit": limit,

@@ -128,7 +128,7 @@ async def redrive(
 
     Example: cartrita dead-letters redrive --like LETTER --edit '{"text": "…"}' --dry-run
     """
-    if (letter is None) == (like is None):
+    if bool(letter) == (like is not None):
         fail(Code.USAGE, "name letters, or one of a group by --like")
     wanted = RedriveRequested(
         letters=tuple(str(given_uuid(one)) for one in letter or ()),
