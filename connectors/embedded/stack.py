@@ -18,7 +18,7 @@ from connectors.embedded.registry import Registry
 
 Service = Kafka | Registry | Postgres
 
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 180.0
 LOCK_TIMEOUT_S = 180.0
 
 
