@@ -41,6 +41,19 @@ _ONE: Final = f"""
     LIMIT 1
 """
 
+_PAST: Final = """
+    SELECT (c.body ->> 'approval_id')::uuid AS approval_id, c.body ->> 'end' AS "end",
+           c.body ->> 'approver' AS approver, c.body ->> 'reason' AS reason,
+           c.occurred_at AS at, r.body ->> 'agent' AS agent, r.body ->> 'arguments_json' AS arguments
+    FROM event_log c
+    JOIN event_log r ON r.session_id = c.session_id AND r.sequence < c.sequence AND r.topic = c.topic
+      AND r.type = 'ApprovalRequested' AND r.body ->> 'approval_id' = c.body ->> 'approval_id'
+    WHERE c.type = 'ApprovalClosed' AND c.topic = 'session.outputs' AND r.body ->> 'tool' = %(tool)s
+      AND c.tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR c.user_id = %(user)s)
+    ORDER BY c.occurred_at DESC
+    LIMIT %(limit)s
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
@@ -80,6 +93,29 @@ async def open_requests(
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:
         await cursor.execute(_OPEN, {"tenant": tenant, "user": user, "limit": limit, "since": since})
         return [_request(row) for row in await cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastDecision:
+    """What became of an earlier request about a call of a tool."""
+
+    approval_id: UUID
+    end: str
+    approver: str
+    """Who decided; empty: nobody."""
+    reason: str
+    at: datetime
+    agent: str
+    arguments: str
+
+
+async def past_decisions(
+    connection: AsyncConnection[TupleRow], *, tool: str, tenant: str, user: str | None, limit: int
+) -> list[PastDecision]:
+    """Return what became of the newest requests about calls of a tool."""
+    async with connection.cursor(row_factory=class_row(PastDecision)) as cursor:
+        await cursor.execute(_PAST.encode(), {"tool": tool, "tenant": tenant, "user": user, "limit": limit})
+        return await cursor.fetchall()
 
 
 async def request_of(

@@ -15,15 +15,18 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.gateway import (
+    agents_api,
     approvals_api,
     console_files,
     costs_api,
     history_api,
+    letters_api,
     lists_api,
     openai_chat,
     outcomes_api,
     sessions_api,
     sockets,
+    system_api,
 )
 from streams.gateway.embeddings import Embeddings
 from streams.gateway.front import Front
@@ -80,6 +83,9 @@ def make_app(
     app.include_router(lists_api.router)
     app.include_router(history_api.router)
     app.include_router(costs_api.router)
+    app.include_router(letters_api.router)
+    app.include_router(system_api.router)
+    app.include_router(agents_api.router)
     app.include_router(sessions_api.router)
     app.include_router(approvals_api.router)
     app.include_router(outcomes_api.router)
