@@ -28,6 +28,7 @@ _REQUESTS: Final = """
 _OPEN: Final = f"""
     {_REQUESTS}
       AND c.body IS NULL
+      AND (%(since)s::timestamptz IS NULL OR r.occurred_at >= %(since)s)
       AND (%(tenant)s::text IS NULL OR r.tenant_id = %(tenant)s)
       AND (%(user)s::text IS NULL OR r.user_id = %(user)s)
     ORDER BY r.occurred_at, r.event_id
@@ -81,11 +82,16 @@ class Request:
 
 
 async def open_requests(
-    connection: AsyncConnection[TupleRow], *, tenant: str | None, user: str | None, limit: int
+    connection: AsyncConnection[TupleRow],
+    *,
+    tenant: str | None,
+    user: str | None,
+    limit: int,
+    since: datetime | None = None,
 ) -> list[Request]:
-    """Return the requests that wait for a person, the oldest first; None: of every tenant, or user."""
+    """Return the requests that wait for a person, the oldest first; None: of every tenant, user or age."""
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        await cursor.execute(_OPEN, {"tenant": tenant, "user": user, "limit": limit})
+        await cursor.execute(_OPEN, {"tenant": tenant, "user": user, "limit": limit, "since": since})
         return [_request(row) for row in await cursor.fetchall()]
 
 
