@@ -1,5 +1,6 @@
 """How a deployment stands, as Kafka tells it: its topics, who reads them, and how far they are."""
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _STATES: Final[Mapping[str, str]] = {
     "CompletingRebalance": "changing",
 }
 _REQUEST_MS: Final = 5_000
+_OF_MEMBER: Final = re.compile(r"-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,7 @@ async def _described(
 
 def member_of(told: tuple[object, ...]) -> Member:
     """Return a member of a group as Kafka describes it, in whichever version."""
-    # Member id, from version 4 on the instance id, client id, host, metadata, assignment.
-    client, host = told[-4], told[-3]
-    instance = told[1] if len(told) > 5 else None
-    return Member(client=str(instance or client), host=str(host).lstrip("/"))
+    # Member id, from version 4 on the instance id, client id, host, metadata, assignment. Kafka makes a
+    # member's id of its instance id, if it has one, or else its client id, and a UUID.
+    member_id, host = str(told[0]), str(told[-3])
+    return Member(client=_OF_MEMBER.sub("", member_id), host=host.lstrip("/"))

@@ -12,6 +12,8 @@ from streams.gateway.agents_api import health_of
 from streams.gateway.problems import Problem
 from streams.gateway.system_api import demand_operator
 
+GIVEN = "5ecb5b2e-8a5d-4b0e-9a54-2c9a3a0a1b2c"
+
 
 def bearer(**fields: object) -> Principal:
     given = {"token_id": "t", "tenant": "default", "user": None, "scopes": frozenset({"administer"})}
@@ -84,10 +86,13 @@ def test_what_keeps_a_tool_from_being_called_is_told(
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        (("id", "client-1", "/10.0.0.1", b"", b""), Member(client="client-1", host="10.0.0.1")),
-        (("id", "worker-1", "client-1", "/10.0.0.1", b"", b""), Member(client="worker-1", host="10.0.0.1")),
-        (("id", None, "client-1", "/::1", b"", b""), Member(client="client-1", host="::1")),
-        (("id", "", "client-1", "host", b"", b""), Member(client="client-1", host="host")),
+        (
+            (f"client-1-{GIVEN}", "client-1", "/10.0.0.1", b"", b""),
+            Member(client="client-1", host="10.0.0.1"),
+        ),
+        ((f"worker-1-{GIVEN}", "worker-1", "c", "/::1", b"", b""), Member(client="worker-1", host="::1")),
+        ((f"client-1-{GIVEN}", None, "client-1", "host", b"", b""), Member(client="client-1", host="host")),
+        (("client-1", "client-1", "host", b"", b""), Member(client="client-1", host="host")),
     ],
 )
 def test_a_member_is_named_by_its_identity_or_else_by_its_client(

@@ -216,7 +216,7 @@ def test_the_command_line_does_the_same(
 def test_a_letter_is_put_right_in_the_console(
     page: Page, watched: Watched, context: BrowserContext, http: httpx.Client, outsider: Outsider
 ) -> None:
-    title = f"Letter {uuid.uuid4().hex[:8]} " * 30
+    title = f"Letter {uuid.uuid4().hex[:8]} " * 60
     session = put_aside(outsider, 1, "default", title)[0]
     letter = ""
     for _ in tries():
@@ -224,6 +224,7 @@ def test_a_letter_is_put_right_in_the_console(
         letter = next((one["id"] for one in found if one["sessionId"] == session), "")
         if letter:
             break
+    assert letter
 
     page.goto("/")
     page.get_by_role("link", name="Dead letters").click()
