@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from processors.client_state import CallAccount, ClientCall
+from processors.memory.state import Exchange, Summary, SummaryCall
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
@@ -315,42 +316,6 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """An earlier turn: what was asked and answered, by reference."""
-
-    message: RecordReference
-    answer: RecordReference | None = None
-    """None: no model gave one."""
-    message_characters: int = 0
-    """How long the text is; 0: it was not noted."""
-    answer_characters: int = 0
-    outside: bool = False
-    """Whether documents, attachments or tools had a part in the answer: it is material, as they are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The summary of the first turns, which a model wrote."""
-
-    reference: RecordReference
-    turns: int
-    """It tells of turns 1 to this."""
-    outside: bool = False
-    """As of the least trusted of what it was made from."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryCall:
-    """A summary that is being written."""
-
-    call_id: str
-    exchanges: int
-    """So many of the oldest turns in the history go into it."""
-    turns: int
-    """It will tell of turns 1 to this."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
     """What decides in this session in place of what is configured."""
 
@@ -402,6 +367,8 @@ class SessionState:
     summary: Summary | None = None
     """Of the turns before; None while there is no summary of them."""
     summary_call: SummaryCall | None = None
+    summary_tokens_missed: int = 0
+    """How much longer the prompt of the latest one was counted to be than it was thought."""
     idle_since_ms: int | None = None
     """Since when an open session has nothing to do; None while it works, and before it opens."""
     ended_at_ms: int | None = None
