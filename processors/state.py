@@ -9,11 +9,12 @@ from enum import StrEnum
 from typing import Final
 
 from processors.client_state import CallAccount, ClientCall
+from processors.memory.state import Exchange, Summary, SummaryCall
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
 from schemas.events.plans import PlannedTask
-from schemas.events.tools import Retrieval
+from schemas.events.tools import CallApproval, Retrieval
 from schemas.references import RecordReference
 
 TOOL_PREFIX: Final = "tool:"
@@ -123,6 +124,24 @@ class ToolCallStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person was asked about a tool call, and what they said."""
+
+    approval_id: str
+    digest: str
+    shown_sha256: str
+    policy: str
+    """Content hash of the policy that asked."""
+    tool: str
+    """What tells the tool's version and schema from others."""
+    approvers: tuple[str, ...] = ()
+    scope: str = ""
+    four_eyes: bool = False
+    given: CallApproval | None = None
+    """The approval; None while nobody has decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallPending:
     """One tool call of the step that a task is in."""
 
@@ -135,6 +154,10 @@ class ToolCallPending:
     """When a throttled call goes on, or what a person is asked of an escalated or open one expires."""
     answer: PromptMessage | None = None
     """What the model is told, once settled."""
+    asked: Asked | None = None
+    """The latest request to a person; None where nobody was asked."""
+    edited_by: str = ""
+    """Who wrote the arguments in the place of the model; empty: they are the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,42 +316,6 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """An earlier turn: what was asked and answered, by reference."""
-
-    message: RecordReference
-    answer: RecordReference | None = None
-    """None: no model gave one."""
-    message_characters: int = 0
-    """How long the text is; 0: it was not noted."""
-    answer_characters: int = 0
-    outside: bool = False
-    """Whether documents, attachments or tools had a part in the answer: it is material, as they are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The summary of the first turns, which a model wrote."""
-
-    reference: RecordReference
-    turns: int
-    """It tells of turns 1 to this."""
-    outside: bool = False
-    """As of the least trusted of what it was made from."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SummaryCall:
-    """A summary that is being written."""
-
-    call_id: str
-    exchanges: int
-    """So many of the oldest turns in the history go into it."""
-    turns: int
-    """It will tell of turns 1 to this."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
     """What decides in this session in place of what is configured."""
 
@@ -380,9 +367,13 @@ class SessionState:
     summary: Summary | None = None
     """Of the turns before; None while there is no summary of them."""
     summary_call: SummaryCall | None = None
+    summary_tokens_missed: int = 0
+    """How much longer the prompt of the latest one was counted to be than it was thought."""
     idle_since_ms: int | None = None
     """Since when an open session has nothing to do; None while it works, and before it opens."""
     ended_at_ms: int | None = None
+    tools_called: Mapping[str, int] = field(default_factory=dict)
+    """Calls of each tool that were decided in the session's turns."""
     overrides: Overrides = Overrides()
     resumption: Turn | None = None
     """The turn of its origin that a fork goes on with once it is open."""

@@ -1,5 +1,6 @@
-"""The summary of a conversation: a line for each text; where room is short the oldest go."""
+"""The summary of a conversation: a line for each text; where room is short those that say least go."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -9,6 +10,8 @@ from schemas.ports.chat import ChatMessage
 
 LINE_CHARACTERS_MAX: Final = 160
 _SUMMARY: Final = "Summary of turns "
+_SPECIFIC: Final = re.compile(r"\d+|(?<=[\w,;:] )[A-ZÀ-Þ]\w+")
+"""Numbers, and names: words with a capital letter that begin no sentence."""
 _SPEAKERS: Final = {"The user said:\n": "user", "The answer was:\n": "answer"}
 
 
@@ -29,8 +32,14 @@ def summary(messages: Sequence[ChatMessage], fits: Callable[[str], bool] = lambd
             if message.text.startswith(beginning):
                 lines.append(f"- {speaker}: {_short(message.text.removeprefix(beginning))}")
     while len(lines) > 1 and not fits("\n".join(lines)):
-        lines = lines[1:]
+        # What users told stays longer than what was answered; of two that say as much, the older one goes.
+        lines.remove(min(lines, key=_weight))
     return "\n".join(lines) or "- nothing was said"
+
+
+def _weight(line: str) -> tuple[bool, bool]:
+    said = line.removeprefix("- user: ")
+    return said != line, _SPECIFIC.search(said) is not None
 
 
 def _short(text: str) -> str:

@@ -5,15 +5,24 @@ be paid or fails, the turns stay, and it is asked for again after the next turn.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 from processors.budgets import Admission
 from processors.calls import Prompt, Unaffordable, admission, request
 from processors.memory.history import exchange_messages, exchange_tokens, summary_message
-from processors.state import Budget, Exchange, SessionStatus, Summary, SummaryCall, Turn
+from processors.memory.state import Exchange, Summary, SummaryCall
+from processors.prompts import prompt_tokens
+from processors.state import Budget, SessionState, SessionStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Limits
-from schemas.events.models import CallPurpose, ChatRole, ModelCallCompleted, ModelCallFailed, PromptMessage
+from schemas.events.models import (
+    CallPurpose,
+    ChatRole,
+    FinishReason,
+    ModelCallCompleted,
+    ModelCallFailed,
+    PromptMessage,
+)
 from schemas.frozen import replace
 from schemas.references import RecordReference
 
@@ -44,7 +53,7 @@ def note_exchange(
         answer=answer,
         message_characters=turn.message.characters,
         answer_characters=answer_characters,
-        outside=bool(turn.message.attachments) or any(task.tools_called for task in turn.tasks.values()),
+        outside=_had_part(turn) or _is_outside(transition.state, transition.state.history),
     )
     state = transition.state
     history = (*state.history, exchange)
@@ -63,21 +72,26 @@ def ended(transition: Transition, outcome: ModelCallCompleted | ModelCallFailed)
     state = transition.state
     call = state.summary_call
     assert call is not None
-    state = replace(state, summary_call=None)
-    if isinstance(outcome, ModelCallCompleted) and outcome.text.strip():
-        taken = state.history[: call.exchanges]
-        before = state.summary
-        state = replace(
+    if _is_summary(outcome):
+        summary = Summary(
+            reference=transition.reference(outcome.output_tokens),
+            characters=len(outcome.text),
+            turns=call.turns,
+            outside=call.outside,
+        )
+        transition.state = replace(
             state,
             history=state.history[call.exchanges :],
-            summary=Summary(
-                reference=transition.reference(outcome.output_tokens),
-                turns=call.turns,
-                # A summary is trusted no more than the least trusted of what it was made from.
-                outside=any(one.outside for one in taken) or (before is not None and before.outside),
-            ),
+            summary=summary,
+            summary_call=None,
+            summary_tokens_missed=0,
         )
-    transition.state = state
+        return
+    counted = outcome.prompt_tokens_counted if isinstance(outcome, ModelCallFailed) else 0
+    missed = max(0, counted - call.tokens_estimated)
+    transition.state = replace(
+        state, summary_call=None, summary_tokens_missed=max(missed, state.summary_tokens_missed)
+    )
 
 
 def is_asked_for(transition: Transition, call_id: str) -> bool:
@@ -100,6 +114,15 @@ def to_sum_up(history: Sequence[Exchange], limits: Limits) -> int:
     return len(history) - 1
 
 
+def _is_summary(outcome: ModelCallCompleted | ModelCallFailed) -> TypeGuard[ModelCallCompleted]:
+    """Tell whether a summary was written: one that a filter broke off would lose what an earlier one kept."""
+    return (
+        isinstance(outcome, ModelCallCompleted)
+        and bool(outcome.text.strip())
+        and outcome.finish_reason is not FinishReason.CONTENT_FILTER
+    )
+
+
 def _ask(transition: Transition) -> None:
     state = transition.state
     limits = transition.configuration.limits
@@ -108,23 +131,41 @@ def _ask(transition: Transition) -> None:
     # A session that is closing is not spoken in any more.
     if not count or not limits.summary_output_tokens_max or rules is None or _is_last(transition):
         return
+    taken = state.history[:count]
+    messages = _messages(transition, rules, taken)
+    estimated = prompt_tokens(messages, transition.configuration, ())
     prompt = Prompt(
         purpose=CallPurpose.SUMMARIZE,
         agent=SUMMARIZER,
         tier="standard",
-        messages=_messages(transition, rules, state.history[:count]),
+        messages=messages,
         output_tokens_max=limits.summary_output_tokens_max,
         temperature=limits.summary_temperature,
+        prompt_tokens_min=estimated + state.summary_tokens_missed,
     )
     admitted = admission(transition, prompt)
     if isinstance(admitted, Unaffordable) or not _is_worth_it(admitted, state.budget):
         return
     call_id = request(transition, prompt)
     assert isinstance(call_id, str)
-    turns = state.turns - (len(state.history) - count)
-    transition.state = replace(
-        transition.state, summary_call=SummaryCall(call_id=call_id, exchanges=count, turns=turns)
+    call = SummaryCall(
+        call_id=call_id,
+        exchanges=count,
+        turns=state.turns - (len(state.history) - count),
+        tokens_estimated=estimated,
+        outside=_is_outside(state, taken),
     )
+    transition.state = replace(transition.state, summary_call=call)
+
+
+def _had_part(turn: Turn) -> bool:
+    """Tell whether documents, attachments or tools had a part in a turn of their own."""
+    return bool(turn.message.attachments) or any(task.tools_called for task in turn.tasks.values())
+
+
+def _is_outside(state: SessionState, exchanges: Sequence[Exchange]) -> bool:
+    """Tell how far the past is trusted that these turns and the summary tell: as its least trusted part."""
+    return any(one.outside for one in exchanges) or (state.summary is not None and state.summary.outside)
 
 
 def _is_worth_it(admitted: Admission, budget: Budget) -> bool:
@@ -141,11 +182,11 @@ def _is_last(transition: Transition) -> bool:
 
 def _messages(transition: Transition, rules: str, exchanges: Sequence[Exchange]) -> tuple[PromptMessage, ...]:
     before = transition.state.summary
-    tokens_max = transition.configuration.limits.history_tokens_max
-    told = [text for exchange in exchanges for text in exchange_messages(exchange, tokens_max)]
+    limits = transition.configuration.limits
+    told = [text for exchange in exchanges for text in exchange_messages(exchange, limits.history_tokens_max)]
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=rules),
-        *((summary_message(before.reference, before.turns),) if before is not None else ()),
+        *((summary_message(before, limits.summary_output_tokens_max),) if before is not None else ()),
         *(_quoted(text) for text in told),
         PromptMessage(role=ChatRole.USER, text="Write the summary of all of this."),
     )

@@ -339,19 +339,21 @@ def test_an_auditor_reports_score_weakest_metrics_and_worst_findings() -> None:
     ]
 
 
-def test_a_summary_keeps_what_was_said_and_drops_the_oldest_where_room_is_short() -> None:
+def test_a_summary_keeps_what_was_said_and_drops_what_says_least_where_room_is_short() -> None:
     said = [
         system("Role: summarizer\nYou keep the summary."),
-        user("Summary of turns 1 to 2 of this conversation:\n- user: old words"),
-        user("The user said:\nMy boat is called Marlin."),
-        user("The answer was:\nA fine name."),
+        user("Summary of turns 1 to 2 of this conversation:\n- user: my boat is called Marlin"),
+        user("The user said:\nIt is raining again."),
+        user("The answer was:\nTake a coat."),
         user("Write the summary of all of this."),
     ]
 
     whole = summaries.summary(said)
-    short = summaries.summary(said, lambda text: len(text) < 60)
+    shorter = summaries.summary(said, lambda text: len(text) < 70)
+    shortest = summaries.summary(said, lambda text: len(text) < 50)
 
-    lines = ["- user: old words", "- user: My boat is called Marlin.", "- answer: A fine name."]
+    lines = ["- user: my boat is called Marlin", "- user: It is raining again.", "- answer: Take a coat."]
     assert whole == "\n".join(lines)
-    assert short == "\n".join(lines[1:])
+    assert shorter == "\n".join(lines[:2])
+    assert shortest == lines[0]
     assert role_of(said) == "summarizer"
