@@ -10,8 +10,9 @@ from schemas.ports.chat import ChatMessage
 
 LINE_CHARACTERS_MAX: Final = 160
 _SUMMARY: Final = "Summary of turns "
-_SPECIFIC: Final = re.compile(r"\d+|(?<=[\w,;:] )[A-ZÀ-Þ]\w+")
-"""Numbers, and names: words with a capital letter that begin no sentence."""
+_NAME: Final = re.compile(r"(?<=[\w,;:] )[A-ZÀ-Þ]\w+")
+"""A word with a capital letter that begins no sentence."""
+_NUMBER: Final = re.compile(r"\d")
 _SPEAKERS: Final = {"The user said:\n": "user", "The answer was:\n": "answer"}
 
 
@@ -37,9 +38,9 @@ def summary(messages: Sequence[ChatMessage], fits: Callable[[str], bool] = lambd
     return "\n".join(lines) or "- nothing was said"
 
 
-def _weight(line: str) -> tuple[bool, bool]:
+def _weight(line: str) -> tuple[bool, bool, bool]:
     said = line.removeprefix("- user: ")
-    return said != line, _SPECIFIC.search(said) is not None
+    return said != line, _NAME.search(said) is not None, _NUMBER.search(said) is not None
 
 
 def _short(text: str) -> str:
