@@ -13,7 +13,8 @@ RECALLING: Final = "archivist"
 
 _RECALLING = re.compile(
     r"\b(?:earlier in (?:this|our) conversation|(?:did|have) I (?:say|said|tell|told|mention(?:ed)?)|"
-    r"I (?:have )?(?:told|said|mentioned) (?:to )?(?:you|earlier|before)|remind me (?:what|of|how|when|where|who))\b",
+    r"I (?:have )?(?:told|said|mentioned) (?:to )?(?:you|earlier|before)|"
+    r"remind me (?:what|of|how|when|where|who))\b",
     re.IGNORECASE,
 )
 _CODING = re.compile(

@@ -164,7 +164,9 @@ def _from_tool(outcome: str) -> str:
         return audited(value)
     said = value.get("said")
     if isinstance(said, list):
-        lines = [f"- In turn {one.get('turn')} the {one.get('speaker')} said: {one.get('text')}" for one in said]
+        lines = [
+            f"- In turn {one.get('turn')} the {one.get('speaker')} said: {one.get('text')}" for one in said
+        ]
         return "\n".join(lines) or "Nothing of it was said in earlier turns."
     stdout, embeddings = value.get("stdout"), value.get("embeddings")
     if isinstance(stdout, str):
