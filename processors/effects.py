@@ -82,12 +82,15 @@ class ModelOutcomes:
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
             usage_source=UsageSource(answer.usage_source),
-            cost_nanodollars=self._cost(body.model, answer.input_tokens, answer.output_tokens),
+            cost_nanodollars=self._cost(body.model, answer.input_tokens, answer.output_tokens)
+            if answer.nanodollars is None
+            else answer.nanodollars,
             attempts=answer.attempts,
             latency_ms=ending.latency_ms,
             first_token_ms=answer.first_token_ms,
             local=answer.local,
             provider_state_json=answer.provider_state_json,
+            vectors=answer.vectors,
         )
         return self._outcome(event, result, "ok", ending)
 

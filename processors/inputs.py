@@ -35,6 +35,7 @@ ATTACHMENTS_MAX: Final = 32
 NAME_CHARACTERS_MAX: Final = 200
 ACCOUNT_CHARACTERS_MAX: Final = 200
 REASON_CHARACTERS_MAX: Final = 2_000
+AGENT_CHARACTERS_MAX: Final = 200
 TITLE_CHARACTERS_MAX: Final = 500
 METADATA_BYTES_MAX: Final = 16_384
 AMOUNT_MAX: Final = 2**53 - 1
@@ -190,6 +191,7 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
 def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits) -> MessageReceived:
     if not body.text.strip():
         raise InputInvalid("text is empty")
+    _short("agent", body.agent, AGENT_CHARACTERS_MAX)
     _budgets(body)
     _metadata(body)
     if len(body.attachments) > ATTACHMENTS_MAX:

@@ -4,16 +4,15 @@ Until then the call is open: its task waits, as for an approval, and the turn's 
 the call. Whoever finds out tells whether it was carried out, and the agent goes on with that.
 """
 
-import json
 from typing import Final
 
 from processors.lifecycles import BEGINS, OUTCOME
 from processors.state import Task, ToolCallPending, ToolCallStatus
+from processors.tool_calls import answer, find, store
 from processors.transition import Transition
 from schemas.events.inputs import OutcomeTold
-from schemas.events.models import ChatRole, PromptMessage
 from schemas.events.outputs import OutcomeAsked
-from schemas.events.tools import ToolCallFailed, ToolFailureKind
+from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolFailureKind
 from schemas.frozen import replace
 
 RESULT_CHARACTERS_MAX: Final = 20_000
@@ -25,6 +24,18 @@ def is_open(task: Task, call_id: str) -> bool:
     return any(call.call_id == call_id and call.status is ToolCallStatus.OPEN for call in task.tool_calls)
 
 
+def was_told(task: Task, outcome: ToolCallFailed | ToolCallCompleted) -> bool:
+    """Tell whether an outcome that leaves a call open is of a settled one: only a person settles those."""
+    return (
+        isinstance(outcome, ToolCallFailed)
+        and outcome.maybe_effected
+        and any(
+            call.call_id == outcome.call_id and call.status is ToolCallStatus.SETTLED
+            for call in task.tool_calls
+        )
+    )
+
+
 def is_to_be_asked(outcome: ToolCallFailed) -> bool:
     """Tell whether a person could find out more than is known: of a lost result it is known all."""
     return outcome.maybe_effected and outcome.kind != ToolFailureKind.RESULT_INVALID
@@ -33,7 +44,7 @@ def is_to_be_asked(outcome: ToolCallFailed) -> bool:
 def ask(transition: Transition, task: Task, outcome: ToolCallFailed) -> None:
     """Ask a person what became of a call."""
     OUTCOME.move(BEGINS, "asked")
-    call = next(one for one in task.tool_calls if one.call_id == outcome.call_id)
+    call = find(task, outcome.call_id)
     expires_at_ms = transition.now_ms + transition.configuration.limits.approval_ms
     transition.emit(
         OutcomeAsked(
@@ -48,13 +59,13 @@ def ask(transition: Transition, task: Task, outcome: ToolCallFailed) -> None:
             expires_at_ms=expires_at_ms,
         )
     )
-    _store(transition, task, replace(call, status=ToolCallStatus.OPEN, due_at_ms=expires_at_ms))
+    store(transition, task, replace(call, status=ToolCallStatus.OPEN, due_at_ms=expires_at_ms))
 
 
 def told(transition: Transition, task: Task, body: OutcomeTold) -> None:
     """Settle a call by what a person found out."""
     OUTCOME.move("asked", "told")
-    call = next(one for one in task.tool_calls if one.call_id == body.call_id)
+    call = find(task, body.call_id)
     because = f": {body.reason}" if body.reason else ""
     if body.carried_out:
         said: dict[str, object] = {
@@ -64,13 +75,8 @@ def told(transition: Transition, task: Task, body: OutcomeTold) -> None:
         }
     else:
         said = {"error": f"not carried out, as a person has found{because}"}
-    answer = PromptMessage(
-        role=ChatRole.TOOL,
-        text=json.dumps(said, ensure_ascii=False),
-        tool_call_id=call.proposed.tool_call_id,
-    )
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
-    _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=answer))
+    answer(transition, task, call, said)
 
 
 def expired(transition: Transition, task: Task) -> ToolCallPending | None:
@@ -80,8 +86,3 @@ def expired(transition: Transition, task: Task) -> ToolCallPending | None:
             OUTCOME.move("asked", "expired")
             return call
     return None
-
-
-def _store(transition: Transition, task: Task, call: ToolCallPending) -> None:
-    calls = tuple(call if other.call_id == call.call_id else other for other in task.tool_calls)
-    transition.put(replace(task, tool_calls=calls))

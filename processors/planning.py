@@ -5,7 +5,7 @@ from processors.answers import answer_without_model, nothing_written, turn_call_
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
 from processors.examples import copied_tasks, is_copied
 from processors.outputs import read_critique
-from processors.plans import PlanFault, default_plan, parse_plan, prerequisites_of, with_estimates
+from processors.plans import PlanFault, default_plan, one_task, parse_plan, prerequisites_of, with_estimates
 from processors.prompts import critique_messages, estimated_tokens, plan_messages
 from processors.state import Phase
 from processors.transition import Transition
@@ -33,6 +33,17 @@ from schemas.frozen import replace
 
 FAIR_SCORE = 0.5
 """What an unreadable critique counts as: the plan is neither praised nor sent back."""
+
+
+def begin(transition: Transition) -> None:
+    """Let the agent do the work that the message names, or have it planned."""
+    agent = transition.turn.message.agent
+    if agent is None or agent not in transition.configuration.agents:
+        ask_for_plan(transition)
+        return
+    _propose(transition, one_task(agent))
+    snapshots.take(transition, Node.PLAN)
+    _accept(transition, AcceptReason.AGENT_NAMED)
 
 
 def ask_for_plan(transition: Transition) -> None:

@@ -38,7 +38,7 @@ from processors.transition import Transition, encode_state
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
-from schemas.events.client_calls import ClientCallReceived
+from schemas.events.client_calls import ClientCallCancelled, ClientCallReceived
 from schemas.events.inputs import (
     ApprovalReceived,
     CommandFact,
@@ -131,6 +131,8 @@ def _apply(transition: Transition) -> None:
             _user_input(transition, body)
         case ClientCallReceived():
             client_calls.received(transition, body)
+        case ClientCallCancelled():
+            client_calls.cancelled(transition, body)
         case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
             _outcome(transition, body)
         case TimerFired():

@@ -219,6 +219,8 @@ class MessageTaken:
     traceparent: str | None = None
     forked_by: str | None = None
     """Event id of the fork that took the message over from another session."""
+    agent: str | None = None
+    """The agent that the message names; None: a plan is made."""
 
     @property
     def input_id(self) -> str:

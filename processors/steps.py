@@ -129,8 +129,8 @@ def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) ->
 
 def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> None:
     """Take a tool's outcome; the next step follows when all calls of this one are settled."""
-    if open_outcomes.is_open(task, outcome.call_id):
-        # It is told again; a person is asked already.
+    if open_outcomes.is_open(task, outcome.call_id) or open_outcomes.was_told(task, outcome):
+        # It is told again; a person is asked already, or has told what became of the call.
         return
     if isinstance(outcome, ToolCallFailed) and open_outcomes.is_to_be_asked(outcome):
         open_outcomes.ask(transition, task, outcome)

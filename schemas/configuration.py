@@ -169,7 +169,6 @@ class ToolSpec:
     nanodollars_per_token: int
     """The dearest token that it may use."""
     timeout_ms: int
-    streaming: bool = False
     used_tokens_usual: int = 0
     """What its own model calls usually use, for estimates; 0: its maximum is expected."""
     result_tokens_usual: int = 0

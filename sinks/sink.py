@@ -54,7 +54,7 @@ class SinkSettings:
     """Kafka's consumer group; sinks of one group share the partitions."""
     batch_records_max: int = 2_000
     batch_wait_ms: int = 50
-    """How long a batch may wait to fill."""
+    """How long a batch that has begun may wait to fill."""
     retry_delay_ms: int = 250
     retry_delay_ms_max: int = 5_000
     session_timeout_ms: int = 10_000
@@ -129,6 +129,7 @@ class Sink:
 
     async def run(self) -> None:
         """Run until `stop` is set; see `run_sink`."""
+        stopping = asyncio.create_task(self._stir_at_the_end())
         try:
             await self._on_kafka(self._reader.start)
             await self._on_postgres(_nothing)
@@ -138,14 +139,19 @@ class Sink:
         except _Stopped:
             pass
         finally:
+            stopping.cancel()
             if self._storing is not None:
                 self._storing.cancel()
-                await asyncio.gather(self._storing, return_exceptions=True)
+            await asyncio.gather(stopping, *filter(None, (self._storing,)), return_exceptions=True)
             await self._reader.stop()
             await self._dead_letters.stop()
             if self._writer is not None:
                 await self._writer.close()
             _log.info("sink_stopped", sink=self._settings.sink)
+
+    async def _stir_at_the_end(self) -> None:
+        await self._stop.wait()
+        self._reader.stir()
 
     async def _round(self) -> None:
         if self._reader.moved:

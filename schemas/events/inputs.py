@@ -45,6 +45,8 @@ class MessageReceived:
     budget_nanodollars: int | None = None
     metadata_json: Personal | None = None
     """As in SessionOpened."""
+    agent: Personal | None = None
+    """The agent that does the work as one task; absent, or no agent that there is: a plan is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

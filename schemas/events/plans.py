@@ -56,6 +56,8 @@ class AcceptReason(Word):
     """The revised plan failed validation; the plan that stands is carried out."""
     DEFAULT_TASK = "default_task"
     """No plan could be had; one task of the default agent takes its place."""
+    AGENT_NAMED = "agent_named"
+    """The message names the agent that does the work; no plan was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

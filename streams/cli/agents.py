@@ -14,7 +14,7 @@ from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
 from streams.cli.output import AsJson
-from streams.configuration.agents import FOLDER, WILD, Source, agents_of, sources_of
+from streams.configuration.agents import FOLDER, WILD, Source, agents_of, sources_of, temperature_of
 from streams.configuration.checking import demand_tools
 from streams.configuration.loading import load_configuration
 from streams.process.settings import Settings
@@ -89,7 +89,7 @@ async def show(name: AgentName, as_json: AsJson = False) -> None:
     agent = agents_of(sources, configured_tool_names(given)).get(name)
     row = {
         **_row(name, source, agent),
-        "temperature": 0.0 if agent is None else agent.temperature,
+        "temperature": temperature_of(source.file),
         "output_tokens_max": source.file.output_tokens_max,
         "answers_with": source.file.answers_with,
         "prompt": source.file.prompt.strip(),
@@ -114,13 +114,14 @@ async def check(as_json: AsJson = False) -> None:
     configuration = load_configuration((), given.configuration_directory)
     demand_tools(configuration, names, given.configuration_directory)
     sources = sources_of(given.configuration_directory)
-    warnings = _warnings(sources, agents_of(sources, names), configuration)
+    present = agents_of(sources, names)
+    warnings = _warnings(sources, present, configuration)
     if as_json:
         output.emit_json({"agents": sorted(sources), "warnings": warnings})
         return
     for warning in warnings:
         output.say("[yellow]{warning}[/]", warning=warning)
-    output.say("[green]{count}[/] agents can work", count=len(sources))
+    output.say("[green]{count}[/] agents can work", count=len(present))
 
 
 @agents.command("new")

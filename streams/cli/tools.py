@@ -179,13 +179,17 @@ async def try_tool(
 ) -> None:
     """Call a tool once from here, with its checks and its time, and print what it gives. No agent, no log.
 
-    Exit code 1 when it fails.
+    Exit code 1 when it fails, or an operator has stopped it.
     """
     # What tools are made of takes a while to load, which no other command should wait for.
     from connectors.tools.registry import ToolRegistry
     from streams.worker.servers import mcp_servers
 
     given = settings()
+    held = await restraints.restraints_now(given)
+    stop = None if held is None else held.stop_of(tool)
+    if stop is not None:
+        fail(Code.FAILED, f"{tool}: {restraints.told_of_stop(stop)}", "`cartrita tools start` takes it back.")
     servers = mcp_servers(given)
     registry = ToolRegistry(servers.tools())
     providers = None

@@ -5,7 +5,7 @@ that name, or takes it away (`enabled = false`), and `agents.toml`, a table each
 that are shipped. What `agents/` says counts before `agents.toml`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -119,16 +119,24 @@ def _shipped() -> Iterator[tuple[str, Source]]:
             yield name, Source(place=place, path=None, file=checked(AgentFile, toml(file, place), place))
 
 
-def _listed(entries: Iterable[str], names: Iterable[str]) -> Iterator[str]:
+def _listed(entries: Sequence[str], names: Iterable[str]) -> Iterator[str]:
+    """Return the tools of a list: what a pattern brings that stands there already comes once."""
+    told = {entry for entry in entries if WILD not in entry}
     for entry in entries:
-        if WILD in entry:
-            yield from (name for name in names if fnmatchcase(name, entry))
-        else:
+        if WILD not in entry:
             yield entry
+            continue
+        found = [name for name in names if name not in told and fnmatchcase(name, entry)]
+        told.update(found)
+        yield from found
+
+
+def temperature_of(file: AgentFile) -> float:
+    """Return how freely an agent's model chooses its words."""
+    return (file.temperature or 0.0) if file.profile is None else TEMPERATURES[file.profile]
 
 
 def _agent(name: str, file: AgentFile, tools: tuple[str, ...]) -> Agent:
-    temperature = file.temperature if file.profile is None else TEMPERATURES[file.profile]
     return Agent(
         name=name,
         purpose=file.purpose,
@@ -136,6 +144,6 @@ def _agent(name: str, file: AgentFile, tools: tuple[str, ...]) -> Agent:
         tools=tools,
         prompt=file.prompt.strip(),
         output_tokens_max=file.output_tokens_max,
-        temperature=temperature or 0.0,
+        temperature=temperature_of(file),
         answers_with=file.answers_with,
     )

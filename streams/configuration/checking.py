@@ -79,14 +79,19 @@ def demand_tools(configuration: Configuration, tools: Collection[str], directory
         ConfigurationInvalid: with all faults.
     """
     known = f"there are {', '.join(sorted(tools))}"
-    places = {name: source.place for name, source in sources_of(directory).items()}
+    missing = [
+        (agent.name, name)
+        for agent in configuration.agents.values()
+        for name in agent.tools
+        if name not in tools
+    ]
+    # Files are read for their names in faults alone.
+    places = {name: source.place for name, source in sources_of(directory).items()} if missing else {}
     _demand_none(
         [
             *(
-                f"{places.get(agent.name, agent.name)}: tools: there is no tool {name!r}; {known}"
-                for agent in configuration.agents.values()
-                for name in agent.tools
-                if name not in tools
+                f"{places.get(agent, agent)}: tools: there is no tool {name!r}; {known}"
+                for agent, name in missing
             ),
             *(
                 f"policy.toml: rule {rule.name!r}: tools: there is no tool {name!r}; {known}"

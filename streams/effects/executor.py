@@ -50,6 +50,10 @@ class Executor(Protocol):
         """Return the outcome of a call whose process died while it may have run; None: run it again."""
         ...
 
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Return the outcome, or what is found out about a call that may have been carried out."""
+        ...
+
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         ...

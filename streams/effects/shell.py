@@ -250,7 +250,7 @@ class EffectShell:
         if call.may_have_run:
             outcome = self._executor.interrupted(event, 0)
             if outcome is not None:
-                return outcome
+                return await self._executor.reconciled(event, outcome)
         self._give_up(call, self._executor.refusal(event), refused=True)
         if call.cancelled is None and (call.recovered or call.entry.status is Status.ACCEPTED):
             self._mark_dispatched(call)
@@ -325,7 +325,7 @@ class EffectShell:
 
     async def _restrain(self, generation: int) -> None:
         for call in list(self._calls.values()):
-            if call.entry.status is not Status.ENDED:
+            if call.entry.status < Status.ENDED:
                 call.event = call.event or await self._intake.decode(call.delivery())
                 self._check(generation)
                 self._give_up(call, self._executor.refusal(call.event), refused=True)

@@ -300,7 +300,8 @@ class Door:
             )
         except InputInvalid as error:
             raise Problem(422, str(error), code="invalid_input") from error
-        return replace(event, tenant_id=checked.tenant_id, user_id=checked.user_id)
+        now_ms = time.time_ns() // 1_000_000
+        return replace(event, tenant_id=checked.tenant_id, user_id=checked.user_id, occurred_at_ms=now_ms)
 
     async def _post(self, event: Envelope, *, keyed: bool) -> Posted:
         """Write an input once, whatever is asked how often under its key."""
@@ -326,17 +327,17 @@ class Door:
         earlier = self._keys.get(event.event_id)
         if earlier is not None:
             same = earlier.event.body == event.body
-            place = earlier.place
+            place, at_ms = earlier.place, earlier.event.occurred_at_ms
         else:
             async with self.database() as connection:
                 known = await conversations.known_input(connection, UUID(event.event_id), event.tenant_id)
             if known is None:
                 return None
             same = known.type == event.type and _says_the_same(known.body, event.body)
-            place = (-1, -1)
+            place, at_ms = (-1, -1), round(known.occurred_at.timestamp() * 1_000)
         if not same:
             raise key_reused()
-        return Posted(event=event, place=place, repeated=True)
+        return Posted(event=replace(event, occurred_at_ms=at_ms), place=place, repeated=True)
 
     def _remember_owner(self, session_id: str, owner: Owner) -> None:
         remember(self._owners, session_id, owner, OPENED_MAX)

@@ -12,9 +12,12 @@ from schemas.events.deltas import OutputChannel, ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
 from schemas.events.tools import (
     ToolCallCancelled,
+    ToolCallFailed,
     ToolCallRequested,
+    ToolFailureKind,
 )
-from schemas.ports.tool import DeltaSink, ToolContext, ToolError, ToolResult
+from schemas.frozen import replace
+from schemas.ports.tool import DeltaSink, Happened, ToolContext, ToolError, ToolResult
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
 from streams.records.reader import RecordMissing, RecordReader
@@ -36,6 +39,10 @@ class Tools(Protocol):
         self, name: str, arguments_json: str, context: ToolContext, timeout_ms: int
     ) -> ToolResult:
         """Run a tool once; raises ToolError when there is no result."""
+        ...
+
+    async def happened(self, name: str, arguments_json: str, context: ToolContext) -> Happened | None:
+        """Ask a tool whether an earlier call was carried out; None: it cannot tell."""
         ...
 
 
@@ -111,12 +118,35 @@ class ToolExecutor:
         try:
             result = await self._tools.invoke(body.tool, body.arguments_json, context, body.timeout_ms)
         except ToolError as error:
-            return self._outcomes.failed(event, error, attempt, self._ending(began_s))
+            failed = self._outcomes.failed(event, error, attempt, self._ending(began_s))
+            return await self.reconciled(event, failed)
         return self._outcomes.completed(event, result, self._tokenizer, attempt, self._ending(began_s))
 
     def interrupted(self, event: Envelope, latency_ms: int) -> Outcome | None:
         """Return the outcome of a call whose process died; None: run it again."""
         return self._outcomes.interrupted(event, self._ended(latency_ms))
+
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Ask the tool of a call that may have been carried out, where it can tell and is not stopped."""
+        body, failure = tool_request(event), outcome.events[0].body
+        if not isinstance(failure, ToolCallFailed) or not failure.maybe_effected:
+            return outcome
+        if failure.kind == ToolFailureKind.RESULT_INVALID or self.refusal(event) is not None:
+            return outcome
+        known = await self._tools.happened(body.tool, body.arguments_json, self._bare_context(event, body))
+        if known is None:
+            return outcome
+        ending = self._ended(failure.latency_ms)
+        if known.carried_out and known.result is not None:
+            given = ToolResult(result=known.result)
+            return self._outcomes.completed(event, given, self._tokenizer, failure.attempts, ending)
+        if known.carried_out:
+            message = f"{body.tool} was carried out, as it says itself, and its result is lost"
+            error = ToolError("result_invalid", message, maybe_billed=failure.maybe_billed)
+        else:
+            message = f"{body.tool} was not carried out, as it says itself: {failure.message}"
+            error = ToolError("execution_error", message, settled=True, maybe_billed=failure.maybe_billed)
+        return self._outcomes.failed(event, error, failure.attempts, ending)
 
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
@@ -136,6 +166,13 @@ class ToolExecutor:
             message = (await self._reader.event(body.message)).body
             if isinstance(message, MessageReceived):
                 attachments = message.attachments
+        return replace(
+            self._bare_context(event, body),
+            attachments=attachments,
+            on_output=self._sink(event, body, attempt),
+        )
+
+    def _bare_context(self, event: Envelope, body: ToolCallRequested) -> ToolContext:
         return ToolContext(
             session_id=event.session_id,
             tenant_id=event.tenant_id,
@@ -144,8 +181,6 @@ class ToolExecutor:
             idempotency_key=body.idempotency_key,
             tokens_max=body.reserved_tokens,
             nanodollars_max=body.reserved_nanodollars,
-            attachments=attachments,
-            on_output=self._sink(event, body, attempt),
         )
 
     def _sink(self, event: Envelope, body: ToolCallRequested, attempt: int) -> DeltaSink:

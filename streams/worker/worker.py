@@ -203,6 +203,7 @@ def _model(context: ShellContext, parts: _Parts) -> FaustShell:
         spec,
         lambda feed: ModelExecutor(
             parts.providers.model,
+            parts.providers.embeddings,
             configuration=parts.providers.configuration,
             reader=parts.reader,
             feed=feed,

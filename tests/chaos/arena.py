@@ -35,8 +35,9 @@ retry_delay_ms = 200
 retry_delay_ms_max = 2_000
 turn_deadline_ms = 120_000
 stall_ms = 30_000
+approval_ms = 3_000
 """
-"""Short enough that a fault does not hold a campaign up for minutes."""
+"""Short enough that a fault does not hold a campaign up for minutes; nobody is there to be asked."""
 _PROGRAM: Final = (
     f"import sys; sys.path.insert(0, {str(PROJECT_DIRECTORY)!r}); "
     "from tests.chaos.program import main; main()"

@@ -35,6 +35,10 @@ TOOLS = (
     tool("nonsense"),
     tool("lie", outputSchema={**SUM}),
     tool("halt"),
+    tool("vague"),
+    tool("die_first"),
+    tool("effect_then_die"),
+    tool("status", inputSchema={"type": "object", "properties": {"idempotency_key": {"type": "string"}}}),
 )
 """Of each the server notes the effect first, and then answers in its way, or not at all."""
 
@@ -62,12 +66,20 @@ class Worker:
     """One life of the tool shell, with a connection of its own to the server."""
 
     def __init__(
-        self, kafka: Kafka, folder: Path, crash_at: int | None = None, *, idempotent: bool = False
+        self,
+        kafka: Kafka,
+        folder: Path,
+        crash_at: int | None = None,
+        *,
+        idempotent: bool = False,
+        reconciler: str | None = None,
     ) -> None:
         self.kafka = kafka
         self.log = TwinLog(kafka, crash_at)
         self.errors: list[BaseException] = []
-        self.world = World(folder, *TOOLS, terms=ToolTerms(timeout_ms=10_000, idempotent=idempotent))
+        self.world = World(
+            folder, *TOOLS, terms=ToolTerms(timeout_ms=10_000, idempotent=idempotent, reconciler=reconciler)
+        )
         reader = RecordReader(
             kafka_bootstrap="127.0.0.1:1", topic_prefix="", codec=CODEC, cache_bytes=1, metrics=Metrics()
         )
@@ -114,8 +126,10 @@ class Worker:
         await self.world.servers.close()
 
 
-async def live(kafka: Kafka, folder: Path, crash_at: int | None = None) -> int:
-    worker = Worker(kafka, folder, crash_at)
+async def live(
+    kafka: Kafka, folder: Path, crash_at: int | None = None, *, reconciler: str | None = None
+) -> int:
+    worker = Worker(kafka, folder, crash_at, reconciler=reconciler)
     try:
         await worker.begin()
         await worker.finish()
@@ -235,3 +249,56 @@ async def test_a_call_that_was_only_accepted_is_made_once_by_the_next_worker(tmp
 
     assert effects(tmp_path) == {"key-0": 1, "key-1": 1}
     assert isinstance(outcomes(kafka)["key-1"], ToolCallCompleted)
+
+
+async def test_a_server_that_can_tell_is_asked_after_a_crash(tmp_path: Path) -> None:
+    kafka = Kafka()
+    kafka.send(requested("halt", 0), TOOL_CALLS)
+    worker = Worker(kafka, tmp_path, reconciler="status")
+    await worker.begin()
+    await worker.until(lambda: effects(tmp_path)["key-0"] == 1)
+    await worker.die()
+
+    await live(kafka, tmp_path, reconciler="status")
+
+    outcome = outcomes(kafka)["key-0"]
+    assert isinstance(outcome, ToolCallFailed)
+    assert (outcome.kind, outcome.maybe_effected) == ("result_invalid", True)
+    assert "was carried out, as it says itself" in outcome.message
+    assert effects(tmp_path) == {"key-0": 1}
+
+
+async def test_a_server_that_has_begun_anew_tells_what_an_earlier_call_gave(tmp_path: Path) -> None:
+    kafka = Kafka()
+    kafka.send(requested("effect_then_die", 0), TOOL_CALLS)
+
+    await live(kafka, tmp_path, reconciler="status")
+
+    outcome = outcomes(kafka)["key-0"]
+    assert isinstance(outcome, ToolCallCompleted), outcome
+    assert json.loads(outcome.result_json)["structured"] == {"order": 7}
+    assert effects(tmp_path) == {"key-0": 1}
+
+
+async def test_what_was_not_carried_out_leaves_nothing_open(tmp_path: Path) -> None:
+    kafka = Kafka()
+    kafka.send(requested("die_first", 0), TOOL_CALLS)
+
+    await live(kafka, tmp_path, reconciler="status")
+
+    outcome = outcomes(kafka)["key-0"]
+    assert isinstance(outcome, ToolCallFailed)
+    assert (outcome.kind, outcome.maybe_effected) == ("execution_error", False)
+    assert "was not carried out, as it says itself" in outcome.message
+    assert effects(tmp_path) == {}
+
+
+async def test_what_a_server_cannot_tell_stays_open(tmp_path: Path) -> None:
+    kafka = Kafka()
+    kafka.send(requested("vague", 0), TOOL_CALLS)
+
+    await live(kafka, tmp_path, reconciler="status")
+
+    outcome = outcomes(kafka)["key-0"]
+    assert isinstance(outcome, ToolCallFailed)
+    assert (outcome.kind, outcome.maybe_effected) == ("unknown", True)

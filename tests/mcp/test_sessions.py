@@ -161,14 +161,16 @@ def test_a_session_calls_a_tool_of_a_confined_server_until_an_operator_stops_it_
         assert "odd is stopped by an operator: it leaks" in str(refused)
         assert "stopped by olga" in office.run("tools", "list")
         office.run("tools", "start", "odd__echo", code=4)
+        office.run("tools", "try", "odd__echo", '{"text": "a"}', code=1)
 
         # A stop is no affair of one worker: whoever begins anew knows it before anything runs.
         deployment.stop(Silent())
+        # Workers ask for the list when they begin; this server does not say that it has changed.
+        tell(tool("format_disk"))
         asyncio.run(bring_up(deployment, 1, Silent()))
         _, refused = office.asked(REQUEST)
         assert not refused["success"]
 
-        tell(tool("format_disk"))
         office.run("tools", "start", "odd")
         office.traced(REQUEST, "odd__echo")
         withheld = office.row(

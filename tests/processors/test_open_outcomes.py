@@ -159,6 +159,32 @@ def test_an_outcome_that_is_told_again_asks_nobody_again() -> None:
     assert pending.status is ToolCallStatus.OPEN
 
 
+def test_an_outcome_that_comes_again_after_a_person_told_changes_nothing() -> None:
+    world = World(
+        obliging(ONE, tools=("buy", "look")),
+        tool=lambda call: (
+            tool_failed(call, "unknown", maybe_effected=True) if call.tool == "buy" else tool_completed(call)
+        ),
+        limits=small(),
+    )
+    world.say()
+    while not world.facts(ToolCallRequested):
+        world.reply(world.open_calls.pop(0))
+    buy, look = world.open_calls
+    world.open_calls.clear()
+    world.reply(buy)
+    # The step goes on only when its other call has ended, so that the told one stands there settled.
+    world.post(OutcomeTold(call_id=asked(world).call_id, carried_out=True, result="order 7"))
+
+    world.reply(buy)
+    world.reply(look)
+    world.run()
+
+    assert len(world.facts(OutcomeAsked)) == 1
+    assert not world.facts(TaskFailed)
+    assert world.facts(AnswerGiven)[0].complete
+
+
 def test_who_tells_of_what_nobody_asks_is_told_so() -> None:
     world = unknown()
     call_id = asked(world).call_id

@@ -32,8 +32,6 @@ class Mutant:
     name: str
     kinds: Kinds = field(default_factory=Kinds)
     patches: Callable[[], AbstractContextManager[object]] = nullcontext
-    first_seed: int = 0
-    """Where the search begins: what shows once in half a million steps is looked for where it does."""
 
 
 class DedupeOff(StatefulShell[object]):
@@ -72,13 +70,6 @@ class OutboxSkipped(StatefulShell[object]):
         if fresh:
             loaded.confirm(list(loaded.take_unpublished()))
         return loaded
-
-
-class KnownTooSoon(StatefulShell[object]):
-    """Knows inputs for ever that were not applied for good."""
-
-    async def _commit(self, batch: Batch[object]) -> None:
-        """Leave the batch as it is."""
 
 
 class PublishFirst(StatefulShell[object]):
@@ -172,7 +163,6 @@ MUTANTS = (
     Mutant(name="floors forgotten", patches=lambda: patch.object(Floors, "is_taken", lambda *_: False)),
     Mutant(name="floors first", patches=_floors_first),
     Mutant(name="inputs forgotten", patches=lambda: patch.object(KnownInputs, "is_known", lambda *_: False)),
-    Mutant(name="inputs known too soon", kinds=Kinds(stateful=KnownTooSoon), first_seed=770),
     Mutant(name="who has left begins anew", patches=_departed_begin_anew),
     Mutant(name="dedupe off", kinds=Kinds(stateful=DedupeOff)),
     Mutant(name="commit first", kinds=Kinds(stateful=CommitFirst)),

@@ -173,6 +173,10 @@ class ProviderExecutor:
             return None
         return self._tool_failed(event, request, "unknown")
 
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Return the outcome: this provider tells of no earlier call."""
+        return outcome
+
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         request = _request(event)

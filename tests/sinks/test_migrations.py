@@ -23,7 +23,9 @@ LANDED = (
     ("a_trigger_of_our_own", "c1a8d97962af9712"),
     ("client_calls", "6de930ac2104deb6"),
     ("version_one_ids", "e7f732160fa92166"),
+    ("cancelled_client_calls", "085934536f03de8d"),
     ("steps_cost_what_was_charged", "119c55ae104e34f6"),
+    ("acts_of_operators_in_traces", "685696905630b11b"),
 )
 
 

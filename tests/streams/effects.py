@@ -104,6 +104,9 @@ class FakeExecutor:
     def interrupted(self, one: Envelope, latency_ms: int) -> Outcome | None:
         return None if self.world.idempotent else self._failed(one, "interrupted", billed=True)
 
+    async def reconciled(self, one: Envelope, outcome: Outcome) -> Outcome:
+        return outcome
+
     def cancelled(self, one: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         return self._failed(one, "cancelled", billed=dispatched)
 

@@ -101,6 +101,16 @@ def test_a_pattern_stands_for_the_tools_that_there_are_and_an_agent_without_any_
     assert given["coordinator"].tools == ("files__read", "office__a", "office__b")
 
 
+def test_what_patterns_bring_twice_is_listed_once_and_what_a_file_names_twice_is_not(folder: Path) -> None:
+    write(folder, "clerk", PROMPT + 'tools = ["office__a", "office__*", "*__*"]\n')
+    write(folder, "twice", PROMPT + 'tools = ["office__a", "office__a", "office__*"]\n')
+
+    given = agents(folder, "office__b", "files__read", "office__a")
+
+    assert given["clerk"].tools == ("office__a", "office__b", "files__read")
+    assert given["twice"].tools == ("office__a", "office__a", "office__b")
+
+
 @pytest.mark.parametrize("profile", TEMPERATURES)
 def test_a_profile_is_a_temperature(folder: Path, profile: str) -> None:
     write(folder, "one", PROMPT + f'profile = "{profile}"\n')
@@ -154,7 +164,8 @@ def test_the_guides_way_from_nothing_to_an_agent_that_can_work(tmp_path: Path) -
     assert "agents/translator.toml" in wrote
     assert "agents check" in wrote
     run(tmp_path, "new", "translator", "--purpose", "again", code=1)
-    assert "agents can work" in run(tmp_path, "check")
+    used = len(agents(tmp_path, *TOOLS))
+    assert f"{used} agents can work" in run(tmp_path, "check")
     listed = {one["agent"]: one for one in json.loads(run(tmp_path, "list", "--json"))["agents"]}
     assert listed["translator"]["tools"] == ["search_documents"]
     assert listed["translator"]["place"] == "agents/translator.toml (of one's own)"
@@ -163,6 +174,8 @@ def test_the_guides_way_from_nothing_to_an_agent_that_can_work(tmp_path: Path) -
     assert shown["temperature"] == 0.2
     assert shown["purpose"] == 'translates "texts"'
     assert "there are" in run(tmp_path, "show", "nobody", code=4)
+    # What is left out for want of tools is shown as its file has it.
+    assert json.loads(run(tmp_path, "show", "coordinator", "--json"))["temperature"] == 0.2
 
 
 def test_check_warns_of_what_is_likely_meant_otherwise(folder: Path) -> None:
