@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from connectors.ui_analyzer.markup import Element
+from tree_sitter import Node
+
+from connectors.ui_analyzer.markup import VOID, Element
 from connectors.ui_analyzer.markup_html import html_elements
 from connectors.ui_analyzer.markup_jsx import jsx_elements
 from connectors.ui_analyzer.masking import Masked, mask_mustaches, mask_svelte
@@ -47,8 +49,7 @@ UNSUPPORTED = {
     ".razor": "Razor",
 }
 _SCRIPT_LANGUAGES = {"ts": "typescript", "tsx": "tsx", "jsx": "javascript"}
-_VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
-_TAG = re.compile(rf"</?(?!(?:{_VOID})\b)[A-Za-z][^\s/>]*")
+_TAG = re.compile(rf"</?(?!(?:{'|'.join(VOID)})\b)[A-Za-z][^\s/>]*")
 _BRACKET = re.compile(r"[(){}\[\]]")
 _SERVER_MODULES = re.compile(
     r"^(?:node:.*|bun(?::.*)?|fs|fs/promises|fs-extra|path|os|util|crypto|stream|zlib|http|https|http2|net|tls|dns|child_process|"
@@ -111,7 +112,7 @@ class Document:
         self.path = path
         self.source = source
         self.deadline = deadline
-        self.language = language_of(path)
+        self.language = "svelte" if _is_svelte(path, source) else language_of(path)
         self._parts = _Parts()
         self._check_depth()
         if self.language in ("css", "scss", "less"):
@@ -190,6 +191,11 @@ class Document:
         if _SERVER_CODE.search(self.source) is not None:
             return True
         return _COMMON_JS.search(self.source) is not None and _BROWSER.search(self.source) is None
+
+    @cached_property
+    def followed(self) -> dict[str, list[tuple[Script, Node | None]]]:
+        """The values of the names that were followed so far, so that no name is followed twice."""
+        return {}
 
     @cached_property
     def full_page(self) -> Element | None:
@@ -286,6 +292,16 @@ def _check_elements(elements: list[Element]) -> None:
         if depth > DEPTH_MAX:
             raise DocumentTooDeep
         depths[id(element)] = depth
+
+
+def _is_svelte(path: str, source: bytes) -> bool:
+    """Whether a file of HTML is a component of Svelte, as its first versions were named."""
+    return (
+        path.endswith(".html")
+        and re.search(rb"\{/(?:if|each|await)\}", source) is not None
+        and re.search(rb"\{#(?:if|each|await) ", source) is not None
+        and re.search(rb"(?i)<html\b", source) is None
+    )
 
 
 def language_of(path: str) -> str:

@@ -8,10 +8,13 @@ owners.
 from collections.abc import Callable
 from functools import partial
 
+from processors.approvals.entrance import demand_signed
 from processors.inputs import Tokenizer, checked_input, checked_restraint
-from schemas.configuration import Limits
+from processors.redrives import checked_redrive
+from schemas.configuration import Limits, Policy
 from schemas.envelope import Envelope
 from schemas.events.inputs import ForkRequested
+from schemas.events.redrives import RedriveRequested
 from schemas.events.restraints import RestraintAct
 from schemas.frozen import replace
 from schemas.ids import derived_id
@@ -21,7 +24,7 @@ from streams.engine.faust_shell import FaustShell
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log
 from streams.shells.forwarding import ForwardingShell, ReadFloors, build_forwarding
-from topics.catalog import FORK_REQUESTS, SESSION_INPUTS, TOOL_RESTRAINTS, Topic
+from topics.catalog import FORK_REQUESTS, REDRIVES, SESSION_INPUTS, TOOL_RESTRAINTS, Topic
 from topics.shells import INGRESS
 
 
@@ -36,6 +39,7 @@ class IngressShell(ForwardingShell):
         floors: ReadFloors,
         tokenizer: Tokenizer,
         limits: Limits,
+        policy: Policy,
         topic_prefix: str,
         metrics: ShellMetrics,
         now_ms: Callable[[], int],
@@ -48,6 +52,7 @@ class IngressShell(ForwardingShell):
             floors: reads what was taken in before.
             tokenizer: counts the tokens of a text.
             limits: bounds on texts.
+            policy: knows whose signatures count.
             topic_prefix: before topic names in dead letters.
             metrics: counts.
             now_ms: the clock, for the metrics of latency.
@@ -63,15 +68,18 @@ class IngressShell(ForwardingShell):
         )
         self._tokenizer = tokenizer
         self._limits = limits
+        self._policy = policy
 
     async def forwarded(self, event: Envelope, delivery: Delivery) -> tuple[Envelope, Topic]:
         """Return the input as its session gets it, or whoever else acts on it.
 
-        Forks go to the fork shell, which reads the log before their session does, and stops of tools to
-        every worker.
+        Forks go to the fork shell, which reads the log before their session does, stops of tools to every
+        worker, and redrives to the worker that carries them out.
         """
         if isinstance(event.body, RestraintAct):
             return checked_restraint(event, taken_at_ms=delivery.timestamp_ms), TOOL_RESTRAINTS
+        if isinstance(event.body, RedriveRequested):
+            return checked_redrive(event, taken_at_ms=delivery.timestamp_ms), REDRIVES
         checked = checked_input(
             event,
             (delivery.topic, delivery.partition, delivery.offset),
@@ -80,14 +88,14 @@ class IngressShell(ForwardingShell):
             tokenizer=self._tokenizer,
             limits=self._limits,
         )
+        demand_signed(checked, self._policy, delivery.timestamp_ms)
         if not isinstance(checked.body, ForkRequested):
             return checked, SESSION_INPUTS
         # The event with which the fork begins has the id that the sender knows, as any input's.
         return replace(checked, event_id=derived_id(checked.event_id, "request")), FORK_REQUESTS
 
 
-def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -> FaustShell:
+def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits, policy: Policy) -> FaustShell:
     """Build the ingress shell; nothing connects until its app starts."""
-    return build_forwarding(
-        context, INGRESS, partial(IngressShell, tokenizer=tokenizer, limits=limits), reads_all=True
-    )
+    make = partial(IngressShell, tokenizer=tokenizer, limits=limits, policy=policy)
+    return build_forwarding(context, INGRESS, make, reads_all=True)
