@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from processors.memory.history import MESSAGE_TOKENS, past_messages
+from processors.memory.history import MESSAGE_TOKENS, RECALL_TOOL, past_messages
 from processors.state import Task, TaskStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Agent, Configuration
@@ -78,6 +78,7 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     turn = transition.turn
     alone = len(turn.tasks) == 1
     agent = transition.configuration.agents[task.agent]
+    finds = RECALL_TOOL in agent.tools
     results = tuple(
         PromptMessage(
             role=ChatRole.USER,
@@ -88,7 +89,7 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     )
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=agent.prompt),
-        *(past_messages(transition.state, transition.configuration) if alone else ()),
+        *(past_messages(transition.state, transition.configuration, finds=finds) if alone else ()),
         PromptMessage(
             role=ChatRole.USER, text=f"{_attachments(turn)}Request:\n", source=turn.message.reference
         ),

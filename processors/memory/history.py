@@ -39,7 +39,7 @@ def past_messages(
     messages: list[PromptMessage] = []
     if state.summary is not None and configuration.limits.summary_output_tokens_max:
         messages.append(summary_message(state.summary, configuration.limits.summary_output_tokens_max))
-    if finds and untold > 0 and RECALL_TOOL in configuration.tools:
+    if finds and untold > 0 and any(RECALL_TOOL in agent.tools for agent in configuration.agents.values()):
         messages.append(PromptMessage(role=ChatRole.USER, text=_where_to_look(untold)))
     for exchange in told:
         messages += exchange_messages(exchange, configuration.limits.history_tokens_max)
