@@ -96,6 +96,8 @@ class Filled:
     words: Mapping[str, str] = field(default_factory=dict)
     refers_to: IdForm | None = None
     """Not None: it holds the id of a session, and sessions of V1 have ids of this form."""
+    past: str = ""
+    """Not '': the column of ours whose value, where it is said, counts past all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,8 @@ async def form_of(
     in_the_way = await _of_key(connection, table.name, name, key, mapping)
     columns = []
     for column in table.columns:
+        if column.into:
+            continue
         called = mapping.name_of(column.name)
         found = there.get(called)
         if found is None or found.is_generated:
@@ -184,7 +188,8 @@ async def form_of(
                 line = f'{column.name} = ""'
                 in_the_way.append(_obstacle(table, called, "is not in the table", "columns", line))
             continue
-        filled = _filled(column, called, found, mapping, sessions)
+        past = next((one.name for one in table.columns if one.into == column.name), "")
+        filled = _filled(column, called, found, mapping, sessions, past)
         in_the_way += await _of_column(connection, table, filled, found)
         columns.append(filled)
     taken = {"id", *(one.name for one in columns)}
@@ -275,7 +280,9 @@ async def _of_column(
     return []
 
 
-def _filled(column: Column, called: str, found: _There, mapping: TableMapping, sessions: IdForm) -> Filled:
+def _filled(
+    column: Column, called: str, found: _There, mapping: TableMapping, sessions: IdForm, past: str
+) -> Filled:
     short = column.type.partition("(")[0]
     refers_to = sessions if column.belongs and sessions is not IdForm.UUID else None
     initial = column.initial
@@ -294,6 +301,7 @@ def _filled(column: Column, called: str, found: _There, mapping: TableMapping, s
         initial=initial,
         words=mapping.words.get(column.name, {}),
         refers_to=refers_to,
+        past=past,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from psycopg import sql
 
+from processors.projections.imports import ADOPTED
 from processors.projections.tables import Column, Resolve
 from sinks.copying import FoldedText, folded_text
 from sinks.forms import Filled, Target, literal
@@ -47,24 +48,28 @@ class Statements:
 def statements(target: Target) -> Statements:
     """Make the SQL for a table as the database has it."""
     stage = f"stage_{target.name}"
-    names = tuple(one.column.name for one in target.columns)
-    types = ", ".join(
-        ("id uuid", *(f"{one.column.name} {_staging_type(one.column)}" for one in target.columns))
-    )
+    said_of = staged_columns(target)
+    names = tuple(column.name for column in said_of)
+    types = ", ".join(("id uuid", *(f"{column.name} {_staging_type(column)}" for column in said_of)))
     listed = ", ".join(map(quoted, (target.key, *target.written, *target.constants)))
     constants = [f"{literal(value)}::{type_}" for type_, value in target.constants.values()]
     fresh = ", ".join((_key(target), *map(_staged, target.columns), *constants))
     override = " OVERRIDING SYSTEM VALUE" if target.demands_override else ""
-    sets = ", ".join(f"{quoted(one.name)} = {_resolved(one)}" for one in target.columns)
+    adopts = any(one.column.name == "graph_node" for one in target.columns)
+    resolved = {quoted(one.name): _settled(one, adopts=adopts) for one in target.columns}
+    sets = ", ".join(f"{name} = {value}" for name, value in resolved.items())
     said = " OR ".join(f"s.{name} IS NOT NULL" for name in names)
     key = quoted(target.key)
+    # V1's own rows have triggers that tell of each update: one that changes nothing is none.
+    changes = " OR ".join(f"t.{name} IS DISTINCT FROM {value}" for name, value in resolved.items())
+    only = f" AND ({changes})" if target.table.name == "sessions" else ""
     update = (
         f"WITH s AS (DELETE FROM {stage} RETURNING *) "  # noqa: S608  # names from the catalogue, quoted
-        f"UPDATE {target.name} t SET {sets} FROM s WHERE t.{key} = {_key(target)} AND ({said})"
+        f"UPDATE {target.name} t SET {sets} FROM s WHERE t.{key} = {_key(target)} AND ({said}){only}"
     )
     return Statements(
         target=target,
-        text=folded_text({one.column.name: one.column.type for one in target.columns}),
+        text=folded_text({column.name: column.type for column in said_of}),
         create=f"CREATE TEMP TABLE {stage} ({types})".encode(),
         copy=f"COPY {stage} ({', '.join(('id', *names))}) FROM STDIN".encode(),
         number=_numbering(target, stage).encode() if target.form is IdForm.NUMBER else b"",
@@ -76,6 +81,15 @@ def statements(target: Target) -> Statements:
         ),
         update=update.encode() if names else f"DELETE FROM {stage}".encode(),  # noqa: S608  # as above
         truncate=f"TRUNCATE {stage}".encode(),
+    )
+
+
+def staged_columns(target: Target) -> tuple[Column, ...]:
+    """Return what is said of a row, by our columns: those of the table, and what counts past them."""
+    past = {one.past for one in target.columns if one.past}
+    return (
+        *(one.column for one in target.columns),
+        *(column for column in target.table.columns if column.name in past),
     )
 
 
@@ -122,7 +136,20 @@ def _staged(one: Filled) -> str:
     if one.column.resolve is Resolve.ADD:
         return _converted(one, _sum(one.column, f"COALESCE(s.{one.column.name}, {one.column.initial})"))
     said = _said(one)
+    if one.past:
+        said = f"COALESCE({_converted(one, f's.{one.past}')}, {said})"
     return said if one.initial == "NULL" else f"COALESCE({said}, {one.initial})"
+
+
+def _settled(one: Filled, *, adopts: bool) -> str:
+    """Return what a row that is there gets: as `_resolved`, but for what came over from V1."""
+    resolved = _resolved(one)
+    if one.past:
+        return f"COALESCE({_converted(one, f's.{one.past}')}, {resolved})"
+    if one.column.is_of_v1 and adopts:
+        # V1 may have changed its row since it was read.
+        return f"CASE WHEN s.graph_node = '{ADOPTED}' THEN t.{quoted(one.name)} ELSE {resolved} END"
+    return resolved
 
 
 def _resolved(one: Filled) -> str:

@@ -10,6 +10,13 @@ from processors.projections.rows import Place
 from processors.projections.values import as_uuid, clean, cut, json_of, moment
 from schemas.envelope import Envelope, Versions
 from schemas.events.client_calls import ClientAnswerFact
+from schemas.events.imports import (
+    BaselineImported,
+    ConversationImported,
+    InvocationImported,
+    MessageImported,
+    RetrievalImported,
+)
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyDecided
@@ -39,7 +46,7 @@ class LogRow(NamedTuple):
     correlation_id: str | None
     evidence_ids: list[str]
     subject_id: str | None
-    """What the event is about: a task, call, plan, decision or snapshot. Traces start from it."""
+    """What the event is about: a task, call, plan, decision, snapshot or message. Traces start from it."""
     occurred_at: str
     recorded_at: str
     tenant_id: str
@@ -74,6 +81,11 @@ _SUBJECTS: Final[dict[type, str]] = {
     **dict.fromkeys((*get_args(TaskFact), *get_args(CallFact)), "task_id"),
     PolicyDecided: "decision_id",
     GraphSnapshotTaken: "snapshot_id",
+    ConversationImported: "task_id",
+    MessageImported: "message_id",
+    InvocationImported: "invocation_id",
+    RetrievalImported: "retrieval_id",
+    BaselineImported: "snapshot_id",
 }
 
 
