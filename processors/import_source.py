@@ -59,14 +59,30 @@ def session_id_of(origin: str, key: str) -> str:
 
 
 def event_of(
-    source: Source, fact: ImportFact, key: str, at_ms: int, session_id: str = "", user_id: str = ""
+    source: Source,
+    fact: ImportFact,
+    key: str,
+    at_ms: int,
+    session_id: str = "",
+    user_id: str = "",
+    identity: object = None,
 ) -> Envelope:
     """Return a fact's event; its id follows from V1's row and from what the fact says.
 
     What an earlier pass told of a cost is no part of the id: the same row of V1 gives the same event.
+
+    Args:
+        source: which V1.
+        fact: what it says.
+        key: of V1's row.
+        at_ms: when it happened.
+        session_id: of V2.
+        user_id: whose the session is.
+        identity: what stands for the fact where some of it follows from the moment of the import.
     """
-    said = to_plain(fact)
-    said.pop("cost_tokens_before", None)
+    said = to_plain(fact) if identity is None else identity
+    if isinstance(said, dict):
+        said.pop("cost_tokens_before", None)
     digest = sha1(
         orjson.dumps([session_id, source.tenant_id, user_id, said]), usedforsecurity=False
     ).hexdigest()

@@ -234,7 +234,9 @@ class Conversation:
             snapshot_id=self._left.snapshot_id or made,
             snapshot_json=json_of(snapshot),
         )
-        return self._event(fact, self._session.key, self._source.as_of_us)
+        return self._event(
+            fact, self._session.key, self._source.as_of_us, [fact.snapshot_id, snapshot["tasks"]]
+        )
 
     def _retrieval(self, key: str, found: Mapping[str, object], at_us: int | None) -> list[Envelope]:
         told = next((found[name] for name in _RETRIEVALS if isinstance(found.get(name), Mapping)), None)
@@ -254,10 +256,10 @@ class Conversation:
         )
         return [self._event(fact, key, at_us)]
 
-    def _event(self, fact: ImportFact, key: str, at_us: int | None) -> Envelope:
+    def _event(self, fact: ImportFact, key: str, at_us: int | None, identity: object = None) -> Envelope:
         owner = self._session.owner or self._source.user_id
         at_us = at_us if at_us is not None else self._session.created_at_us
-        return event_of(self._source, fact, key, (at_us or 0) // 1_000, self.session_id, owner)
+        return event_of(self._source, fact, key, (at_us or 0) // 1_000, self.session_id, owner, identity)
 
 
 def status_of(session: PastSession, newest_us: int | None, source: Source) -> ImportedStatus:

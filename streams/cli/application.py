@@ -11,6 +11,7 @@ from connectors.text.harmless import harmless
 from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
 from streams.cli.agents import agents
 from streams.cli.analyze_ui import analyze_ui
+from streams.cli.backfill import backfill
 from streams.cli.budget import budget
 from streams.cli.cost import cost
 from streams.cli.dead_letters import dead_letters
@@ -90,7 +91,7 @@ _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Agents and tools": (analyze_ui,),
     "Processes": (worker, sink, gateway),
-    "Ground": (migrate.migrate, rebuild.rebuild, rebuild.snapshot),
+    "Ground": (migrate.migrate, backfill, rebuild.rebuild, rebuild.snapshot),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
