@@ -29,6 +29,7 @@ from schemas.events.imports import (
     ToolUseImported,
 )
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     ForkRefused,
     MessageReceived,
@@ -41,6 +42,7 @@ from schemas.events.inputs import (
 )
 from schemas.events.outputs import (
     AnswerGiven,
+    ApprovalClosed,
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
@@ -146,6 +148,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
         case (
             SessionOpened()
             | ApprovalReceived()
+            | ApprovalEdited()
             | SessionCancelled()
             | SessionClosed()
             | SessionBudgetSet()
@@ -158,6 +161,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
         case (
             ProgressReported()
             | ApprovalRequested()
+            | ApprovalClosed()
             | ErrorReported()
             | NoticeGiven()
             | OutcomeAsked()

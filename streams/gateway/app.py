@@ -15,11 +15,13 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.gateway import (
+    approvals_api,
     console_files,
     costs_api,
     history_api,
     lists_api,
     openai_chat,
+    outcomes_api,
     sessions_api,
     sockets,
 )
@@ -79,6 +81,8 @@ def make_app(
     app.include_router(history_api.router)
     app.include_router(costs_api.router)
     app.include_router(sessions_api.router)
+    app.include_router(approvals_api.router)
+    app.include_router(outcomes_api.router)
     app.router.routes += [
         *console_files.routes(),
         Route("/api/v2/sessions/changes", lists_api.changes),

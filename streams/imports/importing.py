@@ -118,6 +118,8 @@ class _Pass:
         self._events: list[Envelope] = []
         self._is_same_database = False
         self._numbers: dict[str, frozenset[str]] = {}
+        self._whole: tuple[str, dict[str, int]] = (progress.reached, progress.counts)
+        """The last session of which all rows were read, and what there was up to it."""
         self._places = Places(messages=False, invocations=False, has_own_messages=False)
 
     async def run(self) -> None:
@@ -128,12 +130,12 @@ class _Pass:
             standing = await self._standing([session_id_of(source.origin, one.key) for one in some])
             for session in some:
                 await self._bring(source, session, standing)
+                self._whole = (session.key, self._counts.numbers())
                 if len(self._events) >= EVENTS_AT_ONCE:
-                    await self._flush(session.key)
-            if some:
-                await self._flush(some[-1].key)
+                    await self._flush()
+            await self._flush()
         await self._measure_tools(source)
-        await self._flush(self._progress.reached)
+        await self._flush()
         self._end()
         if self._log is not None:
             await imports.keep(self._connection, self._progress)
@@ -160,6 +162,7 @@ class _Pass:
             progress.began_at = _EPOCH + timedelta(microseconds=moment.at_us)
             progress.began_before, progress.reached, progress.counts = moment.seen_before, "", {}
         self._counts.restore(progress.counts)
+        self._whole = (progress.reached, progress.counts)
         progress.source = moment.database
         since = progress.seen_before if progress.passes and is_same and not self._settings.whole else None
         if since is not None and (
@@ -203,7 +206,7 @@ class _Pass:
             if not refusal:
                 self._events += found
             if len(self._events) >= EVENTS_AT_ONCE:
-                await self._flush(self._progress.reached)
+                await self._flush()
         async for call in self._reader.invocations_of(session.key):
             if self._is_own(call, INVOCATIONS, standing.own_rows):
                 self._counts.own += 1
@@ -212,7 +215,7 @@ class _Pass:
             if not refusal:
                 self._events += found
             if len(self._events) >= EVENTS_AT_ONCE:
-                await self._flush(self._progress.reached)
+                await self._flush()
         is_empty = not (conversation.messages or conversation.invocations)
         is_of_v2 = owner is not None and owner.imported_from is None
         if is_empty and (is_of_v2 or session.key in self._numbers.get(SESSIONS, ())):
@@ -249,8 +252,8 @@ class _Pass:
         self._events += [use.event(source, tool) for tool, use in sorted(uses.items())]
         self._counts.tools = len(uses)
 
-    async def _flush(self, reached: str) -> None:
-        """Put what is there onto the log, and keep that all up to a session is."""
+    async def _flush(self) -> None:
+        """Put what is there onto the log, and keep up to which session all is."""
         events, self._events = self._events, []
         if self._progress.passes and events:
             events = await self._fresh(events)
@@ -258,7 +261,7 @@ class _Pass:
         if self._log is not None:
             if events:
                 await self._log.put(events)
-            self._progress.reached, self._progress.counts = reached, self._counts.numbers()
+            self._progress.reached, self._progress.counts = self._whole
             await imports.keep(self._connection, self._progress)
         self._told(self._counts)
 

@@ -145,7 +145,9 @@ async def tried(client: httpx.AsyncClient, own: str, foreign: str, way: int) -> 
         case 5 | 6:
             return await client.post(f"{base}/{('cancel', 'close')[way - 5]}", json={})
         case 7:
-            return await client.post(f"{base}/approvals/{uuid.uuid4()}", json={"approved": True})
+            return await client.post(
+                f"{base}/approvals/{uuid.uuid4()}", json={"approved": True, "digest": "0" * 64}
+            )
         case 8:
             header = {"X-Cartrita-Session": foreign}
             return await client.post("/v1/chat/completions", json=chat, headers=header)

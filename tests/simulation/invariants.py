@@ -19,6 +19,7 @@ from schemas.plain import from_plain
 from streams.records.delivery import Delivery
 from streams.stateful.marks import is_marks
 from streams.stateful.stored_record import StoredRecord
+from tests.invariants.approvals import approvals
 from tests.invariants.books import books, used
 from tests.invariants.calls import calls, outcomes_of
 from tests.invariants.stories import Story, conflicts, once, sequences, steps, stories_of
@@ -66,6 +67,7 @@ def check(
         _replayed(broker, configuration, story, state)
         for rule in (steps, books, ends, order):
             _demand(rule(story))
+        _demand(approvals(story, configuration))
         _demand(calls(story, outcomes, provider.runs, provider.billed_tokens))
         _at_rest(story, state)
         _owned(story, distinct.values())
@@ -234,7 +236,7 @@ def _unbelieved(events: Iterable[Envelope]) -> None:
 
 def _is_due(letter: Envelope, body: RecordRejected, events: Mapping[str, Envelope]) -> bool:
     """Tell whether a record had to be put aside: what was forged, of strangers, or came too late."""
-    if body.code in ("ended", "not_owner"):
+    if body.code in ("ended", "not_owner") or body.reason.endswith("is not the key of an approver"):
         return True
     refused = events.get(letter.causation_id or "")
     return refused is not None and refused.producer == STRANGER

@@ -7,7 +7,13 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from schemas.events.inputs import ApprovalReceived, OperatorFact, OutcomeTold, SessionBudgetSet
+from schemas.events.inputs import (
+    ApprovalEdited,
+    ApprovalReceived,
+    OperatorFact,
+    OutcomeTold,
+    SessionBudgetSet,
+)
 from schemas.frozen import replace
 from sinks.owned_trace import owned_trace, session_of_event
 from sinks.session_history import (
@@ -86,6 +92,18 @@ ACTS: list[tuple[OperatorFact, int]] = [
     (ApprovalReceived(approval_id=str(uuid.UUID(int=9)), approved=True), 62),
     (SessionBudgetSet(tokens=5), 63),
     (OutcomeTold(call_id=str(uuid.UUID(int=8)), carried_out=True), 64),
+    (
+        ApprovalEdited(
+            approval_id=str(uuid.UUID(int=9)),
+            arguments_json="{}",
+            digest="0" * 64,
+            expires_at_ms=1,
+            nonce="0" * 16,
+            key="",
+            signature="",
+        ),
+        65,
+    ),
 ]
 
 
