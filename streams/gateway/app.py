@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from typing import Final
 
 import structlog
 from fastapi import FastAPI
@@ -15,15 +16,18 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.gateway import (
+    agents_api,
     approvals_api,
     console_files,
     costs_api,
     history_api,
+    letters_api,
     lists_api,
     openai_chat,
     outcomes_api,
     sessions_api,
     sockets,
+    system_api,
 )
 from streams.gateway.embeddings import Embeddings
 from streams.gateway.front import Front
@@ -36,6 +40,18 @@ from streams.gateway.turns import SESSION_HEADER
 from streams.process.metrics import Metrics
 
 _log = structlog.get_logger()
+_APIS: Final = (
+    lists_api,
+    history_api,
+    costs_api,
+    letters_api,
+    system_api,
+    agents_api,
+    sessions_api,
+    approvals_api,
+    outcomes_api,
+)
+"""In the order of the reference."""
 
 
 def make_app(
@@ -77,12 +93,8 @@ def make_app(
     )
     app.state.front = front
     metrics.gateway_followers.set_function(lambda: front.feed.followers)
-    app.include_router(lists_api.router)
-    app.include_router(history_api.router)
-    app.include_router(costs_api.router)
-    app.include_router(sessions_api.router)
-    app.include_router(approvals_api.router)
-    app.include_router(outcomes_api.router)
+    for api in _APIS:
+        app.include_router(api.router)
     app.router.routes += [
         *console_files.routes(),
         Route("/api/v2/sessions/changes", lists_api.changes),

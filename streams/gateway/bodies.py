@@ -58,6 +58,8 @@ class NewMessage(Body):
     role: Literal["user"] = "user"
     metadata: dict[str, JsonValue] = {}
     attachments: Annotated[list[NewAttachment], Field(max_length=32)] = []
+    agent: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Who is to answer it alone, without a plan."""
 
 
 class QueuedMessage(Body):
@@ -160,6 +162,26 @@ class Approvals(Body):
     """Requests that wait for a person, the oldest first."""
 
     approvals: list[Approval]
+
+
+class PastDecision(Body):
+    """What became of an earlier request about a call of a tool."""
+
+    approval_id: UUID
+    end: str
+    """approved, refused, edited, expired, renewed or withdrawn."""
+    approver: str
+    """Who decided; empty: nobody."""
+    reason: str
+    at: datetime
+    agent: str
+    arguments: str
+
+
+class PastDecisions(Body):
+    """What became of earlier requests, the newest first."""
+
+    past: list[PastDecision]
 
 
 class Finding(Body):
