@@ -1,6 +1,6 @@
 """Where a conversation of V1 comes from, what an earlier backfill made of it, and which ids it gets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Final
@@ -9,6 +9,7 @@ import orjson
 
 from schemas.envelope import Envelope
 from schemas.events.imports import ImportFact, TaskColumns
+from schemas.frozen import replace
 from schemas.ids import derived_id, is_uuid
 from schemas.plain import to_plain
 
@@ -69,7 +70,8 @@ def event_of(
 ) -> Envelope:
     """Return a fact's event; its id follows from V1's row and from what the fact says.
 
-    What an earlier pass told of a cost is no part of the id: the same row of V1 gives the same event.
+    What an earlier pass told of a cost is no part of the id: the same row of V1 gives the same event, or one
+    that `again` names after it.
 
     Args:
         source: which V1.
@@ -97,6 +99,26 @@ def event_of(
         producer=PRODUCER,
         body=fact,
     )
+
+
+def again(event: Envelope, told: Sequence[str]) -> Envelope | None:
+    """Return the event as it stands behind others of the same row; None where the newest of them says it.
+
+    Args:
+        event: as `event_of` makes it.
+        told: ids of the events of the row that are on the log, the newest last.
+    """
+    said = event.event_id
+    if not told:
+        return event
+    if told[-1] == said or (len(told) > 1 and told[-1] == _again_id(said, told[-2])):
+        return None
+    # V1 took a change back: the same was said before, and would count as that event.
+    return replace(event, event_id=_again_id(said, told[-1])) if said in told else event
+
+
+def _again_id(said: str, after: str) -> str:
+    return derived_id("import-again", said, after)
 
 
 def id_of(origin: str, kind: str, key: str) -> str:

@@ -31,6 +31,8 @@ from schemas.ports.version_one import PastInvocation, PastMessage, PastSession
 ANSWER_CHARACTERS_MIN: Final = 201
 """From so many on an answer is a subtask."""
 PREVIEW_CHARACTERS: Final = 100
+NAME_CHARACTERS_MAX: Final = 200
+"""Of the names of tools, categories and roles."""
 BASELINE_TASKS_MAX: Final = 1_000
 """So many of a conversation's tasks, the oldest, stand in its snapshot."""
 BASELINE_DAYS: Final = 7
@@ -114,7 +116,7 @@ class Conversation:
             source_key=one.key,
             message_id=id_of(self._source.origin, "message", one.key),
             in_place=self._source.messages_in_place,
-            role=role,
+            role=role[:NAME_CHARACTERS_MAX],
             text=_fitting(one.text),
             said_at_us=one.said_at_us,
             metadata_json=metadata_json,
@@ -137,8 +139,8 @@ class Conversation:
             source_key=one.key,
             invocation_id=id_of(self._source.origin, "invocation", one.key),
             in_place=self._source.invocations_in_place,
-            tool=one.tool or "unknown_tool",
-            category=one.category or "uncategorized",
+            tool=one.tool[:NAME_CHARACTERS_MAX] or "unknown_tool",
+            category=one.category[:NAME_CHARACTERS_MAX] or "uncategorized",
             output_json=output_json,
             latency_ms=one.latency_ms,
             cost_tokens=one.cost_tokens,
@@ -280,7 +282,7 @@ def status_of(session: PastSession, newest_us: int | None, source: Source) -> Im
 
 def _tool_of(metadata: Mapping[str, object]) -> str:
     name = metadata.get("tool_name") or metadata.get("tool") or metadata.get("name")
-    return name if isinstance(name, str) else "unknown"
+    return name[:NAME_CHARACTERS_MAX] if isinstance(name, str) else "unknown"
 
 
 def _fitting(text: str) -> str:

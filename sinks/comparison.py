@@ -151,7 +151,7 @@ def _compared(target: Target) -> Compared:
         name=target.name,
         keys=(target.key,),
         adoptable=frozenset(
-            one.name for one in target.columns if one.column.is_of_v1 and "graph_node" in target.written
+            one.name for one in target.columns if one.is_of_v1 and "graph_node" in target.written
         ),
         columns=tuple(name for name in target.written if name not in earlier),
         earlier=tuple(name for name in target.written if name in earlier),

@@ -36,14 +36,21 @@ _OWN_EVENTS: Final = """
 _OWN_ROWS: Final = (
     "SELECT id::text FROM {table} WHERE session_id = ANY(%s::uuid[]) AND graph_node <> 'imported'"
 )
-_KNOWN: Final = """
-    SELECT event_id::text FROM event_log WHERE event_id = ANY(%s::uuid[]) AND topic = 'session.imports'
+_TOLD: Final = """
+    SELECT subject_id::text, type, array_agg(event_id::text ORDER BY recorded_at, "offset"),
+           sum(CASE WHEN type = 'MessageImported'
+               THEN (body ->> 'cost_tokens')::numeric - (body ->> 'cost_tokens_before')::numeric END)::bigint
+    FROM event_log WHERE subject_id = ANY(%s::uuid[]) AND topic = 'session.imports'
+    GROUP BY subject_id, type
 """
-_COSTS: Final = """
-    SELECT DISTINCT ON (subject_id) subject_id::text, (body ->> 'cost_tokens')::bigint FROM event_log
-    WHERE subject_id = ANY(%s::uuid[]) AND topic = 'session.imports' AND type = 'MessageImported'
-    ORDER BY subject_id, partition DESC, "offset" DESC
+_RUNNING: Final = """
+    SELECT DISTINCT ON (t.id) e.body ->> 'source_key'
+    FROM tasks_v2 t JOIN event_log e ON e.subject_id = t.id
+    WHERE t.status = 'running' AND t.intent = 'root_conversation_objective' AND t.spec_json ->> 'origin' = %s
+      AND e.topic = 'session.imports' AND e.type = 'ConversationImported'
+    ORDER BY t.id, e.recorded_at DESC, e."offset" DESC
 """
+_HAS_EVENTS: Final = "SELECT EXISTS (SELECT FROM event_log WHERE topic = 'session.imports')"
 _ITS_TASKS: Final = """
     SELECT t.session_id::text, t.id::text, t.parent_id IS NULL, t.intent,
            (extract(epoch FROM t.created_at) * 1000000)::bigint, t.cost_budget_tokens, t.estimated_cost_tokens
@@ -100,6 +107,16 @@ class Owner:
     user_id: str
     imported_from: str | None
     """None: it is V2's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What earlier events told of a row of V1."""
+
+    event_ids: tuple[str, ...]
+    """The newest last."""
+    cost_tokens: int
+    """Of a message, all of them together."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,16 +221,24 @@ async def own_numbers(connection: AsyncConnection[TupleRow]) -> dict[str, frozen
     return {table: frozenset(numbers) for table, numbers in found.items()}
 
 
-async def known(connection: AsyncConnection[TupleRow], event_ids: Sequence[str]) -> frozenset[str]:
-    """Return which of these events stand in Postgres."""
-    cursor = await connection.execute(_KNOWN, [list(event_ids)])
-    return frozenset(str(row[0]) for row in await cursor.fetchall())
+async def told(connection: AsyncConnection[TupleRow], subjects: Sequence[str]) -> dict[tuple[str, str], Told]:
+    """Return by subject and type of event what was told of them."""
+    cursor = await connection.execute(_TOLD, [list(subjects)])
+    return {
+        (str(row[0]), str(row[1])): Told(event_ids=tuple(row[2]), cost_tokens=int(row[3] or 0))
+        for row in await cursor.fetchall()
+    }
 
 
-async def told_costs(connection: AsyncConnection[TupleRow], message_ids: Sequence[str]) -> dict[str, int]:
-    """Return what was told last of what messages cost."""
-    cursor = await connection.execute(_COSTS, [list(message_ids)])
-    return {str(row[0]): int(row[1]) for row in await cursor.fetchall()}
+async def has_events(connection: AsyncConnection[TupleRow]) -> bool:
+    """Tell whether anything was brought over that the sink has written."""
+    return await (await connection.execute(_HAS_EVENTS)).fetchone() == (True,)
+
+
+async def running(connection: AsyncConnection[TupleRow], origin: str) -> tuple[str, ...]:
+    """Return the sessions of a source, by their keys there, that were told to go on."""
+    cursor = await connection.execute(_RUNNING, [origin])
+    return tuple(str(row[0]) for row in await cursor.fetchall())
 
 
 async def left_behind(connection: AsyncConnection[TupleRow], ids: Sequence[str]) -> dict[str, LeftBehind]:

@@ -22,6 +22,7 @@ from sinks.mapping import IdForm
 
 IDS: Final = "version_one_ids"
 """Keeps which number stands for which id in a table of V1."""
+_SAYS_ADOPTED: Final = "graph_node"
 _SUM_MAX = {"bigint": 2**63 - 1, "integer": 2**31 - 1}
 _LENGTH = re.compile(r"character(?: varying)?\((\d+)\)")
 
@@ -55,7 +56,7 @@ def statements(target: Target) -> Statements:
     constants = [f"{literal(value)}::{type_}" for type_, value in target.constants.values()]
     fresh = ", ".join((_key(target), *map(_staged, target.columns), *constants))
     override = " OVERRIDING SYSTEM VALUE" if target.demands_override else ""
-    adopts = any(one.column.name == "graph_node" for one in target.columns)
+    adopts = any(column.name == _SAYS_ADOPTED for column in said_of)
     resolved = {quoted(one.name): _settled(one, adopts=adopts) for one in target.columns}
     sets = ", ".join(f"{name} = {value}" for name, value in resolved.items())
     said = " OR ".join(f"s.{name} IS NOT NULL" for name in names)
@@ -85,11 +86,12 @@ def statements(target: Target) -> Statements:
 
 
 def staged_columns(target: Target) -> tuple[Column, ...]:
-    """Return what is said of a row, by our columns: those of the table, and what counts past them."""
-    past = {one.past for one in target.columns if one.past}
+    """Return what is said of a row, by our columns: those of the table, and what decides about them."""
+    written = [one.column for one in target.columns]
+    deciding = {_SAYS_ADOPTED, *(one.past for one in target.columns)}
     return (
-        *(one.column for one in target.columns),
-        *(column for column in target.table.columns if column.name in past),
+        *written,
+        *(column for column in target.table.columns if column.name in deciding and column not in written),
     )
 
 
@@ -146,7 +148,7 @@ def _settled(one: Filled, *, adopts: bool) -> str:
     resolved = _resolved(one)
     if one.past:
         return f"COALESCE({_converted(one, f's.{one.past}')}, {resolved})"
-    if one.column.is_of_v1 and adopts:
+    if one.is_of_v1 and adopts:
         # V1 may have changed its row since it was read.
         return f"CASE WHEN s.graph_node = '{ADOPTED}' THEN t.{quoted(one.name)} ELSE {resolved} END"
     return resolved

@@ -33,8 +33,7 @@ _NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = MappingProxyType(
             "content": ("content", "body", "text", "message"),
             "created_at": ("created_at", "createdAt", "timestamp", "sent_at", "inserted_at", "at", "ts"),
             "metadata": ("metadata", "meta", "extra", "data"),
-            # Not cost_tokens: in a table that is V2's too that column is V2's own.
-            "tokens": ("tokens", "token_count", "total_tokens", "tokens_used"),
+            "cost_tokens": ("tokens", "token_count", "total_tokens", "tokens_used"),
         },
         INVOCATIONS: {
             "id": ("id", "invocation_id", "uuid"),
@@ -54,6 +53,14 @@ _NEEDED: Final = MappingProxyType(
 _COLUMNS: Final = """
     SELECT a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a
     WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
+"""
+_IDS_REPEAT: Final = """
+    SELECT NOT EXISTS (
+        SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid
+          AND i.indnkeyatts = 1 AND i.indpred IS NULL AND i.indexprs IS NULL AND a.attname = %s
+    )
 """
 _KIND: Final = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)"
 _TIMES: Final = ("timestamp with time zone", "timestamp without time zone", "date")
@@ -109,6 +116,8 @@ class PastTable:
     """By what they hold; nothing of what V1 does not have."""
     has_versions: bool
     """True: its rows tell which transaction wrote them, as those of an ordinary table do."""
+    ids_repeat: bool
+    """True: nothing keeps two rows from having one id."""
 
     def text(self, column: str) -> str:
         """Return a column as text, in SQL; NULL where V1 has none."""
@@ -159,8 +168,8 @@ async def discover(
             raise VersionOneUnreadable(f"the database has no table {table} that could be read")
         said = named.get(table, {})
         columns = {}
-        for ours, common in names.items():
-            wanted = (said[ours],) if ours in said else common
+        for ours, common in _known_as(table, names, there).items():
+            wanted = (said[ours],) if said.get(ours, ours) != ours else common
             name = next((one for one in wanted if one in there), None)
             if name is not None:
                 columns[ours] = Found(name=name, type=there[name])
@@ -172,5 +181,23 @@ async def discover(
             )
         cursor = await connection.execute(_KIND, [table])
         kind = await cursor.fetchone()
-        found[table] = PastTable(name=table, columns=columns, has_versions=kind == ("r",))
+        ids_repeat = False
+        if "id" in columns:
+            cursor = await connection.execute(_IDS_REPEAT, [table, columns["id"].name])
+            ids_repeat = await cursor.fetchone() == (True,)
+        found[table] = PastTable(
+            name=table, columns=columns, has_versions=kind == ("r",), ids_repeat=ids_repeat
+        )
     return found
+
+
+def _known_as(
+    table: str, names: Mapping[str, tuple[str, ...]], there: Mapping[str, str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the common names; of what a message cost V1's own column, and never the one that V2 adds."""
+    order = list(there)
+    if table != MESSAGES or "cost_tokens" not in there:
+        return names
+    if "graph_node" in there and order.index("graph_node") < order.index("cost_tokens"):
+        return names
+    return {**names, "cost_tokens": ("cost_tokens", *names["cost_tokens"])}

@@ -3,8 +3,8 @@
 It only reads, and needs no index: three cursors in the order of sessions, which Postgres sorts on its disk.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -17,6 +17,10 @@ from connectors.version_one.values import NoTime, as_json, as_object, as_time
 from schemas.ports.version_one import BadRow, PastInvocation, PastMessage, PastSession
 
 FETCHED_ROWS: Final = 2_000
+KEY_CHARACTERS_MAX: Final = 400
+OWNER_CHARACTERS_MAX: Final = 200
+TEXT_CHARACTERS_MAX: Final = 1_000_000
+"""So much of a message is read: as much as a record holds, and no record holds as much."""
 _BEGIN: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _MOMENT: Final = """
     SELECT (extract(epoch FROM now()) * 1000000)::bigint,
@@ -49,7 +53,9 @@ class Wanted:
     after: str = ""
     """Only those behind this key, in the order of bytes."""
     changed_since: int | None = None
-    """Only those of which a row was written by this transaction or a later one."""
+    """Only those of which a row was written by this transaction or a later one …"""
+    also: Sequence[str] = ()
+    """… and these, by their keys."""
 
 
 class Reader:
@@ -61,12 +67,16 @@ class Reader:
         tables: Mapping[str, PastTable],
         moment: Moment,
         bad: Callable[[BadRow], None],
+        cursors: AsyncExitStack,
     ) -> None:
-        """Take a connection in a transaction that sees one moment."""
+        """Take a connection in a transaction that sees one moment, and what closes its cursors."""
         self._connection = connection
+        self._cursors = cursors
         self.tables = tables
         self.moment = moment
         self._bad = bad
+        self._repeated: dict[str, frozenset[str]] = {}
+        self._last_key: str | None = None
         self._messages: _Rows[PastMessage] | None = None
         self._invocations: _Rows[PastInvocation] | None = None
 
@@ -86,7 +96,7 @@ class Reader:
         row = await cursor.fetchone()
         return 0 if row is None else int(row[0])
 
-    async def sessions(self, wanted: Wanted) -> AsyncIterator[Sequence[PastSession]]:
+    async def sessions(self, wanted: Wanted) -> AsyncGenerator[Sequence[PastSession], None]:
         """Give sessions in the order of their keys, some at once.
 
         Of each, in that order, `messages_of` and `invocations_of` are asked before the next ones.
@@ -95,15 +105,17 @@ class Reader:
         query = (
             f"SELECT {table.text('id')}, {table.time('created_at')}, {table.time('ended_at')}, "  # noqa: S608  # quoted
             f"{table.text('status')}, {table.text('title')}, {table.text('owner')} FROM {SESSIONS} "
-            f"WHERE {self._where(table, wanted)} ORDER BY {table.session}"
+            f"WHERE {self._where(table, wanted)} ORDER BY {table.session}, {table.order}"
         )
+        self._repeated = {
+            name: await self._repeating(one) for name, one in self.tables.items() if name != SESSIONS
+        }
         self._messages = _Rows(await self._open(MESSAGES, wanted), self._message)
         if INVOCATIONS in self.tables:
             self._invocations = _Rows(await self._open(INVOCATIONS, wanted), self._invocation)
-        async with self._connection.cursor(name="past_sessions") as cursor:
-            await cursor.execute(query.encode(), self._given(wanted))
-            while rows := await cursor.fetchmany(FETCHED_ROWS // 4):
-                yield [one for row in rows if (one := self._session(row)) is not None]
+        cursor = await self._declare("past_sessions", query, wanted)
+        while rows := await cursor.fetchmany(FETCHED_ROWS // 4):
+            yield [one for row in rows if (one := self._session(row)) is not None]
         for left in (self._messages, self._invocations):
             if left is not None:
                 await left.exhaust(self._orphan)
@@ -125,31 +137,35 @@ class Reader:
         table = self.tables.get(INVOCATIONS)
         if table is None or "created_at" not in table.columns:
             return
-        async with self._connection.cursor(name="past_calls") as cursor:
-            await cursor.execute(self._select(table).encode())
-            while rows := await cursor.fetchmany(FETCHED_ROWS):
-                for row in rows:
-                    one = self._invocation(row, tells=False)
-                    if one is not None and one.called_at_us is not None and one.called_at_us >= since_us:
-                        yield one
+        cursor = await self._declare("past_calls", self._select(table), Wanted())
+        while rows := await cursor.fetchmany(FETCHED_ROWS):
+            for row in rows:
+                one = self._invocation(row, tells=False)
+                if one is not None and one.called_at_us is not None and one.called_at_us >= since_us:
+                    yield one
 
     async def _open(self, name: str, wanted: Wanted) -> AsyncServerCursor[TupleRow]:
         table = self.tables[name]
-        cursor = self._connection.cursor(name=f"past_{name}")
         where = self._where(table, wanted)
         query = f"{self._select(table)} WHERE {where} ORDER BY {table.session}, {table.order}"
+        return await self._declare(f"past_{name}", query, wanted)
+
+    async def _declare(self, name: str, query: str, wanted: Wanted) -> AsyncServerCursor[TupleRow]:
+        cursor = await self._cursors.enter_async_context(self._connection.cursor(name=name))
         await cursor.execute(query.encode(), self._given(wanted))
         return cursor
 
     def _select(self, table: PastTable) -> str:
         if table.name == MESSAGES:
-            what = ["role", "content", "metadata"]
-            numbers = ["tokens"]
+            content = f"left({table.text('content')}, {TEXT_CHARACTERS_MAX})"
+            what = [table.text("role"), content, table.text("metadata")]
+            numbers = ["cost_tokens"]
         else:
-            what = ["tool_name", "category", "output_json"]
+            what = [table.text(column) for column in ("tool_name", "category", "output_json")]
             numbers = ["latency_ms", "cost_tokens"]
         columns = (
-            *map(table.text, ("session_id", "id", *what)),
+            *map(table.text, ("session_id", "id")),
+            *what,
             table.time("created_at"),
             *map(table.number, numbers),
         )
@@ -162,19 +178,27 @@ class Reader:
                 f"SELECT {one.session} FROM {one.name} WHERE age(xmin) <= age(%(since)s::text::xid)"  # noqa: S608  # as above
                 for one in self.tables.values()
             ]
-            conditions.append(f"{table.session} IN ({' UNION ALL '.join(changed)})")
+            also = "SELECT unnest(%(also)s::text[])"
+            conditions.append(f"{table.session} IN ({' UNION ALL '.join((*changed, also))})")
         if not conditions:
             return "TRUE"
         return " AND ".join(conditions)
 
     def _given(self, wanted: Wanted) -> dict[str, object]:
         since = None if wanted.changed_since is None else str(wanted.changed_since % 2**32)
-        return {"after": wanted.after, "since": since}
+        return {"after": wanted.after, "since": since, "also": list(wanted.also)}
 
     def _session(self, row: TupleRow) -> PastSession | None:
         key, created, ended, status, title, owner = row
-        if not key:
-            self._bad(BadRow(table=SESSIONS, key="", reason="has no id"))
+        reason = self._unfit(SESSIONS, key)
+        if key == self._last_key:
+            # The first of them has the messages.
+            reason = reason or "has the id of another row"
+        self._last_key = key
+        if not reason and len(owner or "") > OWNER_CHARACTERS_MAX:
+            reason = f"belongs to an owner of more than {OWNER_CHARACTERS_MAX} characters"
+        if reason:
+            self._bad(BadRow(table=SESSIONS, key=(key or "")[:KEY_CHARACTERS_MAX], reason=reason))
             return None
         try:
             return PastSession(
@@ -231,7 +255,7 @@ class Reader:
     def _checked(
         self, table: str, key: str | None, session: str | None, make: Callable[[], _T], *, tells: bool = True
     ) -> _T | None:
-        reason = "" if key else "has no id"
+        reason = self._unfit(table, key)
         if not reason and not session:
             reason = "belongs to no session"
         if not reason:
@@ -240,12 +264,30 @@ class Reader:
             except NoTime as error:
                 reason = str(error)
         if tells:
-            self._bad(BadRow(table=table, key=key or "", reason=reason))
+            self._bad(BadRow(table=table, key=(key or "")[:KEY_CHARACTERS_MAX], reason=reason))
         return None
+
+    def _unfit(self, table: str, key: str | None) -> str:
+        """Tell why a row cannot be named by its id; '' where it can."""
+        if not key:
+            return "has no id"
+        if len(key) > KEY_CHARACTERS_MAX:
+            return f"has an id of more than {KEY_CHARACTERS_MAX} characters"
+        return "has the id of another row" if key in self._repeated.get(table, ()) else ""
+
+    async def _repeating(self, table: PastTable) -> frozenset[str]:
+        """Return the ids that several rows have; nothing where the table keeps them apart."""
+        if not table.ids_repeat:
+            return frozenset()
+        key = table.text("id")
+        query = f"SELECT {key} FROM {table.name} GROUP BY 1 HAVING count(*) > 1"  # noqa: S608  # a quoted name
+        cursor = await self._connection.execute(query.encode())
+        return frozenset(str(row[0]) for row in await cursor.fetchall())
 
     def _orphan(self, one: PastMessage | PastInvocation) -> None:
         table = MESSAGES if isinstance(one, PastMessage) else INVOCATIONS
-        reason = f"belongs to the session {one.session_key}, which is not there or cannot be read"
+        session = one.session_key[:KEY_CHARACTERS_MAX]
+        reason = f"belongs to the session {session}, which is not there or cannot be read"
         self._bad(BadRow(table=table, key=one.key, reason=reason))
 
 
@@ -280,7 +322,6 @@ class _Rows(Generic[_T]):
             self._next += 1
             if one is not None:
                 orphan(one)
-        await self._cursor.close()
 
     async def _has(self) -> bool:
         if self._next >= len(self._fetched):
@@ -308,7 +349,7 @@ async def reading(
     ) as connection:
         identity = await _identity(connection)
         await connection.execute("SET TIME ZONE 'UTC'")
-        async with connection.transaction():
+        async with connection.transaction(), AsyncExitStack() as cursors:
             await connection.execute(_BEGIN)
             tables = await discover(connection, named)
             row = await (await connection.execute(_MOMENT)).fetchone()
@@ -320,7 +361,7 @@ async def reading(
                 following=following,
                 database=f"{identity}/{database}" if identity else "",
             )
-            yield Reader(connection, tables, moment, bad)
+            yield Reader(connection, tables, moment, bad, cursors)
 
 
 async def _identity(connection: AsyncConnection[TupleRow]) -> str:

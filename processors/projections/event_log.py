@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, get_args
 
 from processors.projections.rows import Place
 from processors.projections.values import as_uuid, clean, cut, json_of, moment
-from schemas.envelope import Envelope, Versions
+from schemas.envelope import Envelope, Fact, Versions
 from schemas.events.client_calls import ClientAnswerFact
 from schemas.events.imports import (
     BaselineImported,
@@ -108,15 +108,20 @@ class _Head:
     state_digest: str | None
 
 
+def subject_of(fact: Fact) -> str | None:
+    """Return the id of what a fact is about; None where it is about no one thing."""
+    subject = _SUBJECTS.get(type(fact))
+    return None if subject is None else getattr(fact, subject)
+
+
 def log_row(envelope: Envelope, place: Place) -> LogRow:
     """Return an event's row."""
     body = envelope.body
-    subject = _SUBJECTS.get(type(body))
     return _row(
         envelope,
         place,
         type_=type(body).__name__,
-        subject_id=None if subject is None else getattr(body, subject),
+        subject_id=subject_of(body),
         versions=_versions_json(envelope.versions),
         body=json_of(to_plain(body)),
     )

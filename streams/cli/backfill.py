@@ -19,7 +19,7 @@ from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
 from streams.cli.output import AsJson
 from streams.imports.counting import Counts
-from streams.imports.importing import ImportSettings, bring_over
+from streams.imports.importing import ImportSettings, SinkBehind, bring_over
 from streams.imports.log import KafkaLog
 from streams.process.settings import Settings
 from topics.catalog import SESSION_IMPORTS
@@ -82,6 +82,8 @@ async def backfill(
         progress = await _run(given, of_import, counts, dry_run=dry_run, quiet=as_json)
     except ImportBusy as error:
         fail(Code.FAILED, str(error), "Wait for it, or end it: the next one goes on where it stopped.")
+    except SinkBehind as error:
+        fail(Code.FAILED, str(error), "Start the sink (`cartrita sink`), then run this again.")
     except OriginTaken as error:
         fail(Code.USAGE, str(error), "Give another V1 another name by --origin.")
     except VersionOneUnreadable as error:

@@ -25,6 +25,8 @@ class Counts:
     """Events that stood in Postgres already."""
     own: int = 0
     """Rows that V2 itself had written into V1's tables."""
+    waiting: int = 0
+    """Records that the sink has not read yet, when it was last asked."""
     bad: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
     """The first of them."""

@@ -1,10 +1,13 @@
 """One pass over V1: each session's rows read, made into events, and put onto the log, every time the same.
 
 Killed at any moment, it goes on behind the last session whose events Kafka has; what is told twice counts
-once. A later pass reads the sessions in which anything was written since, and tells what Postgres lacks.
+once. A later pass reads the sessions in which anything was written since, and tells what Postgres lacks; so
+it begins when the sink has written what was told before.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,9 +17,10 @@ from psycopg.rows import TupleRow
 
 from connectors.version_one.columns import INVOCATIONS, MESSAGES, SESSIONS
 from connectors.version_one.reader import Reader, Wanted, reading
-from processors.import_source import NOTHING, LeftBehind, Source, session_id_of
+from processors.import_source import NOTHING, LeftBehind, Source, again, session_id_of
 from processors.import_tools import ToolUse
 from processors.importing import DAY_US, Conversation
+from processors.projections.event_log import subject_of
 from schemas.envelope import Envelope
 from schemas.events.imports import MessageImported
 from schemas.frozen import replace
@@ -29,6 +33,9 @@ from streams.imports.log import Log
 
 EVENTS_AT_ONCE: Final = 4_000
 STATISTICS_DAYS: Final = 30
+_AGE_MAX: Final = 2**31 - 1
+"""Of a transaction, in transactions: of older ones Postgres does not tell which came first."""
+_LOOKS_EVERY_S: Final = 0.2
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -51,6 +58,12 @@ class ImportSettings:
     """A conversation of which V1 says no end is running if it went on within so long."""
     whole: bool = False
     """True: every session is read, also of a source that was brought over before."""
+    sink_patience_s: float = 60.0
+    """So long the sink may write nothing while it is waited for."""
+
+
+class SinkBehind(Exception):
+    """The sink has not written what was told before, and does not go on."""
 
 
 @dataclass(slots=True)
@@ -82,6 +95,7 @@ async def bring_over(
     Raises:
         VersionOneUnreadable: V1's tables are not there, or lack a column that is needed.
         ImportBusy, OriginTaken: see sinks.imports.
+        SinkBehind: what an earlier pass told is not in Postgres, and nobody writes it; nothing was told.
         sinks.errors.DatabaseUnfit: V2's database is not migrated.
         psycopg.OperationalError, aiokafka.errors.KafkaError: one of them is away.
     """
@@ -117,6 +131,8 @@ class _Pass:
         self._progress = progress
         self._events: list[Envelope] = []
         self._is_same_database = False
+        self._has_told = False
+        """True: something of V1 is on the log already."""
         self._numbers: dict[str, frozenset[str]] = {}
         self._whole: tuple[str, dict[str, int]] = (progress.reached, progress.counts)
         """The last session of which all rows were read, and what there was up to it."""
@@ -124,21 +140,44 @@ class _Pass:
 
     async def run(self) -> None:
         await self._look_around()
-        wanted = self._begin()
+        if not await self._caught_up():
+            raise SinkBehind(f"{self._counts.waiting:,} records of an earlier import are not in Postgres")
+        self._has_told = await imports.has_events(self._connection)
+        wanted = await self._begin()
         source = self._source()
-        async for some in self._reader.sessions(wanted):
-            standing = await self._standing([session_id_of(source.origin, one.key) for one in some])
-            for session in some:
-                await self._bring(source, session, standing)
-                self._whole = (session.key, self._counts.numbers())
-                if len(self._events) >= EVENTS_AT_ONCE:
-                    await self._flush()
-            await self._flush()
+        async with aclosing(self._reader.sessions(wanted)) as sessions:
+            async for some in sessions:
+                standing = await self._standing([session_id_of(source.origin, one.key) for one in some])
+                for session in some:
+                    await self._bring(source, session, standing)
+                    self._whole = (session.key, self._counts.numbers())
+                    if len(self._events) >= EVENTS_AT_ONCE:
+                        await self._flush()
+                await self._flush()
         await self._measure_tools(source)
         await self._flush()
         self._end()
         if self._log is not None:
             await imports.keep(self._connection, self._progress)
+        await self._caught_up()
+
+    async def _caught_up(self) -> bool:
+        """Wait until the sink has written all that the topic has; False if it does not go on."""
+        if self._log is None:
+            return True
+        ends = await self._log.ends()
+        clock = asyncio.get_running_loop().time
+        least, moved_s = None, clock()
+        while waiting := await imports.lag(self._connection, ends):
+            if least is None or waiting < least:
+                least, moved_s = waiting, clock()
+            elif clock() - moved_s > self._settings.sink_patience_s:
+                break
+            self._counts.waiting = waiting
+            self._told(self._counts)
+            await asyncio.sleep(_LOOKS_EVERY_S)
+        self._counts.waiting = waiting
+        return not waiting
 
     async def _look_around(self) -> None:
         database, relations = await imports.database_of(self._connection)
@@ -155,7 +194,7 @@ class _Pass:
         )
         self._numbers = await imports.own_numbers(self._connection)
 
-    def _begin(self) -> Wanted:
+    async def _begin(self) -> Wanted:
         progress, moment = self._progress, self._reader.moment
         is_same = progress.source == moment.database != ""
         if progress.began_at is None or not is_same or self._settings.whole:
@@ -165,11 +204,16 @@ class _Pass:
         self._whole = (progress.reached, progress.counts)
         progress.source = moment.database
         since = progress.seen_before if progress.passes and is_same and not self._settings.whole else None
-        if since is not None and (
-            since > moment.following or not all(table.has_versions for table in self._reader.tables.values())
+        if since is not None and not (
+            0 <= moment.following - since < _AGE_MAX
+            and all(table.has_versions for table in self._reader.tables.values())
         ):
             since = None
-        return Wanted(after=progress.reached, changed_since=since)
+        if since is None:
+            return Wanted(after=progress.reached)
+        # Nobody writes to V1 when a conversation has ended by not going on.
+        also = await imports.running(self._connection, progress.origin)
+        return Wanted(after=progress.reached, changed_since=since, also=also)
 
     def _source(self) -> Source:
         began_at = self._progress.began_at
@@ -255,7 +299,7 @@ class _Pass:
     async def _flush(self) -> None:
         """Put what is there onto the log, and keep up to which session all is."""
         events, self._events = self._events, []
-        if self._progress.passes and events:
+        if self._has_told and events:
             events = await self._fresh(events)
         self._counts.events += len(events)
         if self._log is not None:
@@ -267,12 +311,17 @@ class _Pass:
 
     async def _fresh(self, events: Sequence[Envelope]) -> list[Envelope]:
         """Return what Postgres does not have, with what it was told before of what messages cost."""
-        known = await imports.known(self._connection, [event.event_id for event in events])
-        self._counts.unchanged += len(known)
-        fresh = [event for event in events if event.event_id not in known]
-        said = [event.body.message_id for event in fresh if isinstance(event.body, MessageImported)]
-        costs = await imports.told_costs(self._connection, said) if said else {}
-        return [_with_cost(event, costs) for event in fresh]
+        subjects = {event.event_id: subject_of(event.body) for event in events}
+        told = await imports.told(self._connection, [one for one in subjects.values() if one])
+        fresh = []
+        for event in events:
+            before = told.get((subjects[event.event_id] or "", event.type))
+            found = event if before is None else again(event, before.event_ids)
+            if found is None:
+                self._counts.unchanged += 1
+            else:
+                fresh.append(found if before is None else _with_cost(found, before.cost_tokens))
+        return fresh
 
     def _end(self) -> None:
         progress = self._progress
@@ -296,8 +345,8 @@ def _refusal(source: Source, session: PastSession, owner: Owner | None) -> str:
     return ""
 
 
-def _with_cost(event: Envelope, costs: dict[str, int]) -> Envelope:
+def _with_cost(event: Envelope, told: int) -> Envelope:
     body = event.body
-    if not isinstance(body, MessageImported) or not costs.get(body.message_id):
+    if not isinstance(body, MessageImported):
         return event
-    return replace(event, body=replace(body, cost_tokens_before=costs[body.message_id]))
+    return replace(event, body=replace(body, cost_tokens_before=told))

@@ -20,6 +20,10 @@ class Log(Protocol):
         """Put events there, in their order, and return when all are kept."""
         ...
 
+    async def ends(self) -> Mapping[int, int]:
+        """Return by partition where the topic ends."""
+        ...
+
 
 class KafkaLog:
     """The topic of the imports."""

@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow
 from connectors.version_one.sample import TABLES, Sample, fill
 from processors.import_source import session_id_of
 from schemas.envelope import Envelope
+from schemas.events.imports import MessageImported
 from schemas.events.inputs import MessageReceived
 from sinks import imports, shadow
 from sinks.comparison import compare, compared_tables, put_right
@@ -24,7 +25,7 @@ from sinks.migrator import migrate
 from sinks.writer import Writer
 from streams.imports import importing
 from streams.imports.counting import Counts
-from streams.imports.importing import ImportSettings, bring_over
+from streams.imports.importing import ImportSettings, SinkBehind, bring_over
 from tests.projections.envelopes import event
 from tests.sinks.conftest import rows
 from tests.sinks.records import taken
@@ -65,6 +66,10 @@ class SinkLog:
         if self.puts_left == 0:
             raise Killed
 
+    async def ends(self) -> Mapping[int, int]:
+        """There is no topic that anybody could be behind."""
+        return {}
+
 
 async def write(
     dsn: str,
@@ -100,6 +105,11 @@ def settings_of(dsn: str, source: str | None = None, **more: object) -> ImportSe
         **more,
     }
     return ImportSettings(**given)  # type: ignore[arg-type]  # mypy cannot see the fields of a dict
+
+
+def messages(events: Sequence[Envelope]) -> list[MessageImported]:
+    """Return the facts about messages."""
+    return [one.body for one in events if isinstance(one.body, MessageImported)]
 
 
 async def brought(settings: ImportSettings, log: SinkLog | None) -> Counts:
@@ -262,6 +272,174 @@ async def test_a_second_pass_tells_only_what_changed_and_never_doubles(empty_dsn
             "SELECT content FROM conversation_messages WHERE id = %(id)s".replace("%(id)s", f"'{message}'"),
         ) == [("edited",)]
         assert await differing(connection, empty_dsn, log.events) == set()
+
+
+async def test_what_v1_takes_back_is_told_again(dsn: str, empty_dsn: str) -> None:
+    await fill(empty_dsn, replace(SAMPLE, sessions=3))
+    first = (
+        "(SELECT id FROM conversation_messages WHERE role = 'user' AND metadata IS NULL ORDER BY id LIMIT 1)"
+    )
+    async with (
+        await AsyncConnection.connect(empty_dsn, autocommit=True) as old,
+        await AsyncConnection.connect(dsn, autocommit=True) as connection,
+    ):
+        await old.execute("ALTER TABLE conversation_messages ADD COLUMN tokens INTEGER DEFAULT 5")
+        await old.execute(
+            "DELETE FROM conversation_messages WHERE session_id NOT IN (SELECT id FROM sessions)"
+        )
+        key, said = (await rows(old, f"SELECT id, content FROM conversation_messages WHERE id = {first}"))[0]
+        log = SinkLog(dsn)
+        await brought(settings_of(dsn, empty_dsn), log)
+        for text, tokens in (("another", 9), (said, 5), ("another", 9), (said, 5)):
+            await old.execute(
+                f"UPDATE conversation_messages SET content = %s, tokens = %s WHERE id = '{key}'".encode(),
+                [text, tokens],
+            )
+            await brought(settings_of(dsn, empty_dsn), log)
+
+            assert await rows(
+                connection, f"SELECT content, cost_tokens FROM conversation_messages WHERE id = '{key}'"
+            ) == [(text, tokens)]
+        count = len(log.events)
+        await brought(settings_of(dsn, empty_dsn, whole=True), log)
+
+        assert len(log.events) == count
+        assert await differing(connection, dsn, log.events) == set()
+
+
+async def test_what_changed_while_an_import_was_down_counts_once(
+    dsn: str, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "EVENTS_AT_ONCE", 5)
+    await fill(empty_dsn, replace(SAMPLE, sessions=10, orphans=0))
+    async with (
+        await AsyncConnection.connect(empty_dsn, autocommit=True) as old,
+        await AsyncConnection.connect(dsn, autocommit=True) as connection,
+    ):
+        await old.execute("ALTER TABLE conversation_messages ADD COLUMN tokens INTEGER DEFAULT 5")
+        log = SinkLog(dsn)
+        log.puts_left = 3
+        with pytest.raises(Killed):
+            await brought(settings_of(dsn, empty_dsn), log)
+        await old.execute("UPDATE conversation_messages SET tokens = 7, content = 'edited'")
+
+        await brought(settings_of(dsn, empty_dsn), log)
+        # What was told before it was edited is told again by the next pass.
+        await brought(settings_of(dsn, empty_dsn), log)
+
+        assert await rows(connection, "SELECT DISTINCT content, cost_tokens FROM conversation_messages") == [
+            ("edited", 7)
+        ]
+        assert await differing(connection, dsn, log.events) == set()
+
+
+OWN_COSTS = (
+    "ALTER TABLE conversation_messages ADD COLUMN cost_tokens INTEGER",
+    "ALTER TABLE conversation_messages ADD COLUMN tokens INTEGER DEFAULT 1000",
+    "UPDATE conversation_messages SET cost_tokens = length(content) WHERE content <> 'the'",
+)
+COSTS = "SELECT id, cost_tokens FROM conversation_messages ORDER BY id"
+
+
+async def test_a_column_of_v1_s_own_that_says_what_messages_cost_stays_v1_s(empty_dsn: str) -> None:
+    await fill(empty_dsn, SAMPLE)
+    async with version_one(empty_dsn, *OWN_COSTS) as connection:
+        before = await rows(connection, COSTS)
+
+        await brought(settings_of(empty_dsn), log := SinkLog(empty_dsn))
+
+        assert await rows(connection, COSTS) == before
+        told = {said.message_id: said.cost_tokens for said in messages(log.events)}
+        assert told == {str(key): cost or 0 for key, cost in before if str(key) in told}
+        assert sum(told.values()) > 0
+        await connection.execute("UPDATE conversation_messages SET cost_tokens = cost_tokens + 1")
+        after = await rows(connection, COSTS)
+        await brought(settings_of(empty_dsn), log)
+        assert await differing(connection, empty_dsn, log.events, swap=True) == set()
+        assert await rows(connection, COSTS) == after
+
+
+async def test_what_messages_of_a_v1_elsewhere_cost_is_taken_from_its_own_column(
+    dsn: str, empty_dsn: str
+) -> None:
+    await fill(empty_dsn, SAMPLE)
+    async with (
+        await AsyncConnection.connect(empty_dsn, autocommit=True) as old,
+        await AsyncConnection.connect(dsn, autocommit=True) as connection,
+    ):
+        for statement in OWN_COSTS:
+            await old.execute(statement.encode())
+        log = SinkLog(dsn)
+        await brought(settings_of(dsn, empty_dsn), log)
+        await old.execute("UPDATE conversation_messages SET cost_tokens = cost_tokens * 2")
+
+        await brought(settings_of(dsn, empty_dsn), log)
+
+        theirs = (
+            "SELECT m.id, COALESCE(cost_tokens, 0) FROM conversation_messages m "
+            "JOIN sessions s ON s.id = session_id ORDER BY m.id"
+        )
+        assert await rows(connection, theirs) == await rows(old, theirs)
+
+
+async def test_a_conversation_that_does_not_go_on_is_told_to_have_ended(dsn: str, empty_dsn: str) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    async with (
+        version_one(
+            empty_dsn,
+            TABLES,
+            *(
+                f"INSERT INTO sessions (id, status, created_at) VALUES ('{one}', {status}, now())"
+                for one, status in zip(ids, ("NULL", "'active'"), strict=True)
+            ),
+        ),
+        await AsyncConnection.connect(dsn, autocommit=True) as connection,
+    ):
+        query = "SELECT status FROM tasks_v2 ORDER BY session_id = '{}', status"
+        log = SinkLog(dsn)
+        await brought(settings_of(dsn, empty_dsn), log)
+        assert await rows(connection, query.format(ids[1])) == [("running",), ("running",)]
+
+        await brought(settings_of(dsn, empty_dsn, running_within=timedelta(0)), log)
+
+        assert await rows(connection, query.format(ids[1])) == [("complete",), ("running",)]
+
+
+async def test_rows_that_share_an_id_are_named_and_left_out(dsn: str, empty_dsn: str) -> None:
+    session, message = (str(uuid.uuid4()) for _ in range(2))
+    said = (
+        "INSERT INTO conversation_messages (id, session_id, role, content) VALUES ('{}', '{}', 'user', '{}')"
+    )
+    async with version_one(
+        empty_dsn,
+        TABLES,
+        "ALTER TABLE sessions DROP CONSTRAINT sessions_pkey CASCADE",
+        "ALTER TABLE conversation_messages DROP CONSTRAINT conversation_messages_pkey CASCADE",
+        *2 * [f"INSERT INTO sessions (id) VALUES ('{session}')"],
+        *(said.format(message, session, text) for text in "ab"),
+        said.format(uuid.uuid4(), session, "c"),
+    ):
+        counts = await brought(settings_of(dsn, empty_dsn), SinkLog(dsn))
+
+    assert (counts.sessions, counts.messages) == (1, 1)
+    assert sorted((one.table, one.key, one.reason) for one in counts.bad_rows) == [
+        *2 * [("conversation_messages", message, "has the id of another row")],
+        ("sessions", session, "has the id of another row"),
+    ]
+
+
+async def test_a_later_pass_waits_until_the_sink_has_written_what_was_told(dsn: str, empty_dsn: str) -> None:
+    class Ahead(SinkLog):
+        async def ends(self) -> Mapping[int, int]:
+            return {0: 1}
+
+    await fill(empty_dsn, SAMPLE)
+    log = Ahead(dsn)
+
+    with pytest.raises(SinkBehind, match="1 records"):
+        await brought(settings_of(dsn, empty_dsn, sink_patience_s=0.0), log)
+
+    assert log.events == []
 
 
 async def test_v1_s_edits_between_reading_and_writing_stay(empty_dsn: str) -> None:
