@@ -93,6 +93,7 @@ async def backfill(
     elapsed_s = time.monotonic() - began_s
     if as_json:
         told = {"counts": counts.numbers(), "bad_rows": counts.bad_rows, "passes": progress.passes}
+        told["waiting"] = counts.waiting
         output.emit_json(told | {"dry_run": dry_run, "elapsed_s": round(elapsed_s, 3)})
     else:
         _show(counts, progress, elapsed_s, dry_run=dry_run)
