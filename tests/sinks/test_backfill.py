@@ -237,9 +237,13 @@ async def test_a_messy_v1_is_brought_over_beside_its_own_programs_and_through_a_
 
         await connection.execute(OF_ITS_SCRIPT.encode())
         ids = set(await rows(connection, ALL_IDS))
-        for action in ("--verify", "--swap"):
-            code, rebuilt = await run_program(environment, "rebuild", action, "--json")
-            assert code == 0
-            assert [one for one in rebuilt["compared"]["tables"] if not one["is_equal"]] == []
+        code, swapped = await run_program(environment, "rebuild", "--swap", "--json")
+        assert code == 0
+        wrong = {
+            one["table"]: (one["missing"], one["surplus"], one["different"])
+            for one in swapped["compared"]["tables"]
+            if one["missing"] or one["surplus"] or one["different"]
+        }
+        assert wrong == {}
         assert set(await rows(connection, ALL_IDS)) == ids
         assert [await rows(connection, query) for query in (V1_ROWS[0], V1_ROWS[2])] == [before[0], before[2]]
