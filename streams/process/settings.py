@@ -68,6 +68,15 @@ class Settings:
         "File of TOML that says how V1's tables are written where they have another form than V2's; "
         "`cartrita doctor` tells what to write there.",
     )
+    version_one_dsn: str = _setting(
+        "",
+        "V1's Postgres, as libpq takes it, for `cartrita backfill`; may hold a password. Empty: what "
+        "DATABASE_URL says, or else V2's own.",
+        secret=True,
+    )
+    database_url: str = _setting(
+        "", "The same, as V1's own programs are told it.", variable="DATABASE_URL", secret=True
+    )
     topic_prefix: str = _setting("", "Put before the name of every topic, subject and consumer group.")
     app_id: str = _setting("cartrita", "Name of the deployment; consumer groups are this and a shell's name.")
     partitions: int = _setting(
