@@ -20,6 +20,7 @@ from streams.gateway.guard import Guard
 from streams.gateway.login import login, logout
 from streams.gateway.openai_chat import SESSION_HEADER, Chat
 from streams.gateway.problems import Problem, response_of
+from streams.gateway.reference import OPENAPI_PATH, TITLE
 from streams.process.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -38,9 +39,9 @@ def make_app(
     """
     chat = Chat(front)
     app = FastAPI(
-        title="Cartrita",
+        title=TITLE,
         version=front.version,
-        openapi_url="/api/v2/openapi.json",
+        openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
         middleware=[

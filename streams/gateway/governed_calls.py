@@ -88,7 +88,7 @@ class Calls:
         now_s = int(time.time())
         budget = budget_at(bearer.token_id, bearer.budget, now_s)
         fact = replace(fact, token_id=bearer.token_id, budget=budget)
-        known = None if is_new else await self._earlier(event_id)
+        known = None if is_new else await self._earlier(bearer, event_id)
         if known is not None and known[1] != fact.body_sha256:
             raise key_reused()
         session_id = front.calls_session(bearer, now_s // DAY_S) if known is None else known[0]
@@ -114,11 +114,11 @@ class Calls:
         remember(self._known, event_id, (session_id, fact.body_sha256), KNOWN_MAX)
         return call
 
-    async def _earlier(self, event_id: str) -> tuple[str, str] | None:
+    async def _earlier(self, bearer: Principal, event_id: str) -> tuple[str, str] | None:
         known = self._known.get(event_id)
         if known is not None:
             return known
-        async with self._front.door.database() as connection:
+        async with self._front.door.database(bearer) as connection:
             return await client_calls.known_call(connection, UUID(event_id))
 
     async def _post(self, event: Envelope) -> None:
@@ -251,7 +251,7 @@ class Call:
             try:
                 await self.ready()
                 await front.door.read_up(front.prefix, CLIENT_ANSWERS, self.session_id)
-                async with front.door.database() as connection:
+                async with front.door.database(self._bearer) as connection:
                     found = await client_calls.answer_of(connection, UUID(self.input_id))
             except (Problem, KafkaError, OSError):
                 found = None

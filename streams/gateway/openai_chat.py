@@ -292,7 +292,7 @@ class _Answering:
         assert self._posted is not None
         if self._posted.repeated:
             return Cursor()
-        async with self._front.door.database() as connection:
+        async with self._front.door.database(self._bearer) as connection:
             return Cursor(sequence=await conversations.told_up_to(connection, UUID(self.session_id)))
 
     def _usage(self, frame: Frame) -> Json:

@@ -10,11 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
-import psycopg
 import structlog
 import uvicorn
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
 from streams.client.client import Client
@@ -23,6 +20,7 @@ from streams.gateway.access import TokenBook
 from streams.gateway.app import make_app
 from streams.gateway.bounds import Bounds, Limits
 from streams.gateway.connections import HurriedProtocol
+from streams.gateway.database import Database
 from streams.gateway.door import Door
 from streams.gateway.feed import Feed, keep_tokens
 from streams.gateway.front import Front
@@ -37,7 +35,6 @@ from streams.process.startup import check_topics, registered
 _log = structlog.get_logger()
 FRAME_BYTES_MAX: Final = 65_536
 """Of a WebSocket's message; longer texts come by POST."""
-_POOL_MAX: Final = 8
 _ORIGIN: Final = re.compile(
     r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
 )
@@ -117,13 +114,11 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
     )
     held.push_async_callback(health.stop)
     await health.start()
-    pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
-        settings.postgres_dsn, min_size=1, max_size=_POOL_MAX, open=False, kwargs={"autocommit": True}
-    )
-    held.push_async_callback(pool.close)
-    await pool.open(wait=False)
+    database = Database(settings.gateway_dsn)
+    held.push_async_callback(database.close)
+    await database.open()
     configuration = load_configuration((), settings.configuration_directory)
-    door = Door(client, pool, configuration.limits)
+    door = Door(client, database, configuration.limits)
     front = Front(
         door=door,
         feed=feed,
@@ -157,6 +152,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
     running = [
         asyncio.create_task(feed.run()),
         asyncio.create_task(keep_tokens(client, book, known)),
+        asyncio.create_task(database.watch()),
         asyncio.create_task(server.serve(sockets)),
     ]
     _log.info("gateway_starting", address=sockets[0].getsockname()[:2])

@@ -119,7 +119,7 @@ async def list_sessions(
     if before is not None:
         at, session_id = parts_of(before, 2)
         mark = moment_in(at), uuid_in(session_id)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         page = await conversations.sessions_of(
             connection, bearer.tenant, bearer.user, before=mark, limit=limit
         )
@@ -198,7 +198,7 @@ async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: 
     async def is_answer(connection: conversations.Connection) -> bool:
         return await conversations.is_answer(connection, UUID(session_id), given.answer_id)
 
-    if not await _read_of(front, is_answer):
+    if not await _read_of(front, bearer, is_answer):
         raise Problem(404, "the session has no such answer", code="answer_not_found", param="answerId")
     fact = FeedbackGiven(answer_id=str(given.answer_id), rating=Rating(given.rating), comment=given.comment)
     return await _act(front, bearer, session_id, fact)
@@ -226,7 +226,7 @@ async def session_status(
         async def is_read(connection: conversations.Connection) -> bool:
             return await conversations.known_input(connection, awaited, bearer.tenant) is not None
 
-        await _read_of(front, is_read)
+        await _read_of(front, bearer, is_read)
     standing = await front.door.standing(bearer, session_id)
     return _status(front, session_id, standing)
 
@@ -275,11 +275,13 @@ def _queued(posted: Posted) -> QueuedMessage:
     return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
 
 
-async def _read_of(front: Front, is_there: Callable[[conversations.Connection], Awaitable[bool]]) -> bool:
+async def _read_of(
+    front: Front, bearer: Principal, is_there: Callable[[conversations.Connection], Awaitable[bool]]
+) -> bool:
     """Tell whether something is in Postgres, and wait a moment for the sink to read of it."""
     until_s = time.monotonic() + _OWN_WRITE_S
     while True:
-        async with front.door.database() as connection:
+        async with front.door.database(bearer) as connection:
             if await is_there(connection):
                 return True
         if time.monotonic() >= until_s:
@@ -296,7 +298,7 @@ async def _page(
     if after is not None:
         at, sequence, topic, partition, offset = parts_of(after, 5)
         mark = moment_in(at), number_in(sequence), topic, number_in(partition), number_in(offset)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         page = await conversations.events_of(
             connection,
             UUID(session_id),

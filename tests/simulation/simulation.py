@@ -10,6 +10,7 @@ from unittest.mock import patch
 from processors import repeats
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.inputs import ApprovalReceived
 from schemas.events.outputs import ApprovalRequested
 from schemas.ids import derived_id
@@ -25,12 +26,11 @@ from tests.simulation.invariants import Violated, check
 from tests.simulation.life import SOURCES, Gate, Kinds, Life
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, forged_outcome
-from tests.simulation.users import REPEATER, STRANGER, Act, Scenario, acts_of, limits_of
+from tests.simulation.users import REPEATER, START_MS, STRANGER, Act, Scenario, acts_of, limits_of
 from tests.streams.twin import CODEC, Crash
-from topics.catalog import FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
+from topics.catalog import CLIENT_CALLS, FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
 
 OPERATOR: Final = EVERY_TENANT
-START_MS: Final = 1_700_000_000_000
 REST_STEPS_MAX: Final = 60_000
 """Without faults, everything comes to rest in fewer steps than this."""
 _BATCH_MAX: Final = 6
@@ -226,7 +226,7 @@ class Simulation:
             return self._forge()
         if who == REPEATER:
             return self._repeat()
-        topic = USER_INPUTS
+        topic = CLIENT_CALLS if isinstance(body, ClientCallReceived) else USER_INPUTS
         if body is None:
             topic = OPERATOR_INPUTS
             approval_id = self._approvals.pop(0).approval_id
@@ -243,16 +243,23 @@ class Simulation:
         )
         self._sent[event_id] = session_id
         self._inputs.append((event, topic))
-        # Producers use any partitioner.
-        self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
+        self._send(event, topic)
         self._note(None, f"{who} sends {event.type}")
         return True
+
+    def _send(self, event: Envelope, topic: Topic) -> None:
+        if topic is CLIENT_CALLS:
+            # Gateways alone write it, as the shells write theirs.
+            self._broker.write(outgoing(CODEC, event), self._loop.now_ms)
+        else:
+            # Producers use any partitioner.
+            self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
 
     def _repeat(self) -> bool:
         """Let a producer send an input again, under the same id and on any partition."""
         if self._inputs:
             event, topic = self._random.choice(self._inputs)
-            self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
+            self._send(event, topic)
             self._note(None, f"{event.tenant_id} sends {event.type} again")
         return True
 

@@ -23,6 +23,7 @@ LANDED = (
     ("a_trigger_of_our_own", "c1a8d97962af9712"),
     ("client_calls", "6de930ac2104deb6"),
     ("version_one_ids", "e7f732160fa92166"),
+    ("row_level_security", "476f58a2d45002ae"),
 )
 
 

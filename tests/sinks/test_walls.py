@@ -1,0 +1,561 @@
+"""What the gateway's role sees of every table, view and function: the rows of whom its transaction names."""
+
+import asyncio
+import re
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, cast
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection, sql
+from psycopg.abc import Params, Query
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from schemas.envelope import Envelope
+from schemas.ids import derived_id, is_uuid
+from schemas.plain import from_plain, to_plain
+from sinks import client_calls, conversations, roles
+from sinks.migrator import migrate, migrations
+from sinks.writer import Slot, Writer
+from streams.gateway.database import Database
+from streams.gateway.problems import Problem
+from streams.process.ending import ShellStopped
+from tests.projections.made import plain_events
+from tests.sinks.conftest import rows
+from tests.sinks.records import taken
+from topics.catalog import TOPICS, Topic, topic_of
+
+pytestmark = pytest.mark.stack
+
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "postgres.md"
+LOGIN: Final = "gateway_of_tests"
+OF_NOBODY: Final = frozenset({"sink_offsets"})
+"""Rows that say nothing of anybody."""
+UNREADABLE: Final = frozenset(
+    {
+        # V1's tables, some of which are V2's as well: the gateway reads chats from the log.
+        "sessions",
+        "conversation_messages",
+        "tool_invocations",
+        "version_one_ids",
+        # Of all tenants together, or of documents, or of the database itself.
+        "tool_capability_index",
+        "document_passages",
+        "document_collections",
+        "projections",
+        "cartrita_migrations",
+    }
+)
+FUNCTIONS: Final[Mapping[str, str]] = {
+    "cartrita_trace": "SELECT to_jsonb(f)::text FROM cartrita_trace(%s) f",
+    "cartrita_trace_start": (
+        "SELECT to_jsonb(f)::text FROM cartrita_trace_start(%(id)s) f "
+        "UNION ALL SELECT to_jsonb(f)::text FROM cartrita_trace_start(%(id)s, true) f"
+    ),
+    "cartrita_effects": "SELECT to_jsonb(f)::text FROM cartrita_effects(%s) f",
+}
+"""What each function is asked with an id."""
+WITHOUT_ROWS: Final = frozenset({"cartrita_is_theirs"})
+"""Functions that read no table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """Who asks."""
+
+    tenant: str
+    user: str | None
+
+
+OWNERS: Final = (
+    Somebody("acme", "ann"),
+    Somebody("acme", "bob"),
+    Somebody("other", "ann"),
+    Somebody("*", "*"),
+    Somebody("", ""),
+)
+SIGHTS: Final = (*OWNERS, *(Somebody(tenant, None) for tenant in ("acme", "other", "*", "", "nobody")))
+
+
+def sees(sight: Somebody, owner: Somebody) -> bool:
+    return sight.tenant == owner.tenant and sight.user in (None, owner.user)
+
+
+def mark(owner: Somebody) -> str:
+    """Return what stands in every row of an owner."""
+    return f"of-{OWNERS.index(owner)}-"
+
+
+def given_to(owner: Somebody, event: Envelope) -> Envelope:
+    """Return an event as another session of another owner would have it: all ids in it are others."""
+
+    def moved(value: object) -> object:
+        if isinstance(value, str):
+            return derived_id(mark(owner), value) if is_uuid(value) else value
+        if isinstance(value, Mapping):
+            return {key: moved(item) for key, item in value.items()}
+        return [moved(item) for item in value] if isinstance(value, list | tuple) else value
+
+    body = from_plain(type(event.body), cast("Mapping[str, object]", moved(to_plain(event.body))))
+    return replace(
+        event,
+        event_id=derived_id(mark(owner), event.event_id),
+        session_id=derived_id(mark(owner), event.session_id) if event.session_id else "",
+        correlation_id=derived_id(mark(owner), event.event_id),
+        tenant_id=owner.tenant,
+        user_id=owner.user or "",
+        producer=mark(owner),
+        body=body,
+    )
+
+
+def all_of(owner: Somebody) -> list[tuple[Topic, Envelope]]:
+    """Return one event of each fact for an owner, each on every topic that may carry it."""
+    found = []
+    for event in plain_events():
+        theirs = given_to(owner, event)
+        topics = [topic for topic in TOPICS if topic.is_truth and type(event.body) in topic.facts]
+        assert topic_of(event.body) in topics
+        found += [(topic, theirs) for topic in topics]
+    return found
+
+
+def ids_of(owner: Somebody) -> set[str]:
+    """Return every id that names something of an owner."""
+    text = repr(all_of(owner))
+    return set(re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", text))
+
+
+async def write_everything(dsn: str) -> None:
+    """Fill every table, for every owner."""
+    writer = await Writer.connect(dsn, "walls")
+    try:
+        await writer.positions({(topic.name, 0): uuid.uuid4() for topic in TOPICS})
+        following: Counter[str] = Counter()
+        for owner in OWNERS:
+            for topic, event in all_of(owner):
+                expected: dict[Slot, int] = {(topic.name, 0): following[topic.name]}
+                await writer.write([(await taken(topic, event, following[topic.name])).projected], expected)
+                following[topic.name] += 1
+    finally:
+        await writer.close()
+
+
+@pytest.fixture
+async def filled(dsn: str) -> str:
+    """A database with rows of every owner in every table that events fill."""
+    await write_everything(dsn)
+    return dsn
+
+
+@pytest.fixture
+async def login(dsn: str) -> AsyncIterator[str]:
+    """How the gateway connects: by a login of its own, which `migrate` makes."""
+    address = make_conninfo(dsn, user=LOGIN, password="it's: its own")
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await roles.let_in(connection, address)
+    yield address
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute(f"DROP OWNED BY {LOGIN}; DROP ROLE {LOGIN}".encode())
+
+
+@asynccontextmanager
+async def gateway(dsn: str) -> AsyncIterator[Database]:
+    database = Database(dsn)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def relations(connection: AsyncConnection[TupleRow]) -> dict[str, str]:
+    """Return the kind of every table and view."""
+    query = (
+        "SELECT relname, relkind::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+        "AND relkind IN ('r', 'p', 'v', 'm', 'f')"
+    )
+    return {str(row[0]): str(row[1]) for row in await rows(connection, query)}
+
+
+async def texts(connection: AsyncConnection[TupleRow], name: str) -> Counter[str]:
+    query = sql.SQL("SELECT to_jsonb(t)::text FROM {} t").format(sql.Identifier(name))
+    cursor = await connection.execute(query)
+    return Counter(str(row[0]) for row in await cursor.fetchall())
+
+
+def owner_in(text: str, ids: Mapping[str, Somebody]) -> Somebody | None:
+    """Return whose a row is, by the ids in it; None: nobody's."""
+    owners = {
+        ids[one] for one in re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) if one in ids
+    }
+    assert len(owners) < 2, text
+    return owners.pop() if owners else None
+
+
+async def test_of_every_table_and_view_the_role_sees_what_is_its_users_and_nothing_else(
+    filled: str, login: str
+) -> None:
+    whose = {one: owner for owner in OWNERS for one in ids_of(owner)}
+    async with await AsyncConnection.connect(filled, autocommit=True) as connection:
+        there = await relations(connection)
+        everything = {name: await texts(connection, name) for name in there}
+        assert await roles.unwalled(connection) == ()
+    async with gateway(login) as database:
+        for name in there:
+            if name in UNREADABLE:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    async with database.lent(OWNERS[0]) as connection:
+                        await texts(connection, name)
+                continue
+            assert name in OF_NOBODY or len({owner_in(one, whose) for one in everything[name]}) == len(
+                OWNERS
+            ), f"{name} has no row of each owner: nothing would be proved of it"
+            for sight in SIGHTS:
+                async with database.lent(sight) as connection:
+                    found = await texts(connection, name)
+                wanted = Counter(
+                    {
+                        text: count
+                        for text, count in everything[name].items()
+                        if name in OF_NOBODY
+                        or ((owner := owner_in(text, whose)) is not None and sees(sight, owner))
+                    }
+                )
+                assert found == wanted, (name, sight)
+            async with database.lent(None) as connection:
+                assert not await texts(connection, name) or name in OF_NOBODY
+    assert set(there) >= UNREADABLE
+
+
+async def test_every_function_tells_the_role_of_its_users_rows_and_nothing_else(
+    filled: str, login: str
+) -> None:
+    async with await AsyncConnection.connect(filled, autocommit=True) as connection:
+        # Functions of extensions are pgvector's; a trigger's cannot be called.
+        query = (
+            "SELECT DISTINCT p.proname FROM pg_proc p "
+            "WHERE p.pronamespace = current_schema()::regnamespace AND p.prorettype <> 'trigger'::regtype "
+            "AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+        )
+        assert {row[0] for row in await rows(connection, query)} == FUNCTIONS.keys() | WITHOUT_ROWS
+    ids = {owner: ids_of(owner) for owner in OWNERS}
+    told: Counter[tuple[str, bool]] = Counter()
+    async with gateway(login) as database:
+        for sight in SIGHTS:
+            async with database.lent(sight) as connection:
+                for owner in OWNERS:
+                    for name, query in FUNCTIONS.items():
+                        for one in sorted(ids[owner]):
+                            given = {"id": one} if "%(id)s" in query else [one]
+                            cursor = await connection.execute(query.encode(), given)
+                            found = await cursor.fetchall()
+                            told[name, sees(sight, owner)] += len(found)
+                            assert sees(sight, owner) or not found, (name, sight, owner)
+    assert all(told[name, True] > 0 for name in FUNCTIONS)
+
+
+CHANGES: Final = f"""
+    SELECT c.relname, may.what
+    FROM pg_class c, unnest('{{INSERT,UPDATE,REFERENCES,DELETE,TRUNCATE,TRIGGER}}'::text[]) AS may(what)
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND CASE WHEN may.what IN ('INSERT', 'UPDATE', 'REFERENCES')
+          THEN has_any_column_privilege('{roles.GATEWAY}', c.oid, may.what)
+          ELSE has_table_privilege('{roles.GATEWAY}', c.oid, may.what) END
+    UNION ALL
+    SELECT c.relname, 'USAGE' FROM pg_class c
+    WHERE c.relnamespace = current_schema()::regnamespace
+      AND CASE WHEN c.relkind = 'S'
+          THEN has_sequence_privilege('{roles.GATEWAY}', c.oid, 'USAGE,SELECT,UPDATE') ELSE false END
+    UNION ALL
+    SELECT current_schema(), 'CREATE'
+    WHERE has_schema_privilege('{roles.GATEWAY}', current_schema(), 'CREATE')
+"""
+
+
+REFUSED: Final = (
+    psycopg.errors.InsufficientPrivilege,
+    # Of views, which nobody can write.
+    psycopg.errors.ObjectNotInPrerequisiteState,
+    psycopg.errors.WrongObjectType,
+)
+
+
+async def test_the_role_writes_nothing_anywhere(filled: str, login: str) -> None:
+    async with await AsyncConnection.connect(filled, autocommit=True) as connection:
+        there = await relations(connection)
+        changed = await rows(connection, CHANGES)
+        assert changed == []
+    async with gateway(login) as database:
+        for name in there:
+            for statement in ("DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES", "TRUNCATE {}"):
+                async with database.lent(OWNERS[0]) as connection:
+                    with pytest.raises(REFUSED):
+                        await connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+async def test_the_login_can_do_nothing_before_it_takes_the_role_and_nothing_after_it_leaves_it(
+    filled: str, login: str
+) -> None:
+    async with await AsyncConnection.connect(login, autocommit=True) as connection:
+        for query in (
+            "SELECT 1 FROM event_log",
+            "SELECT 1 FROM session_summaries",
+            "SET ROLE pg_read_all_data",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(query.encode())
+        await connection.execute(f"SET ROLE {roles.GATEWAY}".encode())
+        await connection.execute("SET row_security = off")
+        for query in ("SELECT 1 FROM event_log", "SET SESSION AUTHORIZATION cartrita"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(query.encode())
+
+
+async def test_what_a_transaction_was_told_is_forgotten_with_it(filled: str, login: str) -> None:
+    async with gateway(login) as database:
+        async with database.lent(OWNERS[0]) as connection:
+            first = connection
+            assert await texts(connection, "event_log")
+        await first.execute(f"SET ROLE {roles.GATEWAY}".encode())
+        assert not await texts(first, "event_log")
+        with pytest.raises(RuntimeError):
+            async with database.lent(OWNERS[0]):
+                raise RuntimeError
+        assert not await texts(first, "event_log")
+
+
+async def test_a_table_that_is_opened_without_a_policy_is_named(
+    connection: AsyncConnection[TupleRow],
+) -> None:
+    await connection.execute("CREATE TABLE new (id INTEGER); CREATE VIEW seen AS SELECT * FROM event_log")
+    assert await roles.unwalled(connection) == ()
+    await connection.execute(f"GRANT SELECT ON new, seen TO {roles.GATEWAY}".encode())
+    await connection.execute("GRANT SELECT (id) ON sessions TO PUBLIC")
+    await connection.execute(
+        "CREATE FUNCTION leak() RETURNS BIGINT AS 'SELECT count(*) FROM event_log' "
+        "LANGUAGE sql SECURITY DEFINER"
+    )
+    assert await roles.unwalled(connection) == ("leak()", "new", "seen", "sessions")
+    await connection.execute("ALTER TABLE new ENABLE ROW LEVEL SECURITY")
+    assert "new" in await roles.unwalled(connection)
+    await connection.execute(
+        f"CREATE POLICY one ON new AS RESTRICTIVE TO {roles.GATEWAY} USING (false)".encode()
+    )
+    await connection.execute("ALTER VIEW seen SET (security_invoker = true)")
+    assert await roles.unwalled(connection) == ("leak()", "sessions")
+
+
+async def test_others_read_and_write_as_before(filled: str) -> None:
+    role = f"reader_{uuid.uuid4().hex}"
+    async with await AsyncConnection.connect(filled, autocommit=True) as connection:
+        before = await rows(connection, "SELECT id FROM tasks_v2 ORDER BY 1")
+        await connection.execute(
+            f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; "
+            f"GRANT ALL ON SCHEMA public TO {role}; "
+            f"GRANT TEMP ON DATABASE {connection.info.dbname} TO {role}; "
+            f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}".encode()
+        )
+    try:
+        # A sink that does not own the tables, as where one role migrates and another one works.
+        writer = await Writer.connect(make_conninfo(filled, user=role, password="x"), "another")
+        try:
+            await writer.positions({(topic.name, 0): uuid.uuid4() for topic in TOPICS})
+            owner = OWNERS[0]
+            event = replace(
+                next(one for _, one in all_of(owner) if one.type == "TaskCreated"), event_id=str(uuid.uuid4())
+            )
+            record = await taken(topic_of(event.body), event, 1_000)
+            written = await writer.write([record.projected], {(topic_of(event.body).name, 0): 0})
+            assert written.fresh
+        finally:
+            await writer.close()
+        async with await AsyncConnection.connect(
+            make_conninfo(filled, user=role, password="x"), autocommit=True
+        ) as reader:
+            assert await rows(reader, "SELECT id FROM tasks_v2 ORDER BY 1") == before
+            assert (await rows(reader, "SELECT count(*) FROM budget_entries"))[0][0] > 0
+    finally:
+        async with await AsyncConnection.connect(filled, autocommit=True) as connection:
+            await connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+async def test_a_gateway_without_a_login_of_its_own_takes_the_role_all_the_same(filled: str) -> None:
+    async with gateway(filled) as database, database.lent(OWNERS[0]) as connection:
+        assert await rows(connection, "SELECT current_user") == [(roles.GATEWAY,)]
+        [(seen,)] = await rows(connection, "SELECT count(*) FROM event_log")
+        [(foreign,)] = await rows(connection, "SELECT count(*) FROM event_log WHERE tenant_id <> 'acme'")
+    assert (seen > 0, foreign) == (True, 0)
+
+
+async def refusal(dsn: str) -> str:
+    """Return why a gateway does not serve with that connection string."""
+    async with gateway(dsn) as database:
+        with pytest.raises(ShellStopped) as stopped:
+            await asyncio.wait_for(database.watch(), 10)
+        with pytest.raises(Problem):
+            async with database.lent(OWNERS[0]):
+                pass
+        return stopped.value.reason
+
+
+async def test_a_gateway_that_no_wall_would_hold_does_not_serve(dsn: str, empty_dsn: str) -> None:
+    assert "run `cartrita migrate`" in await refusal(empty_dsn)
+    role = f"outsider_{uuid.uuid4().hex}"
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'".encode())
+        try:
+            told = await refusal(make_conninfo(dsn, user=role, password="x"))
+            assert f'GRANT {roles.GATEWAY} TO "{role}" WITH INHERIT FALSE, SET TRUE' in told
+            await connection.execute("ALTER TABLE event_log DISABLE ROW LEVEL SECURITY")
+            assert "policies do not count" in await refusal(dsn)
+        finally:
+            await connection.execute(f"DROP ROLE {role}".encode())
+
+
+async def test_whoever_may_make_no_roles_is_told_what_an_administrator_has_to_run(empty_dsn: str) -> None:
+    role = f"owner_{uuid.uuid4().hex}"
+    kept = f"kept_{uuid.uuid4().hex}"
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as admin:
+        database = admin.info.dbname
+        await admin.execute(
+            f"CREATE ROLE {role} LOGIN PASSWORD 'x'; CREATE EXTENSION vector; "
+            f"GRANT ALL ON SCHEMA public TO {role}; GRANT ALL ON DATABASE {database} TO {role}".encode()
+        )
+        is_there = await rows(admin, f"SELECT 1 FROM pg_roles WHERE rolname = '{roles.GATEWAY}'")
+        try:
+            if is_there:
+                await admin.execute(f"ALTER ROLE {roles.GATEWAY} RENAME TO {kept}".encode())
+            async with await AsyncConnection.connect(
+                make_conninfo(empty_dsn, user=role, password="x"), autocommit=True
+            ) as connection:
+                with pytest.raises(roles.RoleRefused) as refused:
+                    await migrate(connection)
+                assert await relations(connection) == {}
+                statements = re.search(r"run (CREATE ROLE .+;) and then migrate", str(refused.value))
+                assert statements is not None
+                if is_there:
+                    await admin.execute(f"ALTER ROLE {kept} RENAME TO {roles.GATEWAY}".encode())
+                    await admin.execute(statements[1].partition(";")[2].encode())
+                else:
+                    await admin.execute(statements[1].encode())
+                assert len(await migrate(connection)) == len(migrations())
+                with pytest.raises(roles.RoleRefused, match="may not let gateway_x in"):
+                    await roles.let_in(connection, make_conninfo(empty_dsn, user="gateway_x"))
+                with pytest.raises(roles.RoleRefused, match="names no user"):
+                    await roles.let_in(connection, "host=127.0.0.1")
+            as_owner = make_conninfo(empty_dsn, user=role, password="x")
+            async with gateway(as_owner) as served, served.lent(OWNERS[0]) as one:
+                assert not await texts(one, "event_log")
+        finally:
+            await admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
+
+
+async def test_an_existing_database_is_walled_by_the_migration_and_opened_again_by_the_way_back(
+    empty_dsn: str,
+) -> None:
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
+        before = tuple(step for step in migrations() if step.version < 20)
+        await migrate(connection, before)
+        await write_everything(empty_dsn)
+        assert 20 in [step.version for step in await migrate(connection)]
+        assert await roles.unwalled(connection) == ()
+        async with gateway(empty_dsn) as database, database.lent(OWNERS[0]) as one:
+            assert await texts(one, "event_log")
+
+        way_back = re.search(
+            r"<!-- way back -->\n```sql\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL
+        )
+        assert way_back is not None
+        await connection.execute(way_back[1].encode())
+        walls = await rows(
+            connection,
+            "SELECT relname FROM pg_class WHERE relrowsecurity UNION ALL SELECT polname FROM pg_policy",
+        )
+        assert walls == []
+        privileges = await rows(
+            connection,
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+            f"AND has_any_column_privilege('{roles.GATEWAY}', oid, 'SELECT') AND relkind IN ('r', 'v')",
+        )
+        assert privileges == []
+
+
+class Explaining(psycopg.AsyncCursor[TupleRow]):
+    """Notes how Postgres goes about each query before it does."""
+
+    plans: ClassVar[dict[str, str]] = {}
+
+    async def execute(
+        self, query: Query, params: Params | None = None, **more: Any
+    ) -> Self:  # Any: as psycopg's
+        """Ask for the plan, then execute."""
+        text = query if isinstance(query, bytes) else str(query).encode()
+        if text.split()[0] == b"SELECT":
+            plan = await self.connection.execute(b"EXPLAIN " + text, params)
+            self.plans[text.decode()] = "\n".join(str(line) for (line,) in await plan.fetchall())
+        return await super().execute(text, params, **more)
+
+
+MANY: Final = """
+    INSERT INTO sessions (id) SELECT md5('s' || n)::uuid FROM generate_series(1, 20000) n;
+    INSERT INTO session_summaries (id, tenant_id, user_id, opened_at)
+    SELECT md5('s' || n)::uuid, 'tenant-' || n % 20, 'user-' || n % 400,
+        '2026-01-01'::timestamptz + n * interval '1 s'
+    FROM generate_series(1, 20000) n;
+    INSERT INTO event_log (event_id, topic, partition, "offset", session_id, type, sequence, correlation_id,
+        evidence_ids, occurred_at, recorded_at, tenant_id, user_id, producer, versions, body)
+    SELECT md5('e' || n)::uuid,
+        ('{session.inputs,session.outputs,model.calls,client.calls,client.answers}'::text[])[1 + n % 5],
+        0, n, md5('s' || n % 20000)::uuid,
+        (ARRAY['TurnStarted', 'AnswerGiven', 'MessageReceived'])[1 + n % 3], n / 20000,
+        md5('c' || n % 60000)::uuid, '{}', '2026-01-01'::timestamptz + n * interval '1 s', now(),
+        'tenant-' || n % 20, 'user-' || n % 400, 'test', '{}', '{"task_id": "t"}'
+    FROM generate_series(1, 120000) n;
+    ANALYZE;
+"""
+
+
+async def test_nothing_that_the_gateway_reads_is_looked_for_row_by_row(
+    dsn: str, login: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Explaining, "plans", {})
+    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute(MANY.encode())
+        [(session,)] = await rows(connection, "SELECT md5('s6')::uuid")
+        [(event,)] = await rows(connection, "SELECT md5('e6')::uuid")
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    async with gateway(login) as database:
+        for sight in (Somebody("tenant-6", "user-6"), Somebody("tenant-6", None)):
+            async with database.lent(sight) as connection:
+                connection.cursor_factory = Explaining
+                try:
+                    await conversations.session_of(connection, session)
+                    for before in (None, (at, session)):
+                        await conversations.sessions_of(
+                            connection, sight.tenant, sight.user, before=before, limit=50
+                        )
+                    for after in (None, (at, 1, "session.inputs", 0, 1)):
+                        await conversations.events_of(
+                            connection, session, ("tenant-6", "user-6"), after=after, limit=50
+                        )
+                    assert await conversations.outputs_after(connection, session, 0, 50)
+                    assert await conversations.told_up_to(connection, session) > 0
+                    await conversations.is_answer(connection, session, event)
+                    await conversations.turn_at(connection, session, 5)
+                    await conversations.read_up_to(connection, "session.outputs", 0)
+                    await conversations.known_input(connection, event, sight.tenant)
+                    await client_calls.known_call(connection, event)
+                    await client_calls.answer_of(connection, event)
+                finally:
+                    connection.cursor_factory = psycopg.AsyncCursor
+    assert len(Explaining.plans) == 11
+    for query, plan in Explaining.plans.items():
+        assert not re.search("Seq Scan on (event_log|session_summaries)", plan), f"{query}\n{plan}"
