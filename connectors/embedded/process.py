@@ -54,12 +54,16 @@ class ServerProcess:
     @property
     def pid(self) -> int | None:
         """The server's pid while it lives. A pid that now belongs to another process is not it."""
+        noted = self._noted()
+        return None if noted is None or process_identity(noted[0]) != noted[1] else noted[0]
+
+    def _noted(self) -> tuple[int, str] | None:
+        """Return pid and identity of the process that was launched last, whether or not it lives."""
         try:
             document = json.loads(self.pid_path.read_text(encoding="utf-8"))
-            pid, identity = int(document["pid"]), str(document["identity"])
+            return int(document["pid"]), str(document["identity"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return pid if process_identity(pid) == identity else None
 
     def alive(self) -> bool:
         """Tell whether the server's process exists (a zombie does not)."""
@@ -69,8 +73,8 @@ class ServerProcess:
         """Start the server, or keep the one that runs. Return its pid.
 
         Raises:
-            ServerError: it could not be launched at all. A server that starts and then fails is for the
-                caller's readiness check to find.
+            ServerError: it could not be launched at all. A server that starts and then fails, be it at
+                once, is for the caller's readiness check to find.
         """
         running = self.pid
         if running is not None:
@@ -137,11 +141,9 @@ class ServerProcess:
         # The launcher ends as soon as it has forked; the pid file follows within milliseconds.
         deadline_s = time.monotonic() + LAUNCH_TIMEOUT_S
         while time.monotonic() < deadline_s:
-            if self.pid_path.exists():
-                pid = self.pid
-                if pid is None:
-                    raise ServerError(f"{self.name}: ended at once:\n{self.log_tail()}")
-                return pid
+            noted = self._noted()
+            if noted is not None:
+                return noted[0]
             time.sleep(POLL_INTERVAL_S)
         raise ServerError(f"{self.name}: was not launched within {LAUNCH_TIMEOUT_S} s:\n{self.log_tail()}")
 

@@ -60,6 +60,12 @@ def test_a_running_server_is_kept(server: ServerProcess, tmp_path: Path) -> None
     assert server.start(python(tmp_path, SLEEP)) == pid
 
 
+def test_one_that_ends_at_once_was_started_and_is_found_ended(server: ServerProcess, tmp_path: Path) -> None:
+    order = Command(arguments=("/bin/true",), environment={}, directory=tmp_path)
+    assert server.start(order) > 0
+    wait_until(lambda: not server.alive())
+
+
 def test_another_object_on_the_same_pid_file_means_the_same_server(
     server: ServerProcess, tmp_path: Path
 ) -> None:

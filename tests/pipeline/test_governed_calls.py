@@ -273,7 +273,7 @@ def test_a_client_that_disappears_is_answered_under_its_key(http: httpx.Client, 
         first = next(line for line in stream.iter_lines() if line.startswith("data: {"))
     input_id = input_of(json.loads(first[6:])["id"])
     end = dict(logged(settings, input_id))["ClientCallAnswered"]
-    again = end(http.post("/v1/chat/completions", json=asked | {"stream": False}, headers=key))
+    again = answered(http.post("/v1/chat/completions", json=asked | {"stream": False}, headers=key))
     assert again["choices"][0]["message"]["content"] == end["text"]
     assert [name for name, _ in logged(settings, input_id)].count("BudgetCharged") == 1
 
