@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI
@@ -11,7 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams.gateway import openai_chat, sessions_api, sockets
@@ -115,7 +116,16 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, Problem):
         return response_of(error.__cause__, request)
-    return response_of(Problem(error.status_code, str(error.detail)), request)
+    response = response_of(Problem(error.status_code, str(error.detail)), request)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # What Starlette says itself is of the first route of the path alone.
+        matching = (
+            route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE
+        )
+        response.headers["Allow"] = ", ".join(
+            sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
+        )
+    return response
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
 from pydantic.alias_generators import to_camel
 
 
@@ -17,8 +17,8 @@ class _Body(BaseModel):
 class Budget(_Body):
     """What a session may use in all."""
 
-    tokens: Annotated[int, Field(ge=1)] | None = None
-    dollars: Annotated[float, Field(gt=0, lt=9_000_000)] | None = None
+    tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
+    dollars: Annotated[float, Field(gt=0, lt=9_000_000, strict=True)] | None = None
 
 
 class NewSession(_Body):
@@ -92,8 +92,8 @@ class NewFork(_Body):
 class BudgetChange(_Body):
     """What a session may use in all from now on; what is absent stays as it is."""
 
-    tokens: Annotated[int, Field(ge=0)] | None = None
-    dollars: Annotated[float, Field(ge=0, lt=9_000_000)] | None = None
+    tokens: Annotated[int, Field(ge=0, strict=True)] | None = None
+    dollars: Annotated[float, Field(ge=0, lt=9_000_000, strict=True)] | None = None
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
@@ -109,7 +109,8 @@ class Feedback(_Body):
 class Decision(_Body):
     """What a person decides about a tool call."""
 
-    approved: bool
+    approved: StrictBool
+    """A decision is said as JSON's true or false: what only looks like one is refused."""
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
