@@ -216,6 +216,7 @@ async def tried(client: httpx.AsyncClient, own: str, foreign: str, way: str) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 async def test_a_thousand_foreign_ids_open_nothing(bearing: Bearing, make_token: Make, address: str) -> None:
     scopes = [part for scope in ("read", "send", "approve", "administer") for part in ("--scope", scope)]
     ann = await asyncio.to_thread(make_token, "--user", "ann", *scopes)
