@@ -23,6 +23,9 @@ checks what this behaviour decided, and says of the rest which one did.
     10  A policy that a fork brings only narrows the one that is configured; repeats are known for the latest
         2,048 inputs of a session, not 256.
     11  A state knows the latest 256 to 512 inputs of its session; the shell knows the others.
+    12  A person is asked about a tool call that may have been carried out, before its task ends for it.
+    13  A plan and a critique that repeat the example of their instructions are none; a revision that changes
+        nothing is not criticised again.
 """
 
 from typing import Final
@@ -31,7 +34,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 11
+BEHAVIOUR: Final = 13
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -19,9 +19,11 @@ from processors.policies import Verdict, decide_client_tool
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Reservation, SessionStatus
 from processors.transition import Transition
-from schemas.configuration import ChatModel
+from schemas.configuration import ChatModel, Configuration
 from schemas.events.client_calls import (
+    EMBEDDINGS,
     ClientCallAnswered,
+    ClientCallCancelled,
     ClientCallFailureKind,
     ClientCallReceived,
     ToolCallDenied,
@@ -30,6 +32,7 @@ from schemas.events.models import (
     CallPurpose,
     ChatRole,
     FinishReason,
+    ModelCallCancelled,
     ModelCallCompleted,
     ModelCallFailed,
     ModelCallRequested,
@@ -40,9 +43,11 @@ from schemas.events.models import (
 from schemas.events.policies import Decision
 from schemas.frozen import replace
 from schemas.ids import derived_id
+from schemas.references import RecordReference
 
 OUTPUT_TOKENS_USUAL: Final = 4_096
 """Reserved for an answer whose length the client leaves open."""
+CANCELLED: Final = "its client cancelled it"
 WAIT_MS_MAX: Final = 30_000
 """How long a call waits for budget that others hold."""
 CALLS_MAX: Final = 512
@@ -52,6 +57,7 @@ SEEN_MAX: Final = 2_048
 for ever is kept for each call."""
 ATTEMPTS_MAX: Final = 2
 """A prompt that has more tokens than were reserved is reserved anew once, with the exact count."""
+CONTEXT_TOKENS_OPEN: Final = 2**31
 MARGIN_SHARE: Final = 16
 MARGIN_TOKENS: Final = 8
 """Providers count a prompt otherwise than we do: a sixteenth and this are reserved on top."""
@@ -73,7 +79,7 @@ def received(transition: Transition, body: ClientCallReceived) -> None:
         else:
             call_accounts.open_session(transition, body.budget)
         transition.state = replace(transition.state, calls_of=body.token_id)
-    model = _model(transition, body.model)
+    model = model_of(transition.configuration, body.model, embeds=body.route == EMBEDDINGS)
     call = _call(transition, body, model)
     if model is None:
         fail(transition, call, ClientCallFailureKind.UNKNOWN_MODEL, f"there is no model {body.model}")
@@ -81,12 +87,25 @@ def received(transition: Transition, body: ClientCallReceived) -> None:
         fail(transition, call, ClientCallFailureKind.BUDGET_SPENT, "the account has nothing left")
     elif len(state.calls) >= CALLS_MAX:
         fail(transition, call, ClientCallFailureKind.TOO_MANY, f"{CALLS_MAX} calls wait already")
-    elif call.output_tokens < 1:
+    elif call.output_tokens < 1 and not call.embeds:
         fail_too_long(transition, call, body.prompt_tokens, model)
     else:
         CLIENT_CALL.move(BEGINS, call.status)
         _put(transition, call)
         take_waiting(transition)
+
+
+def cancelled(transition: Transition, body: ClientCallCancelled) -> None:
+    """Let go of a call that waits; of one that is being made the outcome tells what it has cost."""
+    found = [call for call in transition.state.calls.values() if call.reference.event_id == body.input_id]
+    for call in found:
+        transition.about = body.input_id
+        if call.status is ClientCallStatus.REQUESTED:
+            transition.emit(ModelCallCancelled(call_id=call.call_id, reason=CANCELLED))
+            continue
+        _drop(transition, call)
+        fail(transition, call, ClientCallFailureKind.CANCELLED, CANCELLED)
+    take_waiting(transition)
 
 
 def outcome(transition: Transition, body: ModelCallCompleted | ModelCallFailed) -> None:
@@ -127,7 +146,7 @@ def take_waiting(transition: Transition) -> None:
         if call.status is not ClientCallStatus.WAITING:
             continue
         transition.about = call.reference.event_id
-        model = _model(transition, call.model)
+        model = model_of(transition.configuration, call.model, embeds=call.embeds)
         if model is None:
             _drop(transition, call)
             fail(transition, call, ClientCallFailureKind.UNKNOWN_MODEL, f"there is no model {call.model}")
@@ -177,20 +196,39 @@ def _call(transition: Transition, body: ClientCallReceived, model: ChatModel | N
     reference = transition.reference(body.prompt_tokens)
     input_tokens = body.prompt_tokens + body.prompt_tokens // MARGIN_SHARE + MARGIN_TOKENS
     room = 0 if model is None else model.context_tokens - input_tokens
+    embeds = body.route == EMBEDDINGS
     return ClientCall(
         call_id=derived_id(transition.state.session_id, CLIENT, reference.event_id, "1"),
         reference=reference,
         model=body.model,
         input_tokens=input_tokens,
-        output_tokens=min(body.output_tokens_max or OUTPUT_TOKENS_USUAL, room),
-        may_shorten=body.output_tokens_max is None,
+        output_tokens=0 if embeds else min(body.output_tokens_max or OUTPUT_TOKENS_USUAL, room),
+        may_shorten=body.output_tokens_max is None and not embeds,
         body_sha256=body.body_sha256,
         due_at_ms=transition.now_ms + WAIT_MS_MAX,
+        embeds=embeds,
     )
 
 
-def _model(transition: Transition, name: str) -> ChatModel | None:
-    return next((chat for chat in transition.configuration.models.chat if chat.name == name), None)
+def model_of(configuration: Configuration, name: str, *, embeds: bool) -> ChatModel | None:
+    """Return the model that a client's call names; None: there is none.
+
+    One that makes vectors is priced like one whose answers cost nothing, and its window is that of each text,
+    which the gateway has looked at.
+    """
+    if not embeds:
+        return next((chat for chat in configuration.models.chat if chat.name == name), None)
+    embedding = configuration.models.embedding
+    if not name or embedding.name != name:
+        return None
+    return ChatModel(
+        name=name,
+        tier=EMBEDDINGS,
+        input_nanodollars=embedding.input_nanodollars,
+        output_nanodollars=0,
+        context_tokens=CONTEXT_TOKENS_OPEN,
+        encoding=embedding.encoding,
+    )
 
 
 def _fitting(transition: Transition, call: ClientCall, model: ChatModel) -> int:
@@ -247,7 +285,7 @@ def _request(transition: Transition, call: ClientCall, model: ChatModel) -> None
 
 def _reserves_anew(transition: Transition, call: ClientCall, body: ModelCallFailed) -> bool:
     """Let a call wait for a larger reservation, where its prompt was counted to need one and can have it."""
-    model = _model(transition, call.model)
+    model = model_of(transition.configuration, call.model, embeds=call.embeds)
     counted = body.prompt_tokens_counted
     if model is None or call.attempt >= ATTEMPTS_MAX or counted <= call.input_tokens:
         return False
@@ -299,9 +337,14 @@ def _answer(
         output_tokens=body.output_tokens,
         cost_nanodollars=charged_nanodollars,
         local=body.local,
+        vectors=_vectors(transition, body),
     )
     transition.emit(answered, tuple(evidence))
     _drop(transition, call)
+
+
+def _vectors(transition: Transition, body: ModelCallCompleted) -> RecordReference | None:
+    return None if body.vectors is None else transition.reference(0)
 
 
 def _decided(

@@ -36,6 +36,8 @@ class ClientCall:
     attempt: int = 1
     requested_event_id: str = ""
     """Of its ModelCallRequested."""
+    embeds: bool = False
+    """True: it asks for vectors, which have no tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

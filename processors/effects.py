@@ -82,12 +82,15 @@ class ModelOutcomes:
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
             usage_source=UsageSource(answer.usage_source),
-            cost_nanodollars=self._cost(body.model, answer.input_tokens, answer.output_tokens),
+            cost_nanodollars=self._cost(body.model, answer.input_tokens, answer.output_tokens)
+            if answer.nanodollars is None
+            else answer.nanodollars,
             attempts=answer.attempts,
             latency_ms=ending.latency_ms,
             first_token_ms=answer.first_token_ms,
             local=answer.local,
             provider_state_json=answer.provider_state_json,
+            vectors=answer.vectors,
         )
         return self._outcome(event, result, "ok", ending)
 
@@ -211,6 +214,22 @@ class ToolOutcomes:
             event, error, int(dispatched), ending, maybe_effected=dispatched and not body.idempotent
         )
 
+    def stopped(self, event: Envelope, reason: str, ending: Ending, *, dispatched: bool) -> Outcome:
+        """Return the outcome of a call that an operator's stop kept from running, or ended.
+
+        Where it was sent, and repeating it does harm, nobody knows what became of it. A stop says nothing of
+        how well the tool does.
+        """
+        body = tool_request(event)
+        effected = dispatched and not body.idempotent
+        message = f"{body.tool} was called when an operator stopped it: {reason}" if effected else reason
+        error = ToolError(
+            "unknown" if effected else "cancelled",
+            message,
+            maybe_billed=dispatched and body.reserved_tokens > 0,
+        )
+        return self._failed(event, error, int(dispatched), ending, maybe_effected=effected, observed=False)
+
     def broken(self, event: Envelope, message: str, ending: Ending) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""
         body = tool_request(event)
@@ -218,7 +237,14 @@ class ToolOutcomes:
         return self._failed(event, error, 1, ending, maybe_effected=not body.idempotent)
 
     def _failed(
-        self, event: Envelope, error: ToolError, attempts: int, ending: Ending, *, maybe_effected: bool
+        self,
+        event: Envelope,
+        error: ToolError,
+        attempts: int,
+        ending: Ending,
+        *,
+        maybe_effected: bool,
+        observed: bool = True,
     ) -> Outcome:
         body = tool_request(event)
         failed = ToolCallFailed(
@@ -239,10 +265,10 @@ class ToolOutcomes:
             latency_ms=ending.latency_ms,
         )
         published = result_of(event, failed, body.call_id, self._producer, ending.now_ms)
-        if error.kind in _NOT_THE_TOOLS_DOING:
+        if not observed or error.kind in _NOT_THE_TOOLS_DOING:
             return Outcome(events=(published,), label=error.kind)
-        observed = self._observed(event, published.event_id, False, error.used_tokens, ending)
-        return Outcome(events=(published, *observed), label=error.kind)
+        told = self._observed(event, published.event_id, False, error.used_tokens, ending)
+        return Outcome(events=(published, *told), label=error.kind)
 
     def _observed(
         self, event: Envelope, result_id: str, succeeded: bool, used_tokens: int, ending: Ending

@@ -1,10 +1,13 @@
 """What an input may say: the same rules for whatever takes inputs in."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Final
 
 from processors import forking
+from processors.objections import EVERY_TENANT
+from processors.open_outcomes import RESULT_CHARACTERS_MAX
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.inputs import (
@@ -14,6 +17,7 @@ from schemas.events.inputs import (
     ForkRequested,
     MessageReceived,
     OperatorFact,
+    OutcomeTold,
     Rating,
     SentFact,
     SessionBudgetSet,
@@ -22,6 +26,7 @@ from schemas.events.inputs import (
     SessionForked,
     SessionOpened,
 )
+from schemas.events.restraints import EVERY_TOOL, RestraintAct
 from schemas.frozen import replace
 from schemas.ids import derived_id, is_uuid
 from topics.catalog import OPERATOR_INPUTS
@@ -30,12 +35,19 @@ ATTACHMENTS_MAX: Final = 32
 NAME_CHARACTERS_MAX: Final = 200
 ACCOUNT_CHARACTERS_MAX: Final = 200
 REASON_CHARACTERS_MAX: Final = 2_000
+AGENT_CHARACTERS_MAX: Final = 200
 TITLE_CHARACTERS_MAX: Final = 500
 METADATA_BYTES_MAX: Final = 16_384
 AMOUNT_MAX: Final = 2**53 - 1
 """Budgets beyond this are typing errors, and JavaScript could not show them."""
 
-_COMMANDS: Final[dict[type, str]] = {ApprovalReceived: "approve", SessionBudgetSet: "budget"}
+TOOLS_CHARACTERS_MAX: Final = 100
+_TOOLS: Final = re.compile(rf"\*|[A-Za-z0-9_-]{{1,{TOOLS_CHARACTERS_MAX}}}")
+_COMMANDS: Final[dict[type, str]] = {
+    ApprovalReceived: "approve",
+    SessionBudgetSet: "budget",
+    OutcomeTold: "settle",
+}
 """By operator's act the command that writes it."""
 
 Tokenizer = Callable[[str], int]
@@ -106,6 +118,40 @@ def checked_input(
     )
 
 
+def checked_restraint(event: Envelope, *, taken_at_ms: int) -> Envelope:
+    """Return an operator's stop, or what takes one back, as every worker gets it.
+
+    Args:
+        event: as it was sent to the topic of operators' acts.
+        taken_at_ms: when Kafka took it.
+
+    Raises:
+        InputInvalid: it cannot be used; the sentence is for the sender.
+    """
+    body = event.body
+    assert isinstance(body, RestraintAct)
+    if not _TOOLS.fullmatch(body.name):
+        raise InputInvalid(
+            f"name is that of a tool or a server, or {EVERY_TOOL} for every tool; it has 1 to "
+            f"{TOOLS_CHARACTERS_MAX} letters, digits and '_' or '-'"
+        )
+    _short("reason", body.reason, REASON_CHARACTERS_MAX)
+    if event.tenant_id != EVERY_TENANT:
+        raise InputInvalid(
+            f"a stop of tools holds for all tenants: tenant_id is {EVERY_TENANT}, for an operator of each"
+        )
+    return Envelope(
+        event_id=event.event_id,
+        type=type(body).__name__,
+        tenant_id=event.tenant_id,
+        user_id=_account("user_id", event.user_id, "anonymous"),
+        occurred_at_ms=taken_at_ms,
+        producer=event.producer,
+        traceparent=event.traceparent,
+        body=body,
+    )
+
+
 def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentFact:
     match body:
         case MessageReceived():
@@ -119,6 +165,13 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
         case ApprovalReceived():
             if not is_uuid(body.approval_id):
                 raise InputInvalid("approval_id is not a UUID in canonical form")
+            _short("reason", body.reason, REASON_CHARACTERS_MAX)
+        case OutcomeTold():
+            if not is_uuid(body.call_id):
+                raise InputInvalid("call_id is not a UUID in canonical form")
+            if body.result is not None and not body.carried_out:
+                raise InputInvalid("result is what a call gave that was carried out; this one was not")
+            _short("result", body.result, RESULT_CHARACTERS_MAX)
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
         case SessionBudgetSet():
             _checked_budget(body)
@@ -138,6 +191,7 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
 def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits) -> MessageReceived:
     if not body.text.strip():
         raise InputInvalid("text is empty")
+    _short("agent", body.agent, AGENT_CHARACTERS_MAX)
     _budgets(body)
     _metadata(body)
     if len(body.attachments) > ATTACHMENTS_MAX:

@@ -125,8 +125,10 @@ TOOL_CALL: Final = Lifecycle(
         },
         "requested": {
             "settled": "ToolCallCompleted or ToolCallFailed",
+            "open": "OutcomeAsked",
             ENDS: _TASK_ENDS,
         },
+        "open": {"settled": "OutcomeTold", ENDS: _TASK_ENDS},
         "settled": {ENDS: "the next step, or the end of its task"},
     },
 )
@@ -140,6 +142,15 @@ APPROVAL: Final = Lifecycle(
             "refused": "ApprovalReceived",
             "expired": "PolicyDecided",
         },
+    },
+)
+OUTCOME: Final = Lifecycle(
+    name="question",
+    doc="What a person is asked about a tool call that may have been carried out. As with an approval, the "
+    "end of its task leaves nobody who waits for the answer.",
+    moves={
+        BEGINS: {"asked": "OutcomeAsked"},
+        "asked": {"told": "OutcomeTold", "expired": "TaskFailed"},
     },
 )
 CLIENT_CALL: Final = Lifecycle(
@@ -169,7 +180,7 @@ LEDGER_ENTRY: Final = Lifecycle(
         "done": {ENDS: "time: the session's shell repeats it no more"},
     },
 )
-LIFECYCLES: Final = (SESSION, TURN, TASK, TOOL_CALL, APPROVAL, CLIENT_CALL, LEDGER_ENTRY)
+LIFECYCLES: Final = (SESSION, TURN, TASK, TOOL_CALL, APPROVAL, OUTCOME, CLIENT_CALL, LEDGER_ENTRY)
 
 
 def lifecycles_markdown() -> str:

@@ -10,7 +10,7 @@ from processors.decider import Refused
 from processors.outcomes import Outcome, amounts
 from processors.state import SessionState, SessionStatus, ToolCallStatus
 from schemas.envelope import Envelope
-from schemas.events.client_calls import ClientCallReceived
+from schemas.events.client_calls import ClientCallCancelled, ClientCallReceived
 from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import InputFact, OperatorFact
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
@@ -36,6 +36,10 @@ def objection(state: SessionState, event: Envelope) -> Refused | None:
     body = event.body
     if isinstance(body, ClientCallReceived):
         return _of_call(state, body)
+    if isinstance(body, ClientCallCancelled):
+        if state.status is SessionStatus.NEW or event.tenant_id == state.tenant_id:
+            return None
+        return Refused(RejectionCode.NOT_OWNER, f"the session is not one of the tenant {event.tenant_id}")
     if isinstance(body, InputFact) and state.calls_of is not None:
         return Refused(RejectionCode.NOT_OWNER, "the session takes clients' single model calls alone")
     if isinstance(body, InputFact):
@@ -107,7 +111,7 @@ def _call_of(state: SessionState, call_id: str) -> _Call | None:
     if found is None:
         return None
     task, call = found
-    is_made = call.status in (ToolCallStatus.REQUESTED, ToolCallStatus.SETTLED)
+    is_made = call.status in (ToolCallStatus.REQUESTED, ToolCallStatus.OPEN, ToolCallStatus.SETTLED)
     return _Call(False, task.task_id, is_made=is_made)
 
 

@@ -55,6 +55,7 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
         ),
         received_at_ms=transition.now_ms,
         traceparent=transition.event.traceparent,
+        agent=body.agent,
     )
     transition.state = replace(state, queue=(*state.queue, taken))
 
@@ -125,4 +126,4 @@ def _start_turn(transition: Transition, message: MessageTaken) -> None:
     draft = Draft(plan_id=derived_id(state.session_id, "plan", str(number)))
     begin_turn(transition, number, message, Phase.PLAN, draft)
     snapshots.take(transition, Node.INTAKE)
-    planning.ask_for_plan(transition)
+    planning.begin(transition)

@@ -3,8 +3,9 @@
 from processors import execution, progress, snapshots
 from processors.answers import answer_without_model, nothing_written, turn_call_failed
 from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
+from processors.examples import copied_tasks, is_copied
 from processors.outputs import read_critique
-from processors.plans import PlanFault, default_plan, parse_plan, prerequisites_of, with_estimates
+from processors.plans import PlanFault, default_plan, one_task, parse_plan, prerequisites_of, with_estimates
 from processors.prompts import critique_messages, estimated_tokens, plan_messages
 from processors.state import Phase
 from processors.transition import Transition
@@ -34,6 +35,17 @@ FAIR_SCORE = 0.5
 """What an unreadable critique counts as: the plan is neither praised nor sent back."""
 
 
+def begin(transition: Transition) -> None:
+    """Let the agent do the work that the message names, or have it planned."""
+    agent = transition.turn.message.agent
+    if agent is None or agent not in transition.configuration.agents:
+        ask_for_plan(transition)
+        return
+    _propose(transition, one_task(agent))
+    snapshots.take(transition, Node.PLAN)
+    _accept(transition, AcceptReason.AGENT_NAMED)
+
+
 def ask_for_plan(transition: Transition) -> None:
     """Ask the planner, or end the turn if that is unaffordable."""
     limits = transition.configuration.limits
@@ -43,6 +55,7 @@ def ask_for_plan(transition: Transition) -> None:
         tier="premium",
         messages=plan_messages(transition),
         output_tokens_max=limits.plan_output_tokens_max,
+        temperature=limits.plan_temperature,
         json_mode=True,
         prompt_tokens_min=transition.turn.prompt_tokens_min,
     )
@@ -83,6 +96,16 @@ def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
             )
         _reject(transition, checked, said)
         return
+    copied = copied_tasks(checked, transition.configuration.prompts["planner"])
+    if copied:
+        # Where all is copied nothing is about the request, and so nothing can be repaired.
+        detail = f"of the instructions' example: {', '.join(copied)}"
+        is_all = len(copied) == len(checked)
+        _reject(transition, PlanFault(reason=RejectReason.COPIED, detail=detail), None if is_all else said)
+        return
+    if turn.draft.revision and _unestimated(checked) == _unestimated(turn.draft.tasks):
+        _accept(transition, AcceptReason.REVISION_UNCHANGED)
+        return
     _propose(transition, checked)
     draft = replace(transition.turn.draft, conversation=(*turn.draft.conversation, said), repairs=0)
     transition.turn = replace(transition.turn, draft=draft, prompt_tokens_min=0, attempt=1)
@@ -95,6 +118,8 @@ def critique_completed(transition: Transition, outcome: ModelCallCompleted) -> N
     turn = transition.turn
     limits = transition.configuration.limits
     critique = read_critique(outcome.text)
+    if not isinstance(critique, str) and is_copied(critique, transition.configuration.prompts["critic"]):
+        critique = "the critic repeats the example of its instructions"
     score, remarks = (
         (FAIR_SCORE, critique) if isinstance(critique, str) else (critique.score, critique.remarks)
     )
@@ -160,6 +185,7 @@ def _ask_for_critique(transition: Transition) -> None:
         tier="standard",
         messages=critique_messages(transition),
         output_tokens_max=transition.configuration.limits.critique_output_tokens_max,
+        temperature=transition.configuration.limits.critique_temperature,
         json_mode=True,
         prompt_tokens_min=transition.turn.prompt_tokens_min,
     )
@@ -255,6 +281,10 @@ def _accept(transition: Transition, reason: AcceptReason) -> None:
         _proposal(transition),
     )
     execution.begin(transition, accepted)
+
+
+def _unestimated(plan: tuple[PlannedTask, ...]) -> tuple[PlannedTask, ...]:
+    return with_estimates(plan, dict.fromkeys((task.key for task in plan), 0))
 
 
 def _proposal(transition: Transition) -> tuple[str, ...]:

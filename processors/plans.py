@@ -59,7 +59,12 @@ def default_plan(agents: Mapping[str, Agent], limits: Limits) -> tuple[PlannedTa
     """
     without_tools = sorted(name for name, agent in agents.items() if not agent.tools)
     names = [name for name in (limits.default_agent, *without_tools, *sorted(agents)) if name in agents]
-    return (PlannedTask(key="answer", intent="Answer the request", agent=names[0]),)
+    return one_task(names[0])
+
+
+def one_task(agent: str) -> tuple[PlannedTask, ...]:
+    """Return the plan by which one agent answers."""
+    return (PlannedTask(key="answer", intent="Answer the request", agent=agent),)
 
 
 def prerequisites_of(tasks: Iterable[PlannedTask]) -> dict[str, dict[str, bool]]:

@@ -17,6 +17,7 @@ from processors import (
     execution,
     forking,
     leases,
+    open_outcomes,
     opening,
     planning,
     progress,
@@ -37,12 +38,13 @@ from processors.transition import Transition, encode_state
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
-from schemas.events.client_calls import ClientCallReceived
+from schemas.events.client_calls import ClientCallCancelled, ClientCallReceived
 from schemas.events.inputs import (
     ApprovalReceived,
     CommandFact,
     ForkRefused,
     MessageReceived,
+    OutcomeTold,
     SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
@@ -124,10 +126,13 @@ def _apply(transition: Transition) -> None:
             | SessionForked()
             | SessionBudgetSet()
             | ForkRefused()
+            | OutcomeTold()
         ):
             _user_input(transition, body)
         case ClientCallReceived():
             client_calls.received(transition, body)
+        case ClientCallCancelled():
+            client_calls.cancelled(transition, body)
         case ModelCallCompleted() | ModelCallFailed() | ToolCallCompleted() | ToolCallFailed():
             _outcome(transition, body)
         case TimerFired():
@@ -174,6 +179,8 @@ def _user_input(transition: Transition, body: CommandFact) -> None:
         case SessionBudgetSet():
             leases.budget_set(transition, body)
             _go_on(transition)
+        case OutcomeTold():
+            _outcome_told(transition, body)
         case ForkRefused():
             transition.refuse(ErrorCode.FORK_INVALID, body.reason)
         case _:
@@ -202,6 +209,18 @@ def _approval(transition: Transition, body: ApprovalReceived) -> None:
             execution.schedule(transition)
             return
     transition.refuse(ErrorCode.UNKNOWN_APPROVAL, "no call waits for this approval")
+
+
+def _outcome_told(transition: Transition, body: OutcomeTold) -> None:
+    if transition.state.status is SessionStatus.NEW:
+        transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
+        return
+    for task in transition.turn.tasks.values() if transition.state.turn else ():
+        if open_outcomes.is_open(task, body.call_id):
+            steps.outcome_told(transition, task, body)
+            execution.schedule(transition)
+            return
+    transition.refuse(ErrorCode.UNKNOWN_CALL, "nobody is asked what became of such a call")
 
 
 def _outcome(transition: Transition, body: Outcome) -> None:

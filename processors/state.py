@@ -117,6 +117,8 @@ class ToolCallStatus(StrEnum):
     ESCALATED = "escalated"
     """For a person."""
     REQUESTED = "requested"
+    OPEN = "open"
+    """Nobody knows whether it was carried out, and a person is asked."""
     SETTLED = "settled"
 
 
@@ -130,7 +132,7 @@ class ToolCallPending:
     decided_event_id: str = ""
     """Of the policy decision."""
     due_at_ms: int = 0
-    """When a throttled call goes on, or an escalated one expires."""
+    """When a throttled call goes on, or what a person is asked of an escalated or open one expires."""
     answer: PromptMessage | None = None
     """What the model is told, once settled."""
 
@@ -193,7 +195,8 @@ class Task:
     @property
     def is_asking(self) -> bool:
         """Tell whether a call of it waits for a person."""
-        return any(call.status is ToolCallStatus.ESCALATED for call in self.tool_calls)
+        asking = (ToolCallStatus.ESCALATED, ToolCallStatus.OPEN)
+        return any(call.status in asking for call in self.tool_calls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +219,8 @@ class MessageTaken:
     traceparent: str | None = None
     forked_by: str | None = None
     """Event id of the fork that took the message over from another session."""
+    agent: str | None = None
+    """The agent that the message names; None: a plan is made."""
 
     @property
     def input_id(self) -> str:

@@ -1,6 +1,6 @@
 """The agent step decider: a task goes from model to tools and back until its agent has an answer."""
 
-from processors import retrievals, tool_calls
+from processors import open_outcomes, retrievals, tool_calls
 from processors.answers import (
     ERROR_CHARACTERS_MAX,
     EXCERPT_CHARACTERS_MAX,
@@ -15,6 +15,7 @@ from processors.retries import retry_delay_ms
 from processors.state import Task, TaskStatus, ToolCallStatus
 from processors.transition import Transition
 from schemas.events.budgets import BudgetScope
+from schemas.events.inputs import OutcomeTold
 from schemas.events.models import (
     CallPurpose,
     ChatRole,
@@ -128,6 +129,12 @@ def step_failed(transition: Transition, task: Task, outcome: ModelCallFailed) ->
 
 def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> None:
     """Take a tool's outcome; the next step follows when all calls of this one are settled."""
+    if open_outcomes.is_open(task, outcome.call_id) or open_outcomes.was_told(task, outcome):
+        # It is told again; a person is asked already, or has told what became of the call.
+        return
+    if isinstance(outcome, ToolCallFailed) and open_outcomes.is_to_be_asked(outcome):
+        open_outcomes.ask(transition, task, outcome)
+        return
     if isinstance(outcome, ToolCallFailed) and outcome.maybe_effected:
         fail(transition, task, TaskErrorKind(f"tool_{outcome.kind}"), outcome.message, retryable=False)
         return
@@ -143,6 +150,12 @@ def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallComplet
 def tool_calls_due(transition: Transition, task: Task) -> None:
     """Go on with throttled calls, and give up on approvals that nobody gave in time."""
     tool_calls.due(transition, task)
+    unknown = open_outcomes.expired(transition, task)
+    if unknown is not None:
+        current = transition.turn.tasks[task.task_id]
+        message = f"nobody told whether {unknown.proposed.name} was carried out"
+        fail(transition, current, TaskErrorKind.TOOL_UNKNOWN, message, retryable=False)
+        return
     _go_on(transition, task.task_id)
 
 
@@ -151,6 +164,12 @@ def approval_received(
 ) -> None:
     """Make, or refuse, the call that waited for a person."""
     tool_calls.approval_received(transition, task, call_id, approved=approved, reason=reason)
+    _go_on(transition, task.task_id)
+
+
+def outcome_told(transition: Transition, task: Task, body: OutcomeTold) -> None:
+    """Go on with a call that a person found out about."""
+    open_outcomes.told(transition, task, body)
     _go_on(transition, task.task_id)
 
 

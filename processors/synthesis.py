@@ -30,6 +30,7 @@ def ask_for_answer(transition: Transition) -> None:
         tier="premium",
         messages=synthesis_messages(transition, complete),
         output_tokens_max=transition.configuration.limits.synthesis_output_tokens_max,
+        temperature=transition.configuration.limits.synthesis_temperature,
         prompt_tokens_min=turn.prompt_tokens_min,
         may_use_reserve=True,
     )

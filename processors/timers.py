@@ -80,6 +80,6 @@ def _task_waits(task: Task) -> list[tuple[TimerKind, str, int]]:
     for call in task.tool_calls:
         if call.status is ToolCallStatus.THROTTLED:
             waits.append((TimerKind.THROTTLE, call.call_id, call.due_at_ms))
-        elif call.status is ToolCallStatus.ESCALATED:
+        elif call.status in (ToolCallStatus.ESCALATED, ToolCallStatus.OPEN):
             waits.append((TimerKind.APPROVAL, call.call_id, call.due_at_ms))
     return waits

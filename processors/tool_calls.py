@@ -1,6 +1,7 @@
 """Tool calls of an agent's step: each is decided by policy, reserved, made, and answered to the model."""
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -64,14 +65,14 @@ def take_waiting(transition: Transition, task: Task) -> bool:
     for call in task.tool_calls:
         if call.status is ToolCallStatus.WAITING:
             _make(transition, transition.turn.tasks[task.task_id], call)
-            now = _find(transition.turn.tasks[task.task_id], call.call_id)
+            now = find(transition.turn.tasks[task.task_id], call.call_id)
             moved = moved or now.status is not ToolCallStatus.WAITING
     return moved
 
 
 def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> None:
     """Keep a tool's outcome for the model, by reference."""
-    call = _find(task, outcome.call_id)
+    call = find(task, outcome.call_id)
     if isinstance(outcome, ToolCallCompleted):
         tokens = outcome.result_tokens
         searched = retrievals.pending(outcome, transition.event.event_id)
@@ -79,11 +80,11 @@ def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | Tool
             task = replace(task, retrievals=(*task.retrievals, searched))
     else:
         tokens = text_tokens(outcome.message) + text_tokens(outcome.kind)
-    answer = PromptMessage(
+    told = PromptMessage(
         role=ChatRole.TOOL, source=transition.reference(tokens), tool_call_id=call.proposed.tool_call_id
     )
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
-    _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=answer))
+    store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
 
 
 def due(transition: Transition, task: Task) -> None:
@@ -104,7 +105,7 @@ def approval_received(
     transition: Transition, task: Task, call_id: str, *, approved: bool, reason: str
 ) -> None:
     """Make or refuse a call that waited for a person."""
-    call = _find(task, call_id)
+    call = find(task, call_id)
     APPROVAL.move("asked", "approved" if approved else "refused")
     if approved:
         _make(transition, task, call)
@@ -162,7 +163,7 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
         case Decision.THROTTLE:
             delay_ms = configuration.limits.retry_delay_ms
             waiting = replace(call, status=ToolCallStatus.THROTTLED, due_at_ms=transition.now_ms + delay_ms)
-            _store(transition, task, waiting)
+            store(transition, task, waiting)
         case Decision.ESCALATE:
             _escalate(transition, task, call, verdict)
         case _:
@@ -175,7 +176,7 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
     tokens = _reservation_tokens(transition, task, spec)
     if tokens < spec.tokens_min:
         if transition.budget.reservations:
-            _store(transition, task, replace(call, status=ToolCallStatus.WAITING))
+            store(transition, task, replace(call, status=ToolCallStatus.WAITING))
             return
         _tell_exhausted(transition, task, call, spec)
         _answer(transition, task, call, "not made: the budget has too little left for it")
@@ -214,7 +215,7 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
     )
     transition.turn = replace(transition.turn, calls=transition.turn.calls + 1)
     task = transition.turn.tasks[task.task_id]
-    _store(
+    store(
         transition,
         replace(task, progress_at_ms=transition.now_ms),
         replace(call, status=ToolCallStatus.REQUESTED),
@@ -256,7 +257,7 @@ def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict
             expires_at_ms=expires_at_ms,
         )
     )
-    _store(transition, task, replace(call, status=ToolCallStatus.ESCALATED, due_at_ms=expires_at_ms))
+    store(transition, task, replace(call, status=ToolCallStatus.ESCALATED, due_at_ms=expires_at_ms))
 
 
 def _tell_exhausted(transition: Transition, task: Task, call: ToolCallPending, spec: ToolSpec) -> None:
@@ -290,19 +291,26 @@ def _tell_denied(transition: Transition, task: Task, call: ToolCallPending, rule
 
 
 def _answer(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
+    """Say to the model why there is no result."""
+    answer(transition, task, call, {"error": text})
+
+
+def answer(transition: Transition, task: Task, call: ToolCallPending, said: Mapping[str, object]) -> None:
     """Answer the model in place of a tool."""
     told = PromptMessage(
         role=ChatRole.TOOL,
-        text=json.dumps({"error": text}, ensure_ascii=False),
+        text=json.dumps(said, ensure_ascii=False),
         tool_call_id=call.proposed.tool_call_id,
     )
-    _store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
+    store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
 
 
-def _find(task: Task, call_id: str) -> ToolCallPending:
+def find(task: Task, call_id: str) -> ToolCallPending:
+    """Return a call of the task's step."""
     return next(call for call in task.tool_calls if call.call_id == call_id)
 
 
-def _store(transition: Transition, task: Task, call: ToolCallPending) -> None:
+def store(transition: Transition, task: Task, call: ToolCallPending) -> None:
+    """Put a call in place of what it was."""
     calls = tuple(call if other.call_id == call.call_id else other for other in task.tool_calls)
     transition.put(replace(task, tool_calls=calls))

@@ -169,7 +169,6 @@ class ToolSpec:
     nanodollars_per_token: int
     """The dearest token that it may use."""
     timeout_ms: int
-    streaming: bool = False
     used_tokens_usual: int = 0
     """What its own model calls usually use, for estimates; 0: its maximum is expected."""
     result_tokens_usual: int = 0
@@ -235,6 +234,10 @@ class Limits:
     plan_output_tokens_max: int = 1_200
     critique_output_tokens_max: int = 300
     synthesis_output_tokens_max: int = 1_000
+    plan_temperature: float = 0.0
+    critique_temperature: float = 0.0
+    synthesis_temperature: float = 0.0
+    """How freely planner, critic and synthesizer choose their words, from 0 to 1."""
     synthesis_share: float = 0.15
     """Of the session's budget, held back from tasks so that an answer can be written."""
     repairs_max: int = 2

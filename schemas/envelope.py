@@ -16,6 +16,7 @@ from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
+from schemas.events.restraints import RestraintFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
 from schemas.events.tasks import CallFact, TaskFact
@@ -50,6 +51,7 @@ Fact: TypeAlias = (
     | AccessFact
     | ClientCallFact
     | ClientAnswerFact
+    | RestraintFact
 )
 
 

@@ -19,6 +19,7 @@ from topics.catalog import TOPICS
 
 SHOWN_MAX: Final = 5
 """Rows of a table that differ and are shown."""
+_CHECK_NOW: Final = "SET CONSTRAINTS ALL IMMEDIATE"
 _COMPACTED: Final = tuple(topic.name for topic in TOPICS if topic.is_truth and topic.cleanup == "compact")
 
 
@@ -165,6 +166,20 @@ async def put_right(
             f"DELETE FROM {table.name} t USING {_differing(table)} d "  # noqa: S608  # names of our own tables
             f"WHERE {same} AND (NOT d.is_rebuilt{also})",
         )
+    try:
+        async with connection.transaction():
+            refused = await _put(connection, wrong)
+            await _run(connection, _CHECK_NOW)
+    except psycopg.Error as error:
+        if is_passing(error):
+            raise
+        # What V1 defers to the end of the transaction would take back all of it: each row is asked at once.
+        await _run(connection, _CHECK_NOW)
+        refused = await _put(connection, wrong)
+    return refused
+
+
+async def _put(connection: AsyncConnection[TupleRow], wrong: Sequence[Compared]) -> dict[str, int]:
     refused = {}
     for table in wrong:
         if not table.is_of_v1:

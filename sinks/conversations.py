@@ -2,33 +2,39 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
+from schemas.events.inputs import OperatorFact
 from topics.catalog import DEAD_LETTERS, ENTRANCES, SESSION_INPUTS
 
-_SESSION: Final = """
+STANDINGS: Final = """
     SELECT id, tenant_id, user_id, status, title, opened_at, messages, turns, budget_tokens,
            budget_nanodollars, tokens_used, nanodollars_used,
-           greatest(last_input_at, last_answer_at, ended_at) AS last_activity, ended_at
+           greatest(last_input_at, last_output_at, ended_at) AS last_activity, ended_at,
+           COALESCE(put_aside_at > COALESCE(last_output_at, '-infinity'), FALSE) AS quarantined,
+           forked_from
     FROM session_summaries
 """
-_LISTED: Final = f"""
-    {_SESSION}
-    WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
-      AND (%(before)s::timestamptz IS NULL OR (opened_at, id) < (%(before)s, %(before_id)s::uuid))
-    ORDER BY opened_at DESC, id DESC
-    LIMIT %(limit)s
+"""All that a SessionStanding has, of every session."""
+# What others have said in a session was refused, and is for them alone to see.
+_CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
+# What operators decide counts, and is the session's.
+_ACTS: Final = sorted(fact.__name__ for fact in get_args(OperatorFact))
+OWNS: Final = """
+    (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s)
+     OR type = ANY(%(acts)s) AND topic = 'session.inputs' AND tenant_id IN (%(tenant)s, '*'))
 """
+"""Which events of a session its owner is told of; see `owns`."""
 # Some of an event's columns; those of a page are in the order in which they happened.
-_EVENTS: Final = """
+_EVENTS: Final = f"""
     SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
     FROM event_log
     WHERE session_id = %(session)s
-      AND (topic <> ALL(%(claimed)s) OR (tenant_id, user_id) = (%(tenant)s, %(user)s))
+      AND {OWNS}
       AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
       AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
       AND (%(at)s::timestamptz IS NULL
@@ -36,9 +42,7 @@ _EVENTS: Final = """
               > (%(at)s, %(sequence)s, %(topic)s, %(partition)s, %(offset)s))
     ORDER BY occurred_at, sequence, topic, partition, "offset"
     LIMIT %(limit)s
-"""
-# What others have said in a session was refused, and is for them alone to see.
-_CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
+"""  # noqa: S608  # texts of ours
 _OUTPUTS: Final = """
     SELECT event_id, type, topic, partition, "offset", sequence, causation_id, occurred_at, recorded_at, body
     FROM event_log
@@ -54,6 +58,11 @@ _TURN: Final = """
     ORDER BY sequence DESC
     LIMIT 1
 """
+_TURN_OF: Final = """
+    SELECT sequence FROM event_log
+    WHERE session_id = %s AND topic = 'session.outputs' AND type = %s AND body ->> 'input_id' = %s
+    LIMIT 1
+"""
 _TOLD: Final = "SELECT max(sequence) FROM event_log WHERE session_id = %s AND topic = 'session.outputs'"
 _ANSWER: Final = """
     SELECT 1 FROM event_log
@@ -61,7 +70,7 @@ _ANSWER: Final = """
 """
 _READ_UP_TO: Final = "SELECT max(next_offset) FROM sink_offsets WHERE topic = %s AND partition = %s"
 _INPUT: Final = """
-    SELECT type, session_id, body FROM event_log
+    SELECT type, session_id, body, occurred_at FROM event_log
     WHERE event_id = %s AND tenant_id = %s AND topic IN ('user.inputs', 'session.inputs') LIMIT 1
 """
 
@@ -84,6 +93,9 @@ class SessionStanding:
     nanodollars_used: int
     last_activity: datetime | None
     ended_at: datetime | None
+    quarantined: bool
+    """An input of it could not be applied, and nothing was told since."""
+    forked_from: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,32 +121,22 @@ class KnownInput:
     type: str
     session_id: UUID | None
     body: dict[str, object]
+    occurred_at: datetime
 
 
 Connection = AsyncConnection[TupleRow]
 
 
+def owns(owner: tuple[str, str]) -> dict[str, object]:
+    """Return the values of the names in OWNS; an owner is a tenant and a user."""
+    return {"claimed": _CLAIMED, "acts": _ACTS, "tenant": owner[0], "user": owner[1]}
+
+
 async def session_of(connection: Connection, session_id: UUID) -> SessionStanding | None:
     """Return a session; None: the sink knows none, or not yet who opened it."""
     async with connection.cursor(row_factory=class_row(SessionStanding)) as cursor:
-        await cursor.execute(f"{_SESSION} WHERE id = %s AND tenant_id IS NOT NULL", [session_id])
+        await cursor.execute(f"{STANDINGS} WHERE id = %s AND tenant_id IS NOT NULL", [session_id])
         return await cursor.fetchone()
-
-
-async def sessions_of(
-    connection: Connection,
-    tenant: str,
-    user: str | None,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-) -> list[SessionStanding]:
-    """Return a page of a tenant's or a user's sessions, the newest first."""
-    at, session_id = before or (None, None)
-    async with connection.cursor(row_factory=class_row(SessionStanding)) as cursor:
-        given = {"tenant": tenant, "user": user, "before": at, "before_id": session_id, "limit": limit}
-        await cursor.execute(_LISTED, given)
-        return await cursor.fetchall()
 
 
 async def events_of(
@@ -166,7 +168,7 @@ async def events_of(
         "at": at,
         "limit": limit,
     }
-    given |= {"claimed": _CLAIMED, "tenant": owner[0], "user": owner[1]}
+    given |= owns(owner)
     given |= {"sequence": sequence, "topic": topic, "partition": partition, "offset": offset}
     async with connection.cursor(row_factory=class_row(LoggedEvent)) as cursor:
         await cursor.execute(_EVENTS, given)
@@ -187,6 +189,13 @@ async def told_up_to(connection: Connection, session_id: UUID) -> int:
     cursor = await connection.execute(_TOLD, [session_id])
     row = await cursor.fetchone()
     return 0 if row is None or row[0] is None else int(row[0])
+
+
+async def turn_of(connection: Connection, session_id: UUID, input_id: str) -> int | None:
+    """Return the sequence at which a message's turn begins; None: the sink has read of none."""
+    cursor = await connection.execute(_TURN_OF, [session_id, TURN_BEGINS, input_id])
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
 
 
 async def is_answer(connection: Connection, session_id: UUID, event_id: UUID) -> bool:

@@ -45,16 +45,17 @@ class OffsetsMoved(Exception):
 class RowRefused(Exception):
     """The database refuses a row, now and ever."""
 
-    def __init__(self, reason: str, *, mirror: str = "", of_v1: bool = False) -> None:
+    def __init__(self, reason: str, *, mirrors: frozenset[str] = frozenset(), of_v1: bool = False) -> None:
         """Note why.
 
         Args:
             reason: what the database says.
-            mirror: the table of V1 that refused it, where nothing of V2's refers to it; else ''.
+            mirrors: the tables of V1 that refuse it, where nothing of V2's refers to them: without their rows
+                all else can be written.
             of_v1: whether a table of V1 refused it, which others may have changed.
         """
         super().__init__(reason)
-        self.mirror = mirror
+        self.mirrors = mirrors
         self.of_v1 = of_v1
 
 

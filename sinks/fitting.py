@@ -38,6 +38,12 @@ class Fitted:
         """Return the tables that are written."""
         return tuple(target.name for target in self.targets)
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Return the tables of V1 that are left alone though V2 has none of its own in their place."""
+        there = {target.table.name for target in self.targets}
+        return tuple(name for name in self.left_alone if name not in there)
+
 
 async def fitted(connection: AsyncConnection[TupleRow], mapping: VersionOne) -> Fitted:
     """Look at the tables, and try those of V1.

@@ -86,9 +86,9 @@ def without_changes(taken: Taken, refusal: Refusal) -> Taken:
     return Taken(delivery=taken.delivery, projected=projected, refusal=refusal)
 
 
-def without_table(taken: Taken, table: str, refusal: Refusal) -> Taken:
-    """Return the record as one to apply, but for its row in this table of V1."""
-    projected = taken.projected._replace(leaves_out=taken.projected.leaves_out | {table})
+def without_tables(taken: Taken, tables: frozenset[str], refusal: Refusal) -> Taken:
+    """Return the record as one to apply, but for its rows in these tables of V1."""
+    projected = taken.projected._replace(leaves_out=taken.projected.leaves_out | tables)
     return Taken(delivery=taken.delivery, projected=projected, refusal=refusal)
 
 

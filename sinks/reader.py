@@ -1,5 +1,6 @@
 """Reads topics through Kafka's consumer group, from where Postgres says and not the group."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,17 +26,16 @@ from aiokafka.structs import ConsumerRecord  # type: ignore[import-untyped]  # a
 from processors.projections.rows import Place
 from sinks.errors import RecordsMissing, TopicRecreated
 from sinks.intake import Delivery
+from sinks.pace import LITTLE, Pacing
 from sinks.topic_ids import topic_ids
 from sinks.writer import Position, Slot
-from topics.clients import client_of, consumer_of
+from topics.clients import calm, client_of, consumer_of
 
 METADATA_AGE_MS_MAX: Final = 10_000
 """So old may be what is known of topics and partitions; one that is new is read after so long."""
 FETCH_BYTES_MAX: Final = 16 * 1024 * 1024
-FETCH_BYTES_MIN: Final = 256 * 1024
-"""A fetch names every partition of every topic: one for each record would cost more than all else."""
-FETCH_WAIT_MS: Final = 250
-"""How long a fetch waits for so much; by so much Postgres may lag behind the log."""
+QUIET_S: Final = 1.0
+"""So long the first record is waited for at a time."""
 IDS_INTERVAL_S: Final = 10.0
 """How often it is asked whether the topics are still the same ones."""
 
@@ -66,6 +66,8 @@ class Reader:
         self._consumer: AIOKafkaConsumer | None = None
         self._assignments = 0
         self._sought = 0
+        self._pacing = Pacing(time.monotonic())
+        self._stirred = asyncio.Event()
         self._ids: Mapping[Slot, UUID] = {}
         self._ids_asked_s = 0.0
 
@@ -93,14 +95,15 @@ class Reader:
             heartbeat_interval_ms=max(100, self._session_timeout_ms // 5),
             metadata_max_age_ms=METADATA_AGE_MS_MAX,
             fetch_max_bytes=FETCH_BYTES_MAX,
-            fetch_min_bytes=FETCH_BYTES_MIN,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_min_bytes=LITTLE.min_bytes,
+            fetch_max_wait_ms=LITTLE.wait_ms,
         )
         await self._client.bootstrap()
         self._consumer.subscribe(
             [self._prefix + topic for topic in self._topics], listener=_Listener(self.relocate)
         )
         await self._consumer.start()
+        calm(self._consumer)
 
     async def stop(self) -> None:
         """Leave the group and disconnect."""
@@ -114,6 +117,11 @@ class Reader:
     def relocate(self) -> None:
         """Make `moved` true."""
         self._assignments += 1
+        self._stirred.set()
+
+    def stir(self) -> None:
+        """Let a fetch that waits for the first record return."""
+        self._stirred.set()
 
     async def locate(self) -> Located:
         """Return what is ours now; `seek` follows.
@@ -157,30 +165,58 @@ class Reader:
         self._ids_asked_s = time.monotonic()
 
     async def fetch(self, *, records_max: int, wait_ms: int) -> list[Delivery]:
-        """Return the next records, per partition in order; fewer when they do not come in time.
+        """Return the next records, per partition in order; none when nothing comes for a while.
+
+        Args:
+            records_max: the most that are returned, at least 1.
+            wait_ms: how long what comes may wait for more.
 
         Raises:
             TopicRecreated: a topic was deleted and made anew while it was read.
             aiokafka.errors.KafkaError: no answer.
         """
-        assert self._consumer is not None
         await self._demand_same_ids()
         deadline_s = time.monotonic() + wait_ms / 1_000
         found: list[Delivery] = []
         while True:
-            left_ms = max(0, int((deadline_s - time.monotonic()) * 1_000))
+            left_s = max(0.0, deadline_s - time.monotonic())
             try:
-                fetched = await self._consumer.getmany(
-                    timeout_ms=left_ms, max_records=records_max - len(found)
-                )
+                fetched = await self._fetched(records_max - len(found), left_s if found else QUIET_S)
             except (OffsetOutOfRangeError, NoOffsetForPartitionError):
                 # The first: locating again tells why, such as a topic that was made anew.
                 # The second: partitions came, and nobody has said yet where to begin.
                 self.relocate()
                 return []
             found += deliveries(fetched, self._prefix)
-            if len(found) >= records_max or left_ms == 0 or self.moved:
+            if len(found) >= records_max or left_s == 0 or not fetched or self.moved:
+                self._keep_pace(len(found))
                 return found
+
+    async def _fetched(
+        self, records_max: int, wait_s: float
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+        """Return what is there, or the first that comes in time, or nothing as soon as this is stirred."""
+        assert self._consumer is not None
+        getting = asyncio.create_task(
+            self._consumer.getmany(timeout_ms=int(wait_s * 1_000), max_records=records_max)
+        )
+        stirring = asyncio.create_task(self._stirred.wait())
+        try:
+            await asyncio.wait({getting, stirring}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # What it has not returned yet stays with the consumer.
+            for task in (getting, stirring):
+                task.cancel()
+            await asyncio.gather(getting, stirring, return_exceptions=True)
+        self._stirred.clear()
+        return {} if getting.cancelled() else getting.result()
+
+    def _keep_pace(self, records: int) -> None:
+        # The client has no public way to change them; the next fetch takes them.
+        assert self._consumer is not None
+        pace = self._pacing.after(records, time.monotonic())
+        fetcher = self._consumer._fetcher
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = pace.min_bytes, pace.wait_ms
 
     def ends(self) -> dict[Slot, int]:
         """Return by partition the offset that comes next on the log, as far as it is known."""

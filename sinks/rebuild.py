@@ -90,6 +90,7 @@ async def discard(dsn: str) -> None:
 
     Raises:
         RebuildBusy: a rebuild is filling them.
+        psycopg.OperationalError: Postgres is away.
     """
     async with await _connected(dsn) as connection:
         await _demand_alone(connection)
@@ -363,11 +364,9 @@ class Rebuild:
             refused=self._refused,
         )
 
-    def _compared(
-        self, tables: Sequence[TableComparison], refused: Mapping[str, int] | None = None
-    ) -> Comparison:
+    def _compared(self, found: list[TableComparison], refused: Mapping[str, int] | None = None) -> Comparison:
         left_alone = tuple(self._fitted.left_alone)
-        return Comparison(tables=tuple(tables), left_alone=left_alone, refused=refused or {})
+        return Comparison(tables=tuple(found), left_alone=left_alone, refused=refused or {})
 
 
 async def _connected(dsn: str) -> AsyncConnection[TupleRow]:

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from typing import Final
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from sinks.fitting import is_there
 from sinks.forms import own_name
 from sinks.mapping import V1_TABLES
+
+_log = structlog.get_logger()
 
 _ASIDE: Final = "cartrita_kept_"
 _MESSAGES: Final = "conversation_messages"
@@ -54,6 +57,22 @@ _ADDED: Final = """
         ADD COLUMN IF NOT EXISTS graph_node VARCHAR(50),
         ADD COLUMN IF NOT EXISTS cost_tokens INTEGER DEFAULT 0
 """
+# Of a table that was V2's as well what V2 wrote: V1's own rows name no event and no call of the log.
+_WRITTEN: Final = {
+    _MESSAGES: """
+        EXISTS (
+            SELECT FROM event_log e
+            WHERE e.session_id = made.session_id AND e.event_id::text = made.metadata ->> 'event_id'
+              AND e.topic IN ('session.inputs', 'session.outputs')
+        ) OR (made.created_at IS NULL AND made.metadata = '{}')
+    """,
+    "tool_invocations": """
+        EXISTS (
+            SELECT FROM event_log e
+            WHERE e.subject_id = made.id AND e.topic IN ('tool.calls', 'tool.results')
+        )
+    """,
+}
 _REFERENCES: Final = f"""
     SELECT c.conrelid::regclass::text, a.attname, quote_ident(c.conname)
     FROM pg_constraint c
@@ -99,6 +118,8 @@ async def make_lacking(connection: AsyncConnection[TupleRow], new: Sequence[str]
             await connection.execute(_MADE[name].encode())
             if name == _SESSIONS:
                 await _take_references(connection)
+            else:
+                await _take_rows(connection, name)
 
 
 async def stand_back(connection: AsyncConnection[TupleRow], own: Sequence[str]) -> None:
@@ -118,6 +139,21 @@ async def _add_columns(connection: AsyncConnection[TupleRow]) -> None:
             await connection.execute(_ADDED.encode())
     except psycopg.errors.WrongObjectType:
         pass  # it is a view
+
+
+async def _take_rows(connection: AsyncConnection[TupleRow], name: str) -> None:
+    """Take over what V2 wrote while the table was V1's and V2's, as far as its rows can still be read so."""
+    if not await is_there(connection, f"{_ASIDE}{name}"):
+        return
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                f"INSERT INTO {name} SELECT made.* FROM {_ASIDE}{name} kept "  # noqa: S608  # our own names
+                f"CROSS JOIN LATERAL jsonb_populate_record(NULL::{name}, to_jsonb(kept)) made "
+                f"JOIN sessions s ON s.id = made.session_id WHERE {_WRITTEN[name]}".encode()
+            )
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        _log.warning("sink_rows_left_with_v1", table=name, reason=str(error).strip().split("\n")[0])
 
 
 async def _take_references(connection: AsyncConnection[TupleRow]) -> None:

@@ -54,7 +54,7 @@ class SinkSettings:
     """Kafka's consumer group; sinks of one group share the partitions."""
     batch_records_max: int = 2_000
     batch_wait_ms: int = 50
-    """How long a batch may wait to fill."""
+    """How long a batch that has begun may wait to fill."""
     retry_delay_ms: int = 250
     retry_delay_ms_max: int = 5_000
     session_timeout_ms: int = 10_000
@@ -129,6 +129,7 @@ class Sink:
 
     async def run(self) -> None:
         """Run until `stop` is set; see `run_sink`."""
+        stopping = asyncio.create_task(self._stir_at_the_end())
         try:
             await self._on_kafka(self._reader.start)
             await self._on_postgres(_nothing)
@@ -138,14 +139,19 @@ class Sink:
         except _Stopped:
             pass
         finally:
+            stopping.cancel()
             if self._storing is not None:
                 self._storing.cancel()
-                await asyncio.gather(self._storing, return_exceptions=True)
+            await asyncio.gather(stopping, *filter(None, (self._storing,)), return_exceptions=True)
             await self._reader.stop()
             await self._dead_letters.stop()
             if self._writer is not None:
                 await self._writer.close()
             _log.info("sink_stopped", sink=self._settings.sink)
+
+    async def _stir_at_the_end(self) -> None:
+        await self._stop.wait()
+        self._reader.stir()
 
     async def _round(self) -> None:
         if self._reader.moved:
@@ -303,11 +309,18 @@ class Sink:
         connect = partial(
             Writer.connect, self._settings.dsn, self._settings.sink, mapping=self._settings.mapping
         )
+        # V1's tables may have been changed under V2's, which get their own then.
         try:
             writer = await connect()
         except ParentUnfit as unfit:
-            # V1's table was changed under V2's, which get one of their own to refer to.
-            await self._separate(unfit)
+            if (fault := await self._separate(str(unfit))) is not None:
+                raise DatabaseUnfit(f"{unfit}; {fault}") from unfit
+            writer = await connect()
+        if lacking := writer.fitted.lacking:
+            await writer.close()
+            await self._separate(
+                f"V2 has no {' and no '.join(lacking)} of its own, and V1's cannot be written"
+            )
             writer = await connect()
         _log.info("sink_connected", sink=self._settings.sink, tables=list(writer.fitted.names))
         for table, obstacles in writer.fitted.left_alone.items():
@@ -315,14 +328,17 @@ class Sink:
                 _log.warning("sink_table_left_alone", table=table, reason=str(one), remedy=one.remedy)
         return writer
 
-    async def _separate(self, unfit: ParentUnfit) -> None:
-        _log.warning("sink_separating_from_v1", sink=self._settings.sink, reason=str(unfit))
+    async def _separate(self, reason: str) -> NotTheOwner | None:
+        """Give V2 tables of its own beside V1's; returns why it cannot have them."""
+        _log.warning("sink_separating_from_v1", sink=self._settings.sink, reason=reason)
         connection = await psycopg.AsyncConnection.connect(self._settings.dsn, autocommit=True)
         async with connection:
             try:
                 await migrate(connection, mapping=self._settings.mapping)
             except NotTheOwner as error:
-                raise DatabaseUnfit(f"{unfit}; {error}") from error
+                _log.warning("sink_cannot_separate", sink=self._settings.sink, reason=str(error))
+                return error
+        return None
 
     async def _disconnect(self) -> None:
         writer, self._writer = self._writer, None

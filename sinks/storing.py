@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from sinks.errors import RowRefused
-from sinks.intake import Refusal, Taken, skipped, without_changes, without_table
+from sinks.intake import Refusal, Taken, skipped, without_changes, without_tables
 
 Write = Callable[[Sequence[Taken]], Awaitable[None]]
 PutAside = Callable[[Taken], Awaitable[None]]
@@ -47,15 +47,16 @@ async def _store_refused(taken: Taken, error: RowRefused, write: Write, put_asid
 
 
 def _without(taken: Taken, error: RowRefused) -> Taken:
+    tables = " and ".join(sorted(error.mirrors))
     whose = (
-        f"V1's table {error.mirror} refuses its row, and all else of it is applied"
-        if error.mirror
-        else ("the database refuses a row of it")
+        f"V1's table {tables} refuses its row, and all else of it is applied"
+        if error.mirrors
+        else "the database refuses a row of it"
     )
     reason = (
         f"{whose}: {error}; `cartrita rebuild --swap` puts it right once program, table or mapping are mended"
     )
     refusal = Refusal(code="row_refused", reason=reason)
-    if error.mirror and error.mirror not in taken.projected.leaves_out:
-        return without_table(taken, error.mirror, refusal)
+    if error.mirrors - taken.projected.leaves_out:
+        return without_tables(taken, error.mirrors, refusal)
     return without_changes(taken, refusal)

@@ -13,19 +13,19 @@ from psycopg.rows import TupleRow
 EVENTS_MAX: Final = 10_000
 LABEL_CHARACTERS_MAX: Final = 120
 
-# What a person recognises an event by; the body itself may be large and stays in the database.
-_LABEL: Final = f"""
+LABEL: Final = f"""
     left(regexp_replace(left(COALESCE(
         NULLIF(body ->> 'text', ''), body ->> 'intent', body ->> 'query', body ->> 'excerpt',
         body ->> 'error', body ->> 'reason', body ->> 'detail', body ->> 'tool', body ->> 'purpose', ''
     ), {4 * LABEL_CHARACTERS_MAX}), '\\s+', ' ', 'g'), {LABEL_CHARACTERS_MAX})
 """
-_COLUMNS: Final = f"""
+"""What a person recognises an event by; the body itself may be large and stays in the database."""
+COLUMNS: Final = f"""
     event_id, topic, partition, "offset", type, session_id, sequence, occurred_at,
-    causation_id, evidence_ids, subject_id, producer, {_LABEL} AS label
+    causation_id, evidence_ids, subject_id, producer, {LABEL} AS label
 """
-CAUSES: Final = f"SELECT {_COLUMNS} FROM cartrita_trace(%s, %s)"  # noqa: S608  # names of our own columns
-EFFECTS: Final = f"SELECT {_COLUMNS} FROM cartrita_effects(%s, %s)"  # noqa: S608  # as above
+CAUSES: Final = f"SELECT {COLUMNS} FROM cartrita_trace(%s, %s)"  # noqa: S608  # names of our own columns
+EFFECTS: Final = f"SELECT {COLUMNS} FROM cartrita_effects(%s, %s)"  # noqa: S608  # as above
 _START: Final = "SELECT event_id FROM cartrita_trace_start(%s, %s)"
 
 

@@ -62,6 +62,7 @@ _SEQUENCE_CONFLICTS: Final = """
 _LOOK_FIRST: Final = (
     "SELECT set_config('search_path', quote_ident(%s) || ', ' || current_setting('search_path'), false)"
 )
+_CHECK_NOW: Final = "SET CONSTRAINTS ALL IMMEDIATE"
 _PLACE_OF: Final = attrgetter("topic", "partition", "offset")
 
 Slot = tuple[str, int]
@@ -105,6 +106,18 @@ class Position:
 
     topic_id: UUID
     next_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A batch, as far as it can be made ready without Postgres."""
+
+    records: Sequence[Projected]
+    logged: Sequence[LogRow]
+    log_text: bytes
+    staged: Mapping[str, tuple[int, bytes]]
+    """By table, parents first: how many rows are to be written, and their text."""
+    leaves_out: frozenset[str]
 
 
 class Writer:
@@ -206,31 +219,64 @@ class Writer:
         """
         # All that takes time here comes before the transaction, which then only waits for Postgres, while
         # the next batch is decoded.
+        prepared = self._prepared(records)
+        is_whole = False
+        try:
+            async with self._connection.transaction():
+                written = await self._write(prepared, expected)
+                before_commit()
+                is_whole = True
+        except psycopg.Error as error:
+            if not is_whole or is_passing(error):
+                raise
+            # What others defer to the end of the transaction refuses by any code and seldom says whose row.
+            mirrors = await self._at_fault(prepared, expected) if len(records) == 1 else frozenset[str]()
+            raise RowRefused(str(error).strip(), mirrors=mirrors, of_v1=True) from error
+        return written
+
+    async def _write(self, prepared: _Prepared, expected: Mapping[Slot, int]) -> Written:
+        records, logged = prepared.records, prepared.logged
+        await self._move(records, expected)
+        fresh = await self._log(logged, prepared.log_text)
+        staged = prepared.staged
+        if len(fresh) < len(logged):
+            staged = self._staged(
+                (
+                    change
+                    for record in records
+                    if record.log is not None and _PLACE_OF(record.log) in fresh
+                    for change in record.changes
+                ),
+                prepared.leaves_out,
+            )
+        rows = {table: await self._guarded(table, *folded) for table, folded in staged.items()}
+        return Written(fresh=frozenset(fresh), rows=rows, conflicts=await self._conflicts(logged))
+
+    async def _at_fault(self, prepared: _Prepared, expected: Mapping[Slot, int]) -> frozenset[str]:
+        """Return the tables of V1 without whose rows one record can be written; none: it cannot."""
+        mirrors = frozenset(filter(self._is_mirror, prepared.staged))
+        for tables in (*(frozenset({name}) for name in sorted(mirrors)), mirrors):
+            rest = prepared.records[0]._replace(leaves_out=prepared.leaves_out | tables)
+            try:
+                async with self._connection.transaction(force_rollback=True):
+                    await self._write(self._prepared([rest]), expected)
+                    await self._connection.execute(_CHECK_NOW)
+            except RowRefused:
+                continue
+            except psycopg.Error as error:
+                if is_passing(error):
+                    raise
+                continue
+            return tables
+        return frozenset()
+
+    def _prepared(self, records: Sequence[Projected]) -> _Prepared:
         logged = sorted((record.log for record in records if record.log is not None), key=_PLACE_OF)
-        log_text = _LOG_TEXT(logged)
         leaves_out = frozenset[str]().union(*(record.leaves_out for record in records))
         assert not leaves_out or len(records) == 1
         staged = self._staged((change for record in records for change in record.changes), leaves_out)
-        async with self._connection.transaction():
-            await self._move(records, expected)
-            fresh = await self._log(logged, log_text)
-            if len(fresh) < len(logged):
-                staged = self._staged(
-                    (
-                        change
-                        for record in records
-                        if record.log is not None and _PLACE_OF(record.log) in fresh
-                        for change in record.changes
-                    ),
-                    leaves_out,
-                )
-            rows = {table: await self._guarded(table, *folded) for table, folded in staged.items()}
-            conflicts = await self._conflicts(logged)
-            before_commit()
-        return Written(
-            fresh=frozenset(fresh),
-            rows=rows,
-            conflicts=conflicts,
+        return _Prepared(
+            records=records, logged=logged, log_text=_LOG_TEXT(logged), staged=staged, leaves_out=leaves_out
         )
 
     async def _move(self, records: Sequence[Projected], expected: Mapping[Slot, int]) -> None:
@@ -294,11 +340,18 @@ class Writer:
         try:
             return await self._apply(table, number, text)
         except psycopg.Error as error:
-            made = self._statements[table].target
-            if not made.table.version_one or made.name != made.table.name or is_passing(error):
+            if not self._is_of_v1(table) or is_passing(error):
                 raise
-            is_mirror = made.table.name != "sessions" or made.table.name in self._own
-            raise RowRefused(str(error).strip(), mirror=table if is_mirror else "", of_v1=True) from error
+            mirrors = frozenset({table} if self._is_mirror(table) else ())
+            raise RowRefused(str(error).strip(), mirrors=mirrors, of_v1=True) from error
+
+    def _is_of_v1(self, table: str) -> bool:
+        made = self._statements[table].target
+        return made.table.version_one and made.name == made.table.name
+
+    def _is_mirror(self, table: str) -> bool:
+        """Tell whether it is a table of V1's to which nothing of V2's refers."""
+        return self._is_of_v1(table) and (table != "sessions" or table in self._own)
 
     async def _apply(self, table: str, number: int, text: bytes) -> int:
         """Write the rows of one table, and return how many were inserted or updated."""

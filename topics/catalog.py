@@ -19,6 +19,7 @@ from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
+from schemas.events.restraints import RestraintAct, RestraintFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
 from schemas.events.tasks import CallFact, TaskFact
@@ -39,6 +40,7 @@ class Keying(StrEnum):
     TOOL = "tool"
     HASH = "hash"
     TOKEN = "token"  # noqa: S105  # it is the name of a key
+    RESTRAINT = "restraint"
     ANY = "any"
 
 
@@ -93,7 +95,7 @@ USER_INPUTS: Final = Topic(
 )
 OPERATOR_INPUTS: Final = Topic(
     name="operator.inputs",
-    facts=_facts(OperatorFact),
+    facts=_facts(OperatorFact | RestraintAct),
     keying=Keying.SESSION,
     purpose="Acts of operators, such as decisions about approvals; whoever can write here is an operator.",
     writers="command line, gateways",
@@ -279,6 +281,15 @@ ACCESS_TOKENS: Final = Topic(
     cleanup="compact",
     partitions=1,
 )
+TOOL_RESTRAINTS: Final = Topic(
+    name="tool.restraints",
+    facts=_facts(RestraintFact),
+    keying=Keying.RESTRAINT,
+    purpose="Which tools must not be called now: what operators stopped, and what is withheld of servers.",
+    writers="ingress shell, and workers with a tool shell",
+    cleanup="compact",
+    partitions=1,
+)
 DEAD_LETTERS: Final = Topic(
     name="dead.letters",
     facts=_facts(DeadLetterFact),
@@ -313,6 +324,7 @@ TOPICS: Final = (
     TOOL_CAPABILITIES,
     CONFIGURATION,
     ACCESS_TOKENS,
+    TOOL_RESTRAINTS,
     DEAD_LETTERS,
 )
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})

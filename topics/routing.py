@@ -16,6 +16,11 @@ from schemas.events.accounts import (
 )
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.configurations import ConfigurationPublished
+from schemas.events.restraints import (
+    RestraintFact,
+    ServerToolsRestored,
+    ServerToolsWithheld,
+)
 from schemas.events.tools import ToolOutcomeObserved
 from topics.catalog import Keying, Topic
 
@@ -26,6 +31,9 @@ _LEASES: Final = (LeaseRequested, LeaseReturned, LeaseGranted, LeaseRefused, Lea
 def key_of(topic: Topic, envelope: Envelope) -> bytes:
     """Return the key under which `envelope` stands on `topic`; empty when it has none."""
     body = envelope.body
+    if isinstance(body, RestraintFact):
+        # Likewise where an operator's act enters: what is about one name keeps its order.
+        return restraint_key(body)
     if topic.keying is Keying.ACCOUNT and isinstance(body, _LEASES):
         return body.account_id.encode()
     if topic.keying is Keying.TOOL and isinstance(body, ToolOutcomeObserved | ToolCapabilityMeasured):
@@ -38,6 +46,13 @@ def key_of(topic: Topic, envelope: Envelope) -> bytes:
         # A letter that is written again after a crash meets its first copy, so that their order is one.
         return (envelope.session_id or envelope.event_id).encode()
     return envelope.session_id.encode()
+
+
+def restraint_key(fact: RestraintFact) -> bytes:
+    """Return what a restraint is about; of each only the newest counts."""
+    if isinstance(fact, ServerToolsWithheld | ServerToolsRestored):
+        return f"server/{fact.server}/{fact.tenant}".encode()
+    return f"stop/{fact.name}".encode()
 
 
 @lru_cache(maxsize=65_536)

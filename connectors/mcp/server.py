@@ -70,6 +70,8 @@ class ToolTerms:
     """Of a call."""
     idempotency_key: str | None = None
     """The argument that takes the key by which the server knows a repeated call; models do not see it."""
+    reconciler: str | None = None
+    """The server's tool, by the name that the server gives it, that tells whether a call was carried out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,21 @@ from connectors.mcp.connection import Connection, Transport
 from connectors.mcp.definitions import Listing
 from connectors.mcp.server import Server
 from connectors.mcp.session import Session
+from connectors.mcp.stdio import ProgramChanged
 from connectors.mcp.tool import McpTool
+from schemas.events.restraints import (
+    ServerToolsRestored,
+    ServerToolsWithheld,
+    ToolPutAside,
+    ToolRenamed,
+)
 
 _log = structlog.get_logger()
 OpenTransport = Callable[[Server, str, AcceptedServer | None], Awaitable[Transport]]
 """Makes a way to a server for a tenant; raises ServerBroken where that is refused."""
-Tell = Callable[[str, str, int], None]
-"""Told of a server, a tenant, and how many tools are withheld now."""
+Found = ServerToolsWithheld | ServerToolsRestored
+Tell = Callable[[Found, int], None]
+"""Told of what a look at a server's tools has found, and how many are withheld now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +47,7 @@ class Servers:
         servers: Mapping[str, Server],
         accepted: Mapping[str, AcceptedServer],
         open_transport: OpenTransport,
-        tell: Tell = lambda _server, _tenant, _withheld: None,
+        tell: Tell = lambda _found, _withheld: None,
     ) -> None:
         """Connect to nothing yet."""
         self._servers, self._accepted = dict(servers), dict(accepted)
@@ -75,7 +83,7 @@ class Servers:
             self._connections[place] = Connection(
                 configured,
                 tenant,
-                lambda: self._open_transport(configured, tenant, known),
+                lambda: self._open(configured, tenant, known),
                 on_listing=lambda listing, session: self._compare(place, listing, session),
             )
         return self._connections[place]
@@ -102,6 +110,14 @@ class Servers:
         """End all connections, and the processes behind them."""
         await asyncio.gather(*(connection.stop() for connection in self._connections.values()))
 
+    async def _open(self, server: Server, tenant: str, known: AcceptedServer | None) -> Transport:
+        try:
+            return await self._open_transport(server, tenant, known)
+        except ProgramChanged:
+            withheld = len(known.definitions) if known is not None else 0
+            self.tell(ServerToolsWithheld(server=server.name, tenant=tenant, program_changed=True), withheld)
+            raise
+
     def _compare(self, place: tuple[str, str], listing: Listing, _session: Session) -> None:
         server, tenant = place
         found = differences(self._accepted.get(server, _NOTHING), listing)
@@ -116,7 +132,23 @@ class Servers:
                 remedy=f"cartrita tools show {server}",
             )
         self._differences[place] = found
-        self.tell(server, tenant, len(found.withheld) + len(found.added))
+        self.tell(_told(server, tenant, found, listing), len(found.withheld) + len(found.added))
+
+
+def _told(server: str, tenant: str, found: Differences, listing: Listing) -> Found:
+    """Return what is told of a list of tools."""
+    if not found and not listing.unusable:
+        return ServerToolsRestored(server=server, tenant=tenant, list_digest=listing.digest)
+    return ServerToolsWithheld(
+        server=server,
+        tenant=tenant,
+        added=found.added,
+        removed=found.removed,
+        changed=found.changed,
+        renamed=tuple(ToolRenamed(before=old, after=new) for old, new in found.renamed),
+        put_aside=tuple(ToolPutAside(tool=one.tool, reason=one.reason) for one in listing.unusable),
+        list_digest=listing.digest,
+    )
 
 
 _NOTHING = AcceptedServer(definitions={}, declined={})

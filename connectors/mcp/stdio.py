@@ -9,9 +9,9 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import mcp_types
@@ -28,12 +28,17 @@ _ERROR_BYTES_MAX: Final = 65_536
 
 Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
 """What comes from a server, and what goes to it."""
+T = TypeVar("T")
 _Received = MemoryObjectSendStream[SessionMessage | Exception]
 _ToSend = MemoryObjectReceiveStream[SessionMessage]
 
 
 class ServerBroken(Exception):
     """A server cannot be started, or does not keep to the protocol; the message says how, for people."""
+
+
+class ProgramChanged(ServerBroken):
+    """A server's program is not the one that a person accepted: it is not started."""
 
 
 class ProgramTransport:
@@ -78,20 +83,7 @@ class ProgramTransport:
         Raises:
             ServerBroken: it could not be started.
         """
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=self._environment,
-                cwd="/",
-                start_new_session=True,
-                limit=self._bytes_max,
-                pass_fds=self._descriptors,
-            )
-        except OSError as error:
-            raise ServerBroken(f"{self._command[0]} cannot be started: {error.strerror or error}") from error
+        process = await self._started()
         # Nothing may come between the start and the block that ends the process.
         received_in, received_out = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         sent_in, sent_out = anyio.create_memory_object_stream[SessionMessage](0)
@@ -105,13 +97,36 @@ class ProgramTransport:
             ]
             yield received_out, sent_in
         finally:
-            with anyio.CancelScope(shield=True):
-                await _end(process)
+            await _whole(_end(process))
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for stream in (received_in, received_out, sent_in, sent_out):
                 stream.close()
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._environment,
+                cwd="/",
+                start_new_session=True,
+                limit=self._bytes_max,
+                pass_fds=self._descriptors,
+            )
+        )
+        try:
+            return await _whole(starting)
+        except OSError as error:
+            raise ServerBroken(f"{self._command[0]} cannot be started: {error.strerror or error}") from error
+        except asyncio.CancelledError:
+            if starting.exception() is None:
+                # It is there, and nobody else knows of it.
+                await _whole(_end(starting.result()))
+            raise
 
     async def _read(self, process: asyncio.subprocess.Process, received: _Received) -> None:
         assert process.stdout is not None
@@ -164,6 +179,22 @@ def _message_of(line: bytes) -> SessionMessage | None:
         return SessionMessage(mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False))
     except (ValueError, RecursionError):
         return None
+
+
+async def _whole(work: Awaitable[T]) -> T:
+    """Wait for something to its end, whoever cancels meanwhile; the cancellation comes after it."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    # Against anyio's cancellation, which comes again and again; the loop is against asyncio's.
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return task.result()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

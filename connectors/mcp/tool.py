@@ -18,10 +18,12 @@ from connectors.mcp.session import Session
 from connectors.sandbox.cleaning import clean, clean_line
 from connectors.tools.json_schemas import usable_validator
 from schemas.configuration import ToolSpec
-from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Arguments, Happened, ToolContext, ToolError, ToolResult
 
 KEY_META: Final = "cartrita/idempotency-key"
 """Under which the key goes with every call, in its `_meta`; servers that know none ignore it."""
+RECONCILED_KEY: Final = "idempotency_key"
+"""The argument of a reconciler: the key of the call that it is asked about."""
 CATEGORY: Final = "mcp"
 _ERROR_CHARACTERS_MAX: Final = 1_500
 _WRONGLY_ASKED: Final = (mcp_types.INVALID_PARAMS, mcp_types.METHOD_NOT_FOUND)
@@ -59,7 +61,7 @@ class McpTool:
             ToolError: there is no result. Its kind is `unknown` where nobody knows whether the server carried
                 the call out, and `result_invalid` where it did and its answer cannot be used.
         """
-        session = await self._ready(context)
+        session = await self._ready(context, self._definition.tool)
         given = dict(arguments)
         if self._terms.idempotency_key is not None:
             given[self._terms.idempotency_key] = context.idempotency_key
@@ -88,9 +90,39 @@ class McpTool:
             raise self._invalid(str(error)) from error
         return ToolResult(result=result)
 
-    async def _ready(self, context: ToolContext) -> Session:
-        """Return the session for the call; until then nothing has been sent."""
-        server, tool = self._server.name, self._definition.tool
+    async def happened(self, _arguments: Arguments, context: ToolContext) -> Happened | None:
+        """Ask the server's reconciler whether an earlier call was carried out; None: there is none.
+
+        Raises:
+            ToolError: it could not be asked.
+        """
+        reconciler = self._terms.reconciler
+        if reconciler is None:
+            return None
+        session = await self._ready(context, reconciler)
+        try:
+            answer = await session.call(
+                reconciler, {RECONCILED_KEY: context.idempotency_key}, {}, _nobody_follows
+            )
+        except (MCPError, ValidationError) as error:
+            raise self._failed(f"{reconciler} did not answer: {clean_line(str(error), 300)}") from error
+        told = None if isinstance(answer, mcp_types.InputRequiredResult) else answer.structured_content
+        if not isinstance(told, Mapping) or not isinstance(told.get("carried_out"), bool):
+            return None
+        given = told.get("result")
+        if not told["carried_out"] or not isinstance(given, Mapping):
+            return Happened(carried_out=bool(told["carried_out"]))
+        earlier = mcp_types.CallToolResult(content=[], structured_content=dict(given))
+        try:
+            return Happened(
+                carried_out=True, result=result_of(earlier, self._output, self._server.result_characters_max)
+            )
+        except ResultInvalid:
+            return Happened(carried_out=True)
+
+    async def _ready(self, context: ToolContext, tool: str) -> Session:
+        """Return the session for a call of one of the server's tools; until then nothing has been sent."""
+        server = self._server.name
         if context.tenant_id not in self._server.tenants:
             raise self._failed(f"the server {server} is not for this tenant", settled=True)
         try:
@@ -140,6 +172,10 @@ class McpTool:
         return ToolError(
             "result_invalid", f"{self.spec.name}: the call was carried out, and its result is lost: {message}"
         )
+
+
+async def _nobody_follows(progress: float, total: float | None, message: str | None) -> None:
+    """Drop how far a server has come."""
 
 
 def _spec(server: Server, definition: Definition) -> ToolSpec:

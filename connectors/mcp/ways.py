@@ -13,7 +13,7 @@ from connectors.mcp.acceptance import AcceptedServer
 from connectors.mcp.connection import Transport
 from connectors.mcp.program import program_sha256
 from connectors.mcp.server import Endpoint, Program, Resolve, Server
-from connectors.mcp.stdio import ProgramTransport, ServerBroken, Streams
+from connectors.mcp.stdio import ProgramChanged, ProgramTransport, ServerBroken, Streams
 from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.programs import ProgramRequest, ProgramSandbox, available, refusal_in
 
@@ -137,7 +137,7 @@ class Ways:
         if accepted is not None and accepted.program_sha256 is not None:
             found = await asyncio.to_thread(program_sha256, program)
             if found != accepted.program_sha256:
-                raise ServerBroken(
+                raise ProgramChanged(
                     "its program is not the one that was accepted, and is not started: look at it, and "
                     f"`cartrita tools accept {server.name}`"
                 )

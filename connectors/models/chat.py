@@ -21,6 +21,7 @@ from connectors.models.responses import Body, Response, SaidInAnswer
 from connectors.models.retries import Random, RetryPolicy, Sleep, translate, with_retries
 from connectors.models.tokens import TokenCounter
 from connectors.models.values import mended
+from connectors.models.written_calls import offered_name
 from schemas.configuration import RequestParameters
 from schemas.events.models import ToolCallProposed
 from schemas.ids import derived_id
@@ -231,6 +232,7 @@ class OpenAIModel:
     def _tool_calls(self, collected: Collected) -> tuple[ToolCallProposed, ...]:
         """Return the calls, each with an id that no other call of the conversation has."""
         request = collected.request
+        offered = {tool.name for tool in request.tools}
         taken = {call.tool_call_id for message in request.messages for call in message.tool_calls}
         proposed = []
         for number, call in enumerate(collected.calls):
@@ -244,7 +246,7 @@ class OpenAIModel:
             proposed.append(
                 ToolCallProposed(
                     tool_call_id=tool_call_id,
-                    name=mended(call.name)[:NAME_CHARACTERS_MAX],
+                    name=offered_name(mended(call.name)[:NAME_CHARACTERS_MAX], offered),
                     arguments_json=arguments,
                     arguments_tokens=self._counter.count(arguments, request.model),
                     provider_state_json=call.state_json,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.models.tool_calls import ToolCallPart
-from connectors.models.usage import Usage, read_usage_of
+from connectors.models.usage import Usage, choices_of, read_usage_of
 from connectors.models.values import index_of, list_of, mapping_of, name_of, text_of
 
 _KNOWN_OF_CALL = frozenset({"index", "id", "type", "function"})
@@ -51,7 +51,7 @@ def read_chunk(data: object) -> Chunk:
         model=text_of(chunk.get("model")),
         fingerprint=text_of(chunk.get("system_fingerprint")),
         usage=read_usage_of(chunk),
-        pieces=tuple([_piece(mapping_of(choice)) for choice in list_of(chunk.get("choices"))]),
+        pieces=tuple([_piece(mapping_of(choice)) for choice in choices_of(chunk)]),
     )
 
 

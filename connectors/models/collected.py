@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Final
 
 from connectors.models.chunks import Chunk, Piece
-from connectors.models.thinking import ThinkingFilter
-from connectors.models.tool_calls import ToolCallAssembly, ToolCallParts
+from connectors.models.thinking import ThinkingFilter, without_thoughts
+from connectors.models.tool_calls import ToolCallAssembly, ToolCallPart, ToolCallParts
 from connectors.models.usage import Usage, larger
 from connectors.models.values import ends_in_half, mended
+from connectors.models.written_calls import written_calls
 from schemas.configuration import RequestParameters
 from schemas.ports.chat import ChatRequest, ProviderFailed
 
@@ -81,7 +82,8 @@ class Collected:
         self._half = ""
         self._thinking: list[str] = []
         self._filter = ThinkingFilter()
-        self._calls = ToolCallAssembly([tool.name for tool in request.tools])
+        self._offered = frozenset(tool.name for tool in request.tools)
+        self._calls = ToolCallAssembly(self._offered)
         self._reason = ""
         self._is_whole = False
         self._choice: int | None = None
@@ -173,7 +175,9 @@ class Collected:
         await self._hand_on(self._filter.take(mended(self._half)))
         await self._hand_on(self._filter.finish())
         self._half = ""
-        self.text = "".join(self._pieces)
+        self.text, thought = without_thoughts("".join(self._pieces))
+        self._thinking += [thought] if thought else []
+        self._take_written()
         what = f"call {self.request.call_id} of {self.request.model}"
         if _REASONS.get(self._reason.lower()) == "error":
             raise ProviderFailed(
@@ -189,6 +193,16 @@ class Collected:
         is_cut_off = self.has_content or not (done or framed)
         said = "the stream ended in the middle" if is_cut_off else "the answer was empty"
         raise ProviderFailed("interrupted", f"{what}: {said}", retryable=True, maybe_billed=True)
+
+    def _take_written(self) -> None:
+        """Take calls that the model wrote into its text; their pieces were handed on as text by then."""
+        if self._calls.calls or not self.request.tools:
+            return
+        self.text, calls = written_calls(self.text, self._offered)
+        for index, call in enumerate(calls):
+            self._calls.take(
+                [ToolCallPart(index=index, id="", name=call.name, arguments=call.arguments_json)]
+            )
 
     async def _take(self, piece: Piece) -> None:
         if piece.thinking:

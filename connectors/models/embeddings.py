@@ -18,6 +18,7 @@ from connectors.models.usage import read_usage
 from connectors.models.values import mapping_of, mended, text_of
 from connectors.models.vectors import VectorsUnsound, filled_up, read_vectors
 from schemas.configuration import VECTOR_DIMENSIONS, EmbeddingModel
+from schemas.frozen import replace
 from schemas.ports.chat import ConnectorError, ProviderFailed, RequestInvalid
 from schemas.ports.embedding import Embedded, EmbeddingsAbsent
 
@@ -69,13 +70,16 @@ class OpenAIEmbeddings:
         """Return the longest beginning of `text` of at most `tokens_max` tokens."""
         return self._counter.truncate(text, tokens_max, self.model.name)[0]
 
-    async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], *, call_id: str, timeout_ms: int, dimensions: int | None = None
+    ) -> Embedded:
         """Embed texts, none empty, each of at most the model's tokens; as many requests as they need.
 
         Args:
             texts: any number.
             call_id: goes with each request, for the provider's logs.
             timeout_ms: of one attempt of one request.
+            dimensions: how many numbers each vector is to have; None: as many as are configured.
 
         Raises:
             EmbeddingsAbsent: no model is configured, or the server makes no vectors.
@@ -84,6 +88,7 @@ class OpenAIEmbeddings:
         """
         if not self.model.name:
             raise EmbeddingsAbsent("no embedding model is configured")
+        model = self._asked(dimensions)
         counts = [self._checked_count(index, text) for index, text in enumerate(texts)]
         parts: list[Embedded] = []
         done = 0
@@ -91,10 +96,12 @@ class OpenAIEmbeddings:
             # A refusal may make requests smaller, so each is measured when its turn comes.
             some = texts[done : done + self._size(counts[done:])]
             try:
-                parts.append(await self._request(some, call_id, timeout_ms))
+                parts.append(await self._request(model, some, call_id, timeout_ms))
             except ConnectorError as error:
                 other = embedding_changed(self._parameters, str(error), len(some))
-                if other is None or error.kind != "invalid_request":
+                # A length that was asked for is whoever asked's to change, for this call.
+                own = dimensions is not None and not (other and other.dimensions_field)
+                if other is None or own or error.kind != "invalid_request":
                     error.maybe_billed = error.maybe_billed or bool(parts)
                     raise
                 changes = difference(self._parameters, other)
@@ -107,6 +114,18 @@ class OpenAIEmbeddings:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    def _asked(self, dimensions: int | None) -> EmbeddingModel:
+        if dimensions is None or dimensions == self.model.dimensions:
+            return self.model
+        if not self._parameters.dimensions_field:
+            raise RequestInvalid(
+                "invalid_request",
+                f"vectors of {self.model.name} have {self.model.dimensions} dimensions and no others",
+                retryable=False,
+                attempts=0,
+            )
+        return replace(self.model, dimensions=dimensions)
 
     def _checked_count(self, index: int, text: str) -> int:
         tokens = self.count_tokens(text)
@@ -130,20 +149,24 @@ class OpenAIEmbeddings:
             size += 1
         return size
 
-    async def _request(self, texts: Sequence[str], call_id: str, timeout_ms: int) -> Embedded:
+    async def _request(
+        self, model: EmbeddingModel, texts: Sequence[str], call_id: str, timeout_ms: int
+    ) -> Embedded:
         return await with_retries(
-            lambda attempt: self._attempt(texts, call_id, timeout_ms, attempt),
+            lambda attempt: self._attempt(model, texts, call_id, timeout_ms, attempt),
             attempts_max=self._attempts_max,
             policy=self._retries,
             sleep=self._sleep,
             random=self._random,
         )
 
-    async def _attempt(self, texts: Sequence[str], call_id: str, timeout_ms: int, attempt: int) -> Embedded:
-        what = f"call {call_id} of {self.model.name}"
-        answer = await self._answer(texts, call_id, timeout_ms, what)
+    async def _attempt(
+        self, model: EmbeddingModel, texts: Sequence[str], call_id: str, timeout_ms: int, attempt: int
+    ) -> Embedded:
+        what = f"call {call_id} of {model.name}"
+        answer = await self._answer(model, texts, call_id, timeout_ms, what)
         try:
-            vectors = read_vectors(answer, len(texts), self.model.dimensions)
+            vectors = read_vectors(answer, len(texts), model.dimensions)
         except VectorsUnsound as error:
             raise ProviderFailed(
                 "provider_error", f"{what}: {error}", retryable=False, maybe_billed=True
@@ -162,7 +185,9 @@ class OpenAIEmbeddings:
             local=is_local(name, None),
         )
 
-    async def _answer(self, texts: Sequence[str], call_id: str, timeout_ms: int, what: str) -> object:
+    async def _answer(
+        self, model: EmbeddingModel, texts: Sequence[str], call_id: str, timeout_ms: int, what: str
+    ) -> object:
         parameters = self._parameters
         try:
             async with asyncio.timeout(timeout_ms / 1000):
@@ -170,7 +195,7 @@ class OpenAIEmbeddings:
                 answer: object = await self._client.post(
                     self._path,
                     cast_to=object,
-                    body=embedding_body_of(self.model, texts, parameters),
+                    body=embedding_body_of(model, texts, parameters),
                     options={
                         "headers": headers_of(parameters, self._api_key, call_id),
                         "timeout": timeout_of(timeout_ms),

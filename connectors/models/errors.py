@@ -56,6 +56,9 @@ _STATUS_BY_WORD: Final = (
     ("internal", 500),
     ("api_error", 500),
 )
+_MESSAGES: Final = ("message", "detail", "msg", "error_msg", "status_msg")
+_CODES: Final = ("code", "status_code", "error_code")
+_WELL: Final = frozenset({"0", "200"})
 _RATE_WORDS: Final = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
 _WAIT: Final = re.compile(
     r"(?:try again|retry)(?: again)? in (\d{1,7}(?:\.\d{1,9})?) ?(ms|s|seconds?|m)\b", re.IGNORECASE
@@ -84,7 +87,8 @@ def said_in(value: object) -> Said | None:
     """Return the error that a JSON value tells of, or None when it is none.
 
     OpenAI's `{"error": {"message", "type", "code"}}`, the same in a list, a text in its place, vLLM's
-    `{"object": "error"}`, FastAPI's `detail`, and a bare `message` beside a code, without any choices.
+    `{"object": "error"}`, FastAPI's `detail`, and a bare message beside a code, or within `base_resp`,
+    without any choices.
     """
     if isinstance(value, list):
         found = (said_in(item) for item in value)
@@ -95,11 +99,10 @@ def said_in(value: object) -> Said | None:
         return _said(inner, outer)
     if outer.get("choices") or outer.get("data"):
         return None
-    if (
-        outer.get("object") == "error"
-        or outer.get("type") == "error"
-        or (_code(outer) and outer.get("message"))
-    ):
+    response = mapping_of(outer.get("base_resp"))
+    if _code(response) and _message(response):
+        return _said(response, response)
+    if outer.get("object") == "error" or outer.get("type") == "error" or (_code(outer) and _message(outer)):
         return _said(outer, outer)
     told = outer.get("detail") or outer.get("errors")
     return _said(told, outer) if told else None
@@ -186,10 +189,10 @@ def short(text: str) -> str:
 
 def _said(error: object, outer: Mapping[str, object]) -> Said:
     inner = mapping_of(error)
-    message = text_of(error) or text_of(inner.get("message")) or text_of(inner.get("detail"))
+    message = text_of(error) or _message(inner)
     # A gateway quotes whom it asked, whose words say more than its own.
     raw = text_of(mapping_of(inner.get("metadata")).get("raw"))
-    message = message or text_of(outer.get("message")) or json.dumps(error, ensure_ascii=False)
+    message = message or _message(outer) or json.dumps(error, ensure_ascii=False)
     if raw and raw not in message:
         message = f"{message}: {raw}"
     code = _code(inner) or _code(outer)
@@ -203,11 +206,16 @@ def _said(error: object, outer: Mapping[str, object]) -> Said:
     )
 
 
+def _message(value: Mapping[str, object]) -> str:
+    return next((text for name in _MESSAGES if (text := text_of(value.get(name)))), "")
+
+
 def _code(value: Mapping[str, object]) -> str:
-    code = value.get("code", value.get("status_code"))
+    """Return the code of a failure; '' where there is none, or it says that there was none."""
+    code = next((value[name] for name in _CODES if name in value), None)
     if isinstance(code, int) and not isinstance(code, bool):
-        return str(code)
-    return text_of(code)
+        code = str(code)
+    return "" if code in _WELL else text_of(code)
 
 
 def _name_of_code(words: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ or a sentence is nobody's answer, and its words are told.
 import asyncio
 import codecs
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -79,8 +79,8 @@ class Body:
                     reader = reader or _reader(line)
                     if reader is None:
                         raise await _page([line, lines.rest()], texts)
-                    for value in reader.take(line):
-                        yield _sound(value)
+                    for value in _sound(reader.take(line)):
+                        yield value
                     if reader.ended:
                         self.done = True
                         await _drain(texts)
@@ -89,8 +89,8 @@ class Body:
         reader = reader or (_reader(rest) if rest.strip() else _Json())
         if reader is None:
             raise await _page([rest], texts)
-        for value in reader.finish(rest):
-            yield _sound(value)
+        for value in _sound(reader.finish(rest)):
+            yield value
         self.done = reader.ended
 
     async def _texts(self) -> AsyncGenerator[str, None]:
@@ -271,11 +271,13 @@ def _demanded(text: str) -> object:
     return value
 
 
-def _sound(value: object) -> object:
-    said = said_in(value)
-    if said is not None:
-        raise SaidInAnswer(said)
-    return value
+def _sound(values: Iterable[object]) -> Iterator[object]:
+    """Yield what comes, a list item by item; raises SaidInAnswer where it tells of a failure."""
+    for value in values:
+        said = said_in(value)
+        if said is not None:
+            raise SaidInAnswer(said)
+        yield from value if isinstance(value, list) else (value,)
 
 
 def _bound(characters: int) -> None:

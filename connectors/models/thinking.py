@@ -1,9 +1,25 @@
 """What a model thinks aloud before it answers, told from its answer: tags in the text of the answer."""
 
+import re
 from typing import Final
 
 _OPENING: Final = ("<think>", "<thinking>", "<thought>", "<reasoning>")
 _CLOSING: Final = ("</think>", "</thinking>", "</thought>", "</reasoning>")
+
+
+# Quoted it is spoken of.
+_END: Final = re.compile(r"(?<![`'\"])</(?:think|thinking|thought|reasoning)>(?![`'\"])")
+
+
+def without_thoughts(text: str) -> tuple[str, str]:
+    """Return what of a whole text is the answer, and what was thought before it.
+
+    Some templates open the thoughts in the prompt, so that their end alone stands in what comes.
+    """
+    ends = list(_END.finditer(text))
+    if len(ends) != 1 or any(opening in text for opening in _OPENING):
+        return text, ""
+    return text[ends[0].end() :].lstrip(), text[: ends[0].start()]
 
 
 class ThinkingFilter:

@@ -8,7 +8,7 @@ so that a prompt is never larger than what was reserved for it.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -86,6 +86,18 @@ class TokenCounter:
             return text, len(tokens)
         kept = tokens[: max(tokens_max, 0)]
         return vocabulary.decode_bytes(kept).decode("utf-8", errors="ignore"), len(kept)
+
+    def text_of(self, tokens: Sequence[int], model: str) -> str:
+        """Return the text that tokens of `model` stand for; halves of characters become �.
+
+        Raises:
+            ValueError: one of them is no token of its encoding.
+        """
+        try:
+            data = _vocabulary(self.encoding(model)).decode_bytes(tokens)
+        except (KeyError, OverflowError) as error:
+            raise ValueError(f"{self.encoding(model)} does not have all of these tokens") from error
+        return data.decode("utf-8", errors="replace")
 
 
 def count_tokens(text: str, encoding: str) -> int:

@@ -1,6 +1,6 @@
 """What a provider bills, read from the usage that it tells and checked for sense."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.models.values import list_of, mapping_of, whole_of
@@ -48,9 +48,15 @@ def read_usage_of(chunk: Mapping[str, object]) -> Usage | None:
     found = read_usage(chunk.get("usage"))
     if found is None and "x_groq" in chunk:
         found = read_usage(mapping_of(chunk["x_groq"]).get("usage"))
-    for choice in list_of(chunk.get("choices")):
+    for choice in choices_of(chunk):
         found = found or read_usage(mapping_of(choice).get("usage"))
     return found
+
+
+def choices_of(chunk: Mapping[str, object]) -> Sequence[object]:
+    """Return the choices of an object of a stream; some servers give the one without its list."""
+    choices = chunk.get("choices")
+    return (choices,) if isinstance(choices, dict) else list_of(choices)
 
 
 def larger(told: Usage | None, later: Usage | None) -> Usage | None:

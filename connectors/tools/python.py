@@ -37,7 +37,6 @@ class ExecutePython:
             tokens_min=0,
             nanodollars_per_token=0,
             timeout_ms=sandbox.wait_ms_max + sandbox.timeout_ms_max + START_MS_MAX + 5_000,
-            streaming=True,
             result_tokens_usual=150,
         )
 

@@ -6,18 +6,32 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
+import structlog
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from connectors.tools.json_schemas import SchemaUnusable, faults_of, usable_validator
 from schemas.configuration import ToolSpec
-from schemas.ports.tool import DeltaSink, Tool, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import (
+    DeltaSink,
+    Happened,
+    Reconciler,
+    Tool,
+    ToolContext,
+    ToolError,
+    ToolResult,
+)
 
 ARGUMENTS_BYTES_MAX: Final = 400_000
 RESULT_BYTES_MAX: Final = 700_000
 """As JSON; beside it, a record holds a search's embedding."""
+RECONCILE_S: Final = 20.0
+"""How long it may take until a tool has told whether an earlier call was carried out."""
+_ASK_AGAIN_S: Final = 0.5
 FAULTS_TOLD_MAX: Final = 3
 FAULT_CHARACTERS_MAX: Final = 300
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +94,40 @@ class ToolRegistry:
         result = await _run(entry, arguments, guarded, timeout_ms)
         _check_result(entry, result)
         return result
+
+    async def happened(self, name: str, arguments_json: str, context: ToolContext) -> Happened | None:
+        """Ask a tool whether an earlier call was carried out; None: it cannot tell, or could not be asked."""
+        entry = self._registered.get(name)
+        if entry is None or not isinstance(entry.tool, Reconciler):
+            return None
+        try:
+            arguments = _parsed(entry.spec, arguments_json)
+            async with asyncio.timeout(RECONCILE_S):
+                known = await _happened(entry.tool, arguments, context)
+        except Exception as error:  # noqa: BLE001, RUF100  # as in `_run`; what is not known stays so
+            _log.warning("tool_not_reconciled", tool=name, reason=f"{type(error).__name__}: {error}"[:500])
+            return None
+        if known is None or known.result is None:
+            return known
+        try:
+            _check_result(entry, ToolResult(result=known.result))
+        except ToolError:
+            # That it was carried out is known all the same.
+            return replace(known, result=None)
+        return known
+
+
+async def _happened(
+    tool: Reconciler, arguments: Mapping[str, object], context: ToolContext
+) -> Happened | None:
+    """Ask until there is an answer: whoever has just died in a call is away for a moment."""
+    while True:
+        try:
+            return await tool.happened(arguments, context)
+        except ToolError as error:
+            if not error.retryable:
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 async def _run(

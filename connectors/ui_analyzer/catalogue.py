@@ -105,6 +105,7 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     theme.theme_facts,
     responsive.responsive_facts,
     performance.image_facts,
+    loading.library_facts,
     failures.boundary_facts,
     promises.failure_facts,
     realtime.live_facts,

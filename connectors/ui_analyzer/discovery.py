@@ -48,6 +48,7 @@ _TEST_DIRECTORIES = frozenset(
         "__tests__",
         "__mocks__",
         "__fixtures__",
+        "test-fixtures",
         "e2e",
         "e2e-tests",
         "e2e_tests",
@@ -76,6 +77,10 @@ _VENDORED_SHEET = re.compile(
     r"toastr|animate|fontawesome|font-awesome|normalize|reset|tailwind-preflight|jquery-ui)(?:[.-](?:all|core|theme|min))*\.(?:css|scss)$",
     re.IGNORECASE,
 )
+_RELEASE_FOLDER = re.compile(
+    r"(?:^|/)[a-z][\w.]*(?:[-.][a-z]\w*)*[-@]v?\d+\.\d+\.\d+(?:[-.]\w+)*/", re.IGNORECASE
+)
+"""A folder that is named after a release, such as `editor-5.17.0/`: nobody calls their own parts so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +257,10 @@ def _reason_left_out(path: str, exclude: tuple[str, ...], include_tests: bool) -
         return "excluded"
     if _MINIFIED_NAME.search(name):
         return "minified"
-    if _VENDORED_NAME.search(name) or _VENDORED_SHEET.match(name):
+    if _VENDORED_NAME.search(name) or _VENDORED_SHEET.match(name) or _RELEASE_FOLDER.search(path):
         return "vendored"
+    if name.endswith(".rtl.css"):
+        return "generated"  # A tool has mirrored the sheet beside it.
     if not include_tests and _TEST_FILE.search(name):
         return "test, story or declaration"
     return ""

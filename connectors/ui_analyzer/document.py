@@ -59,10 +59,13 @@ _SERVER_MODULES = re.compile(
     r"pino|winston|sitemap|@aws-sdk/.*|@google-cloud/.*|firebase-admin.*|puppeteer.*)$"
 )
 _SERVER_PATH = re.compile(
-    r"(?:^|/)(?:pages|app)/api/|(?:^|/)app/.*/route\.[tj]s$|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"
+    r"(?:^|/)(?:pages|app|src/routes)/api/|(?:^|/)app/.*/route\.[tj]s$|\+(?:page|layout)?\.?server\.[tj]s$|\+server\.[tj]s$|hooks\.server\.[tj]s$|"
     r"(?:^|/)lib/server/|\.server\.[tj]sx?$|\.config\.[cm]?[jt]s$|(?:^|/)middleware\.[tj]s$"
 )
 """File names by which frameworks decide what runs on the server; a folder's name alone decides nothing."""
+_SENDS_ON = re.compile(
+    r"<meta\s[^>]*http-equiv\s*=\s*['\"]?refresh['\"]?[^>]*content\s*=\s*['\"]\s*0\s*;", re.IGNORECASE
+)
 _SERVER_CODE = re.compile(
     rb"\brequire\(\s*['\"](?:node:\w+|fs|fs-extra|path|os|net|tls|child_process|http|https|postcss|express|koa|fastify|ws|better-sqlite3|sqlite3|pg|mysql2?|mongoose|rollup|webpack|esbuild|gulp|glob)['\"]\s*\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
     re.MULTILINE,
@@ -190,8 +193,8 @@ class Document:
 
     @cached_property
     def full_page(self) -> Element | None:
-        """The `html` element of a whole HTML document."""
-        if self.language != "html":
+        """The `html` element of a whole HTML document; None for one that only sends on to another address."""
+        if self.language != "html" or _SENDS_ON.search(self.text) is not None:
             return None
         return next((element for element in self.elements if element.tag == "html"), None)
 

@@ -12,6 +12,8 @@ DYNAMIC = "\x01"
 _QUOTED = re.compile(r"'([^'\n]*)'|\"([^\"\n]*)\"|`([^`$]*)`")
 _HANDLER_ALIASES = {"doubleclick": "dblclick"}
 
+_TEMPLATE = re.compile(r"`((?:[^`\\$]|\\.|\$(?!\{)|\$\{(?:[^{}`]|\{[^{}`]*\})*\})*)`")
+
 
 @dataclass(slots=True)
 class Attribute:
@@ -148,6 +150,10 @@ def literals(expression: str) -> Iterator[str]:
     """The string literals in a piece of script."""
     for match in _QUOTED.finditer(expression):
         yield match.group(1) or match.group(2) or match.group(3) or ""
+    if "${" in expression:
+        for template in _TEMPLATE.findall(expression):
+            # The words of a template that are written out; what touches an insertion is not known.
+            yield " ".join(re.sub(r"\S*\$\{(?:[^{}]|\{[^{}]*\})*\}\S*", " ", template).split())
 
 
 def handler_name(event: str) -> str:

@@ -6,13 +6,13 @@ import re
 
 from tree_sitter import Node
 
+from connectors.ui_analyzer.directives import DIRECTIVE, LITERAL, directive
 from connectors.ui_analyzer.markup import DYNAMIC, Attribute, Element, handler_name
 from connectors.ui_analyzer.masking import Masked
 from connectors.ui_analyzer.syntax import Syntax, Tree
 
 _VUE_EVENT = re.compile(r"(?:@|v-on:)([\w-]+)")
 _VUE_BOUND = re.compile(r"(?:v-bind:|:)(\[?[\w.:-]+\]?)")
-_LITERAL = re.compile(r"\s*(?:'([^'\\]*)'|\"([^\"\\]*)\"|`([^`$\\]*)`|(-?\d+(?:\.\d+)?|true))\s*")
 _SVG_NAMES = frozenset(
     {"clippath", "lineargradient", "radialgradient", "foreignobject", "textpath", "animatetransform"}
 )
@@ -248,6 +248,8 @@ def _add_attribute(tree: Tree, original: bytes, node: Node, element: Element, fl
         name, value = _svelte(raw, value)
     elif name.startswith("on"):
         name = handler_name(name[2:])
+    elif DIRECTIVE.match(name):
+        name, value = directive(name, written, value, element)
     if not name:
         return
     known_before = element.attributes.get(name)
@@ -277,7 +279,7 @@ def _vue(raw: str, written: str, value: str | None, element: Element) -> tuple[s
             element.spread = True
             element.spreads.append("")
             return "", None
-        literal = _LITERAL.fullmatch(written)
+        literal = LITERAL.fullmatch(written)
         known = (
             None
             if literal is None

@@ -20,12 +20,15 @@ _CATCHES_QUERIES = re.compile(
     r"<SWRConfig\b[\s\S]{0,400}?\bonError\b"
 )
 _SHOWS = re.compile(
-    r"toast|notif|snackbar|\balert\(|dialog|modal|\bswal\b|[mM]essage(?:Box)?\s*(?:\.\s*(?:error|warn\w*))?\(|(?:add|show|set|push|raise|report)\w*Error|useErrorBoundary|throwOnError",
+    r"toast|notif|snack|\balert\(|dialog|modal|\bswal\b|[mM]essage(?:Box)?\s*(?:\.\s*(?:error|warn\w*))?\(|(?:add|show|set|push|raise|report)\w*Error|useErrorBoundary|throwOnError",
     re.I,
 )
 _SETS_TITLE = re.compile(
     r"document\s*(?:\.\s*title|\[\s*['\"]title['\"]\s*\])\s*=|\b(?:useTitle|useHead|useSeoMeta|useMeta|useDocumentTitle|usePageTitle)\s*\(|"
     r"<(?:Helmet|svelte:head|Head|Title)\b|\bmetaInfo\b|\btitleTemplate\b|\bsetTitle\s*\("
+)
+_SETS_LANGUAGE = re.compile(
+    r"documentElement\s*[!?]?\.\s*(?:lang\s*=(?!=)|setAttribute\(\s*['\"]lang['\"])|\bhtmlAttrs\b[^{}]{0,40}\{[^{}]{0,200}?\blang\b"
 )
 _KEEPS_THEME = re.compile(
     r"(?:localStorage|sessionStorage|cookie)[\s\S]{0,120}?(?:theme|dark|colou?r-?mode|appearance)|"
@@ -43,6 +46,8 @@ def net_facts(document: Document) -> Iterator[Fact]:
         yield Fact(kind="imports-in-part", name="lodash")
     if _mentions(text, "itle", "Head", "Helmet", "metaInfo", "useMeta") and _SETS_TITLE.search(text):
         yield Fact(kind="sets-title", name="script")
+    if _mentions(text, "documentElement", "useHead", "htmlAttrs") and _SETS_LANGUAGE.search(text):
+        yield Fact(kind="sets-lang", name="script")
     if _mentions(text, "Storage", "ookie", "Theme", "Dark", "ColorMode") and _KEEPS_THEME.search(text):
         yield Fact(kind="sets-theme", name="script")
     if _mentions(

@@ -18,10 +18,13 @@ def page_facts(document: Document) -> Iterator[Fact]:
     """What a page loads, and which sheets import which."""
     if document.full_page is not None:
         loads = [_target(document.path, address) for address in _addresses(document)]
-        bundled = any(
-            element.tag == "script" and element.get("type") == "module" and element.has("src")
-            for element in document.elements
-        )
+        bundled = (
+            any(
+                element.tag == "script" and element.get("type") == "module" and element.has("src")
+                for element in document.elements
+            )
+            or "%sveltekit." in document.text
+        )  # The frame into which SvelteKit puts its pages.
         for path in {document.path, *loads} - {""}:
             yield Fact(kind="page-loads", name=path, value="bundle" if bundled else "")
     for sheet in document.sheets:

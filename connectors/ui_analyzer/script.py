@@ -174,6 +174,11 @@ class Script:
         own = function.node.child_by_field_name("name")
         if own is not None:
             return self.text(own).lstrip("#")
+        holder = function.node.parent
+        if holder is not None and holder.type in ("public_field_definition", "field_definition"):
+            # `listen = () => …` in a class.
+            name = holder.child_by_field_name("name") or holder.child_by_field_name("property")
+            return self.text(name).lstrip("#")
         at = function.parent
         while at is not None and at.kind == "call_expression":
             if self.text(at.node.child_by_field_name("function")) not in _WRAPPERS:

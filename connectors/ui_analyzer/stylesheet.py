@@ -19,6 +19,7 @@ from connectors.ui_analyzer.syntax import Deadline
 BRACKETS_DEPTH_MAX = 100
 _LINE_COMMENT = re.compile(r"(?m)(^|[\s;{}])//[^\n]*")
 _VARIABLE = re.compile(r"(?m)^[ \t]*[$@][\w-]+[ \t]*:[^;{}]*;")
+_INTERPOLATED = re.compile(r"[#@]\{([^{}\n]*)\}")
 _GROUPS = frozenset(
     {"media", "supports", "layer", "container", "scope", "starting-style", "include", "at-root"}
 )
@@ -100,6 +101,8 @@ def parse_stylesheet(
         raise StylesheetTooDeep
     css = css.replace("\f", " ")  # A form feed ends a line for CSS, but for nobody else.
     if lang in ("scss", "less"):
+        # `#{$name}` is a value: with its braces it would look like a block.
+        css = _INTERPOLATED.sub(r"$(\1)", css)
         css = _LINE_COMMENT.sub(lambda match: match.group(1), css)
         css = _VARIABLE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), css)
     reader = _Reader(deadline, line_offset, column_offset, [] if css.isascii() else css.split("\n"))

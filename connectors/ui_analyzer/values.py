@@ -71,9 +71,9 @@ _NUMBER_CALLS = re.compile(
 _SHAPING_CALLS = re.compile(
     r"\.(?:find|findLast|entries|values|keys|trim|trimStart|trimEnd|slice|substring|substr|toUpperCase|toLowerCase|padStart|padEnd|repeat|join|concat|reverse|filter|flat|sort|at|toString|toReversed|toSorted|split|replace|replaceAll|charAt)$"
 )
-_RESHAPES = re.compile(rf"{_SHAPING_CALLS.pattern}|\.(?:map|flatMap)$")
+RESHAPES = re.compile(rf"{_SHAPING_CALLS.pattern}|\.(?:map|flatMap)$")
 """Calls that give what their receiver holds: whose they are depends on the receiver, imported or not."""
-_MEMOS = frozenset(
+MEMOS = frozenset(
     {
         "useMemo",
         "React.useMemo",
@@ -86,7 +86,7 @@ _MEMOS = frozenset(
         "createMemo",
     }
 )
-_NUMERIC_MEMBERS = frozenset(
+NUMERIC_MEMBERS = frozenset(
     {
         "length",
         "size",
@@ -117,10 +117,12 @@ def expression_of(source: str, deadline: Deadline) -> tuple[Script, Node] | None
 
 def harmless(document: Document, script: Script, node: Node) -> bool:
     """Whether what an expression gives cannot hold markup of somebody else."""
-    return _Follower(document).safe(script, node, 0)
+    return Follower(document).safe(script, node, 0)
 
 
-class _Follower:
+class Follower:
+    """Follows names to every value that they get in a file."""
+
     def __init__(self, document: Document) -> None:
         self._document = document
         self._seen: set[str] = set()
@@ -189,13 +191,13 @@ class _Follower:
             _SANITISING_CALLS.search(callee) and root not in self._functions()
         ):
             return True
-        if callee in _MEMOS or callee in STATES:
+        if callee in MEMOS or callee in STATES:
             return bool(arguments) and self._made(script, arguments[0], depth)
         if callee in ("String", "Object.freeze", "Object.values", "Object.keys") and arguments:
             return self.safe(script, arguments[0], depth)
         if "." not in callee and callee in self._functions():
             return self._returns(callee, depth)
-        if (entry := self._imported(root)) is not None and not _RESHAPES.search(callee):
+        if (entry := self._imported(root)) is not None and not RESHAPES.search(callee):
             # A function of the project that is not in this file: its name is no proof, and no suspicion either.
             return SANITISING_MODULES.match(entry) is not None
         function = node.child_by_field_name("function")
@@ -258,7 +260,7 @@ class _Follower:
 
     def _member(self, script: Script, node: Node, depth: int) -> bool:
         name = script.text(node.child_by_field_name("property"))
-        if name in _NUMERIC_MEMBERS:
+        if name in NUMERIC_MEMBERS:
             return True
         receiver = node.child_by_field_name("object")
         if receiver is None:
@@ -278,7 +280,7 @@ class _Follower:
             return True  # A value of another module is part of the bundle, as constant as this file.
         self._seen.add(name)
         try:
-            values = list(self._values(name))
+            values = list(self.values_of(name))
             if not values and name in self._functions():
                 return self._returns(name, depth)  # A computed property of an options object.
             return bool(values) and all(
@@ -287,7 +289,7 @@ class _Follower:
         finally:
             self._seen.discard(name)
 
-    def _values(self, name: str) -> Iterator[tuple[Script, Node | None]]:
+    def values_of(self, name: str) -> Iterator[tuple[Script, Node | None]]:
         """Every value that a name gets in the file; None for one that is not written here, such as an argument."""
         if self._document.language in ("svelte", "vue"):
             for source in loops_over(self._document.text, name):
@@ -306,9 +308,8 @@ class _Follower:
                 if target.type == "identifier" and script.text(target) == name:
                     if value is not None:
                         yield script, value
-                    elif script.function_around(item) is None and script.text(item.node.parent).startswith(
-                        "export let"
-                    ):
+                    around = item.node.parent.parent if item.node.parent is not None else None
+                    if around is not None and script.text(around).startswith("export let"):
                         yield script, None  # A prop of a Svelte component.
                 elif (
                     target.type == "array_pattern"

@@ -23,6 +23,7 @@ from schemas.events.inputs import (
     ApprovalReceived,
     ForkRefused,
     MessageReceived,
+    OutcomeTold,
     SessionBudgetSet,
     SessionCancelled,
     SessionClosed,
@@ -34,6 +35,7 @@ from schemas.events.outputs import (
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
+    OutcomeAsked,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -129,7 +131,8 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
             | SessionCancelled()
             | SessionClosed()
             | SessionBudgetSet()
-            | ForkRefused() as fact
+            | ForkRefused()
+            | OutcomeTold() as fact
         ):
             return sessions.of_input(envelope, fact, place)
         case BudgetGranted() as fact:
@@ -139,6 +142,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
             | ApprovalRequested()
             | ErrorReported()
             | NoticeGiven()
+            | OutcomeAsked()
             | SessionEnded() as fact
         ):
             return sessions.of_output(envelope, fact)

@@ -14,6 +14,7 @@ from schemas.events.outputs import (
     EndReason,
     ErrorReported,
     NoticeGiven,
+    OutcomeAsked,
     OutputFact,
     ProgressReported,
     SessionEnded,
@@ -73,7 +74,7 @@ def of_output(envelope: Envelope, fact: OutputFact) -> tuple[RowChange, ...]:
             return _summary(envelope, {"status": "running", "turns": fact.turn, "last_output_at": at})
         case ProgressReported():
             return _summary(envelope, {"status": "running", "last_output_at": at})
-        case ApprovalRequested():
+        case ApprovalRequested() | OutcomeAsked():
             return _summary(envelope, {"status": "waiting", "last_output_at": at})
         case AnswerGiven():
             answer: dict[str, Cell] = {

@@ -1,10 +1,15 @@
 """Single model calls that clients ask for: the facts of `client.calls` and `client.answers`."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.events.models import ChatRole, FinishReason, ToolCallProposed
 from schemas.privacy import Impersonal, Personal
+from schemas.references import RecordReference
 from schemas.words import Word
+
+EMBEDDINGS: Final = "embeddings"
+"""The route of calls that ask for vectors of texts: each text is a message."""
 
 
 class ClientCallFailureKind(Word):
@@ -73,7 +78,7 @@ class ClientCallReceived:
     token_id: Impersonal
     """Of the token that the request bore."""
     route: Impersonal
-    """The API by which it came, such as chat.completions."""
+    """The API by which it came, such as chat.completions; embeddings ask for a vector of each message."""
     model: Impersonal
     messages: tuple[ClientMessage, ...]
     tools: tuple[ClientTool, ...] = ()
@@ -87,6 +92,16 @@ class ClientCallReceived:
     """Of what was asked, in hexadecimal digits: a repeat under the same key says the same."""
     budget: CallBudget | None = None
     """Absent: the token has none of its own."""
+    echo_json: Personal | None = None
+    """JSON object: what the answer repeats of the request, on routes whose answers can be asked for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCallCancelled:
+    """A client no longer wants what it asked; what the call has cost by then is charged."""
+
+    input_id: Impersonal
+    """Event id of the ClientCallReceived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +136,8 @@ class ClientCallAnswered:
     cost_nanodollars: int
     local: bool = False
     """True when the deterministic local model answered."""
+    vectors: RecordReference | None = None
+    """For embeddings: to the ModelCallCompleted that holds the vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,5 +158,5 @@ class ClientCallFailed:
     retry_after_ms: int | None = None
 
 
-ClientCallFact = ClientCallReceived
+ClientCallFact = ClientCallReceived | ClientCallCancelled
 ClientAnswerFact = ClientCallAnswered | ClientCallFailed

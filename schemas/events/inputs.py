@@ -45,6 +45,8 @@ class MessageReceived:
     budget_nanodollars: int | None = None
     metadata_json: Personal | None = None
     """As in SessionOpened."""
+    agent: Personal | None = None
+    """The agent that does the work as one task; absent, or no agent that there is: a plan is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,21 @@ class ApprovalReceived:
 
     approval_id: Impersonal
     approved: bool
+    reason: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeTold:
+    """An operator found out what became of a tool call; it enters by `operator.inputs` alone.
+
+    The envelope names the operator as in ApprovalReceived. The agent that asked for the call goes on with it.
+    """
+
+    call_id: Impersonal
+    """Of the OutcomeAsked that it answers."""
+    carried_out: bool
+    result: Personal | None = None
+    """What the call gave, as far as the operator knows; at most 20,000 characters."""
     reason: Personal | None = None
 
 
@@ -175,7 +192,7 @@ class SessionForked:
     budget_nanodollars: int | None = None
 
 
-OperatorFact = ApprovalReceived | SessionBudgetSet
+OperatorFact = ApprovalReceived | SessionBudgetSet | OutcomeTold
 """Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
 SentFact = (
     SessionOpened
@@ -187,6 +204,7 @@ SentFact = (
     | SessionBudgetSet
     | ForkRequested
     | FeedbackGiven
+    | OutcomeTold
 )
 """What is read from `user.inputs`; some of it is refused there, and stands on logs from before it was."""
 CommandFact = (
@@ -198,6 +216,7 @@ CommandFact = (
     | SessionForked
     | SessionBudgetSet
     | ForkRefused
+    | OutcomeTold
 )
 """What people and programs tell a session to do."""
 InputFact = CommandFact | FeedbackGiven

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.privacy import Impersonal, Personal
+from schemas.privacy import Impersonal, Personal, PersonalBytes
 from schemas.references import RecordReference
 from schemas.words import Word
 
@@ -159,6 +159,8 @@ class ModelCallCompleted:
     """True when the deterministic local model answered."""
     provider_state_json: Personal | None = None
     """What the provider wants back with its tool calls, such as its reasoning, as a JSON object."""
+    vectors: PersonalBytes | None = None
+    """For embeddings: vector after vector in the order of the texts, as little-endian floats of 4 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

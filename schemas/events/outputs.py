@@ -39,6 +39,8 @@ class ErrorCode(Word):
     SESSION_CLOSED = "session_closed"
     UNKNOWN_SESSION = "unknown_session"
     UNKNOWN_APPROVAL = "unknown_approval"
+    UNKNOWN_CALL = "unknown_call"
+    """Nobody is asked what became of the call."""
     QUEUE_FULL = "queue_full"
     LEASE_REFUSED = "lease_refused"
     SESSION_EXISTS = "session_exists"
@@ -157,6 +159,24 @@ class ApprovalRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeAsked:
+    """A tool call may have been carried out, and repeating it may do harm: a person has to find out."""
+
+    call_id: Impersonal
+    task_id: Impersonal
+    agent: Impersonal
+    tool: Impersonal
+    arguments_json: Personal
+    idempotency_key: Impersonal
+    """By which the tool may know the call."""
+    kind: Impersonal
+    """How the call ended, as far as is known: a ToolFailureKind."""
+    message: Personal
+    expires_at_ms: int
+    """From then on the call counts as one of which nobody knows, and its task ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionEnded:
     """The session takes no more input."""
 
@@ -174,4 +194,5 @@ OutputFact = (
     | ApprovalRequested
     | SessionEnded
     | NoticeGiven
+    | OutcomeAsked
 )

@@ -34,6 +34,8 @@ class RejectReason(Word):
     TOO_DEEP = "too_deep"
     """Too long a chain of tasks."""
     EMPTY = "empty"
+    COPIED = "copied"
+    """It repeats the example of its instructions."""
 
 
 class AcceptReason(Word):
@@ -48,10 +50,14 @@ class AcceptReason(Word):
     """The plan that stands is carried out."""
     PLANNER_FAILED = "planner_failed"
     """The planner's model failed to revise it; the plan that stands is carried out."""
+    REVISION_UNCHANGED = "revision_unchanged"
+    """The revised plan is the one that stands."""
     REVISION_REJECTED = "revision_rejected"
     """The revised plan failed validation; the plan that stands is carried out."""
     DEFAULT_TASK = "default_task"
     """No plan could be had; one task of the default agent takes its place."""
+    AGENT_NAMED = "agent_named"
+    """The message names the agent that does the work; no plan was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,10 @@ class ChatAnswer:
     local: bool
     provider_state_json: str | None = None
     """What the provider wants back with its tool calls."""
+    vectors: bytes | None = None
+    """In place of a text: see ModelCallCompleted."""
+    nanodollars: int | None = None
+    """What it cost; None: its tokens at the prices of the model."""
 
 
 class ConnectorError(Exception):

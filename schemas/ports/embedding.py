@@ -44,8 +44,10 @@ class Embedder(Protocol):
         """Return the longest beginning of `text` of at most `tokens_max` tokens."""
         ...
 
-    async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
-        """Embed any number of texts.
+    async def embed(
+        self, texts: Sequence[str], *, call_id: str, timeout_ms: int, dimensions: int | None = None
+    ) -> Embedded:
+        """Embed any number of texts; vectors of fewer `dimensions` than are configured end in zeros.
 
         Raises:
             EmbeddingsAbsent: there is nothing that could; other means must do.

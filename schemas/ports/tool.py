@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.configuration import ToolSpec
 from schemas.events.inputs import Attachment
@@ -86,5 +86,30 @@ class Tool(Protocol):
 
         Raises:
             ToolError: the call failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """What a tool knows of an earlier call."""
+
+    carried_out: bool
+    """False: it was not carried out, and will not be."""
+    result: Mapping[str, object] | None = None
+    """What it gave, where that is known; as in ToolResult."""
+
+
+@runtime_checkable
+class Reconciler(Protocol):
+    """A tool that can say what became of a call whose outcome nobody saw."""
+
+    async def happened(self, arguments: Arguments, context: ToolContext) -> Happened | None:
+        """Say whether the call with the key `context.idempotency_key` was carried out; None: not known.
+
+        It changes nothing, and may be asked again.
+
+        Raises:
+            ToolError: it could not be asked.
         """
         ...

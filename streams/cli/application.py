@@ -9,8 +9,10 @@ from typer.core import TyperGroup
 
 from connectors.text.harmless import harmless
 from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
+from streams.cli.agents import agents
 from streams.cli.analyze_ui import analyze_ui
 from streams.cli.budget import budget
+from streams.cli.cost import cost
 from streams.cli.dead_letters import dead_letters
 from streams.cli.demo import demo
 from streams.cli.doctor import doctor
@@ -68,16 +70,25 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "This machine": (deployment.up, deployment.down, deployment.status, env, login, demo),
-    "Conversations": (messages.send, messages.cancel, messages.close, messages.approve, budget, ingest),
+    "Conversations": (
+        messages.send,
+        messages.cancel,
+        messages.close,
+        messages.approve,
+        messages.settle,
+        budget,
+        ingest,
+    ),
     "What happened": (
         tail.tail,
         sessions.sessions,
+        cost,
         trace.trace,
         replay.replay,
         replay.record,
         fork,
     ),
-    "Tools": (analyze_ui,),
+    "Agents and tools": (analyze_ui,),
     "Processes": (worker, sink, gateway),
     "Ground": (migrate.migrate, rebuild.rebuild, rebuild.snapshot),
 }
@@ -85,7 +96,8 @@ for _panel, _commands in _PANELS.items():
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
-app.add_typer(tools, name="tools", rich_help_panel="Tools")
+app.add_typer(agents, name="agents", rich_help_panel="Agents and tools")
+app.add_typer(tools, name="tools", rich_help_panel="Agents and tools")
 app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
 app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
 app.add_typer(topics.topics, name="topics", rich_help_panel="Ground")

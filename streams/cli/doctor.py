@@ -29,7 +29,9 @@ from streams.cli.command import Code, command
 from streams.cli.context import home, settings
 from streams.cli.ingest import due_ingests
 from streams.cli.output import AsJson
+from streams.cli.restraints import read_restraints, told_of_stop, told_of_withheld
 from streams.cli.version_one import told_of_v1
+from streams.client.client import Client
 from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.configuration.servers import load_accepted, load_servers
@@ -115,7 +117,7 @@ async def _settings_and_services() -> list[Finding]:
         configuration = load_configuration((), given.configuration_directory)
         servers = load_servers(given.mcp_servers)
         accepted = load_accepted(given.mcp_servers)
-        demand_tools(configuration, configured_tool_names(given))
+        demand_tools(configuration, configured_tool_names(given), given.configuration_directory)
     except SettingsInvalid as error:
         return [Finding(check="settings", ok=False, detail=fault) for fault in error.faults]
     except ConfigurationInvalid as error:
@@ -132,6 +134,7 @@ async def _settings_and_services() -> list[Finding]:
         "kafka": _kafka,
         "topics": _topics,
         "registry": _registry,
+        "tools": _tools,
         "postgres": _postgres,
         "outcomes": _outcomes,
         "model": _model,
@@ -241,6 +244,23 @@ async def _topics(given: Settings) -> str:
         )
     tuned = f", {len(report.differences)} settings tuned" if report.differences else ""
     return f"{report.verified} topics as the catalogue has them{tuned}"
+
+
+async def _tools(given: Settings) -> str:
+    """Tell what the log says must not be called. A stop is somebody's will, and no fault."""
+    async with Client(given) as client:
+        held = await read_restraints(client)
+    due = [one for one in held.withheld.values() if one.is_due]
+    if due:
+        one = due[0]
+        more = f"; and of {len(due) - 1} more" if len(due) > 1 else ""
+        raise _Wrong(
+            f"of the server {one.fact.server} something is withheld {told_of_withheld(one)}{more}",
+            f"`cartrita tools show {one.fact.server}` shows it whole; "
+            f"`cartrita tools accept {one.fact.server}` accepts it as it stands.",
+        )
+    stopped = "; ".join(f"{name} {told_of_stop(stop)}" for name, stop in held.stops.items())
+    return stopped or "none is stopped or withheld"
 
 
 async def _registry(given: Settings) -> str:

@@ -32,7 +32,10 @@ async def env() -> None:
 
 @command
 async def login() -> None:
-    """Print a link by which a browser may do what this machine's token may; good once, for ten minutes."""
+    """Print a link that opens the console in a browser; good once, for ten minutes.
+
+    The browser may then do what this machine's token may.
+    """
     path = token_path()
     if not path.exists():
         fail(Code.NOT_FOUND, "there is no token of this machine yet", "`cartrita up` makes one.")
@@ -62,7 +65,10 @@ async def tell_door(here: Deployment) -> None:
     output.say("For OpenAI's clients:")
     for line in exports(address, token):
         output.say("  {line}", line=line)
-    output.say("A browser is logged in by {link} (once)", link=await _login_link(local, address, token))
+    output.say(
+        "The console opens in a browser with {link} (good once)",
+        link=await _login_link(local, address, token),
+    )
     output.say("Or ask by HTTP:")
     output.say("  {line}", line=curl_line(address, token_path()))
 

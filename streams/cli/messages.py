@@ -1,4 +1,4 @@
-"""`send`, `cancel`, `approve`, `close`: what people and scripts tell a session."""
+"""`send`, `cancel`, `approve`, `settle`, `close`: what people and scripts tell a session."""
 
 import asyncio
 import math
@@ -25,6 +25,7 @@ from schemas.events.inputs import (
     Attachment,
     InputFact,
     MessageReceived,
+    OutcomeTold,
     SessionCancelled,
     SessionClosed,
 )
@@ -33,6 +34,7 @@ from schemas.events.outputs import (
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
+    OutcomeAsked,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -140,6 +142,28 @@ async def approve(
     await _post(envelope_of(decided, session, user, tenant), OPERATOR_INPUTS)
 
 
+@command
+async def settle(
+    session: SessionArgument,
+    call: Annotated[str, typer.Argument(help="Id of the tool call, as the question names it.")],
+    carried_out: Annotated[bool, typer.Option("--carried-out/--not-carried-out", help="What became of it.")],
+    result: Annotated[str | None, typer.Option(help="What it gave, as far as you know.")] = None,
+    reason: Annotated[str | None, typer.Option(help="How you know, for the record and the agent.")] = None,
+    user: Annotated[str, typer.Option(help="Which operator tells it, for the record.")] = "operator",
+    tenant: Annotated[
+        str, typer.Option(help="Only in a session of this tenant; by default in whosever it is.")
+    ] = EVERY_TENANT,
+) -> None:
+    """Tell whether a tool call was carried out of which nobody knows; an operator's act.
+
+    The agent that asked for it goes on with what you tell. Until then, and for an hour at most, it waits.
+
+    Example: cartrita settle SESSION CALL --carried-out --reason "the mail is in the outbox"
+    """
+    told = OutcomeTold(call_id=call, carried_out=carried_out, result=result, reason=reason)
+    await _post(envelope_of(told, session, user, tenant), OPERATOR_INPUTS)
+
+
 def envelope_of(body: InputFact, session: str | None, user: str, tenant: str) -> Envelope:
     """Return an input as the command line sends it; to a new session where none is named."""
     if session is not None and not is_uuid(session):
@@ -226,6 +250,14 @@ def show_fact(fact: object) -> None:
                 reason=fact.reason,
             )
             output.say("  cartrita approve SESSION {approval}", approval=fact.approval_id)
+        case OutcomeAsked():
+            output.say(
+                "[bold yellow]was it carried out?[/] {tool} {arguments}: {message}",
+                tool=fact.tool,
+                arguments=fact.arguments_json,
+                message=fact.message,
+            )
+            output.say("  cartrita settle SESSION {call} --carried-out|--not-carried-out", call=fact.call_id)
         case AnswerGiven():
             show_answer(fact)
         case NoticeGiven():

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,63 +12,58 @@ from rich.table import Table
 from connectors.mcp.acceptance import AcceptedServer, Differences, differences, write_acceptance
 from connectors.mcp.definitions import Definition, Listing
 from connectors.mcp.server import Server
+from schemas.events.restraints import EVERY_TOOL
 from schemas.ports.tool import ToolContext, ToolError
-from streams.cli import output
+from streams.cli import output, restraints
 from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
 from streams.cli.output import AsJson
 from streams.configuration.checking import TOOLS
 from streams.configuration.servers import acceptance_path, load_accepted, load_servers
 from streams.process.settings import Settings, variable_of
-from streams.worker.own_tools import load_own_tools
+from streams.worker.own_tools import OwnTools, load_own_tools
 
 DIGEST_CHARACTERS: Final = 16
 """Of a list's digest, as it is shown and given."""
 _PARAMETERS_CHARACTERS_MAX: Final = 4_000
 
 tools = typer.Typer(
-    help="The tools of agents: list them, look at foreign servers, accept what they offer, try one.",
+    help="The tools of agents: list, stop and try them; look at foreign servers, accept what they offer.",
     no_args_is_help=True,
 )
 ServerName = Annotated[str, typer.Argument(metavar="SERVER", help="A server of the file of MCP servers.")]
 
 
+tools.command("stop")(restraints.stop)
+tools.command("start")(restraints.start)
+
+
 @tools.command("list")
 @command
 async def list_tools(as_json: AsJson = False) -> None:
-    """List all tools that agents may be given: ours, one's own, and those accepted of servers."""
+    """List all tools that agents may be given, and what must not be called of them now.
+
+    Ours, one's own, and those accepted of servers; and by the log which are stopped or withheld.
+    """
     given = settings()
     servers, accepted = load_servers(given.mcp_servers), load_accepted(given.mcp_servers)
-    rows = [{"tool": name, "source": "cartrita"} for name in TOOLS]
     own = load_own_tools(given)
-    rows += [
-        {
-            "tool": tool.spec.name,
-            "source": "own",
-            "safety_level": tool.spec.safety_level,
-            "version": tool.spec.version,
-        }
-        for tool in own.tools
-    ]
-    for name, server in sorted(servers.items()):
-        for tool, one in sorted(accepted.get(name, _NOTHING).definitions.items()):
-            terms = server.terms_of(tool)
-            rows.append(
-                {
-                    "tool": one.name,
-                    "source": f"mcp {name}",
-                    "safety_level": terms.safety_level,
-                    "version": one.digest[:12],
-                    "tenants": ", ".join(server.tenants),
-                }
-            )
+    held = await restraints.restraints_now(given)
+    rows = [*_rows(servers, accepted, own)]
+    for row in rows:
+        stop = None if held is None else held.stop_of(row["tool"])
+        row["stopped"] = "" if stop is None else restraints.told_of_stop(stop)
     waiting = sorted(name for name in servers if not accepted.get(name, _NOTHING).definitions)
     if as_json:
-        output.emit_json({"tools": rows, "servers_not_accepted": waiting, "absent": own.absent})
+        known = None if held is None else {"stops": held.stops, "withheld": list(held.withheld.values())}
+        output.emit_json(
+            {"tools": rows, "servers_not_accepted": waiting, "absent": own.absent, "restraints": known}
+        )
         return
-    table = Table("tool", "source", "safety level", "version", "tenants", box=None, header_style="dim")
+    columns = ("tool", "source", "safety_level", "version", "tenants", "stopped")
+    table = Table(*(name.replace("_", " ") for name in columns), box=None, header_style="dim")
     for row in rows:
-        table.add_row(*(row.get(key, "") for key in ("tool", "source", "safety_level", "version", "tenants")))
+        table.add_row(*(row.get(key, "") for key in columns))
     output.show(table)
     for name, reason in own.absent.items():
         output.say("[red]{name}[/]: it cannot be used: {reason}", name=name, reason=reason)
@@ -76,6 +71,38 @@ async def list_tools(as_json: AsJson = False) -> None:
         output.say(
             "[yellow]{name}[/]: nothing of it was accepted yet; `cartrita tools accept {name}`", name=name
         )
+    if held is None:
+        output.note("[dim]what is stopped or withheld is not known: Kafka or the registry is away[/]")
+        return
+    for stop in held.stops.values():
+        what = "every tool" if stop.name == EVERY_TOOL else stop.name
+        output.say("[red]{name}[/]: {told}", name=what, told=restraints.told_of_stop(stop))
+    for one in held.withheld.values():
+        told = restraints.told_of_withheld(one)
+        output.say("[yellow]{name}[/]: withheld {told}", name=one.fact.server, told=told)
+
+
+def _rows(
+    servers: Mapping[str, Server], accepted: Mapping[str, AcceptedServer], own: OwnTools
+) -> Iterator[dict[str, str]]:
+    for name in TOOLS:
+        yield {"tool": name, "source": "cartrita"}
+    for tool in own.tools:
+        yield {
+            "tool": tool.spec.name,
+            "source": "own",
+            "safety_level": tool.spec.safety_level,
+            "version": tool.spec.version,
+        }
+    for name, server in sorted(servers.items()):
+        for given, one in sorted(accepted.get(name, _NOTHING).definitions.items()):
+            yield {
+                "tool": one.name,
+                "source": f"mcp {name}",
+                "safety_level": server.terms_of(given).safety_level,
+                "version": one.digest[:12],
+                "tenants": ", ".join(server.tenants),
+            }
 
 
 @tools.command("show")
@@ -152,13 +179,17 @@ async def try_tool(
 ) -> None:
     """Call a tool once from here, with its checks and its time, and print what it gives. No agent, no log.
 
-    Exit code 1 when it fails.
+    Exit code 1 when it fails, or an operator has stopped it.
     """
     # What tools are made of takes a while to load, which no other command should wait for.
     from connectors.tools.registry import ToolRegistry
     from streams.worker.servers import mcp_servers
 
     given = settings()
+    held = await restraints.restraints_now(given)
+    stop = None if held is None else held.stop_of(tool)
+    if stop is not None:
+        fail(Code.FAILED, f"{tool}: {restraints.told_of_stop(stop)}", "`cartrita tools start` takes it back.")
     servers = mcp_servers(given)
     registry = ToolRegistry(servers.tools())
     providers = None

@@ -95,12 +95,22 @@ class Client:
             self.codec.encode(topic, envelope),
             key=envelope.session_id.encode() or None,
             headers=self.codec.headers(topic, envelope),
+            at_ms=envelope.occurred_at_ms,
         )
 
     async def append(
-        self, topic: Topic, value: bytes | None, *, key: bytes | None, headers: list[tuple[str, bytes]]
+        self,
+        topic: Topic,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        headers: list[tuple[str, bytes]],
+        at_ms: int | None = None,
     ) -> tuple[int, int]:
-        """Append a record as it is, and return its partition and offset when Kafka has it."""
+        """Append a record as it is, and return its partition and offset when Kafka has it.
+
+        `at_ms` is the record's time, in milliseconds since 1970; None: now.
+        """
         if self._producer is None:
             self._producer = producer_of(self._settings.kafka_bootstrap)
             await self._producer.start()
@@ -109,7 +119,7 @@ class Client:
         if key is not None and topic.keying is not Keying.ANY:
             partition = partition_of(key, topic.partitions or self._settings.partitions)
         placed = await self._producer.send_and_wait(
-            name, value, key=key, partition=partition, headers=headers
+            name, value, key=key, partition=partition, headers=headers, timestamp_ms=at_ms
         )
         return placed.partition, placed.offset
 

@@ -14,6 +14,7 @@ from schemas.events.outputs import (
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
+    OutcomeAsked,
     ProgressReported,
     SessionEnded,
     TurnStarted,
@@ -23,7 +24,7 @@ from topics.catalog import DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS, USER_I
 
 T = TypeVar("T")
 
-Update = TurnStarted | ProgressReported | NoticeGiven | ModelDeltaReceived | ApprovalRequested
+Update = TurnStarted | ProgressReported | NoticeGiven | ModelDeltaReceived | ApprovalRequested | OutcomeAsked
 Settled = AnswerGiven | ErrorReported | SessionEnded | RecordRejected
 
 
@@ -99,7 +100,7 @@ def _concerns(fact: object, input_id: str, turn: int) -> bool:
             return fact.input_id == input_id
         case ProgressReported():
             return fact.turn == turn
-        case ApprovalRequested() | ModelDeltaReceived():
+        case ApprovalRequested() | OutcomeAsked() | ModelDeltaReceived():
             return turn > 0
         case SessionEnded():
             # A closing session ends after its last answer, and an idle one has none to give; what comes later

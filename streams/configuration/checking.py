@@ -5,11 +5,13 @@ Each fault names the file, the key and what to write in its place; all are told 
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Final
 
 from connectors.models.vocabularies import VOCABULARIES
 from processors.client_failures import CLIENT
 from schemas.configuration import Agent, ChatModel, Configuration, Limits, Models, Policy
+from streams.configuration.agents import sources_of
 from streams.configuration.files import ConfigurationInvalid
 from topics.catalog import RECORD_BYTES_MAX
 
@@ -26,6 +28,8 @@ _MAY_BE_ZERO: Final = frozenset(
         "account_tokens",
         "account_nanodollars",
         "critique_score_min",
+        "critique_temperature",
+        "plan_temperature",
         "queue_max",
         "repairs_max",
         "retry_delay_ms",
@@ -34,14 +38,19 @@ _MAY_BE_ZERO: Final = frozenset(
         "session_idle_ms",
         "session_retention_ms",
         "synthesis_share",
+        "synthesis_temperature",
     }
 )
 _PROMPT_TOKENS_MIN: Final = 500
 """What a call reads at the least, beside what it writes."""
 
 
-def demand_usable(configuration: Configuration) -> None:
+def demand_usable(configuration: Configuration, places: Mapping[str, str]) -> None:
     """Refuse a configuration that cannot work, whichever tools there are.
+
+    Args:
+        configuration: whole.
+        places: where each agent is described, also those that are left out for want of tools.
 
     Raises:
         ConfigurationInvalid: with all faults.
@@ -50,28 +59,39 @@ def demand_usable(configuration: Configuration) -> None:
     _demand_none(
         [
             *_of_models(models),
-            *_of_agents(configuration.agents, models),
+            *_of_agents(configuration.agents, models, places),
             *_of_prompts(configuration.prompts),
-            *_of_policy(configuration.policy, configuration.agents),
+            *_of_policy(configuration.policy, places),
             *_of_limits(limits, models),
         ]
     )
 
 
-def demand_tools(configuration: Configuration, tools: Collection[str]) -> None:
+def demand_tools(configuration: Configuration, tools: Collection[str], directory: Path | None = None) -> None:
     """Refuse a configuration that names tools that there are not.
+
+    Args:
+        configuration: whole.
+        tools: the names of those that there are.
+        directory: of files of one's own, so that faults name the file.
 
     Raises:
         ConfigurationInvalid: with all faults.
     """
     known = f"there are {', '.join(sorted(tools))}"
+    missing = [
+        (agent.name, name)
+        for agent in configuration.agents.values()
+        for name in agent.tools
+        if name not in tools
+    ]
+    # Files are read for their names in faults alone.
+    places = {name: source.place for name, source in sources_of(directory).items()} if missing else {}
     _demand_none(
         [
             *(
-                f"agents.toml: {agent.name}.tools: there is no tool {name!r}; {known}"
-                for agent in configuration.agents.values()
-                for name in agent.tools
-                if name not in tools
+                f"{places.get(agent, agent)}: tools: there is no tool {name!r}; {known}"
+                for agent, name in missing
             ),
             *(
                 f"policy.toml: rule {rule.name!r}: tools: there is no tool {name!r}; {known}"
@@ -114,23 +134,23 @@ def _prices(model: ChatModel) -> Mapping[str, int]:
     }
 
 
-def _of_agents(agents: Mapping[str, Agent], models: Models) -> Iterator[str]:
+def _of_agents(agents: Mapping[str, Agent], models: Models, places: Mapping[str, str]) -> Iterator[str]:
     if not agents:
-        yield "agents.toml: there is no agent; write at least one, such as the shipped [writer]"
+        yield "agents: there is no agent; write at least one, such as the shipped agents/writer.toml"
     room = _room_of(models)
     for name, agent in agents.items():
-        where = f"agents.toml: {name}"
+        where = places[name]
         if not name.isprintable() or not name.strip() or len(name) > NAME_CHARACTERS_MAX:
-            yield f"agents.toml: {name!r}: the name must be 1 to {NAME_CHARACTERS_MAX} characters on one line"
+            yield f"{where}: the name must be 1 to {NAME_CHARACTERS_MAX} characters on one line"
         if not agent.purpose.strip():
-            yield f"{where}.purpose: it is empty; say for which tasks the planner should choose this agent"
-        yield from _of_prompt(f"{where}.prompt", agent.prompt)
+            yield f"{where}: purpose: it is empty; say for which tasks the planner should choose this agent"
+        yield from _of_prompt(f"{where}: prompt", agent.prompt)
         if agent.output_tokens_max > room:
-            yield f"{where}.output_tokens_max: no model has room for so many; the most is {room:,}"
+            yield f"{where}: output_tokens_max: no model has room for so many; the most is {room:,}"
         if agent.answers_with == "tool" and not agent.tools:
-            yield f"{where}.answers_with: it has no tool to answer with; write text, or name one in tools"
+            yield f"{where}: answers_with: it has no tool to answer with; write text, or name one in tools"
         if len(set(agent.tools)) < len(agent.tools):
-            yield f"{where}.tools: one stands there twice; name each once"
+            yield f"{where}: tools: one stands there twice; name each once"
 
 
 def _room_of(models: Models) -> int:
@@ -149,7 +169,7 @@ def _of_prompt(where: str, text: str) -> Iterator[str]:
         yield f"{where}: it has more than {PROMPT_BYTES_MAX:,} bytes; shorten it"
 
 
-def _of_policy(policy: Policy, agents: Mapping[str, Agent]) -> Iterator[str]:
+def _of_policy(policy: Policy, agents: Collection[str]) -> Iterator[str]:
     names = [rule.name for rule in policy.rules]
     for rule in policy.rules:
         where = f"policy.toml: rule {rule.name!r}"

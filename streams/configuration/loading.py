@@ -10,7 +10,6 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from schemas.configuration import (
-    Agent,
     Configuration,
     DownshiftStep,
     Limits,
@@ -20,25 +19,16 @@ from schemas.configuration import (
 )
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
+from streams.configuration.agents import agents_of, sources_of
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
 from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
 from streams.configuration.models import Profile, models_of, profiles_of
 
-FILES: Final = ("models", "agents", "prompts", "policy", "limits")
+FILES: Final = ("models", "prompts", "policy", "limits")
 PROFILES: Final = "profiles"
 PERSONA: Final = "persona"
 """Of one's own alone; none is shipped."""
-
-
-class _AgentFile(Strict):
-    purpose: str
-    tier: Literal["premium", "standard", "fallback"]
-    tools: list[str]
-    output_tokens_max: Annotated[int, Field(ge=64)]
-    prompt: str
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    answers_with: Literal["text", "tool"] = "text"
 
 
 class _PromptsFile(Strict):
@@ -71,15 +61,18 @@ class _PolicyFile(Strict):
 def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None) -> Configuration:
     """Read the configuration; a file that `directory` lacks is taken from the defaults.
 
+    Args:
+        tools: those that there are; where none are given, agents have those alone that they name in full.
+        directory: of files of one's own.
+
     Raises:
         ConfigurationInvalid: a file cannot be used; nothing is half taken over.
     """
     texts = {name: own_or_shipped(name, directory) for name in FILES}
     models = models_of(texts["models"], load_profiles(directory), "models")
-    agents = {
-        name: _agent(name, checked(_AgentFile, plain, f"agents: {name}"))
-        for name, plain in texts["agents"].items()
-    }
+    specs = {spec.name: spec for spec in tools}
+    sources = sources_of(directory)
+    agents = agents_of(sources, specs)
     given = checked(_PromptsFile, texts["prompts"], "prompts").model_dump()
     prompts = {name: str(text).strip() for name, text in given.items()}
     persona = _persona(directory)
@@ -89,7 +82,6 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
         )
     policy = _policy(texts["policy"], "policy")
     limits = _limits(texts["limits"])
-    specs = {spec.name: spec for spec in tools}
     configuration = Configuration(
         models=models,
         agents=agents,
@@ -107,7 +99,7 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
             persona=None if persona is None else f"{persona.name}@{content_hash(persona.model_dump())}",
         ),
     )
-    demand_usable(configuration)
+    demand_usable(configuration, {name: source.place for name, source in sources.items()})
     return configuration
 
 
@@ -160,19 +152,6 @@ def content_hash(content: object) -> str:
 
 def _canonical(content: object) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _agent(name: str, file: _AgentFile) -> Agent:
-    return Agent(
-        name=name,
-        purpose=file.purpose,
-        tier=file.tier,
-        tools=tuple(file.tools),
-        prompt=file.prompt.strip(),
-        output_tokens_max=file.output_tokens_max,
-        temperature=file.temperature,
-        answers_with=file.answers_with,
-    )
 
 
 def _policy(plain: Mapping[str, object], name: str) -> Policy:

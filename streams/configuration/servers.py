@@ -35,6 +35,7 @@ class _TermsFile(Strict):
     idempotent: bool = False
     timeout_ms: _Milliseconds = 60_000
     idempotency_key: str | None = None
+    reconciler: str | None = None
 
 
 class _ServerFile(_CredentialsFile, _TermsFile):
@@ -218,4 +219,5 @@ def _terms(file: _TermsFile) -> ToolTerms:
         idempotent=file.idempotent,
         timeout_ms=file.timeout_ms,
         idempotency_key=file.idempotency_key,
+        reconciler=file.reconciler,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.envelope import Envelope
+from schemas.wire.codec import Codec, UnencodableError
 from streams.effects.executor import Cancellation
 from streams.effects.ledger import (
     LedgerEntry,
@@ -17,7 +18,7 @@ from streams.effects.ledger import (
     position_place,
 )
 from streams.records.damage import tell_key, tell_stopped
-from streams.records.delivery import Delivery, Entry, Outgoing
+from streams.records.delivery import Delivery, Entry, Outgoing, outgoing
 from streams.records.framing import RecordDamaged
 from topics.catalog import RECORD_BYTES_MAX
 
@@ -37,7 +38,9 @@ class Call:
     recovered: bool = False
     may_have_run: bool = False
     cancelled: str | None = None
-    """Why its outcome is no longer wanted."""
+    """Why its outcome is no longer wanted, or why it must not run."""
+    refused: bool = False
+    """True: it must not run, and its session waits for the outcome."""
     running: "asyncio.Task[None] | None" = None
     """Its task, while the executor has it; only then may it be cancelled, so that no write is cut off."""
     started_at_ms: int = 0
@@ -177,9 +180,14 @@ def tell_damage(survey: Survey, *, shell: str, changelog: str) -> None:
         tell_stopped(damaged, shell=shell, changelog=changelog, partition=partition)
 
 
-def too_large(records: Sequence[Outgoing]) -> bool:
-    """Tell whether an outcome fits neither its topic nor the ledger."""
-    return (
+def written(codec: Codec, events: Sequence[Envelope]) -> list[Outgoing] | str:
+    """Return an outcome as records, or a sentence on why it cannot be written."""
+    try:
+        records = [outgoing(codec, event) for event in events]
+    except UnencodableError as error:
+        return str(error)
+    too_large = (
         any(record.size_bytes > RECORD_BYTES_MAX for record in records)
         or sum(len(record.value) + 64 for record in records) > LEDGER_BYTES_MAX
     )
+    return "the result is larger than a record may be" if too_large else records

@@ -38,6 +38,10 @@ class Executor(Protocol):
         """Return how long the call may take in all, attempts and waits included."""
         ...
 
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why the call must not run now, or must end if it runs; None: it may."""
+        ...
+
     async def run(self, event: Envelope, attempt: int) -> Outcome:
         """Run the call; a failure of it is an outcome. Ends by cancellation without an outcome."""
         ...
@@ -46,8 +50,16 @@ class Executor(Protocol):
         """Return the outcome of a call whose process died while it may have run; None: run it again."""
         ...
 
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Return the outcome, or what is found out about a call that may have been carried out."""
+        ...
+
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
+        ...
+
+    def stopped(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that was refused, or ended for it; its session still waits."""
         ...
 
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:

@@ -22,9 +22,9 @@ import structlog
 
 from processors.effects import Outcome
 from schemas.envelope import Envelope
-from schemas.wire.codec import Codec, UnencodableError
+from schemas.wire.codec import Codec
 from streams.effects.admission import Admission
-from streams.effects.calls import Call, Intaken, survey_of, tell_damage, too_large
+from streams.effects.calls import Call, Intaken, survey_of, tell_damage, written
 from streams.effects.executor import Cancellation, Executor
 from streams.effects.ledger import Status
 from streams.effects.ledger_memory import REMEMBERED_MS
@@ -204,12 +204,15 @@ class EffectShell:
             call = self._waiting.popleft()
             if call.call_id not in self._calls:
                 continue
-            self._running += 1
-            self._start(self._run(call))
+            self._begin(call)
         self._metrics.calls_in_flight.set(self._running)
         self._metrics.calls_waiting.set(len(self._waiting))
         if len(self._waiting) < self._places * WAITING_SHARE:
             self._room.set()
+
+    def _begin(self, call: Call) -> None:
+        self._running += 1
+        self._start(self._run(call))
 
     async def _run(self, call: Call) -> None:
         generation = self._generation
@@ -229,7 +232,8 @@ class EffectShell:
         if call.may_have_run:
             outcome = self._executor.interrupted(event, 0)
             if outcome is not None:
-                return outcome
+                return await self._executor.reconciled(event, outcome)
+        self._give_up(call, self._executor.refusal(event), refused=True)
         if call.cancelled is None and (call.recovered or call.entry.status is Status.ACCEPTED):
             self._mark_dispatched(call)
             await self._store([call.stored()], generation)
@@ -262,14 +266,10 @@ class EffectShell:
 
     async def _end(self, call: Call, outcome: Outcome, generation: int) -> None:
         assert call.event is not None
-        try:
-            records = [outgoing(self._codec, event) for event in outcome.events]
-            problem = "the result is larger than a record may be" if too_large(records) else None
-        except UnencodableError as error:
-            records, problem = [], str(error)
-        if problem is not None:
-            _log.warning("outcome_refused", shell=self.name, call_id=call.call_id, reason=problem)
-            outcome = self._executor.broken(call.event, problem, self._latency_ms(call))
+        records = written(self._codec, outcome.events)
+        if isinstance(records, str):
+            _log.warning("outcome_refused", shell=self.name, call_id=call.call_id, reason=records)
+            outcome = self._executor.broken(call.event, records, self._latency_ms(call))
             records = [outgoing(self._codec, event) for event in outcome.events]
         call.end(records)
         await self._store([call.stored()], generation)
@@ -323,20 +323,37 @@ class EffectShell:
             generation = self._generation
             await self._ledger.forget(self._now_ms(), self._positions, lambda: self._check(generation))
 
+    def restrain(self) -> None:
+        """End every call that the executor refuses now: those that run, and at once those that wait."""
+        self._start(self._restrain(self._generation))
+
+    async def _restrain(self, generation: int) -> None:
+        for call in list(self._calls.values()):
+            if call.entry.status < Status.ENDED:
+                call.event = call.event or await self._intake.decode(call.delivery())
+                self._check(generation)
+                self._give_up(call, self._executor.refusal(call.event), refused=True)
+        for call in [call for call in self._waiting if call.cancelled is not None]:
+            # Beyond the places that there are: nothing of it runs.
+            self._waiting.remove(call)
+            self._begin(call)
+
     def _cancel(self, cancellation: Cancellation) -> None:
         call = self._calls.get(cancellation.call_id)
-        if call is None or call.cancelled is not None or call.entry.status is Status.ENDED:
+        if call is not None:
+            self._give_up(call, cancellation.reason)
+
+    def _give_up(self, call: Call, reason: str | None, *, refused: bool = False) -> None:
+        if reason is None or call.cancelled is not None or call.entry.status is Status.ENDED:
             return
-        call.cancelled = cancellation.reason
+        call.cancelled, call.refused = reason, refused
         if call.running is not None:
             call.running.cancel()
 
     def _cancelled(self, call: Call, event: Envelope) -> Outcome:
-        return self._executor.cancelled(
-            event,
-            call.cancelled or "",
-            dispatched=call.may_have_run,
-            latency_ms=self._latency_ms(call),
+        end = self._executor.stopped if call.refused else self._executor.cancelled
+        return end(
+            event, call.cancelled or "", dispatched=call.may_have_run, latency_ms=self._latency_ms(call)
         )
 
     def _mark_dispatched(self, call: Call) -> None:

@@ -16,7 +16,7 @@ from streams.engine.recovery_fix import RepairedFetching
 from streams.engine.shared_producer import SharedProducer
 from streams.process import failpoints
 from topics import header_names
-from topics.clients import ISOLATION_LEVEL
+from topics.clients import ISOLATION_LEVEL, calm
 
 header_names.repair()
 
@@ -62,6 +62,7 @@ class LoopConsumer(driver.AIOKafkaConsumerThread):
         """Listen to the coordinator of a consumer that has started."""
         await super().on_start()
         consumer = self._ensure_consumer()
+        calm(consumer)
         heartbeat = getattr(self.app, "heartbeat", None)
         if isinstance(heartbeat, Heartbeat):
             heartbeat.watch(consumer._coordinator)
@@ -85,6 +86,9 @@ class ShellConsumer(BatchFeeding, RepairedFetching, driver.Consumer):
 
     def _new_consumer_thread(self) -> LoopConsumer:
         return LoopConsumer(self, loop=self.loop, beacon=self.beacon)
+
+    async def verify_all_partitions_active(self) -> None:
+        """Leave it: Faust would see nothing, since it compares the times of two clocks."""
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         failpoints.reach("committing")

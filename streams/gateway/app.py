@@ -15,13 +15,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streams.gateway import openai_chat, sessions_api, sockets
+from streams.gateway import console_files, lists_api, openai_chat, sockets
+from streams.gateway.embeddings import Embeddings
 from streams.gateway.front import Front
 from streams.gateway.guard import Guard
 from streams.gateway.login import login, logout
-from streams.gateway.openai_chat import SESSION_HEADER, Chat
+from streams.gateway.openai_chat import Chat
 from streams.gateway.problems import Problem, response_of
-from streams.gateway.reference import OPENAPI_PATH, TITLE
+from streams.gateway.reference import OPENAPI_PATH, ROUTERS, TITLE
+from streams.gateway.responses import Responses
+from streams.gateway.turns import SESSION_HEADER
 from streams.process.metrics import Metrics
 
 _log = structlog.get_logger()
@@ -38,7 +41,7 @@ def make_app(
         hosts: names by which it is called, beside the loopback's.
         origins: pages that may ask from a browser.
     """
-    chat = Chat(front)
+    chat, responses, embeddings = Chat(front), Responses(front), Embeddings(front)
     app = FastAPI(
         title=TITLE,
         version=front.version,
@@ -66,8 +69,11 @@ def make_app(
     )
     app.state.front = front
     metrics.gateway_followers.set_function(lambda: front.feed.followers)
-    app.include_router(sessions_api.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.router.routes += [
+        *console_files.routes(),
+        Route("/api/v2/sessions/changes", lists_api.changes),
         Route("/health", health),
         Route("/login/{code}", login, methods=["GET", "POST"]),
         Route("/logout", logout, methods=["POST"]),
@@ -76,6 +82,11 @@ def make_app(
         Route("/v1/models", chat.models),
         Route("/v1/models/{model:path}", chat.model),
         Route("/v1/chat/completions", chat.completions, methods=["POST"]),
+        Route("/v1/responses", responses.create, methods=["POST"]),
+        Route("/v1/responses/{response_id}", responses.retrieve),
+        Route("/v1/responses/{response_id}/cancel", responses.cancel, methods=["POST"]),
+        Route("/v1/responses/{response_id}/input_items", responses.items),
+        Route("/v1/embeddings", embeddings.create, methods=["POST"]),
         Route("/v1/{rest:path}", openai_chat.not_there, methods=["GET", "POST", "DELETE"]),
     ]
     app.add_exception_handler(Problem, _on_problem)

@@ -8,20 +8,22 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
 from pydantic.alias_generators import to_camel
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What all of them have in common: names as JSON has them, and none that is not known."""
+
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
     )
 
 
-class Budget(_Body):
+class Budget(Body):
     """What a session may use in all."""
 
     tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
     dollars: Annotated[float, Field(gt=0, lt=9_000_000, strict=True)] | None = None
 
 
-class NewSession(_Body):
+class NewSession(Body):
     """A session to open."""
 
     user_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -30,7 +32,7 @@ class NewSession(_Body):
     budget: Budget = Budget()
 
 
-class OpenedSession(_Body):
+class OpenedSession(Body):
     """A session that was opened."""
 
     session_id: UUID
@@ -43,7 +45,7 @@ class OpenedSession(_Body):
     """For `status?after=`."""
 
 
-class NewAttachment(_Body):
+class NewAttachment(Body):
     """A text that comes with a message."""
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -51,7 +53,7 @@ class NewAttachment(_Body):
     text: str
 
 
-class NewMessage(_Body):
+class NewMessage(Body):
     """Something that a user says."""
 
     content: Annotated[str, Field(min_length=1)]
@@ -60,7 +62,7 @@ class NewMessage(_Body):
     attachments: Annotated[list[NewAttachment], Field(max_length=32)] = []
 
 
-class QueuedMessage(_Body):
+class QueuedMessage(Body):
     """An input that is on the log; it is taken up in its turn."""
 
     message_id: UUID
@@ -71,13 +73,13 @@ class QueuedMessage(_Body):
     """True: it had been sent before under the same Idempotency-Key."""
 
 
-class Reason(_Body):
+class Reason(Body):
     """Why somebody ends a session."""
 
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
-class NewFork(_Body):
+class NewFork(Body):
     """A session that goes on from a past point of another one."""
 
     at: UUID
@@ -89,7 +91,7 @@ class NewFork(_Body):
     budget: Budget = Budget()
 
 
-class BudgetChange(_Body):
+class BudgetChange(Body):
     """What a session may use in all from now on; what is absent stays as it is."""
 
     tokens: Annotated[int, Field(ge=0, strict=True)] | None = None
@@ -97,7 +99,7 @@ class BudgetChange(_Body):
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
-class Feedback(_Body):
+class Feedback(Body):
     """What somebody thinks of an answer."""
 
     answer_id: UUID
@@ -106,7 +108,7 @@ class Feedback(_Body):
     comment: Annotated[str, Field(max_length=2_000)] | None = None
 
 
-class Decision(_Body):
+class Decision(Body):
     """What a person decides about a tool call."""
 
     approved: StrictBool
@@ -114,7 +116,7 @@ class Decision(_Body):
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
-class SessionStatus(_Body):
+class SessionStatus(Body):
     """How a session stands."""
 
     session_id: UUID
@@ -132,17 +134,31 @@ class SessionStatus(_Body):
     opened_at: datetime | None = None
     ended_at: datetime | None = None
     user_id: str | None = None
+    quarantined: bool = False
+    """Whether an input of it could not be applied, and nothing was told since."""
+    forked_from: UUID | None = None
 
 
-class SessionPage(_Body):
-    """Some sessions, the newest first."""
+class SessionPage(Body):
+    """Some sessions, in the order that was asked for."""
 
     sessions: list[SessionStatus]
     next: str | None
     """For `?before=`; null: there are no more."""
+    total: int | None = None
+    """How many there are in all, where `count` asked for it."""
 
 
-class Event(_Body):
+class Me(Body):
+    """What the bearer of a token may do, and for whom."""
+
+    tenant: str
+    user: str | None
+    """null: any user of the tenant."""
+    scopes: list[str]
+
+
+class Event(Body):
     """One event of a session's log."""
 
     id: UUID
@@ -154,7 +170,7 @@ class Event(_Body):
     body: dict[str, JsonValue]
 
 
-class EventPage(_Body):
+class EventPage(Body):
     """Some events, in the order in which they happened."""
 
     events: list[Event]
@@ -162,7 +178,7 @@ class EventPage(_Body):
     """For `?after=`; null: there are no more yet."""
 
 
-class Message(_Body):
+class Message(Body):
     """What a user said, or was answered."""
 
     id: UUID
@@ -172,9 +188,16 @@ class Message(_Body):
     complete: bool | None = None
     """Of an answer: whether all of it could be done."""
     reply_to: UUID | None = None
+    reason: str | None = None
+    """Of an answer, as what follows: why the turn ended as it did."""
+    model: str | None = None
+    """Empty: it was put together without one."""
+    tokens: int | None = None
+    """What the turn used, all calls together."""
+    dollars: float | None = None
 
 
-class MessagePage(_Body):
+class MessagePage(Body):
     """Some messages, in their order."""
 
     messages: list[Message]

@@ -45,6 +45,15 @@ class Form:
         }
 
 
+def usage(prompt_tokens: int, completion_tokens: int) -> Json:
+    """Return what a completion used."""
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
 def event_of(body: Json) -> ServerSentEvent:
     """Return a server-sent event with JSON."""
     return ServerSentEvent(data=json.dumps(body, ensure_ascii=False), sep="\n")

@@ -1,6 +1,6 @@
 """What the gateway sees of Postgres: in each transaction what belongs to one tenant, or to one user of it.
 
-It reads as a role of its own (migration 0020), whose policies compare every row with what the transaction
+It reads as a role of its own (migration 0023), whose policies compare every row with what the transaction
 names. So a query that forgets to ask whose a row is finds nothing of others. What a query asks for by itself
 is the first wall, and stays; this is the second.
 """
@@ -56,6 +56,8 @@ class Database:
             open=False,
             kwargs={"autocommit": True},
             configure=self._demand_wall,
+            # A restart of Postgres leaves connections that have ended, and nobody is to be refused for those.
+            check=AsyncConnectionPool.check_connection,
         )
         self._open_to_all: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -117,7 +119,7 @@ class Database:
 
 
 async def _enter(connection: Connection, sight: Sight | None) -> None:
-    # Values begin with '=', as migration 0020 compares them: what is unset or empty is nobody's.
+    # Values begin with '=', as migration 0023 compares them: what is unset or empty is nobody's.
     tenant = "" if sight is None else f"={sight.tenant}"
     user = "" if sight is None else "*" if sight.user is None else f"={sight.user}"
     await connection.execute(_ENTER, [GATEWAY, tenant, user])

@@ -24,6 +24,7 @@ from schemas.events.inputs import (
     InputFact,
     MessageReceived,
     OperatorFact,
+    OutcomeTold,
     SentFact,
     SessionBudgetSet,
     SessionOpened,
@@ -48,7 +49,7 @@ IDEMPOTENCY_CHARACTERS_MAX: Final = 255
 DEPTH_MAX: Final = 32
 """Of JSON that a sender adds."""
 _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
-    {ApprovalReceived: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
+    {ApprovalReceived: Scope.APPROVE, OutcomeTold: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
 )
 """What a token needs for an operator's act; for all else, to send."""
 _SINK_POLL_S: Final = 0.05
@@ -294,7 +295,8 @@ class Door:
             )
         except InputInvalid as error:
             raise Problem(422, str(error), code="invalid_input") from error
-        return replace(event, tenant_id=checked.tenant_id, user_id=checked.user_id)
+        now_ms = time.time_ns() // 1_000_000
+        return replace(event, tenant_id=checked.tenant_id, user_id=checked.user_id, occurred_at_ms=now_ms)
 
     async def _post(self, principal: Principal, event: Envelope, *, keyed: bool) -> Posted:
         """Write an input once, whatever is asked how often under its key."""
@@ -320,17 +322,17 @@ class Door:
         earlier = self._keys.get(event.event_id)
         if earlier is not None:
             same = earlier.event.body == event.body
-            place = earlier.place
+            place, at_ms = earlier.place, earlier.event.occurred_at_ms
         else:
             async with self.database(principal) as connection:
                 known = await conversations.known_input(connection, UUID(event.event_id), event.tenant_id)
             if known is None:
                 return None
             same = known.type == event.type and _says_the_same(known.body, event.body)
-            place = (-1, -1)
+            place, at_ms = (-1, -1), round(known.occurred_at.timestamp() * 1_000)
         if not same:
             raise key_reused()
-        return Posted(event=event, place=place, repeated=True)
+        return Posted(event=replace(event, occurred_at_ms=at_ms), place=place, repeated=True)
 
     def _remember_owner(self, session_id: str, owner: Owner) -> None:
         remember(self._owners, session_id, owner, OPENED_MAX)

@@ -13,6 +13,7 @@ from streams.gateway.following import Following
 from streams.gateway.frames import Cursor, Frame
 from streams.gateway.models import ModelBook
 from streams.gateway.problems import Problem
+from streams.records.reader import RecordReader
 
 GOOD_EVERY_S: Final = 1.0
 """How often a connection that lasts looks whether its token is still good."""
@@ -36,6 +37,10 @@ class Front:
     count_tokens: Callable[[str], int]
     """Of an answer, for OpenAI's clients."""
     models: ModelBook
+    agents: tuple[str, ...]
+    """Names of those that can be asked by themselves."""
+    reader: RecordReader
+    """Of single records that answers name."""
 
     def ticket(self, bearer: Principal, session_id: str) -> str:
         """Return a ticket to a session's WebSocket.

@@ -7,9 +7,10 @@ call is finished and charged; who asks again under the same key is told the same
 
 import asyncio
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -23,6 +24,7 @@ from schemas.events.client_calls import (
     CallBudget,
     ClientAnswerFact,
     ClientCallAnswered,
+    ClientCallCancelled,
     ClientCallFailed,
     ClientCallReceived,
 )
@@ -31,6 +33,7 @@ from schemas.events.deltas import ModelDeltaReceived
 from schemas.frozen import replace
 from schemas.plain import from_plain
 from sinks import client_calls
+from sinks.client_calls import KnownCall
 from streams.client.client import Received
 from streams.gateway.access import Principal
 from streams.gateway.door import POST_S, PRODUCER, id_of
@@ -38,7 +41,7 @@ from streams.gateway.feed import FeedInterrupted, FollowerTooSlow, Subscription
 from streams.gateway.front import GOOD_EVERY_S, Front
 from streams.gateway.problems import Problem, away, key_reused, unconfirmed
 from streams.gateway.recent import remember
-from topics.catalog import CLIENT_ANSWERS, CLIENT_CALLS, RECORD_BYTES_MAX
+from topics.catalog import CLIENT_ANSWERS, CLIENT_CALLS, RECORD_BYTES_MAX, SESSION_DELTAS
 from topics.routing import key_of
 
 ANSWER_S_MAX: Final = 900.0
@@ -48,6 +51,8 @@ DAY_S: Final = 86_400
 _RECORD_BYTES: Final = 2_048
 """What a record has beside its value."""
 _READY_S: Final = 10.0
+_CLOCKS_MS: Final = 2_000
+"""Clocks differ by less than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +71,8 @@ class Calls:
     def __init__(self, front: Front) -> None:
         """Note the gateway's parts."""
         self._front = front
-        self._known: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        """By event id session and digest of what this gateway has written under a key."""
+        self._known: OrderedDict[str, KnownCall] = OrderedDict()
+        """By event id what this gateway has written under a key."""
 
     async def ask(
         self, bearer: Principal, fact: ClientCallReceived, key: str, *, is_new: bool = False
@@ -89,41 +94,65 @@ class Calls:
         budget = budget_at(bearer.token_id, bearer.budget, now_s)
         fact = replace(fact, token_id=bearer.token_id, budget=budget)
         known = None if is_new else await self._earlier(bearer, event_id)
-        if known is not None and known[1] != fact.body_sha256:
+        if known is None:
+            asked_at = datetime.fromtimestamp(now_s, UTC)
+            known = KnownCall(front.calls_session(bearer, now_s // DAY_S), fact.body_sha256, asked_at)
+            repeated = False
+        else:
+            repeated = True
+        if known.body_sha256 != fact.body_sha256:
             raise key_reused()
-        session_id = front.calls_session(bearer, now_s // DAY_S) if known is None else known[0]
         event = Envelope(
             event_id=event_id,
             type=type(fact).__name__,
-            session_id=session_id,
+            session_id=known.session_id,
             tenant_id=bearer.tenant,
             user_id=bearer.user or "anonymous",
             correlation_id=event_id,
-            occurred_at_ms=now_s * 1_000,
+            occurred_at_ms=round(known.asked_at.timestamp() * 1_000),
             producer=PRODUCER,
             body=fact,
         )
-        call = Call(front, bearer, event, keyed=not is_new, repeated=known is not None)
+        call = Call(front, bearer, event, keyed=not is_new, repeated=repeated)
         try:
             await call.ready()
-            if known is None:
-                await self._post(event)
+            if not repeated:
+                await self._post(event, self._encoded(event))
         except BaseException:
             call.close()
             raise
-        remember(self._known, event_id, (session_id, fact.body_sha256), KNOWN_MAX)
+        remember(self._known, event_id, known, KNOWN_MAX)
         return call
 
-    async def _earlier(self, bearer: Principal, event_id: str) -> tuple[str, str] | None:
+    async def _earlier(self, bearer: Principal, event_id: str) -> KnownCall | None:
         known = self._known.get(event_id)
         if known is not None:
             return known
         async with self._front.door.database(bearer) as connection:
             return await client_calls.known_call(connection, UUID(event_id))
 
-    async def _post(self, event: Envelope) -> None:
-        client = self._front.door.client
-        value = client.codec.encode(CLIENT_CALLS, event)
+    async def cancel(self, tenant: str, user: str, session_id: str, input_id: str) -> None:
+        """Have a call stopped that somebody asked for; what it comes to tells whether it was in time.
+
+        Raises:
+            Problem: Kafka is away.
+        """
+        body = ClientCallCancelled(input_id=input_id)
+        event = Envelope(
+            event_id=str(uuid.uuid4()),
+            type=type(body).__name__,
+            session_id=session_id,
+            tenant_id=tenant,
+            user_id=user,
+            correlation_id=input_id,
+            occurred_at_ms=int(time.time()) * 1_000,
+            producer=PRODUCER,
+            body=body,
+        )
+        await self._post(event, self._encoded(event))
+
+    def _encoded(self, event: Envelope) -> bytes:
+        value = self._front.door.client.codec.encode(CLIENT_CALLS, event)
         if len(value) > RECORD_BYTES_MAX - _RECORD_BYTES:
             raise Problem(
                 413,
@@ -132,6 +161,10 @@ class Calls:
                 code="request_too_large",
                 param="messages",
             )
+        return value
+
+    async def _post(self, event: Envelope, value: bytes) -> None:
+        client = self._front.door.client
         try:
             async with asyncio.timeout(POST_S):
                 await client.append(
@@ -155,6 +188,9 @@ class Call:
         self.asked = event.body
         self.input_id = event.event_id
         self.session_id = event.session_id
+        self.asked_at_ms = event.occurred_at_ms
+        self.ended_at_ms = 0
+        """When it ended, once that is told."""
         self._front = front
         self._bearer = bearer
         self._keyed = keyed
@@ -188,12 +224,21 @@ class Call:
         Raises:
             Problem: it cannot be told here; the call goes on.
         """
+        pieces = _Pieces()
+        if self._repeated:
+            ended = await self.answered()
+            if ended is not None:
+                yield self._checked(ended)
+                return
+            await self.ready()
+            async with aclosing(self._past(pieces)) as past:
+                async for early in past:
+                    yield early
         looking: asyncio.Task[ClientAnswerFact] | None = None
         # Under a key another gateway may have asked a moment ago, and then the answer may be past.
         if self._keyed:
             looking = asyncio.create_task(self._looked_up())
         waiting = asyncio.create_task(self._heard.next())
-        attempt, index = 0, 0 if not self._repeated else -1
         until_s = time.monotonic() + ANSWER_S_MAX
         try:
             while True:
@@ -206,22 +251,22 @@ class Call:
                 if not waiting.done():
                     continue
                 try:
-                    body = _body_of(waiting.result())
+                    received = waiting.result()
+                    heard, body = received.event, _body_of(received)
                 except FeedInterrupted:
-                    index = -1
+                    pieces.lose()
                     if looking is None:
                         looking = asyncio.create_task(self._looked_up())
-                    body = None
+                    heard, body = None, None
                 waiting = asyncio.create_task(self._heard.next())
                 if isinstance(body, ModelDeltaReceived):
-                    if index == body.index and attempt in (0, body.attempt):
-                        attempt, index = body.attempt, index + 1
-                        yield Piece(text=body.text)
-                    else:
-                        index = -1
+                    piece = pieces.take(body)
+                    if piece is not None:
+                        yield piece
                 elif isinstance(body, RecordRejected):
                     raise Problem(503, f"the call was put aside: {body.reason}", code="put_aside")
                 elif body is not None:
+                    self.ended_at_ms = heard.occurred_at_ms if heard is not None else 0
                     yield self._checked(body)
                     return
         except FollowerTooSlow as error:
@@ -244,6 +289,31 @@ class Call:
             raise key_reused()
         return fact
 
+    async def _past(self, pieces: "_Pieces") -> AsyncGenerator[Piece, None]:
+        """Tell the pieces that came before this gateway was asked; live ones wait meanwhile."""
+        client, since_ms = self._front.door.client, self.asked_at_ms - _CLOCKS_MS
+        try:
+            past = client.read_since(SESSION_DELTAS, self.session_id.encode(), since_ms)
+            async with aclosing(past) as records:
+                async for received in records:
+                    body = _body_of(received)
+                    mine = received.event is not None and received.event.correlation_id == self.input_id
+                    piece = pieces.take(body) if mine and isinstance(body, ModelDeltaReceived) else None
+                    if piece is not None:
+                        yield piece
+        except (KafkaError, OSError):
+            pieces.lose()
+
+    async def answered(self) -> ClientAnswerFact | None:
+        """Return what the log's copy has of the call's end now."""
+        async with self._front.door.database(self._bearer) as connection:
+            found = await client_calls.answer_of(connection, UUID(self.input_id))
+        if found is None:
+            return None
+        name, body, at = found
+        self.ended_at_ms = round(at.timestamp() * 1_000)
+        return answer_in(name, body)
+
     async def _looked_up(self) -> ClientAnswerFact:
         """Return what the log's copy has of the call's end; until the sink has read so far, wait."""
         front = self._front
@@ -251,15 +321,35 @@ class Call:
             try:
                 await self.ready()
                 await front.door.read_up(front.prefix, CLIENT_ANSWERS, self.session_id)
-                async with front.door.database(self._bearer) as connection:
-                    found = await client_calls.answer_of(connection, UUID(self.input_id))
+                found = await self.answered()
             except (Problem, KafkaError, OSError):
                 found = None
                 await asyncio.sleep(GOOD_EVERY_S)
             if found is not None:
-                return answer_in(*found)
+                return found
             # It has not ended yet, or was put aside: what it comes to is heard, unless the feed breaks.
             await asyncio.sleep(GOOD_EVERY_S)
+
+
+class _Pieces:
+    """Which piece of a call's answer is next."""
+
+    def __init__(self) -> None:
+        self._attempt = self._index = 0
+        self._lost = False
+
+    def lose(self) -> None:
+        """Tell no more pieces: some may have been missed, and the whole text will come."""
+        self._lost = True
+
+    def take(self, delta: ModelDeltaReceived) -> Piece | None:
+        """Return a piece that is next; None: it was told before, or is one that nobody can follow."""
+        if self._attempt in (0, delta.attempt) and delta.index == self._index and not self._lost:
+            self._attempt, self._index = delta.attempt, self._index + 1
+            return Piece(text=delta.text)
+        if delta.attempt != self._attempt or delta.index >= self._index:
+            self.lose()
+        return None
 
 
 def budget_at(token_id: str, budget: TokenBudget | None, now_s: int) -> CallBudget | None:

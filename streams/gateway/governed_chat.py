@@ -16,7 +16,7 @@ from schemas.events.client_calls import (
     ToolCallDenied,
 )
 from schemas.events.models import ToolCallProposed
-from streams.gateway.completions import PING_S, Form, Json, event_of
+from streams.gateway.completions import PING_S, Form, Json, event_of, usage
 from streams.gateway.governed_calls import Call, Piece, Told
 from streams.gateway.problems import Problem, openai_error
 
@@ -202,11 +202,7 @@ class Completion:
 
 def usage_of(answered: ClientCallAnswered) -> Json:
     """Return what the ledger charged."""
-    return {
-        "prompt_tokens": answered.input_tokens,
-        "completion_tokens": answered.output_tokens,
-        "total_tokens": answered.input_tokens + answered.output_tokens,
-    }
+    return usage(answered.input_tokens, answered.output_tokens)
 
 
 def _tool_call(proposed: ToolCallProposed) -> Json:

@@ -5,7 +5,7 @@ refused by the name of its field.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -38,7 +38,7 @@ PASSED_ON: Final = (
 TOOLS_MAX: Final = 128
 OUTPUT_TOKENS_MAX: Final = 2**31
 NO_ARGUMENTS: Final = '{"type": "object", "properties": {}}'
-_ROLES: Final = {
+ROLES: Final = {
     "system": ChatRole.SYSTEM,
     "developer": ChatRole.SYSTEM,
     "user": ChatRole.USER,
@@ -66,21 +66,21 @@ def asked_of(body: Json, model: ChatModel, counter: TokenCounter) -> Asked:
         Problem: it cannot be answered; `param` names the field.
     """
     if body.get("n") not in (None, 1):
-        raise _invalid("n can only be 1", "n", code="unsupported_parameter")
+        raise invalid("n can only be 1", "n", code="unsupported_parameter")
     if body.get("functions"):
-        raise _invalid("functions are given as tools", "functions", code="unsupported_parameter")
+        raise invalid("functions are given as tools", "functions", code="unsupported_parameter")
     modalities = body.get("modalities")
     if modalities is not None and modalities != ["text"]:
-        raise _invalid("only text is answered", "modalities", code="unsupported_parameter")
+        raise invalid("only text is answered", "modalities", code="unsupported_parameter")
     options = body.get("stream_options")
     fact = ClientCallReceived(
         token_id="",
         route="chat.completions",
         model=model.name,
         messages=_messages(body.get("messages")),
-        tools=_tools(body.get("tools")),
-        parameters_json=_parameters(body),
-        output_tokens_max=_output_tokens_max(body),
+        tools=tools_of_client(body.get("tools")),
+        parameters_json=parameters_json_of(body),
+        output_tokens_max=output_tokens_max_of(body, ("max_completion_tokens", "max_tokens")),
         prompt_tokens=0,
         body_sha256="",
     )
@@ -118,19 +118,19 @@ def counted(fact: ClientCallReceived, model: ChatModel, counter: TokenCounter) -
 
 def _messages(given: object) -> tuple[ClientMessage, ...]:
     if not isinstance(given, list) or not given:
-        raise _invalid("messages is a list of at least one", "messages")
+        raise invalid("messages is a list of at least one", "messages")
     return tuple(_message(message, f"messages[{number}]") for number, message in enumerate(given))
 
 
 def _message(message: object, place: str) -> ClientMessage:
     if not isinstance(message, Mapping):
-        raise _invalid(f"{place} is no object", place)
-    role = _ROLES.get(str(message.get("role")))
+        raise invalid(f"{place} is no object", place)
+    role = ROLES.get(str(message.get("role")))
     if role is None:
-        raise _invalid(f"{place} has no role that is known", f"{place}.role")
+        raise invalid(f"{place} has no role that is known", f"{place}.role")
     tool_call_id = message.get("tool_call_id")
     if role is ChatRole.TOOL and not isinstance(tool_call_id, str):
-        raise _invalid(f"{place} does not say which call it answers", f"{place}.tool_call_id")
+        raise invalid(f"{place} does not say which call it answers", f"{place}.tool_call_id")
     calls = message.get("tool_calls") if role is ChatRole.ASSISTANT else None
     return ClientMessage(
         role=role,
@@ -151,12 +151,12 @@ def text_of(content: object, place: str) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise _invalid(f"{place} is text, or a list of parts", place)
+        raise invalid(f"{place} is text, or a list of parts", place)
     texts = []
     for number, part in enumerate(content):
         text = part.get("text", part.get("refusal")) if isinstance(part, Mapping) else None
         if not isinstance(text, str):
-            raise _invalid(
+            raise invalid(
                 f"{place}[{number}] is no text; images, audio and files are not taken",
                 f"{place}[{number}]",
                 code="unsupported_content",
@@ -169,7 +169,7 @@ def _calls(given: object, place: str) -> tuple[ToolCallProposed, ...]:
     if given is None:
         return ()
     if not isinstance(given, list):
-        raise _invalid(f"{place} is a list", place)
+        raise invalid(f"{place} is a list", place)
     calls = []
     for number, call in enumerate(given):
         function = call.get("function") if isinstance(call, Mapping) else None
@@ -179,7 +179,7 @@ def _calls(given: object, place: str) -> tuple[ToolCallProposed, ...]:
             else []
         )
         if len(told) != 3 or not all(isinstance(one, str) for one in told):
-            raise _invalid(
+            raise invalid(
                 f"{place}[{number}] is no function call with id, name and arguments", f"{place}[{number}]"
             )
         calls.append(
@@ -188,17 +188,22 @@ def _calls(given: object, place: str) -> tuple[ToolCallProposed, ...]:
     return tuple(calls)
 
 
-def _tools(given: object) -> tuple[ClientTool, ...]:
+def tools_of_client(given: object) -> tuple[ClientTool, ...]:
+    """Read the functions that a client brings along, named as in chat completions or flat.
+
+    Raises:
+        Problem: one is something else.
+    """
     if given is None:
         return ()
     if not isinstance(given, list) or len(given) > TOOLS_MAX:
-        raise _invalid(f"tools is a list of at most {TOOLS_MAX}", "tools")
+        raise invalid(f"tools is a list of at most {TOOLS_MAX}", "tools")
     return tuple(_tool(tool, f"tools[{number}]") for number, tool in enumerate(given))
 
 
 def _tool(tool: object, place: str) -> ClientTool:
     if not isinstance(tool, Mapping) or tool.get("type", "function") != "function":
-        raise _invalid(
+        raise invalid(
             f"{place} is no function; other tools are not taken",
             f"{place}.type",
             code="unsupported_parameter",
@@ -206,46 +211,57 @@ def _tool(tool: object, place: str) -> ClientTool:
     function = tool.get("function", tool)
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str) or not 0 < len(name) <= 200:
-        raise _invalid(f"{place} has no name", f"{place}.function.name")
+        raise invalid(f"{place} has no name", f"{place}.function.name")
     parameters = function.get("parameters")
     if parameters is not None and not isinstance(parameters, Mapping):
-        raise _invalid(f"{place} has parameters that are no JSON Schema", f"{place}.function.parameters")
+        raise invalid(f"{place} has parameters that are no JSON Schema", f"{place}.function.parameters")
     strict = function.get("strict")
     return ClientTool(
         name=name,
         description=str(function.get("description") or ""),
-        parameters_json=NO_ARGUMENTS if parameters is None else _json(parameters),
+        parameters_json=NO_ARGUMENTS if parameters is None else json_text(parameters),
         strict=strict if isinstance(strict, bool) else None,
     )
 
 
-def _parameters(body: Json) -> str:
+def parameters_json_of(body: Json) -> str:
+    """Return what else a model is asked, by the names of chat completions.
+
+    Raises:
+        Problem: the form of the answer is none.
+    """
     given = {name: body[name] for name in PASSED_ON if body.get(name) is not None}
     if not body.get("tools"):
         for name in ("tool_choice", "parallel_tool_calls"):
             given.pop(name, None)
     form = given.get("response_format")
     if form is not None and not (isinstance(form, Mapping) and isinstance(form.get("type"), str)):
-        raise _invalid("response_format is an object with a type", "response_format")
+        raise invalid("response_format is an object with a type", "response_format")
     if form is not None and form.get("type") == "text":
         del given["response_format"]
-    return _json(given)
+    return json_text(given)
 
 
-def _output_tokens_max(body: Json) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
+def output_tokens_max_of(body: Json, names: Sequence[str]) -> int | None:
+    """Return how long an answer may be by the first of these names that is given; None: it is left open.
+
+    Raises:
+        Problem: it is no number of tokens.
+    """
+    for name in names:
         value = body.get(name)
         if value is None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= OUTPUT_TOKENS_MAX:
-            raise _invalid(f"{name} is a number of tokens, from 1 on", name)
+            raise invalid(f"{name} is a number of tokens, from 1 on", name)
         return value
     return None
 
 
-def _invalid(detail: str, param: str, *, code: str = "invalid_value") -> Problem:
+def invalid(detail: str, param: str, *, code: str = "invalid_value") -> Problem:
+    """Return what is said of a field that cannot be taken."""
     return Problem(400, detail, code=code, param=param)
 
 
-def _json(value: object) -> str:
+def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -19,6 +19,9 @@ BODY_S: Final = 30.0
 """How long a body may take to come."""
 COOKIE: Final = "__Host-cartrita"
 LOGIN_PATH: Final = "/login/"
+CONSOLE_PATH: Final = "/console/"
+CONSOLE_PAGES: Final = frozenset({"/", "/sessions", "/cost"})
+SESSION_PAGE: Final = "/sessions/"
 _OPEN_PATHS: Final = frozenset({"/health"})
 """What is answered without a token, with less."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -100,7 +103,7 @@ class Guard:
             if principal is not None:
                 self._bounds.pace(principal)
                 held.enter_context(self._bounds.held(principal))
-            elif scope["path"] not in _OPEN_PATHS and not scope["path"].startswith(LOGIN_PATH):
+            elif not _is_open(scope["method"], scope["path"]):
                 raise Problem(
                     401,
                     "a token is needed: Authorization: Bearer …; `cartrita tokens create` makes one",
@@ -131,6 +134,14 @@ class Guard:
                 403, "pages of this origin may not ask; CARTRITA_GATEWAY_ORIGINS lists those that may"
             )
         return True
+
+
+def _is_open(method: str, path: str) -> bool:
+    """Tell whether anybody is answered; the console's files are the same for all, and hold no data."""
+    if path in _OPEN_PATHS or path.startswith(LOGIN_PATH):
+        return True
+    is_console = path in CONSOLE_PAGES or path.startswith((CONSOLE_PATH, SESSION_PAGE))
+    return is_console and method in ("GET", "HEAD")
 
 
 def _check_size(headers: Headers) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from streams.gateway.access import LIFETIME_S, Purpose
 from streams.gateway.front import Front
@@ -11,14 +11,18 @@ from streams.gateway.guard import COOKIE
 from streams.gateway.problems import Problem, response_of
 
 _PAGE: Final = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Cartrita</title>'
-    '<meta name="viewport" content="width=device-width"><main><h1>Cartrita</h1>{said}</main></html>'
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Log in to Cartrita</title>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    '<link rel="stylesheet" href="/console/themes/light.css"><link rel="stylesheet" href="/console/base.css">'
+    '<main class="login"><h1>Cartrita</h1>{said}</main></html>'
 )
-_POLICY: Final = "default-src 'none'; form-action 'self'; frame-ancestors 'none'"
+_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
 
 
 async def login(request: Request) -> Response:
-    """Offer a button for a link that is good, and answer it with the cookie.
+    """Offer a button for a link that is good, and answer it with the cookie and the console.
 
     What merely looks at links, such as a mail program, presses no buttons, and so uses none up.
     """
@@ -29,11 +33,12 @@ async def login(request: Request) -> Response:
         said = "<p>This link was used, or is too old. <code>cartrita login</code> prints another.</p>"
         return _page(said, 401)
     if request.method == "GET":
-        return _page('<form method="post"><button>Log this browser in</button></form>')
+        hours = LIFETIME_S[Purpose.BROWSER] // 3_600
+        offered = f"<p>It may then do what the token of this link may, for {hours} hours.</p>"
+        return _page(f'<form method="post"><button>Log this browser in</button></form>{offered}')
     if not request.state.from_page or not front.book.spend(code):
         return response_of(Problem(403, "the login has to come from its page"), request)
-    hours = LIFETIME_S[Purpose.BROWSER] // 3_600
-    answer = _page(f"<p>This browser may now do what the token may, for {hours} hours.</p>")
+    answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE,
         front.book.issue(Purpose.BROWSER, bearer.token_id),
@@ -58,4 +63,6 @@ async def logout(request: Request) -> Response:
 
 
 def _page(said: str, status: int = 200) -> HTMLResponse:
-    return HTMLResponse(_PAGE.format(said=said), status, {"Content-Security-Policy": _POLICY})
+    # Without a referrer a browser says of the form that it comes from nowhere, and it would be refused.
+    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
+    return HTMLResponse(_PAGE.format(said=said), status, headers)

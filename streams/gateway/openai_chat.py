@@ -3,9 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, closing
-from dataclasses import dataclass, replace
-from typing import Final, cast
-from uuid import UUID
+from dataclasses import dataclass
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
@@ -13,23 +11,28 @@ from starlette.responses import JSONResponse, Response
 
 from schemas.events.access import Scope
 from schemas.events.inputs import MessageReceived
-from sinks import conversations
 from streams.gateway import governed_requests
 from streams.gateway.access import Principal
-from streams.gateway.completions import PING_S, Form, Json, event_of
+from streams.gateway.completions import PING_S, Form, Json, event_of, usage
 from streams.gateway.door import Owner, Posted, require
-from streams.gateway.feed import FollowerTooSlow
-from streams.gateway.frames import Cursor, Frame
+from streams.gateway.frames import Frame
 from streams.gateway.front import Front
 from streams.gateway.governed_calls import Calls
 from streams.gateway.governed_chat import Begun, Completion, Streamed
 from streams.gateway.leaving import unless_gone
 from streams.gateway.problems import Problem, openai_error, response_of
 from streams.gateway.retries import Retries, json_of
-
-MODEL: Final = "cartrita"
-SESSION_HEADER: Final = "x-cartrita-session"
-_STATUS: Final = {"queue_full": 429, "lease_refused": 429, "session_closed": 409, "unknown_session": 404}
+from streams.gateway.turns import (
+    MODEL,
+    SESSION_HEADER,
+    Turn,
+    agent_of,
+    final_text,
+    is_planned,
+    problem_of,
+    tokens_of,
+    with_history,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +40,16 @@ class Asked:
     """A request for a completion, as far as it counts."""
 
     text: str
+    model: str
+    agent: str | None
+    """Who does the work; None: a plan is made."""
     stream: bool
     usage: bool
     """Whether a stream ends with a chunk of usage."""
     session_id: str | None
 
 
-def asked_of(body: Mapping[str, object], session_header: str | None) -> Asked:
+def asked_of(body: Mapping[str, object], session_header: str | None, agent: str | None = None) -> Asked:
     """Read a request for a completion; parameters that are not known are ignored, as OpenAI's clients expect.
 
     Raises:
@@ -62,6 +68,8 @@ def asked_of(body: Mapping[str, object], session_header: str | None) -> Asked:
     options = body.get("stream_options")
     return Asked(
         text=_text_of(body.get("messages"), in_session=session_id is not None),
+        model=str(body.get("model")),
+        agent=agent,
         stream=body.get("stream") is True,
         usage=isinstance(options, Mapping) and options.get("include_usage") is True,
         session_id=session_id,
@@ -86,14 +94,9 @@ def _text_of(messages: object, *, in_session: bool) -> str:
         said.append((role, _content(message.get("content"), f"{place}.content")))
     if said[-1][0] != "user" or not said[-1][1].strip():
         raise Problem(400, "the last message is not a user's text", param=f"messages[{len(said) - 1}]")
-    earlier = [(role, text) for role, text in said[:-1] if text.strip()]
-    if in_session or not earlier:
+    if in_session:
         return said[-1][1]
-    # Roles of earlier texts are the caller's claims: all stands within the one message that it sends.
-    history = "\n\n".join(f"{role}: {text}" for role, text in earlier)
-    return (
-        f"{said[-1][1]}\n\n--- The conversation before this request, as the client tells it ---\n\n{history}"
-    )
+    return with_history(said, "The conversation before this request, as the client tells it")
 
 
 def _content(content: object, place: str) -> str:
@@ -124,15 +127,18 @@ class Chat:
 
     async def models(self, request: Request) -> Response:
         """List the models."""
-        names = (MODEL, *self._front.models.names)
+        agents = (f"{MODEL}/{agent}" for agent in self._front.agents)
+        names = (MODEL, *agents, *self._front.models.names)
         return JSONResponse({"object": "list", "data": [self._model(name) for name in names]})
 
     async def model(self, request: Request) -> Response:
         """Describe a model."""
         name = request.path_params["model"]
         try:
-            if name != MODEL:
-                self._front.models.model(name)
+            if is_planned(name):
+                agent_of(self._front, name)
+            else:
+                self._front.models.describe(name)
         except Problem as problem:
             return response_of(problem, request)
         return JSONResponse(self._model(name))
@@ -145,12 +151,12 @@ class Chat:
             require(bearer, Scope.READ)
             raw = await request.body()
             body = json_of(raw)
-            if body.get("model") != MODEL:
+            if not is_planned(body.get("model")):
                 return await self._governed(bearer, request, raw, body)
-            asked = asked_of(body, request.headers.get(SESSION_HEADER))
+            agent = agent_of(self._front, str(body["model"]))
+            asked = asked_of(body, request.headers.get(SESSION_HEADER), agent)
             key, _ = self._retries.key_of(bearer, raw, request, request.headers.get(SESSION_HEADER, ""))
-            answering = _Answering(self._front, bearer, asked)
-            await answering.begin(key)
+            answering = await _Answering.begun(self._front, bearer, asked, key)
         except Problem as problem:
             return response_of(problem, request)
         headers = {SESSION_HEADER: answering.session_id}
@@ -175,7 +181,7 @@ class Chat:
         key, is_new = self._retries.key_of(bearer, raw, request)
         call = await self._calls.ask(bearer, asked.fact, key, is_new=is_new)
         completion = Completion(call, name, usage=asked.usage)
-        try:
+        with self._retries.asking(key):
             if not asked.stream:
                 with closing(call):
                     return JSONResponse(await unless_gone(request, completion.whole()))
@@ -186,10 +192,6 @@ class Chat:
                 await begun.close()
                 raise
             return Streamed(begun, completion.chunks(begun))
-        except Problem:
-            # What an SDK tries again by itself after a failure is another call.
-            self._retries.forget(key)
-            raise
 
     def _model(self, name: str) -> Json:
         return {"id": name, "object": "model", "created": self._began_s, "owned_by": "cartrita"}
@@ -198,27 +200,29 @@ class Chat:
 class _Answering:
     """One completion: its message on the log, and what is told of it."""
 
-    def __init__(self, front: Front, bearer: Principal, asked: Asked) -> None:
+    def __init__(self, front: Front, bearer: Principal, asked: Asked, posted: Posted) -> None:
         self._front = front
-        self._bearer = bearer
         self._asked = asked
-        self._posted: Posted | None = None
-        self._form = Form(input_id="", model=MODEL, created_s=int(time.time()))
+        self._repeated = posted.repeated
+        event = posted.event
+        owner = Owner(tenant=event.tenant_id, user=event.user_id)
+        self._turn = Turn(front, owner, event.session_id, event.event_id)
+        self.session_id = event.session_id
+        self._form = Form(input_id=event.event_id, model=asked.model, created_s=int(time.time()))
 
-    @property
-    def session_id(self) -> str:
-        assert self._posted is not None
-        return self._posted.event.session_id
+    @classmethod
+    async def begun(cls, front: Front, bearer: Principal, asked: Asked, key: str) -> "_Answering":
+        """Write the message; from then on what it causes can be read, whatever becomes of this gateway.
 
-    async def begin(self, key: str) -> None:
-        """Write the message; from then on what it causes can be read, whatever becomes of this gateway."""
-        body = MessageReceived(text=self._asked.text)
-        door = self._front.door
-        if self._asked.session_id is None:
-            self._posted = await door.begin(self._bearer, body, key)
+        Raises:
+            Problem: it cannot be written.
+        """
+        body = MessageReceived(text=asked.text, agent=asked.agent)
+        if asked.session_id is None:
+            posted = await front.door.begin(bearer, body, key)
         else:
-            self._posted = await door.say(self._bearer, self._asked.session_id, body, key)
-        self._form = replace(self._form, input_id=self._posted.event.event_id)
+            posted = await front.door.say(bearer, asked.session_id, body, key)
+        return cls(front, bearer, asked, posted)
 
     async def whole(self) -> Json:
         """Wait for the answer.
@@ -229,8 +233,8 @@ class _Answering:
         async with aclosing(self._told()) as told:
             async for frame in told:
                 if frame.type != "delta":
-                    message: Json = {"role": "assistant", "content": _final(frame), "refusal": None}
-                    return self._form.whole(message, "stop", self._usage(frame))
+                    message: Json = {"role": "assistant", "content": final_text(frame), "refusal": None}
+                    return self._form.whole(message, "stop", usage(*tokens_of(self._front, frame)))
         raise AssertionError("a session tells without end")
 
     async def chunks(self) -> AsyncGenerator[ServerSentEvent, None]:
@@ -248,7 +252,7 @@ class _Answering:
                         sent += text
                         yield self._form.chunk({"content": text})
                         continue
-                    final = _final(frame)
+                    final = final_text(frame)
                     if not final.startswith(sent):
                         raise Problem(
                             500,
@@ -259,7 +263,7 @@ class _Answering:
                         yield self._form.chunk({"content": final[len(sent) :]})
                     yield self._form.chunk({}, finish="stop")
                     if self._asked.usage:
-                        yield self._form.usage_chunk(self._usage(frame))
+                        yield self._form.usage_chunk(usage(*tokens_of(self._front, frame)))
                     break
             yield ServerSentEvent(data="[DONE]", sep="\n")
         except Problem as problem:
@@ -271,59 +275,14 @@ class _Answering:
         Raises:
             Problem: there will be no answer.
         """
-        assert self._posted is not None
-        owner = Owner(tenant=self._posted.event.tenant_id, user=self._posted.event.user_id)
-        input_id = self._posted.event.event_id
-        following = self._front.following(owner, self.session_id)
-        mine = False
-        async with aclosing(following.frames(await self._start())) as frames:
-            async for frame in _unhurried(frames):
-                if frame.type == "turn_started":
-                    mine = frame.body["messageId"] == input_id
-                elif frame.type == "error" and frame.body.get("messageId") == input_id:
-                    code = str(frame.body["code"])
-                    raise Problem(_STATUS.get(code, 400), str(frame.body["message"]), code=code)
-                elif frame.type == "session_ended":
-                    raise Problem(409, f"the session has ended: {frame.body['reason']}", code="session_ended")
-                elif mine and frame.type in ("delta", "answer", "approval_requested"):
+        start = await self._turn.start(is_new=not self._repeated)
+        async with aclosing(self._turn.told(start)) as told:
+            async for frame in told:
+                problem = problem_of(frame)
+                if problem is not None:
+                    raise problem
+                if frame.type in ("delta", "answer", "approval_requested"):
                     yield frame
-
-    async def _start(self) -> Cursor:
-        """Return a cursor before anything that the message causes: of a new one, what was told is past."""
-        assert self._posted is not None
-        if self._posted.repeated:
-            return Cursor()
-        async with self._front.door.database(self._bearer) as connection:
-            return Cursor(sequence=await conversations.told_up_to(connection, UUID(self.session_id)))
-
-    def _usage(self, frame: Frame) -> Json:
-        """Return what the turn used, all calls together: what is not the answer's own counts as prompt."""
-        total = cast("int", frame.body.get("tokens", 0))
-        answer = min(total, self._front.count_tokens(_final(frame)))
-        return {"prompt_tokens": total - answer, "completion_tokens": answer, "total_tokens": total}
-
-
-async def _unhurried(frames: AsyncGenerator[Frame, None]) -> AsyncGenerator[Frame, None]:
-    """Tell frames, and turn what may happen to a follower into what a request can be told."""
-    try:
-        async for frame in frames:
-            yield frame
-    except FollowerTooSlow as error:
-        raise Problem(
-            503, "the answer cannot be followed; ask again", code="unavailable", retry_s=2
-        ) from error
-
-
-def _final(frame: Frame) -> str:
-    """Return the whole text that ends the wait."""
-    if frame.type == "answer":
-        return str(frame.body["text"])
-    body = frame.body
-    return (
-        f"This waits for a person's approval: {body['tool']} with {body['argumentsJson']}. "
-        f"Approve it with `cartrita approve {body['sessionId']} {body['approvalId']}`, or by POST to "
-        f"/api/v2/sessions/{body['sessionId']}/approvals/{body['approvalId']}; then ask again in the session."
-    )
 
 
 async def not_there(request: Request) -> Response:

@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
+from schemas.configuration import Models
 from streams.client.client import Client
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
@@ -31,10 +32,12 @@ from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import LOCAL_MODEL_KEY, Settings
 from streams.process.startup import check_topics, registered
+from streams.records.reader import RecordReader
 
 _log = structlog.get_logger()
 FRAME_BYTES_MAX: Final = 65_536
 """Of a WebSocket's message; longer texts come by POST."""
+_READER_CACHE_BYTES: Final = 4_194_304
 _ORIGIN: Final = re.compile(
     r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
 )
@@ -117,18 +120,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
     database = Database(settings.gateway_dsn)
     held.push_async_callback(database.close)
     await database.open()
-    configuration = load_configuration((), settings.configuration_directory)
-    door = Door(client, database, configuration.limits)
-    front = Front(
-        door=door,
-        feed=feed,
-        book=book,
-        bounds=Bounds(_limits(settings)),
-        prefix=settings.topic_prefix,
-        version=importlib.metadata.version("cartrita"),
-        count_tokens=_counter(settings),
-        models=ModelBook(configuration.models.chat, local=settings.model_api_key == LOCAL_MODEL_KEY),
-    )
+    front = await _front(settings, client, database, feed, book, metrics, held)
     app = make_app(front, metrics, hosts=_listed(settings.gateway_hosts), origins=origins_of(settings))
     sockets = [_listen(settings.gateway_host, settings.gateway_port)]
     if settings.gateway_socket_port:
@@ -170,6 +162,39 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
         await asyncio.gather(*running, waiting, return_exceptions=True)
 
 
+async def _front(
+    settings: Settings,
+    client: Client,
+    database: Database,
+    feed: Feed,
+    book: TokenBook,
+    metrics: Metrics,
+    held: AsyncExitStack,
+) -> Front:
+    """Return what the routes share; connections are closed with what holds them."""
+    configuration = load_configuration((), settings.configuration_directory)
+    reader = RecordReader(
+        kafka_bootstrap=settings.kafka_bootstrap,
+        topic_prefix=settings.topic_prefix,
+        codec=client.codec,
+        cache_bytes=_READER_CACHE_BYTES,
+        metrics=metrics,
+    )
+    held.push_async_callback(reader.stop)
+    return Front(
+        door=Door(client, database, configuration.limits),
+        feed=feed,
+        book=book,
+        bounds=Bounds(_limits(settings)),
+        prefix=settings.topic_prefix,
+        version=importlib.metadata.version("cartrita"),
+        count_tokens=_counter(settings),
+        models=_models(settings, configuration.models),
+        agents=tuple(configuration.agents),
+        reader=reader,
+    )
+
+
 class _Server(uvicorn.Server):
     """uvicorn's, but for signals, which are the process's own."""
 
@@ -190,6 +215,11 @@ async def _connected(settings: Settings, held: AsyncExitStack) -> Client:
         return await held.enter_async_context(Client(settings))
 
     return await registered(settings, connect)
+
+
+def _models(settings: Settings, models: Models) -> ModelBook:
+    local = settings.model_api_key == LOCAL_MODEL_KEY
+    return ModelBook(models, local=local, local_embedding=local and not settings.embedding_base_url)
 
 
 def _counter(settings: Settings) -> Callable[[str], int]:

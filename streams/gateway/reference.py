@@ -1,14 +1,16 @@
 """The description of /api/v2 for programs, and docs/http.md, which is made from it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import FastAPI
 
-from streams.gateway import sessions_api
+from streams.gateway import costs_api, history_api, lists_api, sessions_api
 
 TITLE: Final = "Cartrita"
 OPENAPI_PATH: Final = "/api/v2/openapi.json"
+ROUTERS: Final = (lists_api.router, history_api.router, costs_api.router, sessions_api.router)
+"""Of /api/v2, in the order in which paths are matched."""
 _HEAD: Final = """# HTTP: /api/v2
 
 Every request of `/api/v2`, with what it takes and answers. This page is made from the description that a
@@ -28,13 +30,14 @@ Json = Mapping[str, Any]  # Any: a document of OpenAPI
 def openapi_document(version: str) -> dict[str, Any]:  # Any: as above
     """Return what `GET /api/v2/openapi.json` answers."""
     app = FastAPI(title=TITLE, version=version)
-    app.include_router(sessions_api.router)
+    for router in ROUTERS:
+        app.include_router(router)
     return app.openapi()
 
 
 def http_markdown() -> str:
     """Return docs/http.md."""
-    document = openapi_document("2")
+    document = _with_words_in_place(openapi_document("2"))
     operations = list(_operations(document))
     parts = [_HEAD, "| request | what it does |\n|---|---|"]
     parts[-1] += "".join(
@@ -49,6 +52,22 @@ def http_markdown() -> str:
     ]
     parts.append(_errors(operations[0][1]))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _with_words_in_place(document: dict[str, Any]) -> dict[str, Any]:  # Any: as above
+    """Return a document in which a value that is one of some words says so where it is named."""
+    words = {
+        f"#/components/schemas/{name}": schema
+        for name, schema in document["components"]["schemas"].items()
+        if "enum" in schema
+    }
+
+    def placed(part: Any) -> Any:  # Any: as above
+        if isinstance(part, dict):
+            return words.get(part.get("$ref", "")) or {key: placed(value) for key, value in part.items()}
+        return [placed(one) for one in part] if isinstance(part, list) else part
+
+    return cast("dict[str, Any]", placed(document))
 
 
 def _operations(document: Json) -> Iterator[tuple[str, Json]]:

@@ -4,7 +4,8 @@ import json
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Final
 
@@ -51,8 +52,19 @@ class Retries:
         remember(self._made, digest, (now_s, key), RETRIES_MAX)
         return key, True
 
-    def forget(self, key: str) -> None:
-        """Let the next try of a request whose key was made here be another one."""
+    @contextmanager
+    def asking(self, key: str) -> Iterator[None]:
+        """Ask under a key. After a failure a key that was made here is forgotten.
+
+        What an SDK tries again by itself then is another request.
+        """
+        try:
+            yield
+        except Problem:
+            self._forget(key)
+            raise
+
+    def _forget(self, key: str) -> None:
         for digest, (_, made) in reversed(self._made.items()):
             if made == key:
                 del self._made[digest]

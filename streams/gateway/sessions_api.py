@@ -43,25 +43,25 @@ from streams.gateway.bodies import (
     OpenedSession,
     QueuedMessage,
     Reason,
-    SessionPage,
     SessionStatus,
 )
 from streams.gateway.door import Posted, metadata_json, require
 from streams.gateway.front import Front
-from streams.gateway.pages import mark_of, moment_in, number_in, parts_of, uuid_in
+from streams.gateway.pages import mark_of, moment_in, number_in, parts_of
 from streams.gateway.problems import OPENAPI_RESPONSES, Problem
 
 PAGE_MAX: Final = 200
 _OWN_WRITE_S: Final = 1.0
 _POLL_S: Final = 0.02
 
-router: Final = APIRouter(
-    prefix="/api/v2",
-    dependencies=[
-        Security(HTTPBearer(auto_error=False, description="A token, as `cartrita tokens` makes it."))
-    ],
-    responses=OPENAPI_RESPONSES,
-)
+
+def make_router() -> APIRouter:
+    """Return a router for some of /api/v2."""
+    bearer = HTTPBearer(auto_error=False, description="A token, as `cartrita tokens` makes it.")
+    return APIRouter(prefix="/api/v2", dependencies=[Security(bearer)], responses=OPENAPI_RESPONSES)
+
+
+router: Final = make_router()
 
 
 def front_of(request: Request) -> Front:
@@ -107,27 +107,6 @@ def _opened(front: Front, bearer: Principal, posted: Posted) -> OpenedSession:
         expires_at=datetime.fromtimestamp(time.time() + LIFETIME_S[Purpose.TICKET]).astimezone(),
         position=UUID(posted.event.event_id),
     )
-
-
-@router.get("/sessions")
-async def list_sessions(
-    front: Doors, bearer: Bearer, before: str | None = None, limit: Limit = 50
-) -> SessionPage:
-    """List the sessions that the token may see, the newest first."""
-    require(bearer, Scope.READ)
-    mark: tuple[datetime, UUID] | None = None
-    if before is not None:
-        at, session_id = parts_of(before, 2)
-        mark = moment_in(at), uuid_in(session_id)
-    async with front.door.database(bearer) as connection:
-        page = await conversations.sessions_of(
-            connection, bearer.tenant, bearer.user, before=mark, limit=limit
-        )
-    last = page[-1] if len(page) == limit else None
-    following = None
-    if last is not None and last.opened_at is not None:
-        following = mark_of(last.opened_at.isoformat(), str(last.id))
-    return SessionPage(sessions=[_status(front, str(one.id), one) for one in page], next=following)
 
 
 @router.post("/sessions/{session_id}/messages", status_code=202)
@@ -228,7 +207,7 @@ async def session_status(
 
         await _read_of(front, bearer, is_read)
     standing = await front.door.standing(bearer, session_id)
-    return _status(front, session_id, standing)
+    return status_of(front, session_id, standing)
 
 
 @router.get("/sessions/{session_id}/events")
@@ -317,18 +296,29 @@ async def _page(
 
 
 def _message(event: LoggedEvent) -> Message:
-    answered = event.type == "AnswerGiven"
-    return Message(
+    said = Message(
         id=event.event_id,
-        role="assistant" if answered else "user",
+        role="user",
         content=str(event.body.get("text", "")),
         created_at=event.occurred_at,
-        complete=bool(event.body.get("complete")) if answered else None,
-        reply_to=UUID(str(event.body["input_id"])) if answered else None,
     )
+    if event.type != "AnswerGiven":
+        return said
+    body = event.body
+    answer = {
+        "role": "assistant",
+        "complete": bool(body.get("complete")),
+        "reply_to": UUID(str(body["input_id"])),
+        "reason": str(body.get("reason", "")),
+        "model": str(body.get("model", "")),
+        "tokens": int(str(body.get("tokens", 0))),
+        "dollars": int(str(body.get("cost_nanodollars", 0))) / NANODOLLARS,
+    }
+    return said.model_copy(update=answer)
 
 
-def _status(front: Front, session_id: str, standing: SessionStanding | None) -> SessionStatus:
+def status_of(front: Front, session_id: str, standing: SessionStanding | None) -> SessionStatus:
+    """Return a session as it is told; `standing` is None as long as the sink has not read of it."""
     follows = front.feed.follows(session_id)
     if standing is None:
         return SessionStatus(
@@ -350,4 +340,6 @@ def _status(front: Front, session_id: str, standing: SessionStanding | None) -> 
         opened_at=standing.opened_at,
         ended_at=standing.ended_at,
         user_id=standing.user_id,
+        quarantined=standing.quarantined,
+        forked_from=standing.forked_from,
     )

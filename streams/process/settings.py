@@ -141,7 +141,7 @@ class Settings:
     )
     configuration_directory: Path | None = _setting(
         None,
-        "Folder with files of one's own: models.toml, profiles.toml, agents.toml, prompts.toml, "
+        "Folder with files of one's own: agents/NAME.toml, models.toml, profiles.toml, prompts.toml, "
         "persona.toml, policy.toml or limits.toml.",
     )
     mcp_servers: Path | None = _setting(

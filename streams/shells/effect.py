@@ -29,13 +29,20 @@ class EffectSpec:
     """Calls that run at once."""
 
 
-def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Feed], Executor]) -> FaustShell:
+def build_effect(
+    context: ShellContext,
+    spec: EffectSpec,
+    executor: Callable[[Feed], Executor],
+    *,
+    heed: Callable[[Callable[[], None]], None] = lambda _: None,
+) -> FaustShell:
     """Build a shell that runs the calls of the topic that it reads; nothing connects until its app starts.
 
     Args:
         context: of the process.
         spec: of the shell.
         executor: makes the executor, given where pieces of answers go.
+        heed: given what is to be called whenever the executor begins to refuse calls that it did not refuse.
     """
     (source,) = read_by(spec.name)
     app = ShellApp(context.app_settings(spec.name))
@@ -65,6 +72,7 @@ def build_effect(context: ShellContext, spec: EffectSpec, executor: Callable[[Fe
         places=spec.places,
     )
     log.owned_by(shell.is_owner)
+    heed(shell.restrain)
     return FaustShell(
         app,
         shell,

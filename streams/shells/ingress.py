@@ -8,10 +8,11 @@ owners.
 from collections.abc import Callable
 from functools import partial
 
-from processors.inputs import Tokenizer, checked_input
+from processors.inputs import Tokenizer, checked_input, checked_restraint
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.inputs import ForkRequested
+from schemas.events.restraints import RestraintAct
 from schemas.frozen import replace
 from schemas.ids import derived_id
 from schemas.wire.codec import Codec
@@ -20,7 +21,7 @@ from streams.engine.faust_shell import FaustShell
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log
 from streams.shells.forwarding import ForwardingShell, ReadFloors, build_forwarding
-from topics.catalog import FORK_REQUESTS, SESSION_INPUTS, Topic
+from topics.catalog import FORK_REQUESTS, SESSION_INPUTS, TOOL_RESTRAINTS, Topic
 from topics.shells import INGRESS
 
 
@@ -64,7 +65,13 @@ class IngressShell(ForwardingShell):
         self._limits = limits
 
     async def forwarded(self, event: Envelope, delivery: Delivery) -> tuple[Envelope, Topic]:
-        """Return the input as its session gets it, or the fork shell, which reads the log before that."""
+        """Return the input as its session gets it, or whoever else acts on it.
+
+        Forks go to the fork shell, which reads the log before their session does, and stops of tools to
+        every worker.
+        """
+        if isinstance(event.body, RestraintAct):
+            return checked_restraint(event, taken_at_ms=delivery.timestamp_ms), TOOL_RESTRAINTS
         checked = checked_input(
             event,
             (delivery.topic, delivery.partition, delivery.offset),

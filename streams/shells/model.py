@@ -9,7 +9,7 @@ from processors.effects import Ending, ModelOutcomes, Outcome, model_request
 from processors.outputs import schema_of_critique, schema_of_plan
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
-from schemas.events.client_calls import ClientCallReceived
+from schemas.events.client_calls import EMBEDDINGS, ClientCallReceived
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
@@ -21,6 +21,7 @@ from schemas.events.models import (
 )
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.ports.chat import (
+    ChatAnswer,
     ChatMessage,
     ChatRequest,
     ConnectorError,
@@ -31,10 +32,12 @@ from schemas.ports.chat import (
     messages_of,
     tools_of,
 )
+from schemas.ports.embedding import Embedder
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
 from streams.process.metrics import Metrics
 from streams.records.reader import RecordMissing, RecordReader
+from streams.shells.vectors import vectors_of
 from topics.shells import MODEL
 
 _BACKOFF_MS_MAX: Final = 60_000
@@ -49,6 +52,7 @@ class ModelExecutor:
     def __init__(
         self,
         model: Model,
+        embedder: Embedder,
         *,
         configuration: Configuration,
         reader: RecordReader,
@@ -60,6 +64,7 @@ class ModelExecutor:
 
         Args:
             model: the provider.
+            embedder: makes the vectors that clients ask for.
             configuration: prices and tools.
             reader: resolves references.
             feed: takes pieces of answers.
@@ -67,6 +72,7 @@ class ModelExecutor:
             now_ms: the clock.
         """
         self._model = model
+        self._embedder = embedder
         prices = {chat.name: chat for chat in configuration.models.chat}
         self._outcomes = ModelOutcomes(prices, MODEL)
         self._tools = configuration.tools
@@ -103,12 +109,16 @@ class ModelExecutor:
         body = model_request(event)
         return body.timeout_ms * body.attempts_max + _BACKOFF_MS_MAX * (body.attempts_max - 1) + _MARGIN_MS
 
+    def refusal(self, event: Envelope) -> str | None:
+        """Refuse none: what a session may ask of models its budget bounds."""
+        return None
+
     async def run(self, event: Envelope, attempt: int) -> Outcome:  # a repeat is a new call
         """Ask the model."""
         body = model_request(event)
         began_s = time.monotonic()
         try:
-            answer = await self._model.complete(await self._chat_request(event, body))
+            answer = await self._answer(event, body)
         except RecordMissing as error:
             failure = RequestInvalid("invalid_request", str(error), retryable=False, attempts=0)
             return self._outcomes.failed(event, failure, self._ending(began_s))
@@ -122,15 +132,31 @@ class ModelExecutor:
         """Return the outcome of a call whose process died."""
         return self._outcomes.interrupted(event, self._ended(latency_ms))
 
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Return the outcome: models do not tell of earlier calls."""
+        return outcome
+
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         return self._outcomes.cancelled(event, reason, self._ended(latency_ms), dispatched=dispatched)
+
+    def stopped(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that was refused."""
+        return self.cancelled(event, reason, dispatched=dispatched, latency_ms=latency_ms)
 
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""
         return self._outcomes.broken(event, message, self._ended(latency_ms))
 
-    async def _chat_request(self, event: Envelope, body: ModelCallRequested) -> ChatRequest:
+    async def _answer(self, event: Envelope, body: ModelCallRequested) -> ChatAnswer:
+        if body.purpose is not CallPurpose.CLIENT:
+            return await self._model.complete(await self._chat_request(event, body))
+        asked = await self._asked(body)
+        if asked.route == EMBEDDINGS:
+            return await vectors_of(self._embedder, asked, body)
+        return await self._model.complete(_clients_request(asked, body, self._sink(event, body)))
+
+    def _sink(self, event: Envelope, body: ModelCallRequested) -> TextSink:
         async def on_text(attempt: int, index: int, text: str) -> None:
             delta = ModelDeltaReceived(
                 call_id=body.call_id,
@@ -142,8 +168,9 @@ class ModelExecutor:
             )
             await self._feed.publish(event, delta, str(attempt), str(index))
 
-        if body.purpose is CallPurpose.CLIENT:
-            return await self._clients_request(body, on_text)
+        return on_text
+
+    async def _chat_request(self, event: Envelope, body: ModelCallRequested) -> ChatRequest:
         return ChatRequest(
             call_id=body.call_id,
             model=body.model,
@@ -156,27 +183,16 @@ class ModelExecutor:
             output_tokens_max=body.output_tokens_max,
             timeout_ms=body.timeout_ms,
             attempts_max=body.attempts_max,
-            on_text=on_text,
+            on_text=self._sink(event, body),
         )
 
-    async def _clients_request(self, body: ModelCallRequested, on_text: TextSink) -> ChatRequest:
-        """Return the request of a client's call, which stands on the log as the client sent it."""
+    async def _asked(self, body: ModelCallRequested) -> ClientCallReceived:
+        """Return a client's call, which stands on the log as the client sent it."""
         source = body.messages[0].source
         asked = None if source is None else (await self._reader.event(source)).body
         if not isinstance(asked, ClientCallReceived):
             raise RecordMissing("a client's call does not name what the client asked")
-        return ChatRequest(
-            call_id=body.call_id,
-            model=body.model,
-            messages=messages_of(asked),
-            tools=tools_of(asked),
-            asked_json=asked.parameters_json,
-            input_tokens_max=body.input_tokens_max,
-            output_tokens_max=body.output_tokens_max,
-            timeout_ms=body.timeout_ms,
-            attempts_max=body.attempts_max,
-            on_text=on_text,
-        )
+        return asked
 
     async def _message(self, message: PromptMessage) -> ChatMessage:
         text = message.text or ""
@@ -219,3 +235,18 @@ class ModelExecutor:
 
     def _ended(self, latency_ms: int) -> Ending:
         return Ending(now_ms=self._now_ms(), latency_ms=latency_ms)
+
+
+def _clients_request(asked: ClientCallReceived, body: ModelCallRequested, on_text: TextSink) -> ChatRequest:
+    return ChatRequest(
+        call_id=body.call_id,
+        model=body.model,
+        messages=messages_of(asked),
+        tools=tools_of(asked),
+        asked_json=asked.parameters_json,
+        input_tokens_max=body.input_tokens_max,
+        output_tokens_max=body.output_tokens_max,
+        timeout_ms=body.timeout_ms,
+        attempts_max=body.attempts_max,
+        on_text=on_text,
+    )

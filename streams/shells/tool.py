@@ -5,15 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from processors.effects import Ending, Outcome, ToolOutcomes, tool_request
+from processors.restraints import Stop, reason_of
 from schemas.configuration import ToolSpec
 from schemas.envelope import Envelope
 from schemas.events.deltas import OutputChannel, ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
 from schemas.events.tools import (
     ToolCallCancelled,
+    ToolCallFailed,
     ToolCallRequested,
+    ToolFailureKind,
 )
-from schemas.ports.tool import DeltaSink, ToolContext, ToolError, ToolResult
+from schemas.frozen import replace
+from schemas.ports.tool import DeltaSink, Happened, ToolContext, ToolError, ToolResult
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
 from streams.records.reader import RecordMissing, RecordReader
@@ -37,6 +41,10 @@ class Tools(Protocol):
         """Run a tool once; raises ToolError when there is no result."""
         ...
 
+    async def happened(self, name: str, arguments_json: str, context: ToolContext) -> Happened | None:
+        """Ask a tool whether an earlier call was carried out; None: it cannot tell."""
+        ...
+
 
 class ToolExecutor:
     """Runs the calls of tool.calls."""
@@ -49,6 +57,7 @@ class ToolExecutor:
         feed: Feed,
         tokenizer: Callable[[str], int],
         now_ms: Callable[[], int],
+        stop_of: Callable[[str], Stop | None] = lambda _tool: None,
     ) -> None:
         """Take the tools and where attachments are.
 
@@ -58,6 +67,7 @@ class ToolExecutor:
             feed: takes pieces of output.
             tokenizer: counts the tokens of results, as models count them.
             now_ms: the clock.
+            stop_of: tells by a tool's name what an operator has stopped.
         """
         self._tools = tools
         self._outcomes = ToolOutcomes(tools.specs, TOOL)
@@ -65,6 +75,7 @@ class ToolExecutor:
         self._feed = feed
         self._tokenizer = tokenizer
         self._now_ms = now_ms
+        self._stop_of = stop_of
 
     def call_id(self, event: Envelope) -> str | None:
         """Return the id of the call that `event` asks for."""
@@ -90,6 +101,11 @@ class ToolExecutor:
         """Return how long the call may take."""
         return tool_request(event).timeout_ms + _MARGIN_MS
 
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why the tool's calls must not run; None: an operator has not stopped it."""
+        stop = self._stop_of(tool_request(event).tool)
+        return None if stop is None else reason_of(stop)
+
     async def run(self, event: Envelope, attempt: int) -> Outcome:
         """Run the tool."""
         body = tool_request(event)
@@ -102,16 +118,43 @@ class ToolExecutor:
         try:
             result = await self._tools.invoke(body.tool, body.arguments_json, context, body.timeout_ms)
         except ToolError as error:
-            return self._outcomes.failed(event, error, attempt, self._ending(began_s))
+            failed = self._outcomes.failed(event, error, attempt, self._ending(began_s))
+            return await self.reconciled(event, failed)
         return self._outcomes.completed(event, result, self._tokenizer, attempt, self._ending(began_s))
 
     def interrupted(self, event: Envelope, latency_ms: int) -> Outcome | None:
         """Return the outcome of a call whose process died; None: run it again."""
         return self._outcomes.interrupted(event, self._ended(latency_ms))
 
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Ask the tool of a call that may have been carried out, where it can tell and is not stopped."""
+        body, failure = tool_request(event), outcome.events[0].body
+        if not isinstance(failure, ToolCallFailed) or not failure.maybe_effected:
+            return outcome
+        if failure.kind == ToolFailureKind.RESULT_INVALID or self.refusal(event) is not None:
+            return outcome
+        known = await self._tools.happened(body.tool, body.arguments_json, self._bare_context(event, body))
+        if known is None:
+            return outcome
+        ending = self._ended(failure.latency_ms)
+        if known.carried_out and known.result is not None:
+            given = ToolResult(result=known.result)
+            return self._outcomes.completed(event, given, self._tokenizer, failure.attempts, ending)
+        if known.carried_out:
+            message = f"{body.tool} was carried out, as it says itself, and its result is lost"
+            error = ToolError("result_invalid", message, maybe_billed=failure.maybe_billed)
+        else:
+            message = f"{body.tool} was not carried out, as it says itself: {failure.message}"
+            error = ToolError("execution_error", message, settled=True, maybe_billed=failure.maybe_billed)
+        return self._outcomes.failed(event, error, failure.attempts, ending)
+
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         return self._outcomes.cancelled(event, reason, self._ended(latency_ms), dispatched=dispatched)
+
+    def stopped(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that an operator's stop kept from running, or ended."""
+        return self._outcomes.stopped(event, reason, self._ended(latency_ms), dispatched=dispatched)
 
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""
@@ -123,6 +166,13 @@ class ToolExecutor:
             message = (await self._reader.event(body.message)).body
             if isinstance(message, MessageReceived):
                 attachments = message.attachments
+        return replace(
+            self._bare_context(event, body),
+            attachments=attachments,
+            on_output=self._sink(event, body, attempt),
+        )
+
+    def _bare_context(self, event: Envelope, body: ToolCallRequested) -> ToolContext:
         return ToolContext(
             session_id=event.session_id,
             tenant_id=event.tenant_id,
@@ -131,8 +181,6 @@ class ToolExecutor:
             idempotency_key=body.idempotency_key,
             tokens_max=body.reserved_tokens,
             nanodollars_max=body.reserved_nanodollars,
-            attachments=attachments,
-            on_output=self._sink(event, body, attempt),
         )
 
     def _sink(self, event: Envelope, body: ToolCallRequested, attempt: int) -> DeltaSink:

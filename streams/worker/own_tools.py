@@ -17,7 +17,7 @@ import structlog
 
 from connectors.tools.registry import ToolRegistry
 from schemas.configuration import ToolSpec
-from schemas.ports.tool import Arguments, Tool, ToolContext, ToolResult
+from schemas.ports.tool import Arguments, Happened, Reconciler, Tool, ToolContext, ToolResult
 from streams.configuration.checking import TOOLS
 from streams.configuration.servers import demand_own, load_accepted
 from streams.process.settings import Settings
@@ -127,3 +127,9 @@ class _Pinned:
     async def run(self, arguments: Arguments, context: ToolContext) -> ToolResult:
         """Run the tool."""
         return await self._tool.run(arguments, context)
+
+    async def happened(self, arguments: Arguments, context: ToolContext) -> Happened | None:
+        """Say what the tool knows of an earlier call; None: it does not say such things."""
+        if not isinstance(self._tool, Reconciler):
+            return None
+        return await self._tool.happened(arguments, context)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -17,6 +17,7 @@ from streams.configuration.checking import demand_tools
 from streams.configuration.loading import ConfigurationInvalid
 from streams.engine.context import ShellContext
 from streams.engine.faust_shell import FaustShell
+from streams.engine.heartbeat import now_ms
 from streams.process import failpoints
 from streams.process.ending import ExitCode, ShellStopped
 from streams.process.identity import IdentityLock
@@ -33,10 +34,14 @@ from streams.shells.model import ModelExecutor
 from streams.shells.stateful import ACCOUNT_SPEC, CAPABILITY_SPEC, SESSION_SPEC, build_stateful
 from streams.shells.tool import ToolExecutor
 from streams.worker.providers import Providers, make_providers
+from streams.worker.restraining import Restraining
 from streams.worker.runner import run_shells
 from streams.worker.startup import check_clock_and_publish
 from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SESSION, SHELLS, TOOL
 from topics.tables import MODEL_LEDGER, TOOL_LEDGER
+
+if TYPE_CHECKING:
+    from connectors.mcp.servers import Found
 
 _log = structlog.get_logger()
 
@@ -96,7 +101,8 @@ class _Worker:
             if settings.identity:
                 await lock.acquire(settings.startup_timeout_ms / 1_000)
             providers = await self._make(settings)
-            demand_tools(providers.configuration, [*providers.tools.specs, *providers.absent_tools])
+            known = (*providers.tools.specs, *providers.absent_tools)
+            demand_tools(providers.configuration, known, settings.configuration_directory)
             await check_topics(settings)
             codec = await connect_codec(settings, registry)
             await check_clock_and_publish(settings, codec, providers.configuration)
@@ -116,21 +122,25 @@ class _Worker:
             cache_bytes=settings.reader_cache_bytes,
             metrics=self._metrics,
         )
+        restraining = Restraining(settings, codec, now_ms)
         if providers.servers is not None:
-            providers.servers.tell = lambda server, tenant, withheld: self._metrics.mcp_tools_withheld.labels(
-                server, tenant
-            ).set(withheld)
-        await providers.open(tools=TOOL in self._names)
+            providers.servers.tell = lambda found, withheld: self._tell(restraining, found, withheld)
         try:
+            if TOOL in self._names:
+                await restraining.start()
+            await providers.open(tools=TOOL in self._names)
             context = context_of(settings, codec, self._metrics, reader)
-            self._shells = [
-                build(context, providers, reader, settings)
-                for build in map(_BUILDERS.__getitem__, self._names)
-            ]
+            parts = _Parts(providers=providers, reader=reader, settings=settings, restraining=restraining)
+            self._shells = [build(context, parts) for build in map(_BUILDERS.__getitem__, self._names)]
             return await run_shells(self._shells)
         finally:
+            await restraining.stop()
             await reader.stop()
             await providers.close()
+
+    def _tell(self, restraining: Restraining, found: "Found", withheld: int) -> None:
+        self._metrics.mcp_tools_withheld.labels(found.server, found.tenant).set(withheld)
+        restraining.find(found)
 
 
 def context_of(settings: Settings, codec: Codec, metrics: Metrics, reader: RecordReader) -> ShellContext:
@@ -154,49 +164,48 @@ def context_of(settings: Settings, codec: Codec, metrics: Metrics, reader: Recor
     )
 
 
-def _ingress(
-    context: ShellContext, providers: Providers, _reader: RecordReader, _settings: Settings
-) -> FaustShell:
-    return build_ingress(context, providers.tokenizer, providers.configuration.limits)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What shells are built of, beside the context."""
+
+    providers: Providers
+    reader: RecordReader
+    settings: Settings
+    restraining: Restraining
 
 
-def _fork(
-    context: ShellContext, _providers: Providers, _reader: RecordReader, _settings: Settings
-) -> FaustShell:
+def _ingress(context: ShellContext, parts: _Parts) -> FaustShell:
+    return build_ingress(context, parts.providers.tokenizer, parts.providers.configuration.limits)
+
+
+def _fork(context: ShellContext, _parts: _Parts) -> FaustShell:
     return build_fork(context)
 
 
-def _session(
-    context: ShellContext, providers: Providers, _reader: RecordReader, _settings: Settings
-) -> FaustShell:
-    configuration = providers.configuration
+def _session(context: ShellContext, parts: _Parts) -> FaustShell:
+    configuration = parts.providers.configuration
     spec = replace(SESSION_SPEC, retention_ms=configuration.limits.session_retention_ms)
     return build_stateful(context, spec, SessionDecider(configuration))
 
 
-def _account(
-    context: ShellContext, providers: Providers, _reader: RecordReader, _settings: Settings
-) -> FaustShell:
-    return build_stateful(context, ACCOUNT_SPEC, AccountDecider(providers.configuration))
+def _account(context: ShellContext, parts: _Parts) -> FaustShell:
+    return build_stateful(context, ACCOUNT_SPEC, AccountDecider(parts.providers.configuration))
 
 
-def _capability(
-    context: ShellContext, _providers: Providers, _reader: RecordReader, _settings: Settings
-) -> FaustShell:
+def _capability(context: ShellContext, _parts: _Parts) -> FaustShell:
     return build_stateful(context, CAPABILITY_SPEC, CapabilityDecider())
 
 
-def _model(
-    context: ShellContext, providers: Providers, reader: RecordReader, settings: Settings
-) -> FaustShell:
-    spec = EffectSpec(name=MODEL, table=MODEL_LEDGER, places=settings.calls_in_flight_max)
+def _model(context: ShellContext, parts: _Parts) -> FaustShell:
+    spec = EffectSpec(name=MODEL, table=MODEL_LEDGER, places=parts.settings.calls_in_flight_max)
     return build_effect(
         context,
         spec,
         lambda feed: ModelExecutor(
-            providers.model,
-            configuration=providers.configuration,
-            reader=reader,
+            parts.providers.model,
+            parts.providers.embeddings,
+            configuration=parts.providers.configuration,
+            reader=parts.reader,
             feed=feed,
             metrics=context.metrics,
             now_ms=context.now_ms,
@@ -204,24 +213,24 @@ def _model(
     )
 
 
-def _tool(
-    context: ShellContext, providers: Providers, reader: RecordReader, settings: Settings
-) -> FaustShell:
-    spec = EffectSpec(name=TOOL, table=TOOL_LEDGER, places=settings.calls_in_flight_max)
+def _tool(context: ShellContext, parts: _Parts) -> FaustShell:
+    spec = EffectSpec(name=TOOL, table=TOOL_LEDGER, places=parts.settings.calls_in_flight_max)
     return build_effect(
         context,
         spec,
         lambda feed: ToolExecutor(
-            providers.tools,
-            reader=reader,
+            parts.providers.tools,
+            reader=parts.reader,
             feed=feed,
-            tokenizer=providers.tokenizer,
+            tokenizer=parts.providers.tokenizer,
             now_ms=context.now_ms,
+            stop_of=parts.restraining.restraints.stop_of,
         ),
+        heed=parts.restraining.listen,
     )
 
 
-_Builder = Callable[[ShellContext, Providers, RecordReader, Settings], FaustShell]
+_Builder = Callable[[ShellContext, _Parts], FaustShell]
 _BUILDERS: Final[dict[str, _Builder]] = {
     INGRESS: _ingress,
     FORK: _fork,

@@ -1,15 +1,14 @@
 """A whole deployment among fake servers, for whoever puts it under faults."""
 
 import asyncio
+import json
 import os
 import shutil
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,7 @@ from connectors.embedded.kafka import Listener
 from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
 from streams.cli.deployment import bring_up
+from streams.configuration.agents import sources_of
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.chaos.evidence import Evidence
@@ -35,8 +35,9 @@ retry_delay_ms = 200
 retry_delay_ms_max = 2_000
 turn_deadline_ms = 120_000
 stall_ms = 30_000
+approval_ms = 3_000
 """
-"""Short enough that a fault does not hold a campaign up for minutes."""
+"""Short enough that a fault does not hold a campaign up for minutes; nobody is there to be asked."""
 _PROGRAM: Final = (
     f"import sys; sys.path.insert(0, {str(PROJECT_DIRECTORY)!r}); "
     "from tests.chaos.program import main; main()"
@@ -196,15 +197,13 @@ def program_of(mutant: str) -> tuple[str, ...]:
 def write_configuration(directory: Path, limits: str = LIMITS) -> Path:
     """Write a configuration in which every agent may use the fake servers' tools; return the folder."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = (
-        resources.files("streams")
-        .joinpath("configuration", "defaults", "agents.toml")
-        .read_text(encoding="utf-8")
-    )
-    for agent in tomllib.loads(text).values():
-        listed = ", ".join(f'"{tool}"' for tool in agent["tools"])
-        more = ", ".join(f'"{tool}"' for tool in (*agent["tools"], *TOOLS))
-        text = text.replace(f"tools = [{listed}]", f"tools = [{more}]")
-    (directory / "agents.toml").write_text(text, encoding="utf-8")
+    folder = directory / "agents"
+    folder.mkdir()
+    for name, source in sources_of(None).items():
+        plain = source.file.model_dump(exclude_none=True)
+        plain["tools"] = [*plain["tools"], *TOOLS]
+        # A string of JSON is one of TOML, too.
+        lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items())
+        (folder / f"{name}.toml").write_text("\n".join(lines), encoding="utf-8")
     (directory / "limits.toml").write_text(limits, encoding="utf-8")
     return directory

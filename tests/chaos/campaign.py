@@ -25,6 +25,7 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.processes import Processes
 from tests.chaos.progress import Progress
 from tests.chaos.yardstick import Yardstick
+from tests.estimates import Off, offs
 from tests.invariants.violation import Violation
 
 REST_S_MAX: Final = 60.0
@@ -60,6 +61,8 @@ class Outcome:
     restarts: dict[str, int] = field(default_factory=dict)
     recoveries: list[Recovery] = field(default_factory=list)
     violations: tuple[Violation, ...] = ()
+    estimates: list[Off] = field(default_factory=list)
+    """Of tasks that ended well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,3 +210,4 @@ def _check(outcome: Outcome, one: Arena) -> None:
     outcome.sessions = len(set(one.sent.values()))
     outcome.records = len(evidence.records)
     outcome.violations = check(evidence)
+    outcome.estimates = offs(record.event for record in evidence.records if record.event is not None)

@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.chaos.campaign import REST_S_MAX, Outcome, Recovery
 from tests.chaos.kinds import KINDS
+from tests.estimates import Off, told
 
 TARGETS_S: Final = {"worker_kill": 10, "postgres_kill": 15, "kafka_kill": 30}
 """At p95, of faults that had the deployment for themselves."""
@@ -18,7 +19,7 @@ def report(outcome: Outcome) -> str:
     """Return the report."""
     on_processes = sum(KINDS[blow.kind].on_process for blow in outcome.blows)
     rest = "never" if outcome.rest_s is None else f"{outcome.rest_s:.1f} s"
-    told = (
+    ran = (
         f"Seed {outcome.seed}: {len(outcome.blows)} faults, {on_processes} of them on processes, in "
         f"{outcome.took_s / 60:.1f} minutes; {outcome.sessions:,} sessions of {outcome.inputs:,} inputs, "
         f"{outcome.records:,} records on the log."
@@ -32,7 +33,7 @@ def report(outcome: Outcome) -> str:
         f"times its processor time at the median, and {outcome.slower[1]:.1f} times at p95."
     )
     lines = [
-        told,
+        ran,
         "",
         held,
         "",
@@ -46,11 +47,23 @@ def report(outcome: Outcome) -> str:
         "",
         *_failpoint_table(outcome),
         "",
+        _estimates(outcome.estimates),
+        "",
         "Parts that the keeper found ended and started again: "
         + (", ".join(f"{part} {count}" for part, count in sorted(outcome.restarts.items())) or "none")
         + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _estimates(found: Sequence[Off]) -> str:
+    undisturbed, tried_again = (
+        told([one for one in found if one.tried_again is again]) for again in (False, True)
+    )
+    return (
+        f"Estimates of tasks that nothing disturbed: {undisturbed}. Of those that were tried again: "
+        f"{tried_again}."
+    )
 
 
 def machine() -> str:
@@ -110,9 +123,9 @@ def _fault_table(outcome: Outcome) -> list[str]:
                 for (name, other, target), count in sorted(counts.items())
                 if name == kind.name and other == detail
             }
-            told = ", ".join(f"{target} {count}" for target, count in targets.items())
+            by_target = ", ".join(f"{target} {count}" for target, count in targets.items())
             name = f"{kind.name} {detail}".strip()
-            lines.append(f"| {name}: {kind.text} | {kind.matrix} | {told} |")
+            lines.append(f"| {name}: {kind.text} | {kind.matrix} | {by_target} |")
     return lines
 
 

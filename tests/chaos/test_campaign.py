@@ -1,5 +1,7 @@
 """A short campaign on real processes, and what holds of every schedule and report."""
 
+import sys
+
 import pytest
 
 from streams.process.failpoints import NAMES
@@ -8,6 +10,7 @@ from tests.chaos.faults import plan
 from tests.chaos.journal import Blow
 from tests.chaos.kinds import KINDS
 from tests.chaos.report import percentile, report
+from tests.estimates import Off
 
 SEED = 20_261_124
 PROCESS_FAULTS = 25
@@ -57,12 +60,19 @@ def test_a_report_tells_counts_recovery_and_that_nothing_was_violated() -> None:
         Recovery(kind="worker_kill", alone=True, took_ms=took_ms) for took_ms in (1_000, 2_000, None)
     ]
 
-    text = report(Outcome(seed=3, rest_s=4.0, blows=[blow], recoveries=recoveries))
+    estimates = [
+        Off(agent="writer", estimated=150, actual=100),
+        Off(agent="writer", estimated=100, actual=400, tried_again=True),
+    ]
+
+    text = report(Outcome(seed=3, rest_s=4.0, blows=[blow], recoveries=recoveries, estimates=estimates))
 
     assert "Seed 3: 1 faults, 1 of them on processes" in text
     assert "Violations: none." in text
     assert "| worker_kill | no | 3 (1 never) | 1.0 s | 2.0 s | 2.0 s | 10 s |" in text
     assert "| stored | 1 | 1 |" in text
+    assert "all: 1 tasks, off by 50% in the median, 100% of them by at most half. Of those" in text
+    assert "all: 1 tasks, off by 75% in the median, 0% of them by at most half." in text
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -85,7 +95,8 @@ def test_a_short_campaign_violates_nothing_and_everything_has_its_end() -> None:
         pace=Pace(open_max=16, pause_s=0.3),
     )
 
-    told = "\n".join(said)
+    told = "\n".join([*said, report(outcome)])
+    sys.stdout.write(told)
     assert outcome.violations == (), told
     # A neighbour may slow this machine down; that it ends at all is what must hold, and the long campaign
     # holds the minute.

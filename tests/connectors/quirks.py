@@ -6,7 +6,7 @@ fault campaign mixes them into the answers of its fake provider.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 Chunk = dict[str, object]
@@ -232,7 +232,63 @@ def _with_arguments(answer: Answer, change: Callable[[str], object]) -> Sent:
     )
 
 
+# How calls are written into the text where a server does not read them out of it.
+
+
+def _written(answer: Answer, write: Callable[[str, str], str], before: str = "", after: str = "") -> Sent:
+    calls = [write(call.name, call.arguments) for call in answer.calls]
+    text = before + "\n".join(calls) + after if calls else answer.text
+    return stream([*[chunk({"content": piece}) for piece in _pieces(text)], *end_of(answer, "stop")])
+
+
+def _object(name: str, arguments: str) -> str:
+    return f'{{"name": "{name}", "arguments": {arguments}}}'
+
+
+def _list(answer: Answer, before: str = "", after: str = "") -> Sent:
+    calls = ", ".join(_object(call.name, call.arguments) for call in answer.calls)
+    return _written(replace(answer, calls=answer.calls[:1]), lambda *_: f"[{calls}]", before, after)
+
+
+def _parameters(name: str, arguments: str) -> str:
+    given = json.loads(arguments).items()
+    lines = [f"<parameter={key}>\n{_bare(value)}\n</parameter>" for key, value in given]
+    return "\n".join(["<tool_call>", f"<function={name}>", *lines, "</function>", "</tool_call>"])
+
+
+def _bare(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+WRITTEN_CALL_QUIRKS: Final[Mapping[str, Quirk]] = {
+    "written_in_tags": lambda a: _written(a, lambda n, g: f"<tool_call>\n{_object(n, g)}\n</tool_call>"),
+    "written_in_open_tag": lambda a: _list(a, "<tool_call>\n"),
+    "written_in_tags_as_function": lambda a: _written(a, _parameters),
+    "written_as_function": lambda a: _written(a, lambda n, g: f"<function={n}>{g}</function>"),
+    "written_behind_mark": lambda a: _list(a, "[TOOL_CALLS] "),
+    "written_behind_marks_by_name": lambda a: _written(a, lambda n, g: f"[TOOL_CALLS]{n}[ARGS]{g}"),
+    "written_behind_python_tag": lambda a: _written(
+        a, lambda n, g: f'<|python_tag|>{{"name": "{n}", "parameters": {g}}}'
+    ),
+    "written_as_text_of_json": lambda a: _list(a),
+    "written_in_fence": lambda a: _list(a, "```json\n", "\n```"),
+    "written_with_arguments_as_text": lambda a: _written(
+        a, lambda n, g: f"<tool_call>{_object(n, json.dumps(g))}</tool_call>"
+    ),
+    "written_as_of_the_api": lambda a: _written(
+        a, lambda n, g: f'<tool_call>{{"type": "function", "function": {_object(n, g)}}}</tool_call>'
+    ),
+}
+
+
 CALL_QUIRKS: Final[Mapping[str, Quirk]] = {
+    **WRITTEN_CALL_QUIRKS,
+    "calls_named_with_a_prefix": lambda a: _each(
+        a,
+        lambda n, call: part(
+            call, index=n, function={"name": f"functions.{call.name}:{n}", "arguments": call.arguments}
+        ),
+    ),
     "calls_in_pieces": _arguments_in_pieces,
     "calls_interleaved": _interleaved,
     "calls_all_at_index_0": lambda a: _each(a, lambda _, call: part(call, index=0)),
@@ -367,6 +423,15 @@ STREAM_QUIRKS: Final[Mapping[str, Quirk]] = {
     ),
     "nothing_but_what_is_needed": lambda a: stream(
         [{"choices": [{"delta": c["choices"][0]["delta"]}]} for c in chunks_of(a)[:-1]]  # type: ignore[index]  # made above
+    ),
+    "choice_without_its_list": lambda a: stream(
+        [{**c, "choices": c["choices"][0]} if c["choices"] else c for c in chunks_of(a)]  # type: ignore[index]  # made above
+    ),
+    "chunks_in_one_list": lambda a: Sent(
+        body=json.dumps(chunks_of(a)).encode(), content_type="application/json"
+    ),
+    "told_that_all_is_well": lambda a: stream(
+        [{**c, "base_resp": {"status_code": 0, "status_msg": "success"}, "error": None} for c in chunks_of(a)]
     ),
     "body_ends_with_connection": lambda a: Sent(body=events(chunks_of(a)), closes=True),
 }

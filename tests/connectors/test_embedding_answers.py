@@ -241,6 +241,33 @@ async def test_what_a_server_refuses_is_put_otherwise_and_from_then_on(handler: 
     assert len(quirky.asked) == asked + 1
 
 
+async def test_a_length_that_is_asked_for_is_sent_and_a_refusal_of_it_changes_nothing_for_others() -> None:
+    def handler(body: Body) -> Sent:
+        if body.get("dimensions") == 2:
+            return said({"error": {"message": "dimensions: 2 is not supported"}}, 400)
+        assert "dimensions" in body
+        length = int(str(body["dimensions"]))
+        return said({"data": [{"index": 0, "embedding": [1.0] * length}]})
+
+    async with embedding(handler, SMALL) as (embeddings, _):
+        short = await embeddings.embed(["x"], call_id="call-1", timeout_ms=5_000, dimensions=1)
+        with pytest.raises(ConnectorError) as refused:
+            await embeddings.embed(["x"], call_id="call-2", timeout_ms=5_000, dimensions=2)
+        usual = await embeddings.embed(["x"], call_id="call-3", timeout_ms=5_000)
+
+    assert short.vectors == ((1.0, *[0.0] * (VECTOR_DIMENSIONS - 1)),)
+    assert refused.value.kind == "invalid_request"
+    assert usual.vectors == ((1.0, 1.0, 1.0, *[0.0] * (VECTOR_DIMENSIONS - 3)),)
+
+
+async def test_a_model_with_one_length_alone_is_not_asked_for_another() -> None:
+    fixed = replace(SMALL, parameters=EmbeddingParameters(dimensions_field=""))
+    async with embedding(answering(lambda found: found), fixed) as (embeddings, quirky):
+        with pytest.raises(ConnectorError, match="3 dimensions and no others"):
+            await embeddings.embed(["x"], call_id="call-1", timeout_ms=5_000, dimensions=2)
+        assert not quirky.asked
+
+
 async def test_a_batch_that_is_too_large_is_halved_where_no_number_is_told() -> None:
     def handler(body: Body) -> Sent:
         if len(entries(body)) > 3:

@@ -5,7 +5,7 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from connectors.local_model.answers import complete, reply_to
@@ -29,7 +29,6 @@ from schemas.events.models import (
     PromptMessage,
     UsageSource,
 )
-from schemas.events.tasks import TaskCompleted, TaskCreated
 from schemas.events.tools import (
     ToolCallCompleted,
     ToolCallFailed,
@@ -43,6 +42,7 @@ from streams.configuration.loading import load_configuration
 from streams.records.reference import tokens_of
 from tests.connectors.conftest import ENCODINGS, PROJECT_DIRECTORY, Local
 from tests.connectors.twins import CHAT_MODEL, FixedIndex, context
+from tests.estimates import Off, offs, told
 from tests.processors.world import tool_completed, tool_failed
 from topics.catalog import topic_of
 
@@ -74,20 +74,6 @@ REQUESTS: tuple[tuple[str, Path | None], ...] = (
     ("Compare how alike 'a reserved budget' and 'budgets are reserved' are.", None),
     ("List the facts of the attachment. Then write three sentences about its tone.", TEXT),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Off:
-    """What one task was expected to use, and what it used."""
-
-    agent: str
-    estimated: int
-    actual: int
-
-    @property
-    def error(self) -> float:
-        """Return how far the estimate is off, as a share of what was used."""
-        return abs(self.estimated - self.actual) / self.actual
 
 
 class Session:
@@ -128,22 +114,6 @@ class Session:
                 case _:
                     raise AssertionError
             waiting += self._post(outcome, call)
-
-    def offs(self) -> list[Off]:
-        """Return the tasks of plans that ended well."""
-        created = {
-            event.body.task_id: event.body for event in self.events if isinstance(event.body, TaskCreated)
-        }
-        ended = [event.body for event in self.events if isinstance(event.body, TaskCompleted)]
-        return [
-            Off(
-                agent=created[one.task_id].agent,
-                estimated=created[one.task_id].estimated_tokens,
-                actual=one.actual_tokens,
-            )
-            for one in ended
-            if created[one.task_id].plan_id is not None
-        ]
 
     def _post(self, body: Fact, cause: Envelope | None) -> list[Envelope]:
         number = len(self._inputs)
@@ -297,23 +267,15 @@ async def test_the_estimates_of_tasks_are_off_by_at_most_half_in_the_median(loca
         AnalyzeDocument(local.model, CHAT_MODEL, index),
         GenerateEmbeddings(local.embeddings),
     ]
-    offs: list[Off] = []
+    found: list[Off] = []
     for text, attached in REQUESTS:
         session = Session(tools, [_code()])
         if attached is not None:
             session.attach(attached)
         await session.say(text)
-        offs += session.offs()
+        found += offs(session.events)
 
-    told = [_told(agent, offs) for agent in sorted({one.agent for one in offs})]
-    median = statistics.median(one.error for one in offs)
-    sys.stdout.write("\n".join(["", *told, f"all: {len(offs)} tasks, median error {median:.2f}", ""]))
-    assert len(offs) >= 15
-    assert median <= MEDIAN_ERROR_MAX, told
-
-
-def _told(agent: str, offs: Sequence[Off]) -> str:
-    ones = [one for one in offs if one.agent == agent]
-    median = statistics.median(one.error for one in ones)
-    pairs = ", ".join(f"{one.estimated}/{one.actual}" for one in ones)
-    return f"{agent}: {len(ones)} tasks, median error {median:.2f}; estimated/used {pairs}"
+    median = statistics.median(one.error for one in found)
+    sys.stdout.write(f"\n{told(found)}\n")
+    assert len(found) >= 15
+    assert median <= MEDIAN_ERROR_MAX, told(found)

@@ -1,6 +1,7 @@
 """OpenAIModel against providers that are only nearly compatible."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
 
@@ -224,6 +225,78 @@ async def test_an_answer_of_nothing_is_none(body: bytes) -> None:
     assert (failure.kind, failure.maybe_billed) == ("interrupted", True)
 
 
+async def test_thoughts_whose_beginning_stands_in_the_prompt_are_no_part_of_the_answer() -> None:
+    thought = Answer(text=f"Let me see.\n</think>\n\n{TEXT.text}")
+
+    answer = await ask(lambda _: sound(thought))
+
+    assert answer.text == TEXT.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write `</think>` behind it.",
+        "It ends with '</think>', or \"</think>\".",
+        "First <think>, then </think> closes it.",
+        "One </think> and another </think>.",
+    ],
+)
+async def test_an_answer_that_speaks_of_thoughts_is_whole(text: str) -> None:
+    answer = await ask(lambda _: sound(Answer(text=text)))
+
+    assert answer.text == text
+
+
+@pytest.mark.parametrize("name", quirks.WRITTEN_CALL_QUIRKS)
+async def test_what_is_said_before_a_written_call_stays_said(name: str) -> None:
+    before = stream([chunk({"content": "I will look.\n"})])
+    calls = quirks.QUIRKS[name](CALLS)
+    both = replace(calls, body=before.body.replace(b"data: [DONE]\n\n", b"") + calls.body)
+    bare = name in ("written_as_text_of_json", "written_in_fence")
+
+    answer = await ask(lambda _: both)
+
+    # JSON alone is a call only where it is the whole answer.
+    assert called(answer) == ([] if bare else EXPECTED)
+    assert answer.text.startswith("I will look.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>{"name": "another", "arguments": {}}</tool_call>',
+        '<tool_call>{"name": "say"}</tool_call>',
+        '<tool_call>{"name": "say", "arguments": {"text": "cut o',
+        '<tool_call>{"name": "say", "arguments": [1]}</tool_call>',
+        '<tool_call>{"name": "say", "arguments": {}}</tool_call> and then?',
+        '{"name": "say", "arguments": {}, "parameters": {}}',
+        '{"name": "another", "arguments": {}}',
+        '{"name": "say", "score": 3}',
+        "[TOOL_CALLS]",
+        "[TOOL_CALLS] are written by some models.",
+        "<function=say>",
+        "[]",
+        '[{"name": "say", "arguments": {}}, {"name": "Ada"}]',
+        "{" * 500,
+        '{"a":' * 300,
+    ],
+)
+async def test_a_text_that_is_no_call_of_what_was_offered_stays_a_text(text: str) -> None:
+    answer = await ask(lambda _: sound(Answer(text=text)))
+
+    assert (answer.text, answer.tool_calls) == (text, ())
+
+
+async def test_no_call_is_read_out_of_a_text_where_no_tool_was_offered() -> None:
+    text = '<tool_call>{"name": "say", "arguments": {}}</tool_call>'
+
+    async with asking(lambda _: sound(Answer(text=text))) as (model, _, _):
+        answer = await model.complete(request())
+
+    assert (answer.text, answer.tool_calls) == (text, ())
+
+
 async def test_thinking_alone_that_is_cut_off_is_an_answer_without_text() -> None:
     thought = [chunk({"role": "assistant", "reasoning_content": "long thought"}), *end_of(TEXT, "length")]
 
@@ -280,6 +353,13 @@ PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Cafe 
         (Sent(body=b"no such route", content_type="text/plain"), "provider_error", "no such route"),
         (Sent(body=b'{"error": "model not found", "code": 404}'), "invalid_request", "model not found"),
         (Sent(body=b'{"detail": "Not Found"}', status=404), "invalid_request", "Not Found"),
+        (
+            Sent(body=b'{"choices": [], "base_resp": {"status_code": 401, "status_msg": "no such key"}}'),
+            "refused",
+            "no such key",
+        ),
+        (Sent(body=b'{"code": 400, "msg": "bad part", "success": false}'), "invalid_request", "bad part"),
+        (Sent(body=b'{"error_code": 403, "error_msg": "not yours"}'), "refused", "not yours"),
         (Sent(body=PAGE, status=403, content_type="text/html"), "refused", "Cafe network"),
         (
             Sent(

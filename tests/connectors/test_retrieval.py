@@ -309,11 +309,15 @@ class Refusing:
         self.count_tokens = embedder.count_tokens
         self.truncate = embedder.truncate
 
-    async def embed(self, texts: Sequence[str], *, call_id: str, timeout_ms: int) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], *, call_id: str, timeout_ms: int, dimensions: int | None = None
+    ) -> Embedded:
         """Embed, or refuse."""
         if any(self._word in text for text in texts):
             raise RequestInvalid("invalid_request", "HTTP 400: flagged", retryable=False)
-        return await self._embedder.embed(texts, call_id=call_id, timeout_ms=timeout_ms)
+        return await self._embedder.embed(
+            texts, call_id=call_id, timeout_ms=timeout_ms, dimensions=dimensions
+        )
 
 
 async def test_one_file_that_the_model_refuses_stops_no_other_and_is_kept_as_it_was(

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from connectors.tools import registry
 from connectors.tools.registry import RESULT_BYTES_MAX, ToolRegistry
 from schemas.configuration import ToolSpec
-from schemas.ports.tool import Arguments, ToolContext, ToolError, ToolResult
+from schemas.ports.tool import Arguments, Happened, ToolContext, ToolError, ToolResult
 from tests.connectors.twins import context
 
 SPEC = ToolSpec(
@@ -210,3 +211,59 @@ def test_two_tools_of_one_name_and_schemas_that_are_none_are_refused_at_start() 
     for broken in (replace(SPEC, parameters_json="{"), replace(SPEC, result_schema_json='{"type": "thing"}')):
         with pytest.raises(ValueError, match="no JSON Schema"):
             ToolRegistry([Echo(say, broken)])
+
+
+class Telling(Echo):
+    """A tool that tells of earlier calls: in turn each of its answers, or what it raises."""
+
+    def __init__(self, *answers: Happened | Exception | None) -> None:
+        """Note the answers."""
+        super().__init__(say)
+        self._answers = list(answers)
+
+    async def happened(self, _arguments: Arguments, _context: ToolContext) -> Happened | None:
+        """Give the next answer."""
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+GAVE = Happened(carried_out=True, result={"said": "hi"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "known"),
+    [
+        ([GAVE], GAVE),
+        ([Happened(carried_out=False)], Happened(carried_out=False)),
+        ([None], None),
+        # It is away for a moment.
+        ([ToolError("execution_error", "away", retryable=True), GAVE], GAVE),
+        ([ToolError("execution_error", "no")], None),
+        ([ValueError("a bug")], None),
+        # What does not fit was carried out all the same.
+        ([Happened(carried_out=True, result={"said": 7})], Happened(carried_out=True)),
+        ([Happened(carried_out=True, result={"said": float("nan")})], Happened(carried_out=True)),
+    ],
+)
+async def test_what_a_tool_tells_of_an_earlier_call_is_checked_and_costs_nothing_where_it_fails(
+    answers: list[Happened | Exception | None], known: Happened | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_ASK_AGAIN_S", 0.0)
+
+    assert await ToolRegistry([Telling(*answers)]).happened("echo", '{"text": "hi"}', context()) == known
+
+
+async def test_a_tool_that_tells_nothing_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "RECONCILE_S", 0.01)
+    away = ToolError("execution_error", "away", retryable=True)
+
+    assert await ToolRegistry([Telling(away, away)]).happened("echo", '{"text": "hi"}', context()) is None
+
+
+async def test_a_tool_without_a_memory_and_one_that_is_not_there_tell_nothing() -> None:
+    tools = ToolRegistry([Echo(say)])
+
+    assert await tools.happened("echo", '{"text": "hi"}', context()) is None
+    assert await tools.happened("ech0", "{}", context()) is None

@@ -124,10 +124,10 @@ def test_any_json_is_read_or_told_what_is_wrong(value: object, name: str) -> Non
 
 
 def test_names_of_models_say_who_answers() -> None:
-    own = ModelBook(MODELS.chat, local=False)
+    own = ModelBook(MODELS, local=False, local_embedding=False)
     assert own.model("gpt-4o").name == "gpt-4o"
-    local = ModelBook(MODELS.chat, local=True)
-    assert local.names[0] == "local/gpt-4o"
+    local = ModelBook(MODELS, local=True, local_embedding=True)
+    assert (local.names[0], local.names[-1]) == ("local/gpt-4o", "local/text-embedding-3-large")
     assert local.model("local/gpt-4o").name == "gpt-4o"
     for book, name, told in (
         (own, "local/gpt-4o", "models.toml"),

@@ -8,10 +8,17 @@ from typing import Final, TypeVar
 from schemas.envelope import Envelope
 from schemas.events.configurations import ConfigurationPublished
 from schemas.events.dead_letters import RecordRejected
+from schemas.events.restraints import ServerToolsRestored, ServerToolsWithheld
 from schemas.events.timers import TimerFired
 from tests.invariants.violation import Violation
 
-RETOLD: Final = (TimerFired, RecordRejected, ConfigurationPublished)
+RETOLD: Final = (
+    TimerFired,
+    RecordRejected,
+    ConfigurationPublished,
+    ServerToolsRestored,
+    ServerToolsWithheld,
+)
 T = TypeVar("T")
 
 

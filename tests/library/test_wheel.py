@@ -34,6 +34,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def test_the_console_is_in_it(wheel: Path) -> None:
+    folder = ROOT / "streams" / "gateway" / "console"
+    ours = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+    with zipfile.ZipFile(wheel) as archive:
+        assert ours <= set(archive.namelist())
+    assert "streams/gateway/console/index.html" in ours
+
+
 @pytest.fixture(scope="module")
 def foreign(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the wheel and what it depends on, and without the repository."""

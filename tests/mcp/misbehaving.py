@@ -8,6 +8,7 @@ CONTROL is a JSON file, read anew for each request: `tools` is the list that is 
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -61,15 +62,24 @@ def _call(
 ) -> dict[str, Any] | None:
     if name in _ATTACKS:
         return _text(_attack(name, arguments))
+    if name == "status":
+        return _status(Path(control["effects"]), arguments["idempotency_key"])
+    if name == "die_first":
+        os._exit(7)
     if name not in ("echo", "hang"):
         with Path(control["effects"]).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"tool": name, "arguments": arguments, "meta": meta}) + "\n")
     match name:
-        case "hang":
+        case "hang" | "halt":
             return None
-        case "die":
+        case "die" | "vague" | "effect_then_die":
             print("out of cheese", file=sys.stderr, flush=True)  # noqa: T201
             os._exit(7)
+        case "deafen":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.close(1)
+            time.sleep(600)
+            return None
         case "flood":
             return _text("x" * int(arguments.get("bytes", 50_000_000)))
         case "fail":
@@ -91,6 +101,18 @@ def _call(
             return {"result": {"content": [{"type": "image", "data": "AAAA", "mimeType": "image/png"}]}}
         case _:
             return _text(json.dumps({"tool": name, "arguments": arguments}))
+
+
+def _status(effects: Path, key: str) -> dict[str, Any]:
+    """Say whether a call was carried out; of `vague` nobody knows, and only of `effect` what it gave."""
+    lines = effects.read_text(encoding="utf-8").splitlines() if effects.exists() else []
+    found = [one for one in map(json.loads, lines) if one["meta"].get("cartrita/idempotency-key") == key]
+    if any(one["tool"] == "vague" for one in found):
+        return {"result": {"content": [], "structuredContent": {"carried_out": None}}}
+    told: dict[str, Any] = {"carried_out": bool(found)}
+    if found and found[0]["tool"] == "effect_then_die":
+        told["result"] = {"order": 7}
+    return {"result": {"content": [], "structuredContent": told}}
 
 
 _ATTACKS = ("read", "write", "connect", "signal", "run", "environment")

@@ -15,6 +15,13 @@ from connectors.mcp.acceptance import (
     write_acceptance,
 )
 from connectors.mcp.definitions import read_listing
+from connectors.mcp.servers import Found
+from schemas.events.restraints import (
+    ServerToolsRestored,
+    ServerToolsWithheld,
+    ToolPutAside,
+    ToolRenamed,
+)
 from schemas.ports.tool import ToolError
 from tests.mcp.worlds import World, accepted, tool
 
@@ -92,14 +99,61 @@ async def test_a_tool_that_is_as_it_was_again_may_be_called_again(world: World) 
     assert (await world.call("effect"))["text"]
 
 
-async def test_what_is_withheld_is_told_once(world: World) -> None:
-    told: list[tuple[str, str, int]] = []
+async def test_what_is_withheld_is_told_once_with_what_differs(world: World) -> None:
+    told = listened(world)
+    world.tell([tool("echo", description="other"), tool("change"), tool("new"), {"name": "odd"}])
+
+    await asyncio.gather(refused(world, "effect"), world.call("change"))
+
+    ((found, withheld),) = told
+    assert withheld == 3
+    assert isinstance(found, ServerToolsWithheld)
+    assert (found.server, found.tenant) == ("odd", "default")
+    assert (found.added, found.removed, found.changed) == (("new",), ("effect",), ("echo",))
+    assert found.put_aside == (ToolPutAside(tool="odd", reason="its inputSchema is no JSON object"),)
+    assert len(found.list_digest) == 64
+
+
+async def test_a_rename_is_told_as_one(world: World) -> None:
+    told = listened(world)
+    world.tell([tool("consequence", description="does effect"), tool("echo"), tool("change")])
+
+    await refused(world, "effect")
+
+    ((found, _),) = told
+    assert isinstance(found, ServerToolsWithheld)
+    assert found.renamed == (ToolRenamed(before="effect", after="consequence"),)
+    assert (found.added, found.removed) == ((), ())
+
+
+async def test_that_all_is_as_it_was_accepted_is_told_too(world: World) -> None:
+    told = listened(world)
+
+    await world.call("echo")
+
+    ((found, withheld),) = told
+    assert isinstance(found, ServerToolsRestored)
+    assert withheld == 0
+
+
+async def test_a_program_that_is_another_one_is_told_and_not_started(tmp_path: Path) -> None:
+    world = World(tmp_path, tool("effect"), program_sha256="0" * 64)
+    told = listened(world)
+
+    with pytest.raises(ToolError, match="is not the one that was accepted"):
+        await world.call("effect")
+    await world.servers.close()
+
+    found, withheld = told[0]
+    assert found == ServerToolsWithheld(server="odd", tenant="default", program_changed=True)
+    assert withheld == 1
+
+
+def listened(world: World) -> list[tuple[Found, int]]:
+    """Return where all that is told goes."""
+    told: list[tuple[Found, int]] = []
     world.servers.tell = lambda *news: told.append(news)
-    world.tell([tool("echo"), tool("change"), tool("new")])
-
-    await asyncio.gather(refused(world, "effect"), world.call("echo"))
-
-    assert told == [("odd", "default", 2)]
+    return told
 
 
 def test_additions_removals_changes_and_renames_are_told_apart() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from connectors.mcp import stdio
 from connectors.mcp.server import Credentials, Program, ToolTerms
 from schemas.ports.tool import ToolError
 from tests.mcp.worlds import SUM, World, tool
@@ -276,6 +277,59 @@ async def test_stopping_ends_the_process_and_what_it_has_started(make: Make) -> 
 
     await world.servers.close()
 
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIG_DFL)
+
+
+async def test_a_process_that_is_being_started_when_all_ends_is_ended_too(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    released = asyncio.Event()
+    start = asyncio.create_subprocess_exec
+
+    async def held(*command: Any, **more: Any) -> asyncio.subprocess.Process:
+        process = await start(*command, **more)
+        started.set_result(process.pid)
+        await released.wait()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", held)
+    world = make(tool("echo"))
+    world.servers.start()
+    pid = await started
+
+    closing = asyncio.create_task(world.servers.close())
+    await asyncio.sleep(0)
+    released.set()
+    await closing
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIG_DFL)
+
+
+async def test_a_process_that_is_being_ended_when_all_ends_is_ended_to_the_last(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+    kill = os.killpg
+
+    def told(group: int, number: int) -> None:
+        asked.set()
+        kill(group, number)
+
+    monkeypatch.setattr(stdio, "END_S", 0.1)
+    monkeypatch.setattr(os, "killpg", told)
+    world = make(tool("deafen"))
+    connection = world.servers.connection("odd", "default")
+    await connection.ready()
+    pid = _server_pid(world)
+
+    call = asyncio.create_task(failure(world, "deafen"))
+    await asked.wait()
+    await world.servers.close()
+
+    assert (await call).kind == "unknown"
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIG_DFL)
 

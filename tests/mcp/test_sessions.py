@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -21,6 +22,7 @@ from streams.cli.deployment import bring_up
 from streams.worker.deployment import Deployment
 from tests.mcp import npm
 from tests.mcp.worlds import MISBEHAVING, tool
+from tests.pipeline.waiting import tries
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -42,6 +44,7 @@ class Office:
     def __init__(self, home: Path) -> None:
         """Start nothing yet."""
         self.home = home
+        self.dsn = ""
         self.servers = home / "mcp.toml"
         self.configuration = home / "configuration"
         self.configuration.mkdir()
@@ -79,18 +82,42 @@ class Office:
         assert ended.returncode == code, ended.stderr
         return ended.stdout
 
-    def traced(self, request: str, name: str) -> None:
-        """Ask, and find the call of the tool in the rows and in the trace."""
+    @contextmanager
+    def open(self) -> Iterator[Deployment]:
+        """Run the deployment for as long as the block."""
         deployment = Deployment(self.home, self.environment, ports=Ports.free())
         try:
             asyncio.run(bring_up(deployment, 1, Silent()))
-            answer = json.loads(self.run("send", "--follow", "--json", request).splitlines()[-1])
-            session = answer["session_id"]
-            dsn = deployment.settings()["CARTRITA_POSTGRES_DSN"]
-            assert _row(dsn, session) == (name, True)
-            assert name in self.run("trace", session)
+            self.dsn = deployment.settings()["CARTRITA_POSTGRES_DSN"]
+            yield deployment
         finally:
             deployment.stop(Silent())
+
+    def asked(self, request: str) -> tuple[str, dict[str, Any]]:
+        """Ask, and return the session and what the rows say of its one call of a tool."""
+        answer = json.loads(self.run("send", "--follow", "--json", request).splitlines()[-1])
+        session = str(answer["session_id"])
+        return session, self.row(
+            "SELECT output_json || jsonb_build_object('tool', tool_name) FROM tool_invocations "
+            "WHERE session_id = %s AND output_json IS NOT NULL",
+            session,
+        )
+
+    def row(self, query: str, *values: str) -> dict[str, Any]:
+        """Return the first value of the first row as soon as the sink has written it."""
+        for _ in tries():
+            with psycopg.connect(self.dsn, autocommit=True) as connection:
+                found = connection.execute(query, values).fetchone()
+            if found is not None:
+                told: dict[str, Any] = found[0]
+                return told
+        raise AssertionError(f"no row of {query}")
+
+    def traced(self, request: str, name: str) -> None:
+        """Ask, and find the call of the tool in the rows and in the trace."""
+        session, call = self.asked(request)
+        assert (call["tool"], call["success"]) == (name, True)
+        assert name in self.run("trace", session)
 
 
 @pytest.fixture
@@ -105,32 +132,55 @@ def office() -> Iterator[Office]:
     shutil.rmtree(directory)
 
 
-def _row(dsn: str, session: str) -> tuple[str, bool] | None:
-    deadline_s = time.monotonic() + 60
-    while True:
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            found = connection.execute(
-                "SELECT tool_name, (output_json->>'success')::boolean FROM tool_invocations "
-                "WHERE session_id = %s AND output_json IS NOT NULL",
-                [session],
-            ).fetchone()
-        if found is not None or time.monotonic() > deadline_s:
-            return None if found is None else (str(found[0]), bool(found[1]))
-        time.sleep(0.2)
+REQUEST = "Use odd__echo to echo the words garden and budget."
 
 
-def test_a_session_calls_a_tool_of_a_confined_server_and_its_rows_and_trace_say_so(office: Office) -> None:
+def test_a_session_calls_a_tool_of_a_confined_server_until_an_operator_stops_it_or_it_changes(
+    office: Office,
+) -> None:
     control = office.home / "told"
     control.mkdir()
     schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
-    told = {"tools": [tool("echo", inputSchema=schema)], "effects": str(control / "effects")}
-    (control / "control.json").write_text(json.dumps(told), encoding="utf-8")
+    effects = str(control / "effects")
+
+    def tell(*tools: dict[str, Any]) -> None:
+        told = {"tools": [tool("echo", inputSchema=schema), *tools], "effects": effects}
+        (control / "control.json").write_text(json.dumps(told), encoding="utf-8")
+
+    tell()
     python = find_interpreter().executable
     command = [python, "-I", str(MISBEHAVING), str(control / "control.json")]
-
     office.employ("odd", command, [control], "odd__echo")
 
-    office.traced("Use odd__echo to echo the words garden and budget.", "odd__echo")
+    with office.open() as deployment:
+        office.traced(REQUEST, "odd__echo")
+
+        office.run("tools", "stop", "odd", "--reason", "it leaks", "--user", "olga")
+        _, refused = office.asked(REQUEST)
+        assert not refused["success"]
+        assert "odd is stopped by an operator: it leaks" in str(refused)
+        assert "stopped by olga" in office.run("tools", "list")
+        office.run("tools", "start", "odd__echo", code=4)
+        office.run("tools", "try", "odd__echo", '{"text": "a"}', code=1)
+
+        # A stop is no affair of one worker: whoever begins anew knows it before anything runs.
+        deployment.stop(Silent())
+        # Workers ask for the list when they begin; this server does not say that it has changed.
+        tell(tool("format_disk"))
+        asyncio.run(bring_up(deployment, 1, Silent()))
+        _, refused = office.asked(REQUEST)
+        assert not refused["success"]
+
+        office.run("tools", "start", "odd")
+        office.traced(REQUEST, "odd__echo")
+        withheld = office.row(
+            "SELECT body FROM event_log WHERE topic = 'tool.restraints' AND type = 'ServerToolsWithheld'"
+        )
+        assert withheld["added"] == ["format_disk"]
+        listed = json.loads(office.run("tools", "list", "--json"))
+        assert [one["fact"]["added"] for one in listed["restraints"]["withheld"]] == [["format_disk"]]
+        assert listed["restraints"]["stops"] == {}
+        assert "something is withheld" in office.run("doctor", code=1)
 
 
 @pytest.mark.slow
@@ -140,4 +190,5 @@ def test_a_tool_in_typescript_goes_from_nothing_to_a_traced_call(office: Office)
 
     office.employ("words", [npm.NODE, str(script)], [template], "words__count_words")
 
-    office.traced("Use words__count_words to count the words of a text.", "words__count_words")
+    with office.open():
+        office.traced("Use words__count_words to count the words of a text.", "words__count_words")

@@ -41,6 +41,7 @@ class World:
         *tools: Mapping[str, Any],
         demand: TierDemand = TierDemand.AUTO,
         state: Path | None = None,
+        program_sha256: str | None = None,
         **server: Any,
     ) -> None:
         """Tell the server its tools; nothing starts yet."""
@@ -57,7 +58,7 @@ class World:
             ),
             **server,
         )
-        self.accepted = accepted(self.server.name, tools)
+        self.accepted = replace(accepted(self.server.name, tools), program_sha256=program_sha256)
         sandbox = ProgramSandbox(state or folder / "state", demand)
         ways = Ways(lambda reference: f"secret of {reference}", sandbox)
         self.servers = Servers({self.server.name: self.server}, {self.server.name: self.accepted}, ways.open)

@@ -20,6 +20,7 @@ from streams.cli.deployment import bring_up
 from streams.cli.door import address_of, local_token
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
+from tests.pipeline.console import browser, context, page, state, states, watched  # noqa: F401  # fixtures
 from tests.pipeline.outsider import Outsider
 from tests.pipeline.waiting import tries
 

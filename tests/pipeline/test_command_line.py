@@ -93,6 +93,12 @@ def test_an_answer_traces_to_the_message_and_its_session_shows_the_plan(
     assert answered["session_id"] in {row["id"] for row in listed}
     assert answered["session_id"] in run("sessions", answered["session_id"]).stdout
 
+    of_it = ("cost", "--session", answered["session_id"], "--by")
+    by_agent = json.loads(run(*of_it, "agent", "--json").stdout)
+    assert {one["what"] for one in by_agent["costs"]} > {"planner", "synthesizer"}
+    assert by_agent["total"]["tokens"] == detail["session"]["tokens_used"]
+    assert answered["session_id"] in run(*of_it, "session").stdout
+
 
 def test_a_session_is_forked_at_an_event_and_both_replay(
     run: Run, command_environment: dict[str, str], answered: Json

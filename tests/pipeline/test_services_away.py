@@ -3,6 +3,7 @@
 import time
 import uuid
 
+import httpx
 import psycopg
 import pytest
 
@@ -72,3 +73,16 @@ def test_rows_wait_for_a_database_that_is_away(
     stack.start_service("postgres")
 
     assert wait_for_answer(settings, asked["event_id"])
+
+
+def test_whoever_asks_after_a_restart_of_the_database_is_answered(
+    deployment: Deployment, http: httpx.Client
+) -> None:
+    assert http.get("/api/v2/sessions").status_code == 200
+    stack = deployment.stack()
+    stack.stop_service("postgres", hard=True)
+    stack.start_service("postgres")
+
+    answer = http.get("/api/v2/sessions")
+
+    assert answer.status_code == 200, answer.text

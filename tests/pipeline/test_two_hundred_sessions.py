@@ -112,8 +112,11 @@ def check_everything(settings: Settings, outsider: Outsider, messages: list[Reco
 
 
 def check_rows(settings: Settings, events: dict[tuple[str, str], Record], sessions: set[str]) -> None:
-    """Each event is one row of the event log, and each task, edge and decision one row of its table."""
-    facts = [body_of(value) for value in events.values()]
+    """Each event is one row of the event log, and each task, edge and decision one row of its table.
+
+    Of these sessions: others of the deployment may be at work.
+    """
+    facts = [body_of(value) for value in events.values() if value["session_id"] in sessions]
     tasks = {fact["task_id"] for name, fact in facts if name == "TaskCreated"}
     edges = {edge["edge_id"] for name, fact in facts if name == "TaskCreated" for edge in fact["edges"]}
     expected = {
@@ -124,14 +127,23 @@ def check_rows(settings: Settings, events: dict[tuple[str, str], Record], sessio
         "retrieval_metrics": len({fact["call_id"] for name, fact in facts if name == "RetrievalMeasured"}),
     }
     with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
+        of_these = "session_id::text = ANY(%s)"
         for table, count in expected.items():
-            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+            where = (
+                f"from_task_id IN (SELECT id FROM tasks_v2 WHERE {of_these})"
+                if table == "task_edges"
+                else of_these
+            )
+            row = connection.execute(
+                f"SELECT count(*) FROM {table} WHERE {where}", [list(sessions)]
+            ).fetchone()
             assert row == (count,), table
         logged = connection.execute(
-            "SELECT count(*), count(DISTINCT (topic, event_id)) FROM event_log"
+            f"SELECT count(*), count(DISTINCT (topic, event_id)) FROM event_log WHERE {of_these}",
+            [list(sessions)],
         ).fetchone()
         assert logged is not None
-        assert logged[0] == logged[1] == len(events)
+        assert logged[0] == logged[1] == len(facts)
         unended = connection.execute(
             "SELECT status, count(*) FROM tasks_v2 WHERE session_id::text = ANY(%s) "
             "AND status IN ('pending', 'running') GROUP BY status",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from processors.budgets import price
 from processors.client_calls import CALLS_MAX, MARGIN_TOKENS, OUTPUT_TOKENS_USUAL, WAIT_MS_MAX
 from processors.client_failures import CLIENT
+from processors.objections import objection
 from processors.state import SessionStatus
 from processors.timers import CALLS_IDLE_MS
 from schemas.configuration import Limits, Policy, PolicyRule
@@ -17,15 +18,17 @@ from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
 from schemas.events.budgets import BudgetCharged, BudgetExhausted
 from schemas.events.client_calls import (
+    EMBEDDINGS,
     ClientCallAnswered,
+    ClientCallCancelled,
     ClientCallFailed,
     ClientCallReceived,
 )
 from schemas.events.inputs import MessageReceived, SessionBudgetSet, SessionCancelled
-from schemas.events.models import ModelCallRequested, ToolCallProposed
+from schemas.events.models import ModelCallCancelled, ModelCallRequested, ToolCallProposed
 from schemas.events.outputs import SessionEnded
 from schemas.events.policies import PolicyDecided
-from tests.processors.calls import any_outcome, asked
+from tests.processors.calls import TOKEN, any_outcome, asked
 from tests.processors.world import MODELS, ModelOutcome, World, completed, decided_again, failed, small
 
 MINI = next(model for model in MODELS.chat if model.name == "gpt-4o-mini")
@@ -33,6 +36,16 @@ MINI = next(model for model in MODELS.chat if model.name == "gpt-4o-mini")
 
 def answered(call: ModelCallRequested) -> ModelOutcome:
     return completed(call, "well")
+
+
+def vectors(call: ModelCallRequested) -> ModelOutcome:
+    return replace(
+        completed(replace(call, model=MINI.name), ""),
+        input_tokens=90,
+        output_tokens=0,
+        cost_nanodollars=90 * 130,
+        vectors=b"\0" * 8,
+    )
 
 
 def world(limits: Limits | None = None) -> World:
@@ -68,6 +81,98 @@ def test_a_call_reserves_its_maximum_is_made_charged_and_answered() -> None:
     assert answer.cost_nanodollars == charge.nanodollars == made.state.budget.nanodollars_used
     assert not made.state.budget.reservations
     assert not made.state.calls
+
+
+def test_vectors_reserve_their_texts_alone_and_are_named_by_the_answer() -> None:
+    made = World(vectors)
+    made.post(replace(asked("text-embedding-3-large", output=None), route=EMBEDDINGS))
+    call = one_in_flight(made)
+    requested = call.body
+    assert isinstance(requested, ModelCallRequested)
+    tokens = 100 + 100 // 16 + MARGIN_TOKENS
+    assert (requested.input_tokens_max, requested.output_tokens_max) == (tokens, 0)
+    assert (requested.reserved_tokens, requested.reserved_nanodollars) == (tokens, tokens * 130)
+
+    made.reply(call)
+
+    (answer,) = made.facts(ClientCallAnswered)
+    (charge,) = made.facts(BudgetCharged)
+    assert answer.vectors is not None
+    assert answer.vectors.event_id == made.inputs[-1][0].event_id
+    assert (answer.input_tokens, answer.output_tokens) == (90, 0)
+    assert (charge.tokens, charge.nanodollars) == (90, 90 * 130)
+    assert not made.state.calls
+
+
+def test_vectors_wait_for_budget_and_are_not_shortened() -> None:
+    made = World(vectors, limits=small(session_budget_tokens=150))
+    for _ in range(2):
+        made.post(replace(asked("text-embedding-3-large", prompt=110, output=None), route=EMBEDDINGS))
+
+    made.reply(one_in_flight(made))
+
+    (told,) = made.facts(ClientCallFailed)
+    assert told.kind == "budget_spent"
+
+
+@pytest.mark.parametrize(
+    ("model", "route"), [("text-embedding-3-large", "chat.completions"), ("gpt-4o-mini", EMBEDDINGS)]
+)
+def test_a_model_does_what_it_is_for_alone(model: str, route: str) -> None:
+    made = world()
+    made.post(replace(asked(model), route=route))
+    (told,) = made.facts(ClientCallFailed)
+    assert told.kind == "unknown_model"
+
+
+def test_a_call_that_waits_is_let_go_of_and_the_next_gets_its_turn() -> None:
+    made = world(small(session_budget_tokens=500))
+    first = made.post(asked(prompt=100, output=200))
+    waiting = made.post(asked(prompt=100, output=300))
+    small_one = made.post(asked(prompt=20, output=50))
+    assert len(made.open_calls) == 1
+
+    made.post(ClientCallCancelled(input_id=waiting.event_id))
+
+    (told,) = made.facts(ClientCallFailed)
+    assert (told.kind, told.input_id, told.tokens) == ("cancelled", waiting.event_id, 0)
+    made.run()
+    assert {one.input_id for one in made.facts(ClientCallAnswered)} == {first.event_id, small_one.event_id}
+
+
+def test_a_call_that_is_being_made_is_stopped_and_charged_what_it_has_cost() -> None:
+    made = world()
+    event = made.post(asked())
+    (call,) = made.open_calls
+    assert isinstance(call.body, ModelCallRequested)
+
+    cancel = made.post(ClientCallCancelled(input_id=event.event_id))
+
+    (stopped,) = made.facts(ModelCallCancelled)
+    assert stopped.call_id == call.body.call_id
+    assert not made.facts(ClientCallFailed)
+    (told,) = [one for one in made.events if isinstance(one.body, ModelCallCancelled)]
+    assert (told.causation_id, told.correlation_id) == (cancel.event_id, event.event_id)
+    made.answer = lambda one: failed(one, "cancelled", retryable=False, maybe_billed=True)
+    made.run()
+    (end,) = made.facts(ClientCallFailed)
+    assert (end.kind, end.tokens) == ("cancelled", call.body.reserved_tokens)
+    assert not made.state.calls
+
+
+def test_what_has_ended_or_is_anothers_is_not_cancelled() -> None:
+    made = world()
+    event = made.post(asked())
+    made.run()
+    before = len(made.events)
+    made.post(ClientCallCancelled(input_id=event.event_id))
+    made.post(ClientCallCancelled(input_id=TOKEN))
+    assert len(made.events) == before
+    other = made.post(asked())
+    stranger = replace(made.inputs[-1][0], body=ClientCallCancelled(input_id=other.event_id), tenant_id="t2")
+    refused = objection(made.state, stranger)
+    assert refused is not None
+    assert refused.code == "not_owner"
 
 
 def test_what_a_call_causes_belongs_to_it_however_many_run_at_once() -> None:

@@ -17,9 +17,9 @@ from processors.lifecycles import BEGINS, ENDS, LEDGER_ENTRY, LIFECYCLES, Lifecy
 from processors.state import Phase, ToolCallStatus
 from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
-from schemas.events.inputs import ApprovalReceived, SessionCancelled, SessionClosed
+from schemas.events.inputs import ApprovalReceived, OutcomeTold, SessionCancelled, SessionClosed
 from schemas.events.models import ModelCallRequested
-from schemas.events.outputs import ApprovalRequested
+from schemas.events.outputs import ApprovalRequested, OutcomeAsked
 from schemas.events.tools import ToolCallRequested
 from schemas.frozen import replace
 from streams.effects.ledger import LedgerEntry, call_id_of
@@ -189,6 +189,20 @@ def approvals() -> Iterator[Watched]:
         yield world.run()
 
 
+def questions() -> Iterator[Watched]:
+    """Calls that may have been carried out: a person tells, or leaves it, or the session ends."""
+    for body in (True, False, None, SessionCancelled()):
+        world = begun(tools=("buy",), approval_ms=60_000)
+        world.tool = lambda call: tool_failed(call, "unknown", maybe_effected=True)
+        world.answer_until(has_call(ToolCallStatus.OPEN))
+        (asked,) = world.facts(OutcomeAsked)
+        if isinstance(body, bool):
+            world.post(OutcomeTold(call_id=asked.call_id, carried_out=body))
+        elif body is not None:
+            world.post(body)
+        yield world.run()
+
+
 def used_up(call: ToolCallRequested) -> ToolOutcome:
     """Answer a tool call that takes all that was reserved for it."""
     done = replace(tool_completed(call), used_tokens=call.reserved_tokens)
@@ -259,6 +273,7 @@ LIVES: Final = (
     tasks,
     tool_calls,
     approvals,
+    questions,
     calls_that_wait_for_budget,
     client_calls,
     forks,

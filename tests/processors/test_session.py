@@ -238,7 +238,13 @@ def test_a_step_that_was_cut_off_before_any_text_is_not_repeated(reason: str) ->
 
 
 def test_a_poor_plan_is_revised_at_most_twice() -> None:
-    world = World(obliging(DIAMOND, score=0.2))
+    plans = iter(plan_text(task(key)) for key in "abc")
+
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        plan = next(plans) if call.purpose == "plan" else DIAMOND
+        return obliging(plan, score=0.2)(call)
+
+    world = World(answer)
 
     world.say()
     world.run()

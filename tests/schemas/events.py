@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from schemas.envelope import Envelope, Fact
+from schemas.envelope import Envelope
 from schemas.plain import optional_of
 from schemas.words import Word
 from topics.catalog import TOPICS, Topic
@@ -17,6 +18,9 @@ SINGLES = st.floats(allow_nan=False, width=32)
 TEXTS = st.text(max_size=40)
 
 
+# Strategies are made once: making one costs many times what drawing from it does, since a new one is looked
+# through before its first draw.
+@cache
 def values(hint: object, *, in_array: bool = False) -> st.SearchStrategy[object]:
     """Return a strategy for values of a field's type."""
     inner = optional_of(hint)
@@ -52,18 +56,20 @@ def records(cls: type) -> st.SearchStrategy[object]:
     return st.builds(cls, **{field.name: values(hints[field.name]) for field in fields(cls)})
 
 
-@st.composite
-def envelopes(draw: st.DrawFn, topic: Topic) -> Envelope:
-    """Draw an envelope that `topic` may carry."""
+@cache
+def envelopes(topic: Topic) -> st.SearchStrategy[Envelope]:
+    """Return a strategy for envelopes that `topic` may carry."""
     hints = get_type_hints(Envelope)
-    fact = draw(st.sampled_from(topic.facts))
-    more = {name: draw(values(hint)) for name, hint in hints.items() if name not in ("body", "type")}
-    body: Fact = draw(records(fact))  # type: ignore[assignment]  # drawn by its class
-    return Envelope(**more, type=fact.__name__, body=body)  # type: ignore[arg-type]  # drawn by their types
+    around = {name: values(hint) for name, hint in hints.items() if name not in ("type", "body")}
+
+    def of_fact(fact: type) -> st.SearchStrategy[Envelope]:
+        own = {"type": st.just(fact.__name__), "body": values(fact)}
+        return st.builds(Envelope, **{**around, **own})
+
+    return st.one_of([of_fact(fact) for fact in topic.facts])
 
 
-@st.composite
-def topics_and_envelopes(draw: st.DrawFn) -> tuple[Topic, Envelope]:
-    """Draw a topic, and an envelope that it may carry."""
-    topic = draw(st.sampled_from(TOPICS))
-    return topic, draw(envelopes(topic))
+@cache
+def topics_and_envelopes() -> st.SearchStrategy[tuple[Topic, Envelope]]:
+    """Return a strategy for topics, each with an envelope that it may carry."""
+    return st.one_of([st.tuples(st.just(topic), envelopes(topic)) for topic in TOPICS])

@@ -8,7 +8,7 @@ from schemas.envelope import Envelope
 from schemas.references import RecordReference
 from streams.records.delivery import Delivery, Entry, Outgoing
 from tests.streams.twin import CODEC
-from topics.catalog import Topic
+from topics.catalog import TOOL_RESTRAINTS, Topic
 from topics.routing import key_of, partition_of
 
 PARTITIONS: Final = 2
@@ -26,6 +26,8 @@ class Broker:
     """Of the topics that some shell reads."""
     published: list[Envelope] = field(default_factory=list)
     """Of all topics, in the order in which they were written."""
+    restraints: list[Envelope] = field(default_factory=list)
+    """Of `tool.restraints`, which every process reads for itself."""
     tables: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
     """By shell, what its changelog holds."""
     committed: dict[tuple[str, Place], int] = field(default_factory=dict)
@@ -47,6 +49,8 @@ class Broker:
     def write(self, record: Outgoing, now_ms: int) -> None:
         """Take one record."""
         self.published.append(record.event)
+        if record.topic is TOOL_RESTRAINTS:
+            self.restraints.append(record.event)
         place = (record.topic.name, partition_of(record.key, PARTITIONS) if record.key else 0)
         if place in self.records:
             self._append(place, record.key, record.value, tuple(record.headers), now_ms)

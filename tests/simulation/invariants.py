@@ -13,6 +13,7 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import InputFact, OperatorFact, SentFact
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
+from schemas.events.restraints import RestraintAct
 from schemas.frozen import replace
 from schemas.plain import from_plain
 from streams.records.delivery import Delivery
@@ -55,6 +56,8 @@ def check(
             raise Violated(f"a record was put aside: {event.body.code}, {event.body.reason}")
     for event_id in sent:
         _hold(event_id in distinct, f"the input {event_id} was lost on its way in")
+    begun = provider.begun_though_stopped
+    _hold(not begun, f"{begun} began after their process had read that their tools are stopped")
     stories = told(distinct)
     _unbelieved(distinct.values())
     # What somebody forged counts for nothing.
@@ -86,7 +89,7 @@ def distinct_of(published: list[Envelope]) -> dict[str, Envelope]:
     # What a producer sends again, Kafka takes at another time.
     timeless = [
         replace(event, occurred_at_ms=distinct[event.event_id].occurred_at_ms)
-        if isinstance(event.body, SentFact | InputFact)
+        if isinstance(event.body, SentFact | InputFact | RestraintAct)
         else event
         for event in published
     ]

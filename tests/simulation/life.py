@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar, cast
 
 from processors.accounts import AccountDecider
 from processors.decider import Decider, Step, Timer
+from processors.restraints import Restraints
 from processors.session import SessionDecider
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
@@ -91,6 +92,12 @@ class Life:
         self.errors: list[BaseException] = []
         self.read: dict[Place, int] = {}
         self.places = broker.places(name)
+        self.restraints = Restraints()
+        self.restraints_read = 0
+        # Before anything runs, and no group tells how far it was read.
+        for event in broker.restraints if name == TOOL else ():
+            self.restraints.apply(event)
+            self.restraints_read += 1
         self._loop = loop
         self.log = GatedLog(self, loop, random, reach, fenced=kinds.fenced)
         self.shell = self._shell(provider, configuration, kinds)
@@ -109,6 +116,20 @@ class Life:
         owning = self._loop.start(self.shell.own(self.broker.ends(), self.read))
         self._loop.drain()
         self.take(owning)
+
+    def heed(self) -> bool:
+        """Read the next restraint of tools; false: there is none."""
+        if self.name != TOOL or self.restraints_read == len(self.broker.restraints):
+            return False
+        event = self.broker.restraints[self.restraints_read]
+        self.restraints_read += 1
+        if self.restraints.apply(event):
+            self._loop.start(self._restrain())
+        return True
+
+    async def _restrain(self) -> None:
+        assert isinstance(self.shell, EffectShell)
+        self.shell.restrain()
 
     def begin(self, deliveries: Sequence[Delivery]) -> None:
         """Give the shell a batch."""
@@ -223,7 +244,7 @@ class Life:
             await self.gate("run")
 
         return EffectShell(
-            ProviderExecutor(provider, wait=wait, now_ms=self._now_ms),
+            ProviderExecutor(provider, wait=wait, now_ms=self._now_ms, stop_of=self.restraints.stop_of),
             name=self.name,
             source=SOURCES[self.name][0],
             codec=CODEC,

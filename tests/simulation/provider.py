@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from processors.effects import Outcome, result_of
+from processors.restraints import Stop, reason_of
 from schemas.envelope import Envelope
 from schemas.events.models import (
     CallPurpose,
@@ -44,6 +45,7 @@ class Provider:
     """What every planner answers; empty: drawn."""
     runs: Counter[str] = field(default_factory=Counter)
     requests: dict[str, Request] = field(default_factory=dict)
+    begun_though_stopped: list[str] = field(default_factory=list)
     billed_tokens: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def begin(self, request: Request) -> Result | None:
@@ -109,12 +111,18 @@ class ProviderExecutor:
     """Runs calls at the provider; stands where the model's and the tools' executors stand."""
 
     def __init__(
-        self, provider: Provider, *, wait: Callable[[], Awaitable[None]], now_ms: Callable[[], int]
+        self,
+        provider: Provider,
+        *,
+        wait: Callable[[], Awaitable[None]],
+        now_ms: Callable[[], int],
+        stop_of: Callable[[str], Stop | None] = lambda _tool: None,
     ) -> None:
-        """Take the provider, what lets time pass during a call, and the clock."""
+        """Take the provider, what lets time pass during a call, the clock, and which tools are stopped."""
         self._provider = provider
         self._wait = wait
         self._now_ms = now_ms
+        self._stop_of = stop_of
 
     def call_id(self, event: Envelope) -> str | None:
         """Return the id of a requested call."""
@@ -140,9 +148,17 @@ class ProviderExecutor:
         """Return the longest duration."""
         return _request(event).timeout_ms + 1_000
 
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why the call must not run; None: nobody has stopped its tool."""
+        request = _request(event)
+        held = self._stop_of(request.tool) if isinstance(request, ToolCallRequested) else None
+        return None if held is None else reason_of(held)
+
     async def run(self, event: Envelope, attempt: int) -> Outcome:
         """Ask the provider; a crash or a cancellation may come before and after its answer."""
         await self._wait()
+        if self.refusal(event) is not None:
+            self._provider.begun_though_stopped.append(_request(event).call_id)
         outcome = self._provider.begin(_request(event))
         if outcome is None:
             await asyncio.get_running_loop().create_future()
@@ -159,6 +175,10 @@ class ProviderExecutor:
             return None
         return self._tool_failed(event, request, "unknown")
 
+    async def reconciled(self, event: Envelope, outcome: Outcome) -> Outcome:
+        """Return the outcome: this provider tells of no earlier call."""
+        return outcome
+
     def cancelled(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         """Return the outcome of a cancelled call."""
         request = _request(event)
@@ -167,6 +187,14 @@ class ProviderExecutor:
                 event, failed(request, "cancelled", retryable=False, maybe_billed=dispatched)
             )
         return self._tool_failed(event, request, "cancelled", dispatched=dispatched)
+
+    def stopped(self, event: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        """Return the outcome of a call that a stop kept from running, or ended."""
+        request = _request(event)
+        if isinstance(request, ModelCallRequested):
+            return self.cancelled(event, reason, dispatched=dispatched, latency_ms=latency_ms)
+        kind = "unknown" if dispatched and not request.idempotent else "cancelled"
+        return self._tool_failed(event, request, kind, dispatched=dispatched)
 
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""

@@ -11,8 +11,9 @@ from processors import repeats
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
 from schemas.events.client_calls import ClientCallReceived
-from schemas.events.inputs import ApprovalReceived
-from schemas.events.outputs import ApprovalRequested
+from schemas.events.inputs import ApprovalReceived, OutcomeTold
+from schemas.events.outputs import ApprovalRequested, OutcomeAsked
+from schemas.events.restraints import RestraintAct
 from schemas.ids import derived_id
 from streams.engine.faust_shell import BATCHES_MAX
 from streams.process import failpoints
@@ -29,6 +30,7 @@ from tests.simulation.provider import Provider, forged_outcome
 from tests.simulation.users import REPEATER, START_MS, STRANGER, Act, Scenario, acts_of, limits_of
 from tests.streams.twin import CODEC, Crash
 from topics.catalog import CLIENT_CALLS, FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
+from topics.shells import TOOL
 
 OPERATOR: Final = EVERY_TENANT
 REST_STEPS_MAX: Final = 60_000
@@ -74,7 +76,7 @@ class Simulation:
         self._sent: dict[str, str] = {}
         self._inputs: list[tuple[Envelope, Topic]] = []
         self._approvals_seen = 0
-        self._approvals: list[ApprovalRequested] = []
+        self._approvals: list[ApprovalRequested | OutcomeAsked] = []
         for name in SOURCES:
             self._start(name)
 
@@ -166,6 +168,8 @@ class Simulation:
         if life.paused_until > self._clock:
             return False
         chances: list[Gate | str] = [*life.gates, "batch", "tick"]
+        if life.restraints_read < len(self._broker.restraints) and life.name == TOOL:
+            chances.append("restraint")
         first = self._random.randrange(len(chances))
         return any(self._go(life, chance) for chance in (*chances[first:], *chances[:first]))
 
@@ -175,6 +179,9 @@ class Simulation:
             life.gates.remove(chance)
             if not chance.future.done():
                 chance.future.set_result(None)
+        elif chance == "restraint":
+            self._note(life, "reads a restraint")
+            life.heed()
         elif chance == "batch":
             deliveries = self._fetch(life) if len(life.batches) < BATCHES_MAX else []
             if not deliveries:
@@ -215,7 +222,7 @@ class Simulation:
     def _act(self) -> bool:
         """Let a user do something."""
         for event in self._broker.published[self._approvals_seen :]:
-            if isinstance(event.body, ApprovalRequested):
+            if isinstance(event.body, ApprovalRequested | OutcomeAsked):
                 self._approvals.append(event.body)
                 self._acts.append(Act(event.session_id, None, OPERATOR))
         self._approvals_seen = len(self._broker.published)
@@ -226,12 +233,16 @@ class Simulation:
             return self._forge()
         if who == REPEATER:
             return self._repeat()
-        topic = CLIENT_CALLS if isinstance(body, ClientCallReceived) else USER_INPUTS
+        topic = _entrance(body)
         if body is None:
             topic = OPERATOR_INPUTS
-            approval_id = self._approvals.pop(0).approval_id
-            body = ApprovalReceived(approval_id=approval_id, approved=self._random.random() < 0.7)
-        number = len(self._sent)
+            asked = self._approvals.pop(0)
+            yes = self._random.random() < 0.7
+            if isinstance(asked, ApprovalRequested):
+                body = ApprovalReceived(approval_id=asked.approval_id, approved=yes)
+            else:
+                body = OutcomeTold(call_id=asked.call_id, carried_out=yes)
+        number = len(self._inputs)
         event_id = derived_id("simulated", str(self.outcome.seed), str(number))
         event = Envelope(
             event_id=event_id,
@@ -241,7 +252,8 @@ class Simulation:
             user_id=who,
             body=body,
         )
-        self._sent[event_id] = session_id
+        if session_id:
+            self._sent[event_id] = session_id
         self._inputs.append((event, topic))
         self._send(event, topic)
         self._note(None, f"{who} sends {event.type}")
@@ -476,3 +488,10 @@ def _few_known(seed: int) -> Iterator[None]:
     let_go = random.choice((1, 2))
     with patch.multiple(repeats, SEEN_MAX=let_go + random.choice((1, 2)), LET_GO=let_go):
         yield
+
+
+def _entrance(body: object) -> Topic:
+    """Return the topic by which something enters."""
+    if isinstance(body, ClientCallReceived):
+        return CLIENT_CALLS
+    return OPERATOR_INPUTS if isinstance(body, RestraintAct) else USER_INPUTS

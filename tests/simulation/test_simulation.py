@@ -63,8 +63,7 @@ def test_the_seed_that_was_asked_for_holds(seed: int | None) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_program_without_one_of_its_promises_is_caught(mutant: Mutant) -> None:
-    steps = 0
-    number = mutant.first_seed
+    steps = number = 0
     caught = None
     with mutant.patches():
         while caught is None and steps < MUTANT_STEPS_MAX:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, NamedTuple
 
+from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Fact
 from schemas.events.client_calls import CallBudget, ClientCallReceived, ClientMessage
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed
 from schemas.events.models import ChatRole
+from schemas.events.restraints import ToolsStarted, ToolsStopped
 from schemas.ids import derived_id
 from tests.simulation.forks import fork_of
 
@@ -33,7 +35,7 @@ START_MS: Final = 1_700_000_000_000
 class Act(NamedTuple):
     """What somebody does in a session.
 
-    None: an operator decides the oldest approval that is asked for, a stranger tells an outcome, or somebody
+    None: an operator answers the oldest question, a stranger tells an outcome, or somebody
     repeats an input.
     """
 
@@ -111,7 +113,18 @@ def acts_of(random: Random, seed: int) -> deque[Act]:
     for _ in range(repeaters.choice((0, 0, 2, 8))):
         acts.insert(repeaters.randrange(len(acts) // 2, len(acts) + 1), Act("", None, REPEATER))
     _call(Random(f"{seed} callers"), acts, seed)
+    _stop(Random(f"{seed} stoppers"), acts)
     return deque(acts)
+
+
+def _stop(random: Random, acts: list[Act]) -> None:
+    """Let an operator of every tenant stop tools for a while."""
+    for _ in range(random.choice((0, 0, 1, 2))):
+        name = random.choice(("*", "look", "buy"))
+        begins = random.randrange(len(acts) + 1)
+        ends = random.randrange(begins, len(acts) + 1)
+        acts.insert(ends, Act("", ToolsStarted(name=name), EVERY_TENANT))
+        acts.insert(begins, Act("", ToolsStopped(name=name), EVERY_TENANT))
 
 
 def _call(random: Random, acts: list[Act], seed: int) -> None:

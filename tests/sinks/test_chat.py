@@ -6,9 +6,11 @@ from psycopg.rows import TupleRow
 
 from schemas.envelope import Envelope
 from schemas.events.inputs import SessionCancelled
+from schemas.events.models import ModelCallCompleted, ModelCallRequested
+from schemas.ids import derived_id
 from sinks.migrator import migrate, migrations
 from sinks.writer import Writer
-from tests.processors.world import World, obliging
+from tests.processors.world import ModelOutcome, World, failed, obliging, small
 from tests.sinks.conftest import rows
 from tests.sinks.test_whole_session import writer
 from tests.sinks.whole_session import PLAN, projected, write
@@ -83,6 +85,43 @@ async def test_what_models_and_tools_said_is_in_a_view_with_what_each_cost(
     assert {role for role, _ in by_role} == {"assistant", "tool", "user"}
     assert ("user", 3) in by_role
     assert used == [(world.state.budget.tokens_used,)]
+
+
+async def test_a_step_that_failed_and_may_have_been_billed_stands_with_what_was_charged_for_it(
+    writer: Writer, connection: AsyncConnection[TupleRow]
+) -> None:
+    answering = obliging(PLAN, tools=["look"])
+    kinds = ["timeout", "provider_error", "rate_limited"]
+
+    def answer(call: ModelCallRequested) -> ModelOutcome:
+        if call.purpose == "step" and kinds:
+            kind = kinds.pop()
+            return failed(call, kind, maybe_billed=kind != "rate_limited")
+        return answering(call)
+
+    world = World(answer, limits=small(retry_delay_ms=10))
+    world.say("one")
+    world.run()
+    # A second outcome of a call is put aside, and costs nothing.
+    first = next(event for event, _ in world.inputs if isinstance(event.body, ModelCallCompleted))
+    world.post(first.body, input_id=derived_id(first.event_id, "again"), causation_id=first.causation_id)
+    await write(writer, [await projected(told(world))])
+
+    told_of = await rows(
+        connection,
+        "SELECT content, cost_basis, cost_tokens > 0 FROM conversation_steps WHERE type = 'ModelCallFailed' "
+        "ORDER BY 1",
+    )
+    used = await rows(
+        connection, "SELECT sum(cost_tokens)::bigint, sum(cost_nanodollars)::bigint FROM conversation_steps"
+    )
+
+    assert told_of == [
+        ("it was provider_error", "reservation", True),
+        ("it was rate_limited", "usage", False),
+        ("it was timeout", "reservation", True),
+    ]
+    assert used == [(world.state.budget.tokens_used, world.state.budget.nanodollars_used)]
 
 
 async def test_a_database_from_before_gets_the_same_chat_and_keeps_the_rows_of_others(empty_dsn: str) -> None:

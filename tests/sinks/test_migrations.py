@@ -23,7 +23,10 @@ LANDED = (
     ("a_trigger_of_our_own", "c1a8d97962af9712"),
     ("client_calls", "6de930ac2104deb6"),
     ("version_one_ids", "e7f732160fa92166"),
-    ("row_level_security", "476f58a2d45002ae"),
+    ("cancelled_client_calls", "085934536f03de8d"),
+    ("steps_cost_what_was_charged", "119c55ae104e34f6"),
+    ("acts_of_operators_in_traces", "685696905630b11b"),
+    ("row_level_security", "c93b6d14fe328497"),
 )
 
 

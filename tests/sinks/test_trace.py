@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
-from schemas.events.inputs import MessageReceived
+from schemas.events.inputs import ApprovalReceived, MessageReceived
 from sinks.intake import Refusal, dead_letter
 from sinks.queries import (
     TaskRow,
@@ -170,6 +170,31 @@ async def test_a_trace_never_leads_into_another_tenant_s_session(
     assert found.root.missing == [uuid.UUID(event_id(60))]
     assert effects is not None
     assert effects.root.children == []
+
+
+async def test_an_act_of_an_operator_of_every_tenant_is_a_cause_in_its_session_alone(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    act = replace(
+        event(ApprovalReceived(approval_id=str(uuid.UUID(int=9)), approved=True), 62), tenant_id="*"
+    )
+    await log.add(act)
+    await log.add(event(MessageReceived(text="Go on"), 63, causation_id=event_id(62)))
+    elsewhere = replace(
+        event(MessageReceived(text="Mine"), 64, causation_id=event_id(62)), session_id=str(uuid.uuid4())
+    )
+    await log.add(replace(elsewhere, tenant_id="rival"))
+
+    ours = await trace(connection, uuid.UUID(event_id(63)))
+    theirs = await trace(connection, uuid.UUID(event_id(64)))
+    effects = await trace(connection, uuid.UUID(event_id(62)), effects=True)
+
+    assert ours is not None
+    assert [str(child.event.event_id) for child in ours.root.children] == [event_id(62)]
+    assert theirs is not None
+    assert theirs.root.missing == [uuid.UUID(event_id(62))]
+    assert effects is not None
+    assert [str(child.event.event_id) for child in effects.root.children] == [event_id(63)]
 
 
 async def test_where_two_sessions_used_one_message_id_each_trace_finds_its_own(

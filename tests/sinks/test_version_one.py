@@ -497,6 +497,70 @@ async def test_one_row_that_v1_refuses_is_put_aside_and_everything_else_of_it_is
         assert "mild" in aside.refusal.reason
 
 
+CHAT, USES = "conversation_messages", "tool_invocations"
+NO_ANSWERS = """
+    CREATE FUNCTION no_answers() RETURNS TRIGGER AS $$
+    BEGIN
+        IF NEW.content LIKE 'It is one%' THEN RAISE EXCEPTION 'no answers here'; END IF;
+        RETURN NULL;
+    END; $$ LANGUAGE plpgsql;
+    CREATE CONSTRAINT TRIGGER no_answers AFTER INSERT OR UPDATE ON conversation_messages
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no_answers();
+"""
+DEFERRED = {
+    "trigger": (NO_ANSWERS, {CHAT: "no answers here"}),
+    "foreign key": (
+        """
+        CREATE TABLE kinds (name TEXT PRIMARY KEY);
+        INSERT INTO kinds VALUES ('search_documents');
+        ALTER TABLE tool_invocations ALTER COLUMN tool_name SET DEFAULT 'search_documents',
+            ADD CONSTRAINT known FOREIGN KEY (tool_name) REFERENCES kinds DEFERRABLE INITIALLY DEFERRED;
+        CREATE FUNCTION forgets() RETURNS TRIGGER AS $$
+        BEGIN
+            IF NEW.latency_ms = 3 THEN NEW.tool_name := 'forgotten'; END IF;
+            RETURN NEW;
+        END; $$ LANGUAGE plpgsql;
+        CREATE TRIGGER forgets BEFORE INSERT OR UPDATE ON tool_invocations
+            FOR EACH ROW EXECUTE FUNCTION forgets();
+        """,
+        {USES: "known"},
+    ),
+    "unique": (
+        """
+        CREATE FUNCTION first_of_answers() RETURNS TRIGGER AS $$
+        BEGIN
+            IF NEW.content LIKE 'It is one%' THEN INSERT INTO answered VALUES (1), (1); END IF;
+            RETURN NEW;
+        END; $$ LANGUAGE plpgsql;
+        CREATE TABLE answered (number INTEGER UNIQUE DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER first_of_answers AFTER INSERT ON conversation_messages
+            FOR EACH ROW EXECUTE FUNCTION first_of_answers();
+        """,
+        {CHAT: "answered_number_key"},
+    ),
+}
+
+
+@pytest.mark.parametrize("tables_of_v1", [PLAIN, f"{PLAIN} ALTER TABLE sessions ADD other INT;"])
+@pytest.mark.parametrize("name", DEFERRED)
+async def test_a_row_that_v1_refuses_only_at_the_end_is_put_aside_and_everything_else_of_it_is_written(
+    empty_dsn: str, name: str, tables_of_v1: str
+) -> None:
+    deferred, expected = DEFERRED[name]
+    async with migrated(empty_dsn, tables_of_v1 + deferred) as v1:
+        await v1.write()
+
+        assert await v1.rows("SELECT status, last_answer FROM session_summaries") == [("answered", ANSWERED)]
+        assert await v1.rows("SELECT status FROM tasks_v2 WHERE intent <> ''") == [("complete",)]
+        assert await v1.rows("SELECT count(*) FROM event_log") == [(len(await deliveries()),)]
+        assert {one.projected.leaves_out for one in v1.put_aside} == {frozenset(expected)}
+        for one in v1.put_aside:
+            assert one.refusal is not None
+            [(table, reason)] = expected.items()
+            assert f"V1's table {table} refuses its row, and all else of it is applied" in one.refusal.reason
+            assert reason in one.refusal.reason
+
+
 async def test_v1_s_sessions_that_come_to_demand_a_column_are_left_and_v2_goes_on(empty_dsn: str) -> None:
     async with migrated(empty_dsn, PLAIN) as v1:
         await v1.connection.execute("INSERT INTO sessions DEFAULT VALUES")

@@ -12,7 +12,7 @@ from sinks.comparison import TableComparison, compare, compared_tables, put_righ
 from sinks.fitting import fitted
 from sinks.mapping import read_mapping
 from sinks.writer import Writer
-from tests.sinks.test_version_one import ANSWERED, ASKED, PLAIN, SHAPES, V1, deliveries, migrated
+from tests.sinks.test_version_one import ANSWERED, ASKED, NO_ANSWERS, PLAIN, SHAPES, V1, deliveries, migrated
 from topics.catalog import TOPICS
 
 pytestmark = pytest.mark.stack
@@ -93,8 +93,12 @@ async def test_a_mapping_that_is_written_later_fills_v1_s_tables_from_the_beginn
         assert await rebuilt(v1) == (set(), {})
 
 
-async def test_what_v1_refuses_stops_no_rebuild_and_is_put_right_when_it_takes_it(empty_dsn: str) -> None:
-    async with migrated(empty_dsn, PLAIN + REFUSES_ANSWERS) as v1:
+@pytest.mark.parametrize("name", ["refuses", "no_answers"])
+async def test_what_v1_refuses_stops_no_rebuild_and_is_put_right_when_it_takes_it(
+    empty_dsn: str, name: str
+) -> None:
+    refuses = {"refuses": REFUSES_ANSWERS, "no_answers": NO_ANSWERS}[name]
+    async with migrated(empty_dsn, PLAIN + refuses) as v1:
         await v1.write()
         [aside] = v1.put_aside
         assert aside.refusal is not None
@@ -104,6 +108,6 @@ async def test_what_v1_refuses_stops_no_rebuild_and_is_put_right_when_it_takes_i
         assert await rebuilt(v1) == ({"conversation_messages"}, {"conversation_messages": 1})
 
         assert [row[3] for row in await chat(v1)] == [ASKED]
-        await v1.connection.execute("DROP TRIGGER refuses ON conversation_messages")
+        await v1.connection.execute(f"DROP TRIGGER {name} ON conversation_messages".encode())
         assert await rebuilt(v1) == ({"conversation_messages"}, {})
         assert {row[3] for row in await chat(v1)} == {ASKED, ANSWERED}

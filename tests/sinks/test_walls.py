@@ -7,28 +7,27 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, cast
+from typing import Final, cast
 
 import psycopg
 import pytest
 from psycopg import AsyncConnection, sql
-from psycopg.abc import Params, Query
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
+from connectors.embedded.stack import Endpoints
 from schemas.envelope import Envelope
 from schemas.ids import derived_id, is_uuid
 from schemas.plain import from_plain, to_plain
-from sinks import client_calls, conversations, roles
+from sinks import roles
 from sinks.migrator import migrate, migrations
 from sinks.writer import Slot, Writer
 from streams.gateway.database import Database
 from streams.gateway.problems import Problem
 from streams.process.ending import ShellStopped
 from tests.projections.made import plain_events
-from tests.sinks.conftest import rows
+from tests.sinks.conftest import copied, rows
 from tests.sinks.records import taken
 from topics.catalog import TOPICS, Topic, topic_of
 
@@ -146,20 +145,20 @@ async def write_everything(dsn: str) -> None:
 
 
 @pytest.fixture
-async def filled(dsn: str) -> str:
+async def filled(endpoints: Endpoints) -> AsyncIterator[str]:
     """A database with rows of every owner in every table that events fill."""
-    await write_everything(dsn)
-    return dsn
+    async with copied(endpoints.postgres_dsn, "filled", write_everything) as dsn:
+        yield dsn
 
 
 @pytest.fixture
-async def login(dsn: str) -> AsyncIterator[str]:
+async def login(filled: str) -> AsyncIterator[str]:
     """How the gateway connects: by a login of its own, which `migrate` makes."""
-    address = make_conninfo(dsn, user=LOGIN, password="it's: its own")
-    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+    address = make_conninfo(filled, user=LOGIN, password="it's: its own")
+    async with await AsyncConnection.connect(filled, autocommit=True) as connection:
         await roles.let_in(connection, address)
     yield address
-    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+    async with await AsyncConnection.connect(filled, autocommit=True) as connection:
         await connection.execute(f"DROP OWNED BY {LOGIN}; DROP ROLE {LOGIN}".encode())
 
 
@@ -459,10 +458,10 @@ async def test_an_existing_database_is_walled_by_the_migration_and_opened_again_
     empty_dsn: str,
 ) -> None:
     async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
-        before = tuple(step for step in migrations() if step.version < 20)
+        before = tuple(step for step in migrations() if step.version < 23)
         await migrate(connection, before)
         await write_everything(empty_dsn)
-        assert 20 in [step.version for step in await migrate(connection)]
+        assert 23 in [step.version for step in await migrate(connection)]
         assert await roles.unwalled(connection) == ()
         async with gateway(empty_dsn) as database, database.lent(OWNERS[0]) as one:
             assert await texts(one, "event_log")
@@ -483,76 +482,3 @@ async def test_an_existing_database_is_walled_by_the_migration_and_opened_again_
             f"AND has_any_column_privilege('{roles.GATEWAY}', oid, 'SELECT') AND relkind IN ('r', 'v')",
         )
         assert privileges == []
-
-
-class Explaining(psycopg.AsyncCursor[TupleRow]):
-    """Notes how Postgres goes about each query before it does."""
-
-    plans: ClassVar[dict[str, str]] = {}
-
-    async def execute(
-        self, query: Query, params: Params | None = None, **more: Any
-    ) -> Self:  # Any: as psycopg's
-        """Ask for the plan, then execute."""
-        text = query if isinstance(query, bytes) else str(query).encode()
-        if text.split()[0] == b"SELECT":
-            plan = await self.connection.execute(b"EXPLAIN " + text, params)
-            self.plans[text.decode()] = "\n".join(str(line) for (line,) in await plan.fetchall())
-        return await super().execute(text, params, **more)
-
-
-MANY: Final = """
-    INSERT INTO sessions (id) SELECT md5('s' || n)::uuid FROM generate_series(1, 20000) n;
-    INSERT INTO session_summaries (id, tenant_id, user_id, opened_at)
-    SELECT md5('s' || n)::uuid, 'tenant-' || n % 20, 'user-' || n % 400,
-        '2026-01-01'::timestamptz + n * interval '1 s'
-    FROM generate_series(1, 20000) n;
-    INSERT INTO event_log (event_id, topic, partition, "offset", session_id, type, sequence, correlation_id,
-        evidence_ids, occurred_at, recorded_at, tenant_id, user_id, producer, versions, body)
-    SELECT md5('e' || n)::uuid,
-        ('{session.inputs,session.outputs,model.calls,client.calls,client.answers}'::text[])[1 + n % 5],
-        0, n, md5('s' || n % 20000)::uuid,
-        (ARRAY['TurnStarted', 'AnswerGiven', 'MessageReceived'])[1 + n % 3], n / 20000,
-        md5('c' || n % 60000)::uuid, '{}', '2026-01-01'::timestamptz + n * interval '1 s', now(),
-        'tenant-' || n % 20, 'user-' || n % 400, 'test', '{}', '{"task_id": "t"}'
-    FROM generate_series(1, 120000) n;
-    ANALYZE;
-"""
-
-
-async def test_nothing_that_the_gateway_reads_is_looked_for_row_by_row(
-    dsn: str, login: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Explaining, "plans", {})
-    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute(MANY.encode())
-        [(session,)] = await rows(connection, "SELECT md5('s6')::uuid")
-        [(event,)] = await rows(connection, "SELECT md5('e6')::uuid")
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    async with gateway(login) as database:
-        for sight in (Somebody("tenant-6", "user-6"), Somebody("tenant-6", None)):
-            async with database.lent(sight) as connection:
-                connection.cursor_factory = Explaining
-                try:
-                    await conversations.session_of(connection, session)
-                    for before in (None, (at, session)):
-                        await conversations.sessions_of(
-                            connection, sight.tenant, sight.user, before=before, limit=50
-                        )
-                    for after in (None, (at, 1, "session.inputs", 0, 1)):
-                        await conversations.events_of(
-                            connection, session, ("tenant-6", "user-6"), after=after, limit=50
-                        )
-                    assert await conversations.outputs_after(connection, session, 0, 50)
-                    assert await conversations.told_up_to(connection, session) > 0
-                    await conversations.is_answer(connection, session, event)
-                    await conversations.turn_at(connection, session, 5)
-                    await conversations.read_up_to(connection, "session.outputs", 0)
-                    await conversations.known_input(connection, event, sight.tenant)
-                    await client_calls.known_call(connection, event)
-                    await client_calls.answer_of(connection, event)
-                finally:
-                    connection.cursor_factory = psycopg.AsyncCursor
-    assert len(Explaining.plans) == 11
-    for query, plan in Explaining.plans.items():
-        assert not re.search("Seq Scan on (event_log|session_summaries)", plan), f"{query}\n{plan}"

@@ -39,6 +39,7 @@ class World:
         self.raises: BaseException | None = None
         self.cost_nanodollars = 1
         self.duration_ms_max = 60_000
+        self.stopped = False
 
 
 class FakeExecutor:
@@ -65,6 +66,9 @@ class FakeExecutor:
 
     def duration_ms_max(self, one: Envelope) -> int:
         return self.world.duration_ms_max
+
+    def refusal(self, one: Envelope) -> str | None:
+        return "stopped" if self.world.stopped else None
 
     async def run(self, one: Envelope, attempt: int) -> Outcome:
         call_id = self.call_id(one)
@@ -100,8 +104,14 @@ class FakeExecutor:
     def interrupted(self, one: Envelope, latency_ms: int) -> Outcome | None:
         return None if self.world.idempotent else self._failed(one, "interrupted", billed=True)
 
+    async def reconciled(self, one: Envelope, outcome: Outcome) -> Outcome:
+        return outcome
+
     def cancelled(self, one: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
         return self._failed(one, "cancelled", billed=dispatched)
+
+    def stopped(self, one: Envelope, reason: str, *, dispatched: bool, latency_ms: int) -> Outcome:
+        return self._failed(one, "cancelled", billed=dispatched, message=reason)
 
     def broken(self, one: Envelope, message: str, latency_ms: int) -> Outcome:
         return self._failed(one, "provider_error", billed=True, message=message)

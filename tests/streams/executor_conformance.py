@@ -43,6 +43,8 @@ class ExecutorConformance(ABC):
                 executor.interrupted(call, 5),
                 executor.cancelled(call, "enough", dispatched=False, latency_ms=0),
                 executor.cancelled(call, "enough", dispatched=True, latency_ms=5),
+                executor.stopped(call, "not now", dispatched=False, latency_ms=0),
+                executor.stopped(call, "not now", dispatched=True, latency_ms=5),
                 executor.broken(call, "it took too long", 5),
             ]
 
@@ -100,6 +102,20 @@ class ExecutorConformance(ABC):
             assert failed.kind == "cancelled"
             assert not failed.retryable
             assert failed.maybe_billed == (dispatched and _request(call).reserved_tokens > 0)
+
+    def test_a_stopped_call_that_was_not_sent_left_nothing_open(self) -> None:
+        executor = self.executor()
+        for call in self.calls():
+            assert executor.refusal(call) is None
+            for dispatched in (False, True):
+                failed = _result(executor.stopped(call, "not now", dispatched=dispatched, latency_ms=0)).body
+                acts = isinstance(call.body, ToolCallRequested) and not call.body.idempotent
+
+                assert isinstance(failed, FAILED)
+                assert not failed.retryable
+                assert failed.maybe_billed == (dispatched and _request(call).reserved_tokens > 0)
+                if isinstance(failed, ToolCallFailed):
+                    assert failed.maybe_effected == (dispatched and acts)
 
     def test_a_call_is_told_from_its_cancellation_and_from_everything_else(self) -> None:
         executor = self.executor()

@@ -1,9 +1,10 @@
 """Executors of models and tools, with everything around them in memory."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from processors.restraints import Restraints
 from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
@@ -16,7 +17,8 @@ from schemas.events.tools import (
 )
 from schemas.ids import derived_id
 from schemas.ports.chat import ChatAnswer, ChatRequest, ProviderFailed
-from schemas.ports.tool import ToolContext, ToolError, ToolResult
+from schemas.ports.embedding import Embedded
+from schemas.ports.tool import Happened, ToolContext, ToolError, ToolResult
 from schemas.references import RecordReference
 from streams.configuration.loading import load_configuration
 from streams.effects.feed import Feed
@@ -83,6 +85,9 @@ class FakeTools:
     def __init__(self) -> None:
         self.contexts: list[ToolContext] = []
         self.failure: ToolError | None = None
+        self.known: Happened | None = None
+        """What it says of an earlier call."""
+        self.asked: list[str] = []
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:
@@ -96,6 +101,37 @@ class FakeTools:
         if self.failure is not None:
             raise self.failure
         return ToolResult(result={"found": "ö"}, used_tokens=7, cost_nanodollars=8)
+
+    async def happened(self, name: str, arguments_json: str, context: ToolContext) -> Happened | None:
+        self.asked.append(context.idempotency_key)
+        return self.known
+
+
+class FakeEmbedder:
+    """Makes vectors of what each text begins with; a text has a token for each of its characters."""
+
+    def __init__(self) -> None:
+        self.model = load_configuration([SPEC]).models.embedding
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+    def truncate(self, text: str, tokens_max: int) -> str:
+        return text[:tokens_max]
+
+    async def embed(
+        self, texts: Sequence[str], *, call_id: str, timeout_ms: int, dimensions: int | None = None
+    ) -> Embedded:
+        tokens = sum(map(len, texts))
+        filled = [0.0] * (self.model.dimensions - 1)
+        return Embedded(
+            vectors=tuple((float(ord(text[0])), *filled) for text in texts),
+            tokens=tokens,
+            nanodollars=tokens * 130,
+            attempts=1,
+            model="local/" + self.model.name,
+            local=True,
+        )
 
 
 class Offers:
@@ -119,6 +155,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.model, self.tools, self.offers = FakeModel(), FakeTools(), Offers()
+        self.embedder = FakeEmbedder()
         self.all_metrics = Metrics()
         self.configuration: Configuration = load_configuration([SPEC])
         self.reader = RecordReader(
@@ -133,14 +170,21 @@ class Scene:
         )
         self.models = ModelExecutor(
             self.model,
+            self.embedder,
             configuration=self.configuration,
             reader=self.reader,
             feed=feed,
             metrics=self.all_metrics,
             now_ms=lambda: NOW_MS,
         )
+        self.restraints = Restraints()
         self.toolbox = ToolExecutor(
-            self.tools, reader=self.reader, feed=feed, tokenizer=len, now_ms=lambda: NOW_MS
+            self.tools,
+            reader=self.reader,
+            feed=feed,
+            tokenizer=len,
+            now_ms=lambda: NOW_MS,
+            stop_of=self.restraints.stop_of,
         )
 
     def on_log(self, body: Fact, topic: Topic, offset: int) -> RecordReference:

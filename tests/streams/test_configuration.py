@@ -8,10 +8,18 @@ import pytest
 from streams.configuration.checking import TOOLS, demand_tools
 from streams.configuration.loading import FILES, ConfigurationInvalid, load_configuration
 
+AGENTS = ("researcher", "writer")
+CLERK = 'purpose = "does it"\nprompt = "Do it."'
 SHIPPED = {
     name: resources.files("streams.configuration").joinpath("defaults", f"{name}.toml").read_text("utf-8")
-    for name in FILES
+    for name in (*FILES, *(f"agents/{agent}" for agent in AGENTS))
 }
+
+
+def write(directory: Path, file: str, text: str) -> None:
+    path = directory / f"{file}.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def refused(directory: Path) -> str:
@@ -49,27 +57,37 @@ def test_the_shipped_configuration_can_work() -> None:
             "input_dollars_per_1000: a call could cost more than can be counted",
         ),
         ("models", '"0.01"', '"9999999999"', "output_dollars_per_1000: a call could cost more"),
-        ("agents", '"search_documents"]', '"search_document"]', "tools: there is no tool 'search_document'"),
-        ("agents", "tools = []", 'tools = ["a", "a"]', "agents.toml: writer.tools: one stands there twice"),
         (
-            "agents",
-            "output_tokens_max = 900",
-            "output_tokens_max = 200_000",
-            "writer.output_tokens_max: no model",
+            "agents/researcher",
+            '"search_documents"]',
+            '"search_document"]',
+            "agents/researcher.toml: tools: there is no tool 'search_document'",
         ),
         (
-            "agents",
+            "agents/writer",
+            "tools = []",
+            'tools = ["a", "a"]',
+            "agents/writer.toml: tools: one stands there twice",
+        ),
+        (
+            "agents/writer",
+            "output_tokens_max = 900",
+            "output_tokens_max = 200_000",
+            "agents/writer.toml: output_tokens_max: no model",
+        ),
+        (
+            "agents/writer",
             "output_tokens_max = 900",
             'output_tokens_max = 900\nanswers_with = "tool"',
             "answers_with",
         ),
-        ("agents", "[writer]", '["wri\\nter"]', "must be 1 to 100 characters on one line"),
-        ("agents", "[writer]", '[" "]', "must be 1 to 100 characters on one line"),
+        ("agents", None, f'["wri\\nter"]\n{CLERK}', "must be 1 to 100 characters on one line"),
+        ("agents", None, f'[" "]\n{CLERK}', "must be 1 to 100 characters on one line"),
         (
-            "agents",
+            "agents/writer",
             "writes, rewrites or combines texts from what other tasks found",
             " ",
-            "writer.purpose: it is empty",
+            "writer.toml: purpose: it is empty",
         ),
         ("limits", None, "steps_max = 0", "limits.toml: steps_max: nothing could be done with 0"),
         ("limits", None, "turn_deadline_ms = 0", "turn_deadline_ms: nothing could be done with 0"),
@@ -91,10 +109,11 @@ def test_the_shipped_configuration_can_work() -> None:
 def test_what_cannot_work_is_named_with_file_and_key(
     tmp_path: Path, file: str, before: str | None, after: str, told: str
 ) -> None:
-    text = SHIPPED[file]
-    assert before is None or before in text
-    written = f"{after}\n" if before is None else text.replace(before, after, 1)
-    (tmp_path / f"{file}.toml").write_text(written, encoding="utf-8")
+    written = f"{after}\n"
+    if before is not None:
+        assert before in SHIPPED[file]
+        written = SHIPPED[file].replace(before, after, 1)
+    write(tmp_path, file, written)
 
     assert told in refused(tmp_path)
 
@@ -111,12 +130,15 @@ def test_an_empty_prompt_is_refused(tmp_path: Path, name: str) -> None:
 def test_a_configuration_without_agents_is_refused(tmp_path: Path) -> None:
     (tmp_path / "agents.toml").write_text("", encoding="utf-8")
 
-    assert "agents.toml: there is no agent" in refused(tmp_path)
+    assert "agents: there is no agent" in refused(tmp_path)
 
 
 def test_all_faults_are_told_together(tmp_path: Path) -> None:
-    for file, before, after in (("models", "o200k_base", "llama3"), ("agents", "[writer]", '[" "]')):
-        (tmp_path / f"{file}.toml").write_text(SHIPPED[file].replace(before, after), encoding="utf-8")
+    for file, text in (
+        ("models", SHIPPED["models"].replace("o200k_base", "llama3")),
+        ("agents", f'[" "]\n{SHIPPED["agents/writer"]}'),
+    ):
+        write(tmp_path, file, text)
 
     faults = refused(tmp_path).splitlines()
 

@@ -229,6 +229,71 @@ async def test_a_call_that_is_cancelled_before_it_runs_costs_nothing() -> None:
     assert world.runs.total() == 0
 
 
+async def test_what_must_not_run_any_more_is_ended_at_once_whether_it_runs_or_waits() -> None:
+    kafka, world = Kafka(), World()
+    world.hold = asyncio.Event()
+    for number in range(6):
+        kafka.send(requested(number), MODEL_CALLS)
+    process = Process(kafka, world, places=2)
+    await process.start()
+    await process.process()
+    await process.until(lambda: world.at_once == 2)
+
+    world.stopped = True
+    process.shell.restrain()
+    await process.finish()
+
+    assert sum(world.runs.values()) == 2
+    ended = [one.body for one in outcomes(kafka).values()]
+    assert len(ended) == 6
+    assert all(isinstance(one, ModelCallFailed) and one.message == "stopped" for one in ended)
+    assert sum(isinstance(one, ModelCallFailed) and one.maybe_billed for one in ended) == 2
+
+
+async def test_what_must_not_run_is_refused_from_then_on_and_runs_again_afterwards() -> None:
+    kafka, world = Kafka(), World()
+    process = Process(kafka, world)
+    await process.start()
+
+    world.stopped = True
+    kafka.send(requested(1), MODEL_CALLS)
+    await process.process()
+    await process.finish()
+    world.stopped = False
+    kafka.send(requested(2), MODEL_CALLS)
+    await process.process()
+    await process.finish()
+
+    assert world.runs == {derived_id("call", "2"): 1}
+    refused = outcomes(kafka)[derived_id(derived_id("call", "1"), "result")].body
+    assert isinstance(refused, ModelCallFailed)
+    assert not refused.maybe_billed
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_what_was_handed_over_before_a_crash_does_not_run_after_a_stop(*, idempotent: bool) -> None:
+    kafka, world = Kafka(), World(idempotent=idempotent)
+    world.hold = asyncio.Event()
+    for number in range(3):
+        kafka.send(requested(number), MODEL_CALLS)
+    process = Process(kafka, world, places=1)
+    await process.start()
+    await process.process()
+    await process.until(lambda: world.at_once == 1)
+    await process.die()
+
+    world.stopped = True
+    after = Process(kafka, world, places=1)
+    await after.start()
+    after.shell.restrain()
+    await after.finish()
+
+    assert sum(world.runs.values()) == 1
+    assert len(outcomes(kafka)) == 3
+    ended = [one.body for one in outcomes(kafka).values()]
+    assert sum(isinstance(one, ModelCallFailed) and one.maybe_billed for one in ended) == 1
+
+
 async def test_cancelling_a_call_that_ended_or_never_was_does_nothing() -> None:
     kafka, world = Kafka(), World()
     kafka.send(requested(1), MODEL_CALLS)

@@ -24,6 +24,7 @@ from schemas.events.inputs import (
     SessionForked,
     SessionOpened,
 )
+from schemas.events.restraints import RestraintAct, ToolsStarted, ToolsStopped
 from schemas.ids import derived_id, is_uuid
 from streams.records.delivery import OwnershipLost
 from streams.shells.ingress import IngressShell
@@ -35,6 +36,7 @@ from topics.catalog import (
     OPERATOR_INPUTS,
     RECORD_BYTES_MAX,
     SESSION_INPUTS,
+    TOOL_RESTRAINTS,
     USER_INPUTS,
 )
 
@@ -335,6 +337,51 @@ async def test_an_act_of_an_operator_on_the_public_topic_is_put_aside_with_the_t
 
     assert "ApprovalReceived" in reason
     assert OPERATOR_INPUTS.name in reason
+
+
+async def test_a_stop_of_tools_goes_to_every_worker_and_to_no_session() -> None:
+    sent = Envelope(event_id=ID, tenant_id="*", user_id="olga", body=ToolsStopped(name="files"))
+
+    kafka = await operated(sent)
+
+    (event,) = kafka.events(TOOL_RESTRAINTS)
+    assert (event.event_id, event.user_id, event.body) == (ID, "olga", sent.body)
+    assert event.occurred_at_ms == 1_000
+    assert kafka.events(SESSION_INPUTS) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "tenant", "told"),
+    [
+        (ToolsStopped(name=""), "*", "1 to 100"),
+        (ToolsStopped(name="files/../x"), "*", "letters, digits"),
+        (ToolsStopped(name="a\u202eb"), "*", "letters, digits"),
+        (ToolsStopped(name="files" * 100), "*", "1 to 100"),
+        (ToolsStarted(name="files", reason="r" * 2_001), "*", "reason"),
+        (ToolsStopped(name="files"), "acme", "all tenants"),
+    ],
+)
+async def test_a_stop_that_says_nothing_clear_is_put_aside(
+    body: RestraintAct, tenant: str, told: str
+) -> None:
+    kafka = await operated(Envelope(event_id=ID, tenant_id=tenant, user_id="olga", body=body))
+
+    assert kafka.events(TOOL_RESTRAINTS) == []
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    assert told in letter.body.reason
+
+
+async def test_nobody_stops_tools_by_the_public_topic() -> None:
+    kafka = Kafka()
+    said = Envelope(event_id=ID, tenant_id="*", body=ToolsStopped(name="*"))
+    kafka.send(said, USER_INPUTS, value=CODEC.encode(OPERATOR_INPUTS, said))
+    shell = shell_on(TwinLog(kafka))
+    await shell.own({})
+    await shell.process(kafka.waiting())
+
+    assert kafka.events(TOOL_RESTRAINTS) == []
+    assert len(kafka.events(DEAD_LETTERS)) == 1
 
 
 async def test_only_acts_of_operators_enter_by_their_topic() -> None:

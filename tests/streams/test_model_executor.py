@@ -1,7 +1,12 @@
 """How calls of models become outcomes."""
 
+import json
+import struct
+
 import pytest
 
+from schemas.envelope import Envelope
+from schemas.events.client_calls import EMBEDDINGS, ClientCallReceived, ClientMessage
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import (
@@ -10,6 +15,7 @@ from schemas.events.models import (
     FinishReason,
     ModelCallCompleted,
     ModelCallFailed,
+    ModelCallRequested,
     PromptMessage,
     ToolCallProposed,
     UsageSource,
@@ -17,6 +23,7 @@ from schemas.events.models import (
 from schemas.events.tools import (
     ToolCallCompleted,
 )
+from schemas.frozen import replace
 from schemas.ids import derived_id
 from schemas.ports.chat import ProviderFailed
 from schemas.references import RecordReference
@@ -25,7 +32,7 @@ from streams.records.delivery import outgoing
 from streams.records.reader import RecordReader
 from tests.streams.scene import Scene, model_call, tool_call
 from tests.streams.twin import CODEC, event, session_id
-from topics.catalog import MODEL_RESULTS, SESSION_INPUTS, TOOL_RESULTS
+from topics.catalog import CLIENT_CALLS, MODEL_RESULTS, SESSION_INPUTS, TOOL_RESULTS
 
 
 async def test_an_answer_is_priced_and_says_where_it_comes_from() -> None:
@@ -42,6 +49,49 @@ async def test_an_answer_is_priced_and_says_where_it_comes_from() -> None:
     assert result.event_id == derived_id(body.call_id, "result")
     assert (result.causation_id, result.session_id) == (call.event_id, session_id(0))
     assert (result.tenant_id, result.user_id) == ("tenant", "user")
+
+
+def vectors_call(scene: Scene, *texts: str, reserved: int = 200, dimensions: int = 2) -> Envelope:
+    """Return the call that a client's request for vectors leads to."""
+    asked = ClientCallReceived(
+        token_id="t",
+        route=EMBEDDINGS,
+        model=scene.embedder.model.name,
+        messages=tuple(ClientMessage(role=ChatRole.USER, text=text) for text in texts),
+        parameters_json=json.dumps({"dimensions": dimensions}),
+        prompt_tokens=1,
+        body_sha256="ab",
+    )
+    source = scene.on_log(asked, CLIENT_CALLS, 7)
+    call = model_call((PromptMessage(role=ChatRole.USER, source=source),))
+    assert isinstance(call.body, ModelCallRequested)
+    body = replace(
+        call.body, purpose=CallPurpose.CLIENT, model=scene.embedder.model.name, input_tokens_max=reserved
+    )
+    return replace(call, body=body)
+
+
+async def test_vectors_are_as_long_as_asked_for_and_cost_what_they_cost() -> None:
+    scene = Scene()
+
+    outcome = await scene.models.run(vectors_call(scene, "ab", "c"), 1)
+
+    body = outcome.events[0].body
+    assert isinstance(body, ModelCallCompleted)
+    assert body.vectors == struct.pack("<4f", ord("a"), 0.0, ord("c"), 0.0)
+    assert (body.input_tokens, body.output_tokens, body.cost_nanodollars) == (3, 0, 390)
+    assert (body.text, body.local) == ("", True)
+    assert not scene.model.requests
+
+
+async def test_texts_beyond_what_is_reserved_are_not_sent_and_are_counted() -> None:
+    scene = Scene()
+
+    outcome = await scene.models.run(vectors_call(scene, "abc", "de", reserved=4), 1)
+
+    body = outcome.events[0].body
+    assert isinstance(body, ModelCallFailed)
+    assert (body.kind, body.prompt_tokens_counted, body.maybe_billed) == ("prompt_too_long", 5, False)
 
 
 async def test_references_in_a_prompt_resolve_by_what_they_point_to() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.mcp.acceptance import write_acceptance
 from connectors.tools.registry import ToolRegistry
-from schemas.ports.tool import ToolContext
+from schemas.ports.tool import Happened, ToolContext
 from streams.cli.deployment import demand_startable
 from streams.configuration.files import ConfigurationInvalid
 from streams.configuration.servers import acceptance_path
@@ -76,19 +76,38 @@ def of(folder: Path) -> Settings:
     return Settings(tools_directory=folder)
 
 
-async def test_a_file_in_the_folder_is_a_tool_with_its_digest(folder: Path) -> None:
-    found = load_own_tools(of(folder))
-    context = ToolContext(
-        session_id="s",
-        tenant_id="t",
-        user_id="u",
-        call_id="c",
-        idempotency_key="k",
-        tokens_max=0,
-        nanodollars_max=0,
+CONTEXT = ToolContext(
+    session_id="s",
+    tenant_id="t",
+    user_id="u",
+    call_id="c",
+    idempotency_key="k",
+    tokens_max=0,
+    nanodollars_max=0,
+)
+
+
+async def test_a_tool_that_tells_of_earlier_calls_is_asked_and_another_is_not(folder: Path) -> None:
+    silent = ToolRegistry(load_own_tools(of(folder)).tools)
+    telling = SOUND.replace(
+        "\n\ntool =",
+        "\n    async def happened(self, arguments, context):\n"
+        "        known = context.idempotency_key == 'k'\n"
+        "        return Happened(carried_out=known, result={'words': 3})\n\n\ntool =",
+    ).replace("import ToolResult", "import Happened, ToolResult")
+    (folder / "count_words.py").write_text(telling, encoding="utf-8")
+    told = ToolRegistry(load_own_tools(of(folder)).tools)
+
+    assert await silent.happened("count_words", "{}", CONTEXT) is None
+    assert await told.happened("count_words", "{}", CONTEXT) == Happened(
+        carried_out=True, result={"words": 3}
     )
 
-    result = await ToolRegistry(found.tools).invoke("count_words", '{"text": "one two"}', context, 5_000)
+
+async def test_a_file_in_the_folder_is_a_tool_with_its_digest(folder: Path) -> None:
+    found = load_own_tools(of(folder))
+
+    result = await ToolRegistry(found.tools).invoke("count_words", '{"text": "one two"}', CONTEXT, 5_000)
 
     digest = sha256(SOUND.encode()).hexdigest()[:12]
     assert result.result == {"words": 2}

@@ -27,6 +27,9 @@ safety_level = "safe"
 idempotent = true
 timeout_ms = 5_000
 
+[servers.notes.tool.send_note]
+reconciler = "was_sent"
+
 [servers.tickets]
 url = "https://mcp.example/mcp"
 bearer = "env:TICKETS_TOKEN"
@@ -51,6 +54,8 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
     assert notes.credentials_of("acme").secrets == {"NOTES_TOKEN": "file:/run/secrets/acme"}
     assert notes.terms_of("write_note").safety_level == "caution"
     assert notes.terms_of("read_note").idempotent
+    assert notes.terms_of("send_note").reconciler == "was_sent"
+    assert notes.terms_of("read_note").reconciler is None
     assert isinstance(tickets.way, Endpoint)
     assert (tickets.tenants, tickets.terms.safety_level) == (("default",), "restricted")
     assert tickets.credentials == Credentials(bearer="env:TICKETS_TOKEN")

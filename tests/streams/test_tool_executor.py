@@ -4,15 +4,17 @@ import json
 
 import pytest
 
+from schemas.envelope import Envelope
 from schemas.events.deltas import ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
+from schemas.events.restraints import ToolsStarted, ToolsStopped
 from schemas.events.tools import (
     ToolCallCompleted,
     ToolCallFailed,
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
-from schemas.ports.tool import ToolError
+from schemas.ports.tool import Happened, ToolError
 from tests.streams.scene import Scene, tool_call
 from topics.catalog import SESSION_INPUTS
 
@@ -130,3 +132,94 @@ def test_an_interrupted_tool_call_runs_again_only_when_that_is_harmless_and_free
     body = outcome.events[0].body
     assert isinstance(body, ToolCallFailed)
     assert (body.kind, body.maybe_effected, body.maybe_billed) == (kind, maybe_effected, maybe_billed)
+
+
+@pytest.mark.parametrize(
+    ("idempotent", "dispatched", "kind"),
+    [(True, True, "cancelled"), (False, True, "unknown"), (False, False, "cancelled")],
+)
+def test_a_stop_leaves_the_outcome_open_only_where_a_call_was_sent_that_must_not_be_repeated(
+    *, idempotent: bool, dispatched: bool, kind: str
+) -> None:
+    call = tool_call(idempotent=idempotent)
+
+    (event,) = Scene().toolbox.stopped(call, "search is stopped", dispatched=dispatched, latency_ms=3).events
+
+    assert isinstance(event.body, ToolCallFailed)
+    assert event.body.kind == kind
+    assert event.body.maybe_effected == (kind == "unknown")
+    assert "search is stopped" in event.body.message
+
+
+def test_a_tool_is_refused_as_long_as_it_is_stopped() -> None:
+    scene = Scene()
+
+    before = scene.toolbox.refusal(tool_call())
+    scene.restraints.apply(Envelope(event_id="1", body=ToolsStopped(name="search", reason="it leaks")))
+    during = scene.toolbox.refusal(tool_call())
+    scene.restraints.apply(Envelope(event_id="2", body=ToolsStarted(name="search")))
+
+    assert (before, scene.toolbox.refusal(tool_call())) == (None, None)
+    assert during == "search is stopped by an operator: it leaks"
+
+
+@pytest.mark.parametrize(
+    ("known", "kind", "maybe_effected"),
+    [
+        (None, "timeout", True),
+        (Happened(carried_out=False), "execution_error", False),
+        (Happened(carried_out=True), "result_invalid", True),
+    ],
+)
+async def test_a_tool_that_can_tell_is_asked_about_a_call_that_may_have_been_carried_out(
+    known: Happened | None, kind: str, *, maybe_effected: bool
+) -> None:
+    scene = Scene()
+    scene.tools.failure, scene.tools.known = ToolError("timeout", "late"), known
+
+    outcome = await scene.toolbox.run(tool_call(idempotent=False), 1)
+
+    body = outcome.events[0].body
+    assert isinstance(body, ToolCallFailed)
+    assert (body.kind, body.maybe_effected) == (kind, maybe_effected)
+    assert scene.tools.asked == ["key"]
+
+
+async def test_what_a_call_gave_is_its_result_however_late_it_is_known() -> None:
+    scene = Scene()
+    scene.tools.known = Happened(carried_out=True, result={"found": "ö"})
+    call = tool_call(idempotent=False)
+    interrupted = scene.toolbox.interrupted(call, 5)
+    assert interrupted is not None
+
+    outcome = await scene.toolbox.reconciled(call, interrupted)
+
+    body = outcome.events[0].body
+    assert isinstance(body, ToolCallCompleted)
+    assert json.loads(body.result_json) == {"found": "ö"}
+    assert outcome.events[0].event_id == interrupted.events[0].event_id
+
+
+@pytest.mark.parametrize(
+    ("failure", "idempotent", "stopped"),
+    [
+        (ToolError("timeout", "late"), True, False),
+        (ToolError("execution_error", "it says so", settled=True), False, False),
+        (ToolError("result_invalid", "carried out"), False, False),
+        (ToolError("timeout", "late"), False, True),
+    ],
+)
+async def test_nobody_is_asked_about_what_is_known_harmless_or_of_a_stopped_tool(
+    failure: ToolError, *, idempotent: bool, stopped: bool
+) -> None:
+    scene = Scene()
+    scene.tools.failure, scene.tools.known = failure, Happened(carried_out=False)
+    if stopped:
+        scene.restraints.apply(Envelope(event_id="1", body=ToolsStopped(name="search")))
+
+    outcome = await scene.toolbox.run(tool_call(idempotent=idempotent), 1)
+
+    body = outcome.events[0].body
+    assert isinstance(body, ToolCallFailed)
+    assert body.kind == failure.kind
+    assert scene.tools.asked == []

@@ -154,9 +154,9 @@ LIBRARY = {
     "    factory(global);\n})(this, function (exports) { node.innerHTML = text; });\n",
     "built by webpack": "(function webpackUniversalModuleDefinition(root, factory) {\n\tif(typeof exports === 'object' && typeof module === 'object')\n"
     "\t\tmodule.exports = factory();\n})(self, () => { node.innerHTML = text; });\n",
-    "a release": "/*! jQuery Tree - 2.38.0 - 2021-02-09\n * Copyright (c) 2021 Someone; Licensed MIT */\nfunction f(text) { node.innerHTML = text; }\n",
+    "a release": "/*! jQuery Tree - 2.38.0 - 2021-02-09\n * Copyright (c) 2021 Someone; Licensed MIT */\nfunction f() { node.innerHTML = prompt('Name'); }\n",
     "loaded in every way": "// Tree, distributed under an MIT license\n(function (mod) { if (typeof define == 'function' && define.amd) define(mod); else mod(window); })"
-    "(function (w) { function f(text) { node.innerHTML = text; } });\n",
+    "(function (w) { function f() { node.innerHTML = prompt('Name'); } });\n",
 }
 
 
@@ -173,9 +173,9 @@ def test_a_library_copied_into_the_tree_is_left_out(kind: str, analyze_files: An
 @pytest.mark.parametrize(
     "source",
     [
-        "/* Copyright (c) 2021 Someone. Licensed under the MIT license. */\nfunction f(text) { node.innerHTML = text; }\n",
-        "if (typeof define === 'function' && define.amd) { define(f); }\nfunction f(text) { node.innerHTML = text; }\n",
-        "/*! Shop 2.38.0 */\nfunction f(text) { node.innerHTML = text; }\n",
+        "/* Copyright (c) 2021 Someone. Licensed under the MIT license. */\nfunction f() { node.innerHTML = prompt('Name'); }\n",
+        "if (typeof define === 'function' && define.amd) { define(f); }\nfunction f() { node.innerHTML = prompt('Name'); }\n",
+        "/*! Shop 2.38.0 */\nfunction f() { node.innerHTML = prompt('Name'); }\n",
     ],
 )
 def test_a_licence_or_a_loader_alone_makes_no_library(source: str, analyze_files: AnalyzeFiles) -> None:
@@ -196,3 +196,25 @@ def test_documentation_made_of_comments_is_left_out(analyze_files: AnalyzeFiles)
     analysis = analyze_files({"docs/A.html": made, "docs/B.html": own})
 
     assert {finding.path for finding in analysis.findings} == {"docs/B.html"}
+
+
+def test_a_folder_named_after_a_release_is_a_library_and_a_mirrored_sheet_is_made(
+    analyze_files: AnalyzeFiles,
+) -> None:
+    page = "<div><img src='a.png'></div>"
+    analysis = analyze_files(
+        {
+            "public/editor-5.17.0/index.html": page,
+            "public/viewer-5.2.133/web/viewer.html": page,
+            "public/editor-5/index.html": page,
+            "public/version-2/index.html": page,
+            "themes/dark.css": ".a{width:900px}",
+            "themes/dark.rtl.css": ".a{width:900px}",
+        }
+    )
+
+    assert {finding.path for finding in analysis.findings} == {
+        "public/editor-5/index.html",
+        "public/version-2/index.html",
+        "themes/dark.css",
+    }

@@ -184,3 +184,10 @@ def test_a_pair_of_tokens_that_is_faint_in_three_themes_is_one_finding(analyze_f
     (found,) = [finding for finding in analysis.findings if finding.rule_id == "token-contrast"]
     assert found.line == 5
     assert "in the sky theme, and in 2 more, has a contrast" in found.message
+
+
+def test_a_library_that_many_files_load_as_a_whole_is_one_finding(analyze_files: AnalyzeFiles) -> None:
+    analysis = analyze_files({f"src/{name}.ts": 'import moment from "moment";\n' for name in "abc"})
+
+    assert [finding.rule_id for finding in analysis.findings] == ["whole-library"]
+    assert "3 files" in analysis.findings[0].message

@@ -104,7 +104,17 @@ def _link_name(document: Document, tally: Tally) -> None:
         native = element.native and element.tag == "a" and element.has("href")
         if native and element.get("role") not in (None, "link"):
             continue
-        component = not element.native and element.tag in LINK_TAGS and element.has("href", "to")
+        # With `rel` of a resource it is what a framework puts into the head of the page: `<Link rel="icon" href="…" />`.
+        component = (
+            not element.native
+            and element.tag in LINK_TAGS
+            and element.has("href", "to")
+            and re.search(
+                r"icon|manifest|stylesheet|canonical|alternate|pre(?:load|connect|fetch)",
+                element.get("rel") or "",
+            )
+            is None
+        )
         if native or component:
             _check_content(document, tally, element, "link")
 
@@ -213,8 +223,11 @@ def _heading_content(document: Document, tally: Tally) -> None:
         if naming is Naming.NAMED:
             tally.passed()
         elif naming is Naming.NAMELESS:
-            # In a plain page a script may fill it.
-            filled = document.language == "html" and any(e.tag == "script" for e in document.elements)
+            # In a plain page or a piece of one, a script may fill it.
+            filled = document.language == "html" and (
+                any(other.tag == "script" for other in document.elements)
+                or (document.full_page is None and element.has("id", "class"))
+            )
             tally.failed(element, f"<{element.tag}> is empty", confidence=Confidence.LOW if filled else None)
 
 

@@ -21,6 +21,11 @@ _PLACEHOLDER = re.compile(r"(.)\1{5}|\.\.\.|your|example|placeholder", re.I)
 _PUBLIC_KEY = re.compile(
     r"(?:import\.meta\.env\.VITE_|process\.env\.(?:NEXT_PUBLIC_|REACT_APP_|VUE_APP_)|PUBLIC_)\w*(?:OPENAI|ANTHROPIC|GEMINI|MISTRAL|GROQ)\w*(?:KEY|TOKEN|SECRET)"
 )
+_SHIPPED_KEY = re.compile(
+    r"\bapiKey\s*:\s*(?:import\.meta\.env\b|process\.env\b|['\"`][\w-]{12,}['\"`])[^{}]{0,400}?dangerouslyAllowBrowser\s*:\s*true|"
+    r"dangerouslyAllowBrowser\s*:\s*true[^{}]{0,400}?\bapiKey\s*:\s*(?:import\.meta\.env\b|process\.env\b|['\"`][\w-]{12,}['\"`])"
+)
+"""A key that is built into what visitors load; one that they enter themselves is their own."""
 _AGENT_ENDPOINT = re.compile(
     r"/(?:chat|agents?|assistants?|completions?|generate|ask|prompt|converse|runs?/stream)\b|/v1/(?:chat|messages|responses)",
     re.I,
@@ -55,7 +60,7 @@ def _key_in_client(document: Document, tally: Tally) -> None:
         for pattern, what in (
             (_MODEL_KEY, "the key of a model provider"),
             (_PUBLIC_KEY, "the key of a model provider, through the environment of the build,"),
-            (re.compile(r"dangerouslyAllowBrowser\s*:\s*true"), "the key of a model provider"),
+            (_SHIPPED_KEY, "the key of a model provider"),
         ):
             match = next(
                 (found for found in pattern.finditer(code) if not _PLACEHOLDER.search(found.group())), None
@@ -178,14 +183,16 @@ def agent_facts(document: Document) -> Iterator[Fact]:
 
 def _is_message(element: Element) -> bool:
     key = element.attributes.get("key")
-    hints = " ".join([element.tag, *sorted(element.classes()), key.expression if key is not None else ""])
     loop = element.attributes.get("v-for")
+    hints = [*sorted(element.classes()), *(one.expression for one in (key, loop) if one is not None)]
     return (
-        re.search(
-            r"\bmessages?\b|message|\bmsg\b", hints + (loop.expression if loop is not None else ""), re.I
-        )
-        is not None
+        _MESSAGE_TAG.search(element.tag) is not None
+        or re.search(r"\bmessages?\b|\bmsg\b|[a-z]Message\b", " ".join(hints)) is not None
     )
+
+
+_MESSAGE_TAG = re.compile(r"(?:^|[a-z])message(?:-?(?:item|bubble|row|card|view|entry))?$|bubble$", re.I)
+"""Components that draw a message, rather than a part of one such as its sources."""
 
 
 def _announced(project: Project, tally: Tally) -> None:

@@ -243,6 +243,9 @@ def _derived_state(document: Document, tally: Tally) -> None:
                 and expression.type == "call_expression"
                 and script.text(expression.child_by_field_name("function")) in setters
             )
+            before = call.item.node.parent.prev_named_sibling if call.item.node.parent is not None else None
+            if before is not None and before.type == "comment":
+                continue  # It says why it waits for a drawing.
             if (
                 only
                 and dependencies

@@ -84,6 +84,8 @@ def _focus_outline(document: Document, tally: Tally) -> None:
                 continue
             if _FOCUSED_BY_SCRIPT.search(last) and not _CONTROL_SUBJECT.search(last):
                 continue
+            if _STATE_CLASS.search(last) and _shows_focus(rule):
+                continue  # A class that a script sets while it has the focus, and that is drawn otherwise.
             removed = _NONE.match(value.strip().lower()) is not None
             excused = (
                 ":not(:focus-visible)" in selector
@@ -100,6 +102,13 @@ def _focus_outline(document: Document, tally: Tally) -> None:
             declaration = next(d for d in rule.declarations if d.name.startswith("outline"))
             if not removed or excused:
                 tally.passed()
+            elif not _CONTROL_SUBJECT.search(_bare(last)) and _bare(last):
+                # What kind of element has the class is not told here: a panel that opens gets the focus as a whole.
+                tally.failed(
+                    declaration,
+                    f"{selector} removes the focus outline and nothing replaces it",
+                    confidence=Confidence.LOW,
+                )
             else:
                 tally.depends(
                     declaration,
@@ -112,6 +121,7 @@ def _focus_outline(document: Document, tally: Tally) -> None:
     _focus_utilities(document, tally)
 
 
+_STATE_CLASS = re.compile(r"[.-]-?(?:is-|has-)?focus(?:ed)?(?![\w-])")
 _TEXT_FIELD = re.compile(
     r"^(?:input|textarea|select)(?![\w-])|[.#][\w-]*(?:input|field|textarea|control)", re.I
 )

@@ -91,6 +91,8 @@ def _controls(document: Document) -> list[Element]:
         and element.tag in ("input", "select", "textarea")
         and element.get("type") not in _UNLABELLED_TYPES
         and not hidden(element)
+        # A customised built-in element may bring its label with it: `<input is="my-input" label="Name">`.
+        and not element.has("is")
         and not (
             "type" in element.attributes
             and element.attributes["type"].value is None

@@ -36,7 +36,7 @@ def _link_href(document: Document, tally: Tally) -> None:
         href = element.attributes.get("href")
         acts = element.has("on:click") and not only_stops(document, element.attributes["on:click"])
         if href is None:
-            if acts and element.get("role") is None:
+            if acts and element.get("role") is None and not any(map(_widget, element.descendants())):
                 tally.failed(element, "<a> without href acts as a button: the keyboard cannot reach it")
             continue
         if href.dynamic or (href.value == "#" and re.search(r"\btop\b", element.static_text())):
@@ -74,6 +74,12 @@ def _hover_needs_focus(document: Document, tally: Tally) -> None:
             continue  # Mostly for ornament; what it shows is another rule's.
         if _keys_do_it(element) or ".focus(" in hover.expression:
             continue
+        if re.fullmatch(
+            r"\s*(?:if\s*\([^()]*\)\s*)?(?:this|event\.(?:current)?target)\.style\.\w+\s*=[^;=]*;?\s*",
+            hover.expression or hover.value or "",
+            re.I,
+        ):
+            continue  # Only drawn otherwise, as `:hover` would.
         ok = element.has("on:focus", "on:focusin", "on:focuswithin")
         tally.check(ok, hover, f"<{element.tag}> reacts to mouseover, and not to focus")
 
@@ -117,7 +123,10 @@ _PAGE_PATH = re.compile(
 def _visited(document: Document) -> bool:
     """Whether a file is a page that one goes to, rather than a part of one."""
     return (
-        document.language == "html"
+        (
+            document.language == "html"
+            and any(element.tag in ("html", "body") for element in document.elements)
+        )
         or _PAGE_PATH.search(document.path) is not None
         or any(element.native and element.tag in ("main", "h1") for element in document.elements)
     )

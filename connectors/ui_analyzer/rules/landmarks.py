@@ -66,7 +66,12 @@ def _page_heading(document: Document, tally: Tally) -> None:
     bundled = any(
         element.tag == "script" and element.get("type") == "module" for element in document.elements
     )
-    if first or not bundled:
+    scripted = any(element.tag == "script" for element in document.elements)
+    if not first and not bundled and scripted and len(body.static_text()) < _TEXT_OF_A_PAGE:
+        tally.failed(
+            body, "nothing on this page is an <h1>", confidence=Confidence.LOW
+        )  # Its script may draw it.
+    elif first or not bundled:
         tally.check(first, body, "nothing on this page is an <h1>")
     else:
         # What its script draws may begin with one.
@@ -77,6 +82,10 @@ def _page_heading(document: Document, tally: Tally) -> None:
             frozenset(),
             excused_by=(("first-heading", "component"),),
         )
+
+
+_TEXT_OF_A_PAGE = 200
+"""Characters from which on a page says something by itself, whatever its script adds."""
 
 
 def heading_facts(document: Document) -> Iterator[Fact]:

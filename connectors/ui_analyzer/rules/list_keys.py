@@ -136,9 +136,53 @@ def _index_key(document: Document, tally: Tally) -> None:
             lambda m: next(g for g in m.groups() if g),
             expression,
         )
-        is_index = bare == _position_name(element, document) and not _static_list(element, document)
+        position = _position_name(element, document)
+        if bare != position or _static_list(element, document) or not _may_keep_state(element):
+            tally.passed()
+        else:
+            tally.failed(
+                key,
+                f"the key is the position in the list ({expression})",
+                confidence=None if _moves(element, document, position) else Confidence.LOW,
+            )
 
-        tally.check(not is_index, key, f"the key is the position in the list ({expression})")
+
+def _may_keep_state(element: Element) -> bool:
+    """Whether an item can keep something of its own: text alone is drawn anew and loses nothing."""
+    return (
+        any(not inner.native or inner.tag in _STATEFUL_TAGS for inner in (element, *element.descendants()))
+        or element.spread
+    )
+
+
+_STATEFUL_TAGS = frozenset({"input", "textarea", "select", "video", "audio", "details", "iframe"})
+_TAKES_OUT = r"\w*(?:remove|delete|splice|move|insert|swap|reorder)\w*"
+
+
+def _moves(element: Element, document: Document, position: str) -> bool:
+    """Whether items with something to type into are taken out, put in or moved by their position in this file."""
+    if not any(_typed_into(inner) for inner in (element, *element.descendants())):
+        return False
+    word = re.escape(position)
+    code = "\n".join([*(script.code_text for script in document.scripts), document.text])
+    return (
+        re.search(
+            rf"(?<![\w$]){_TAKES_OUT}\((?:[^()]*[\s,(])?{word}(?![\w$])|\.(?:splice|toSpliced)\(\s*{word}(?![\w$])|"
+            rf"\.filter\(\s*\(\s*\w+\s*(?::[^,()]+)?,\s*\w+\s*(?::[^,()]+)?\)\s*=>\s*\w+\s*!==?\s*{word}(?![\w$])",
+            code,
+            re.I,
+        )
+        is not None
+    )
+
+
+def _typed_into(element: Element) -> bool:
+    return element.tag in _STATEFUL_TAGS or (
+        not element.native
+        and element.has(
+            "on:change", "on:input", "v-model", "bind:value", "modelvalue", "onchange", "on:update:modelvalue"
+        )
+    )
 
 
 _COUNTS = re.compile(

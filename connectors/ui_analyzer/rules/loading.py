@@ -1,11 +1,12 @@
 """Rules on what is loaded, and when."""
 
 import re
+from collections.abc import Iterator
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
-from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, mdn
+from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn
 from connectors.ui_analyzer.script import Script
 from connectors.ui_analyzer.syntax import Syntax
 
@@ -104,7 +105,8 @@ def _third_party(document: Document, tally: Tally) -> None:
         )
 
 
-def _whole_library(document: Document, tally: Tally) -> None:
+def library_facts(document: Document) -> Iterator[Fact]:
+    """Libraries that are imported as a whole."""
     if document.server:
         return
     for script in document.scripts:
@@ -116,24 +118,35 @@ def _whole_library(document: Document, tally: Tally) -> None:
             if entry.type_only or not entry.module or entry.module.startswith("."):
                 continue
             advice = _WHOLE_LIBRARIES.get(entry.module)
+            what = ""
             if (advice is not None and entry.imported in ("default", "*", "")) or (
                 advice is not None and entry.module == "lodash"
             ):
-                tally.depends(
-                    entry.item,
-                    f"the whole of {entry.module} is loaded: {advice}",
-                    (),
-                    frozenset(),
-                    excused_by=(("imports-in-part", entry.module),),
-                )
+                what = f"the whole of {entry.module} is loaded: {advice}"
             elif (
                 entry.imported == "*"
                 and _WHOLE_NAMESPACES.match(entry.module)
                 and _used_dynamically(script, entry.local)
             ):
-                tally.failed(entry.item, f"all of {entry.module} is loaded: import the parts by name")
-            else:
-                tally.passed()
+                what = f"all of {entry.module} is loaded: import the parts by name"
+            if what:
+                yield Fact(
+                    kind="loads-whole",
+                    name=entry.module,
+                    value=what,
+                    line=entry.item.line,
+                    column=entry.item.column,
+                )
+
+
+def _whole_library(project: Project, tally: Tally) -> None:
+    for module in sorted(project.names("loads-whole")):
+        if project.has("imports-in-part", module):
+            continue
+        # Once for a library: it is loaded once, however many files import it.
+        places = [located for located in project.of("loads-whole") if located.fact.name == module]
+        more = f" ({len(places)} files import it)" if len(places) > 1 else ""
+        tally.failed(places[0], places[0].fact.value + more, path=places[0].path)
 
 
 def _used_dynamically(script: Script, local: str) -> bool:
@@ -267,7 +280,7 @@ RULES: tuple[FileRule | ProjectRule, ...] = (
         ),
         _third_party,
     ),
-    FileRule(
+    ProjectRule(
         describe(
             "whole-library",
             _PERFORMANCE,

@@ -5,6 +5,8 @@ import re
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, page
+from connectors.ui_analyzer.script import Script
+from connectors.ui_analyzer.syntax import Syntax
 
 _GENERATORS = re.compile(
     r"^(?:@faker-js/faker|faker|casual|chance|@ngneat/falso|mockjs|better-mock|@anatine/zod-mock)(?:/.*)?$"
@@ -23,6 +25,15 @@ _MOCK_SWITCH = re.compile(
 )
 
 
+_TYPE_OR_EMPTY = re.compile(r"[A-Z][a-z]\w*$|[A-Z]{2,}[a-z]\w*$|(?:EMPTY|DEFAULT|INITIAL|NO)_\w+$")
+
+
+def _is_data(script: Script, statement: Syntax) -> bool:
+    """Whether a statement imports anything but types and empty values, by the way such names are written."""
+    names = [entry.imported for entry in script.imports if entry.item.start == statement.start]
+    return any(_TYPE_OR_EMPTY.match(name) is None for name in names)
+
+
 def _mock_data(document: Document, tally: Tally) -> None:
     if document.server or document.language == "html":
         return
@@ -39,6 +50,8 @@ def _mock_data(document: Document, tally: Tally) -> None:
             ) is not None
             if mocked and _MOCK_SWITCH.match(entry.imported if entry.imported != "default" else entry.local):
                 continue  # Starts a mock server for development; the data itself is not imported.
+            if mocked and own and not _is_data(script, entry.item):
+                continue  # Types and empty values that lie beside the data.
             if mocked and own and any(element.tag == entry.local for element in document.elements):
                 continue  # A component that is called so, not data.
             if mocked:

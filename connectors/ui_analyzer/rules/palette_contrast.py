@@ -29,7 +29,8 @@ def palette_facts(document: Document) -> Iterator[Fact]:
     for element in document.elements:
         if not element.native or element.has("disabled", "aria-disabled") or element.tag in ("svg", "option"):
             continue
-        if not (" ".join(element.texts).strip() or element.dynamic_content) or not _known(element):
+        # A dot or a dash between two links is no text.
+        if not (re.search(r"\w", " ".join(element.texts)) or element.dynamic_content) or not _known(element):
             continue
         text = _colours(element, "text")
         behind = _behind(element) if text.get("", UNKNOWN) != UNKNOWN else None

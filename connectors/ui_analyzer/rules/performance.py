@@ -58,7 +58,11 @@ def _layout_animation(document: Document, tally: Tally) -> None:
         for declaration in rule.declarations:
             if declaration.name not in ("transition", "transition-property"):
                 continue
-            named = {part.strip().split(" ")[0] for part in declaration.value.split(",")}
+            named = {
+                part.strip().split(" ")[0]
+                for part in declaration.value.split(",")
+                if not re.match(r"\s*\S+\s+0m?s\b", part)
+            }
             slow = sorted(named & _LAYOUT_PROPERTIES)
             tally.check(
                 not slow,

@@ -173,7 +173,8 @@ def _component_clicked(document: Document, tally: Tally, element: Element) -> No
 
 def _operable_around(element: Element) -> bool:
     """Whether a control around it is what one presses."""
-    return any(native_interactive(around) and around.tag != "label" for around in element.ancestors())
+    holders = ("label", "dialog", "details", "iframe")
+    return any(native_interactive(at) and at.tag not in holders for at in element.ancestors())
 
 
 def _judge(document: Document, tally: Tally, element: Element, handler: Attribute, tag: str) -> None:
@@ -302,8 +303,10 @@ def _role_focusable(document: Document, tally: Tally) -> None:
             continue
         if may_bring(element, FOCUS, document) or unreachable(element, document) is not None:
             continue  # What is clicked and cannot be reached is one defect, and another rule's.
-        if _operable_around(element):
-            continue  # The control around it is the one that is reached; nesting is another rule's.
+        if _operable_around(element) or (
+            element.parent is not None and element.parent.tag.endswith("Trigger")
+        ):
+            continue  # The control around it, or what opens a menu, is reached; nesting is another rule's.
         ok = element.has("tabindex", "contenteditable")
         tally.check(
             ok, element, f'<{element.tag} role="{role}"> cannot be reached with the keyboard: no tabindex'

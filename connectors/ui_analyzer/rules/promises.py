@@ -39,8 +39,28 @@ def _promise_end(document: Document, tally: Tally) -> None:
             message = f"nothing handles a failure of {_asked(script, first)}: the promise has no catch"
             if _handled(script, call) or _looks_at_outcome(script, call) or _leaves(script, call):
                 tally.passed()
-            else:
+            elif _surely_asks(script, first):
                 tally.depends(call.item, message, (), frozenset(), excused_by=_elsewhere(script, first))
+            else:
+                # Whether it can fail, and who shows that then, is told in another file.
+                tally.failed(call.item, message, confidence=Confidence.LOW)
+
+
+_ASKS = re.compile(
+    r"(?<!^this)(?<!store)\.(?:get|fetch|load|list|find|create|update|delete|remove|save|post|put|patch|query|request|ajax|upload|download|search)"
+    r"(?![a-z])\w*$"
+)
+
+
+def _surely_asks(script: Script, first: Node) -> bool:
+    """Whether what is waited for is seen to ask somebody: a method of a client, or a function of the file that waits."""
+    callee = re.sub(r"\s+", "", script.text(first.child_by_field_name("function"))).replace("?.", ".")
+    if callee.startswith("navigator."):
+        return True
+    function = script.named_functions.get(callee.removeprefix("this."))
+    if function is not None:
+        return re.search(r"\bawait\b|fetch\(|axios", script.code_of(function)) is not None
+    return _ASKS.search(callee) is not None
 
 
 def _leaves(script: Script, call: Call) -> bool:
@@ -144,6 +164,8 @@ def _looks_at_outcome(script: Script, call: Call) -> bool:
             text,
         )
         is not None
+        # What is asked first is whether there is an outcome: nothing is how the function tells of a failure.
+        or re.match(r"(?:async\s*)?\(?\s*(\w+)\s*\)?\s*=>\s*\{\s*if\s*\(\s*!?\s*\1\s*\)", text) is not None
     )
 
 

@@ -64,6 +64,8 @@ def _asked(script: Script, function: Syntax, setters: set[str]) -> Iterator[str]
             item
             for item in around.within("await_expression")
             if script.function_around(item) is around
+            and item.node.parent is not None
+            and item.node.parent.type != "expression_statement"  # What it gives is not used.
             and not _NOT_ASKING.search(script.text(item.node).removeprefix("await").strip().split("(")[0])
         ]
         late = any(

@@ -10,10 +10,10 @@ from tree_sitter import Node
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Attribute
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.provenance import from_outside
 from connectors.ui_analyzer.rule import Fact, FileRule, Position, Tally, describe, mdn, page
 from connectors.ui_analyzer.script import Script
 from connectors.ui_analyzer.sources import returned
-from connectors.ui_analyzer.syntax import FUNCTION_KINDS
 from connectors.ui_analyzer.values import SANITISING_MODULES, expression_of, harmless
 
 _COMPONENTS = Category.COMPONENTS
@@ -103,28 +103,9 @@ def _raw_html(document: Document, tally: Tally) -> None:
                     if _rendered_by_server(sink)
                     or _made_elsewhere(document, sink.written)
                     or _given_by_plugin(document, sink.written)
-                    or _given_by_caller(sink)
+                    or not from_outside(document, sink.script, sink.node)
                     else None,
                 )
-
-
-def _given_by_caller(sink: _Sink) -> bool:
-    """Whether it is a parameter of a method that only writes it: what is in it is the business of who has the object."""
-    if re.fullmatch(r"[A-Za-z_$][\w$]*", sink.written) is None:
-        return False
-    at = sink.node.parent
-    while at is not None and at.type not in FUNCTION_KINDS:
-        at = at.parent
-    named = at is not None and at.type == "method_definition"
-    parameters = at.child_by_field_name("parameters") if at is not None and named else None
-    given = (
-        []
-        if parameters is None
-        else [
-            sink.script.text(part).split(":")[0].split("=")[0].strip() for part in parameters.named_children
-        ]
-    )
-    return sink.written in given
 
 
 def _given_by_plugin(document: Document, written: str) -> bool:

@@ -16,6 +16,11 @@ _CONNECTION_STATE = re.compile(
     re.I,
 )
 
+_CONNECTION_TOLD = re.compile(
+    r"(?:snack|toast|notif|message|alert)[\w.]*\(\s*['\"`][^'\"`\n]*(?:connection|connect|offline)", re.I
+)
+"""A notice that says how the connection stands."""
+
 
 def live_sources(script: Script) -> Iterator[Call]:
     """Constructions of sockets, event sources and channels."""
@@ -94,7 +99,7 @@ def _closed(document: Document, tally: Tally) -> None:
             code = script.code_text
             last = re.escape(name.rsplit(".", 1)[-1]) if name else ""
             if name:
-                aliases = re.findall(rf"([\w.]+)\s*=\s*{last}\s*[;\n]", code)
+                aliases = re.findall(rf"([\w.]+)\s*=\s*(?:[\w.]+\.)?{last}\s*[;\n]", code)
                 last = (
                     "(?:"
                     + "|".join([last, *(re.escape(alias.rsplit(".", 1)[-1]) for alias in aliases)])
@@ -245,6 +250,8 @@ def live_facts(document: Document) -> Iterator[Fact]:
                 yield Fact(kind="live-source", name=call.callee, line=call.item.line, column=call.item.column)
     if document.elements and any(_CONNECTION_STATE.search(script.code_text) for script in document.scripts):
         yield Fact(kind="connection-state", name="script")
+    if any(_CONNECTION_TOLD.search(script.code_text) for script in document.scripts):
+        yield Fact(kind="connection-state", name="message")
     if any(
         _CONNECTION_STATE.search(" ".join(element.texts)) for element in document.elements if element.texts
     ):

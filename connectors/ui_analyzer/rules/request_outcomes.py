@@ -196,8 +196,30 @@ def _http_status(document: Document, tally: Tally) -> None:
             )
             if reads:
                 tally.check(
-                    checks, call.item, f"{name}.ok is never checked: fetch does not fail on an HTTP error"
+                    checks or _asks_for_shape(name, scope),
+                    call.item,
+                    f"{name}.ok is never checked: fetch does not fail on an HTTP error",
                 )
+
+
+def _asks_for_shape(name: str, scope: str) -> bool:
+    """Whether the answer is taken only if it has what it should have: `if (json.id)`, `"key" in data`."""
+    read = re.search(
+        rf"(?:const|let|var)\s+(\w+)\s*(?::[^=]+)?=\s*(?:\(\s*)?await\s+{name}\s*\.\s*json\(", scope
+    )
+    if read is None:
+        # `.then(response => response.json()).then(data => …)`
+        read = re.search(rf"{name}\s*\.\s*json\(\s*\)\s*\)?\s*\.then\(\s*(?:async\s*)?\(?\s*(\w+)", scope)
+    if read is None:
+        return False
+    answer = re.escape(read.group(1))
+    return (
+        re.search(
+            rf"if\s*\(\s*!?\s*(?:{answer}\??\.\w+|Array\.isArray\(\s*{answer}|['\"]\w+['\"]\s+in\s+{answer}\b)",
+            scope,
+        )
+        is not None
+    )
 
 
 def _response_use(script: Script, call: Call) -> tuple[str, str] | None:
@@ -248,6 +270,8 @@ def _query_error(document: Document, tally: Tally) -> None:
                 continue
             ok = (
                 boundary
+                or re.search(r"\bcatch\b|\btoast\b|\w\.error\b", script.code_of(inner))
+                is not None  # The question answers for itself.
                 or re.search(r"\b(?:error|isError|status|isLoadingError|failureReason)\b", taken) is not None
             )
             if ok:

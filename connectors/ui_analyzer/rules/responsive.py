@@ -49,6 +49,12 @@ def _viewport_height(document: Document, tally: Tally) -> None:
         )
         if re.search(r"::?(?:before|after)$", rule.selector):
             continue  # Drawn for ornament: nothing in it can be out of sight.
+        if rule.value("position") == "fixed" and (
+            (rule.value("bottom") or "").startswith("0")
+            or rule.value("pointer-events") == "none"
+            or (rule.value("z-index") or "").startswith("-")
+        ):
+            continue  # A backdrop: nobody looks for anything at its bottom.
         if (full or modern) and not rule.in_keyframes() and not any("print" in at for at in rule.context):
             tally.check(
                 modern,
@@ -63,6 +69,8 @@ def _viewport_height(document: Document, tally: Tally) -> None:
             (name for name in ("h-screen", "max-h-screen", "h-[100vh]", "max-h-[100vh]") if name in classes),
             "",
         )
+        if "fixed" in classes and {"inset-0", "bottom-0", "inset-y-0"} & classes:
+            continue  # Its edges are those of what is seen.
         if full_class and not on_wide_screens(classes):
             modern = any(re.search(r"(?:h-)(?:dvh|svh|\[\d+(?:dvh|svh)\])", c) for c in classes)
             tally.check(
@@ -79,8 +87,12 @@ _ICON = re.compile(r"::?(?:before|after)\b|icon|glyph|\bi$|^i\b|\.fa-|svg|arrow|
 
 def _tiny_text(document: Document, tally: Tally) -> None:
     for rule in document.style_rules:
-        if all(_ICON.search(subject(selector)) for selector in rule.selectors()):
-            continue
+        if all(
+            _ICON.search(subject(selector)) or selector in (":root", "html") for selector in rule.selectors()
+        ):
+            continue  # An icon, or what the sizes of texts are multiples of.
+        if (rule.value("text-indent") or "").startswith("-"):
+            continue  # Its text is moved off the page: the size is that of a drawing.
         for declaration in rule.declarations:
             size = length_px(declaration.value) if declaration.name == "font-size" else None
             if size is None or size == 0 or ("em" in declaration.value and "rem" not in declaration.value):

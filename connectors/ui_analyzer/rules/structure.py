@@ -22,7 +22,9 @@ def _html_lang(document: Document, tally: Tally) -> None:
         if lang is None and element.node is not None and _says_nothing(element):
             continue
         if lang is None:
-            tally.failed(element, "<html> has no lang")
+            tally.depends(
+                element, "<html> has no lang", (), frozenset(), excused_by=(("sets-lang", "script"),)
+            )
         elif lang.dynamic or placeholder(lang.value or ""):
             tally.passed()
         else:

@@ -155,7 +155,9 @@ def _script_facts(document: Document) -> Iterator[Fact]:
                 if name.startswith("--"):
                     yield Fact(kind="token", name=name.split("$")[0], value="", scope="script")
     if "--" in text:
-        for match in re.finditer(r"""["'`]?(--[A-Za-z][\w-]*)["'`]?\]?(?:\s+as\s+\w+)?\s*:(?!:)""", text):
+        for match in re.finditer(
+            r"""["'`]?(--[A-Za-z][\w-]*)["'`]?(?:\s+as\s+\w+)?\]?(?:\s+as\s+\w+)?\s*:(?!:)""", text
+        ):
             if document.language not in ("css", "scss", "less"):
                 yield Fact(kind="token", name=match.group(1), value="", scope="script")
         # Fonts of Next.js and the like are told the name that they set.
@@ -233,8 +235,8 @@ def _theme_parity(project: Project, tally: Tally) -> None:
     used = project.names("token-use")
     provided = _provided_for(project)
     for theme, tokens in sorted(themes.items()):
-        if theme in ("base", "light"):
-            continue
+        if theme in ("base", "light", "default"):
+            continue  # What holds where no other theme is chosen is the base.
         for name, located in sorted(tokens.items()):
             if located.fact.scope == theme and not name.startswith("--vp-"):  # VitePress has the rest.
                 if name in base or name in light or name in anywhere or name in provided:

@@ -1,6 +1,7 @@
 """Rules on design tokens: their use, their definition, their contrast."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -30,6 +31,10 @@ def _values(tokens: dict[str, Located]) -> dict[str, str]:
     return {name: located.fact.value for name, located in tokens.items()}
 
 
+_SCHEME_MIN = 8
+"""Different colours from which on a file has a scheme of its own."""
+
+
 def _hardcoded(project: Project, tally: Tally) -> None:
     tokens = _values(colour_tokens(project)["base"])
     colours = [name for name, value in tokens.items() if _is_colour(value, tokens)]
@@ -40,13 +45,18 @@ def _hardcoded(project: Project, tally: Tally) -> None:
     repeated: dict[tuple[str, str], list[Located]] = {}
     for located in project.of("colour-literal"):
         repeated.setdefault((located.path, located.fact.name.lower()), []).append(located)
+    written = Counter(path for path, _ in repeated)
+    taken = Counter(located.path for located in project.of("colour-token"))
     for (path, _), places in repeated.items():
         first = places[0]
+        # A sheet that writes most of its colours out follows another scheme: a theme by itself, or an older part.
+        own_scheme = written[path] >= _SCHEME_MIN and written[path] > taken[path]
         often = f", {len(places)} times in this file" if len(places) > 1 else ""
         tally.failed(
             first,
             f"{first.fact.name} is written out{often}, although the project has colour tokens",
             path=path,
+            confidence=Confidence.LOW if own_scheme else None,
         )
 
 

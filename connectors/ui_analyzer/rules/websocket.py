@@ -146,6 +146,10 @@ def _reconnects(socket: Socket) -> bool:
     source = _handler_source(socket, "close") + _handler_source(socket, "error")
     if "WebSocket(" in source or _watched(socket):
         return True
+    opening = socket.script.function_around(socket.call.item)
+    name = socket.script.name_of(opening) if opening is not None else ""
+    if name and re.search(rf"(?<![\w$]){re.escape(name)}\(", source):
+        return True
     if any(
         not _NOT_AGAIN.search(word)
         for word in (callee.rsplit(".", 1)[-1] for callee in re.findall(r"\b([\w.]*)\s*\(", source))
@@ -280,12 +284,7 @@ def _resume(document: Document, tally: Tally) -> None:
         if not _reconnects(socket):
             continue
         address = " ".join(socket.script.text(node) for node in socket.call.arguments)
-        name = re.fullmatch(r"[\w.]+", address)
-        if name:
-            last = re.escape(name.group().rsplit(".", 1)[-1])
-            address += " ".join(
-                m.group(1) for m in re.finditer(rf"\b{last}\b\s*=(?!=)([^;\n]*)", socket.code)
-            )
+        address = _with_names(socket, address)
         opening = _handler_source(socket, "open")
         anew = re.search(r"(?<![\w$])fetch\(|axios|\.get\(", opening + _handler_source(socket, "close"))
         ok = _RESUME.search(address) is not None or _RESUME.search(opening) is not None or anew is not None

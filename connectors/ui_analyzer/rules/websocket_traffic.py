@@ -89,7 +89,7 @@ def _send_guard(document: Document, tally: Tally) -> None:
             continue
         ready = (
             re.search(
-                r"readyState|WebSocket\.OPEN|isConnected|isOpen|\bconnected\b|\bqueue\b|pending|outbox|sendQueue|waitFor",
+                r"readyState|WebSocket\.OPEN|isConnected|isOpen|\bconnected\w*|\bqueue\b|pending|outbox|sendQueue|waitFor",
                 socket.code,
                 re.I,
             )

@@ -1,0 +1,107 @@
+/** What was charged, and for what. */
+import { queryOf, sentence } from "../api.js";
+import { Heading } from "../heading.js";
+import { html, use } from "../html.js";
+import { useAnswer } from "../reading.js";
+import { Empty, Failed, Loading } from "../states.js";
+import { shown } from "../text.js";
+import { place, setQuery, urlWith } from "../url.js";
+import { count, counted, money } from "../words.js";
+
+const BY = [
+  { id: "day", name: "Day" },
+  { id: "session", name: "Session" },
+  { id: "agent", name: "Agent" },
+  { id: "model", name: "Model" },
+  { id: "tool", name: "Tool" },
+];
+/** @type {Record<string, {name: string, days: number}>} */
+const PERIODS = {
+  "1": { name: "One day", days: 1 },
+  "7": { name: "7 days", days: 7 },
+  "": { name: "30 days", days: 30 },
+  "365": { name: "A year", days: 365 },
+};
+const DAY_MS = 86_400_000;
+
+export default function Cost() {
+  const { query } = use(place);
+  const by = BY.find((one) => one.id === query.get("by")) ?? BY[0];
+  const period = query.get("days") ?? "";
+  const days = (PERIODS[period] ?? PERIODS[""]).days;
+  // To the hour, so that going back and forth asks the same.
+  const since = new Date(Math.floor((Date.now() - days * DAY_MS) / 3_600_000) * 3_600_000).toISOString();
+  const { value, error, again } = useAnswer("/api/v2/costs" + queryOf({ by: by.id, since, limit: 200 }));
+  return html`
+    <${Heading} text="Cost" />
+    <nav class="tabs" aria-label="By what it is summed up">
+      <ul>
+        ${BY.map(
+          (one) => html`<li key=${one.id}>
+            <a href=${urlWith({ by: one.id === "day" ? "" : one.id })} aria-current=${one === by ? "page" : undefined}>By ${one.name.toLowerCase()}</a>
+          </li>`,
+        )}
+      </ul>
+    </nav>
+    <form class="filters" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+      <label
+        >The last
+        <select value=${period} onChange=${(/** @type {any} */ event) => setQuery({ days: event.currentTarget.value })}>
+          ${["1", "7", "", "365"].map((id) => html`<option key=${id} value=${id}>${PERIODS[id].name}</option>`)}
+        </select>
+      </label>
+      <button type="button" onClick=${again}>Read again</button>
+      ${value && html`<p class="tally" role="status">${summed(value.costs)}</p>`}
+    </form>
+    ${value && error ? html`<p class="stale" role="status">It could not be read again: ${sentence(error)}</p>` : null}
+    ${!value
+      ? error
+        ? html`<${Failed} error=${error} again=${again} />`
+        : html`<${Loading} what="the costs" />`
+      : value.costs.length === 0
+        ? html`<${Empty} title="Nothing was charged in this time"><p>Each model and tool call that costs something shows here once it is settled.</p><//>`
+        : html`<${Table} by=${by} costs=${value.costs} />`}
+    ${value?.truncated && html`<p class="muted">There are more; these are the largest.</p>`}
+  `;
+}
+
+/** @param {any[]} costs */
+function summed(costs) {
+  const tokens = costs.reduce((sum, one) => sum + one.tokens, 0);
+  const dollars = costs.reduce((sum, one) => sum + one.dollars, 0);
+  return `${money(dollars)}, ${counted(tokens, "token")}`;
+}
+
+/** @param {{by: {id: string, name: string}, costs: any[]}} props */
+function Table({ by, costs }) {
+  // Local models cost nothing; then tokens say how much it was.
+  const inMoney = costs.some((one) => one.dollars > 0);
+  const amount = (/** @type {any} */ one) => (inMoney ? one.dollars : one.tokens);
+  const most = Math.max(...costs.map(amount)) || 1;
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="Costs">
+    <table class="costs">
+      <caption class="visually-hidden">Costs by ${by.name.toLowerCase()}</caption>
+      <thead>
+        <tr>
+          <th scope="col">${by.name}</th>
+          <th scope="col" class="number">Cost</th>
+          <th scope="col" class="number">Tokens</th>
+          <th scope="col" class="number">Calls</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${costs.map(
+          (one) => html`<tr key=${one.key}>
+            <th scope="row">
+              ${by.id === "session" ? html`<a href=${"/sessions/" + one.key}>${shown(one.title ?? "Calls of a client")}</a>` : shown(one.key || (by.id === "tool" ? "calls of models" : "none"))}
+              <span class="costs-bar" aria-hidden="true"><span style=${{ width: `${(100 * amount(one)) / most}%` }}></span></span>
+            </th>
+            <td class="number">${money(one.dollars)}</td>
+            <td class="number">${count(one.tokens)}</td>
+            <td class="number">${count(one.calls)}</td>
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}

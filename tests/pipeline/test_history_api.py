@@ -1,0 +1,111 @@
+"""What the API tells of what happened in a session, and that it tells others nothing."""
+
+import uuid
+
+import httpx
+import pytest
+
+from tests.pipeline.conftest import Bearing, Make
+from tests.pipeline.test_front_door import opened, say, settled
+from tests.pipeline.waiting import tries
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+def test_history_is_told_to_its_owner_alone(bearing: Bearing, make_token: Make, address: str) -> None:
+    ann = bearing(address, make_token("--user", "ann"))
+    session = opened(ann)
+    say(ann, session, "Calculate 6 * 7 with code.")
+    settled(ann, session)
+    base = f"/api/v2/sessions/{session}"
+    answers = ann.get(f"{base}/timeline", params={"type": "AnswerGiven"}).json()["events"]
+    answer = answers[0]["id"]
+    paths = [f"{base}/timeline", f"{base}/tasks", f"{base}/balance", f"{base}/events/{answer}"]
+    trace = f"/api/v2/events/{answer}/trace"
+
+    told = {path: ann.get(path).json() for path in (*paths, trace)}
+    assert "Calculate 6 * 7 with code." in [one["label"] for one in told[paths[0]]["events"]]
+    assert [task["status"] for task in told[paths[1]]["tasks"]] == ["complete"] * len(told[paths[1]]["tasks"])
+    tokens = told[paths[2]]["tokens"]
+    assert tokens["granted"] == tokens["used"] + tokens["reserved"] + tokens["available"]
+    assert "42" in told[paths[3]]["body"]["text"]
+    assert told[trace]["events"][0]["id"] == answer
+    assert "MessageReceived" in [one["type"] for one in told[trace]["events"]]
+    assert {one["sessionId"] for one in told[trace]["events"]} == {session}
+    message = next(one["id"] for one in told[trace]["events"] if one["type"] == "MessageReceived")
+    led_to = ann.get(f"/api/v2/events/{message}/trace", params={"effects": True, "limit": 1000}).json()
+    assert answer in [one["id"] for one in led_to["events"]]
+
+    for options in (("--user", "bob"), ("--tenant", "other"), ("--tenant", "other", "--user", "ann")):
+        stranger = bearing(address, make_token(*options))
+        nobodys = str(uuid.uuid4())
+        for path in (*paths, trace):
+            refused = stranger.get(path)
+            unknown = stranger.get(path.replace(session, nobodys).replace(answer, nobodys))
+            assert refused.status_code == unknown.status_code == 404
+            assert refused.text == unknown.text
+    sender = bearing(address, make_token("--user", "ann", "--scope", "send"))
+    assert {sender.get(path).status_code for path in (*paths, trace)} == {403}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v2/sessions?sort=nothing", 422),
+        ("/api/v2/sessions?search=" + "x" * 201, 422),
+        ("/api/v2/sessions?limit=201", 422),
+        ("/api/v2/sessions?before=nonsense", 400),
+        ("/api/v2/sessions?search=%00&status=%00", 200),
+        ("/api/v2/sessions?search=%25%5C_", 200),
+        ("/api/v2/events/nonsense/trace", 404),
+        ("/api/v2/sessions/nonsense/timeline", 404),
+        ("/api/v2/sessions/nonsense/events/nonsense", 422),
+    ],
+)
+def test_what_is_asked_wrongly_is_told_so(http: httpx.Client, path: str, status: int) -> None:
+    assert http.get(path).status_code == status
+
+
+def test_the_bearer_is_told_what_it_may(
+    http: httpx.Client, bearing: Bearing, make_token: Make, address: str
+) -> None:
+    assert http.get("/api/v2/me").json() == {
+        "tenant": "default",
+        "user": None,
+        "scopes": ["administer", "approve", "read", "send"],
+    }
+    reader = bearing(address, make_token("--tenant", "acme", "--user", "ann", "--scope", "read"))
+    assert reader.get("/api/v2/me").json() == {"tenant": "acme", "user": "ann", "scopes": ["read"]}
+
+
+def test_marks_of_one_order_are_refused_in_another(http: httpx.Client) -> None:
+    opened(http)
+    opened(http)
+    mark = None
+    for _ in tries():
+        mark = http.get("/api/v2/sessions", params={"limit": 1}).json()["next"]
+        if mark is not None:
+            break
+
+    assert http.get("/api/v2/sessions", params={"before": mark}).status_code == 200
+    assert http.get("/api/v2/sessions", params={"before": mark, "sort": "cost"}).status_code == 400
+
+
+def test_costs_are_what_the_ledger_charged_and_nobody_elses(
+    bearing: Bearing, make_token: Make, address: str
+) -> None:
+    tenant = f"costs-{uuid.uuid4().hex[:8]}"
+    ann = bearing(address, make_token("--tenant", tenant, "--user", "ann"))
+    session = opened(ann, title="Sums")
+    say(ann, session, "Calculate 6 * 7 with code.")
+    used = settled(ann, session)["tokensUsed"]
+
+    for by in ("day", "session", "agent", "model"):
+        costs = ann.get("/api/v2/costs", params={"by": by}).json()["costs"]
+        assert sum(one["tokens"] for one in costs) == used
+    (of_session,) = ann.get("/api/v2/costs", params={"by": "session"}).json()["costs"]
+    assert (of_session["key"], of_session["title"]) == (session, "Sums")
+    bob = bearing(address, make_token("--tenant", tenant, "--user", "bob"))
+    assert bob.get("/api/v2/costs", params={"by": "session"}).json()["costs"] == []
+    assert ann.get("/api/v2/costs", params={"by": "nothing"}).status_code == 422
+    assert ann.get("/api/v2/costs", params={"since": "2026-01-01"}).status_code == 422
