@@ -14,7 +14,7 @@ from connectors.embedded.errors import ServerError
 from connectors.embedded.files import fresh_directory, write_atomically
 from connectors.embedded.java import java_arguments, java_environment
 from connectors.embedded.ports import LOOPBACK, port_answers
-from connectors.embedded.process import Command, ServerProcess
+from connectors.embedded.process import Command, ServerProcess, tail_of
 from topics.clients import client_of
 
 HEAP_MB_MAX = 512
@@ -234,12 +234,17 @@ class Kafka:
                 raise ServerError(f"kafka: cannot format its storage: {done.stdout}{done.stderr}")
             (fresh / "data").rename(self.data_directory)
 
+    def _log_tail(self) -> str:
+        # The broker itself writes to a log of its own; the process prints what came before that.
+        own = tail_of(self._log_directory / "kafka-server.log")
+        return f"{self.process.log_tail()}\n{own}".strip()
+
     async def _await_metadata(self, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
         while True:
             if not self.process.alive():
                 raise ServerError(
-                    f"kafka: ended while starting; see {self._log_directory}:\n{self.process.log_tail()}"
+                    f"kafka: ended while starting; see {self._log_directory}:\n{self._log_tail()}"
                 )
             if await self._answers():
                 return

@@ -36,6 +36,17 @@ class Command:
     """Whom to become; None to stay who we are."""
 
 
+def tail_of(log_path: Path, *, lines: int = 15) -> str:
+    """Return the last lines of a log; it may not exist."""
+    try:
+        with log_path.open("rb") as file:
+            file.seek(max(0, log_path.stat().st_size - 16_384))
+            text = file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-lines:])
+
+
 class ServerProcess:
     """One named server in one directory. Any process may hold one; they all see the same server."""
 
@@ -119,15 +130,9 @@ class ServerProcess:
         if not self._await_end(KILL_TIMEOUT_S):
             raise ServerError(f"{self.name}: pid {self.pid} does not die")
 
-    def log_tail(self, *, lines: int = 15) -> str:
+    def log_tail(self) -> str:
         """Return the log's last lines, for an error message."""
-        try:
-            with self.log_path.open("rb") as file:
-                file.seek(max(0, self.log_path.stat().st_size - 16_384))
-                text = file.read().decode("utf-8", errors="replace")
-        except FileNotFoundError:
-            return "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
+        return tail_of(self.log_path)
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self.pid

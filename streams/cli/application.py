@@ -1,28 +1,14 @@
 """The command `cartrita`: all its commands, in the order of its help."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from importlib import import_module
+from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from connectors.text.harmless import harmless
-from streams.cli import deployment, messages, migrate, rebuild, replay, schemas, sessions, tail, topics, trace
-from streams.cli.agents import agents
-from streams.cli.analyze_ui import analyze_ui
-from streams.cli.budget import budget
-from streams.cli.cost import cost
-from streams.cli.dead_letters import dead_letters
-from streams.cli.demo import demo
-from streams.cli.doctor import doctor
-from streams.cli.door import env, login
-from streams.cli.fork import fork
-from streams.cli.ingest import ingest
-from streams.cli.processes import gateway, sink, worker
-from streams.cli.tables import tables
-from streams.cli.tokens import tokens
-from streams.cli.tools import tools
 
 _HELP = """AI agents as a Kafka stream-processing pipeline.
 
@@ -33,10 +19,101 @@ Exit codes: 0 done; 1 done, with a bad outcome; 2 wrong use or setting; 3 someth
 5 timed out; 130 interrupted; 141 whoever read the output has stopped."""
 
 
+_PANELS: Final = {
+    "This machine": {
+        "up": "deployment:up",
+        "down": "deployment:down",
+        "status": "deployment:status",
+        "env": "door:env",
+        "login": "door:login",
+        "demo": "demo:demo",
+        "doctor": "doctor:doctor",
+    },
+    "Conversations": {
+        "send": "messages:send",
+        "cancel": "messages:cancel",
+        "close": "messages:close",
+        "approve": "messages:approve",
+        "settle": "messages:settle",
+        "budget": "budget:budget",
+        "ingest": "ingest:ingest",
+        "tokens": "tokens:tokens",
+    },
+    "What happened": {
+        "tail": "tail:tail",
+        "sessions": "sessions:sessions",
+        "cost": "cost:cost",
+        "trace": "trace:trace",
+        "replay": "replay:replay",
+        "record": "replay:record",
+        "fork": "fork:fork",
+        "dead-letters": "dead_letters:dead_letters",
+    },
+    "Agents and tools": {
+        "analyze-ui": "analyze_ui:analyze_ui",
+        "agents": "agents:agents",
+        "tools": "tools:tools",
+    },
+    "Processes": {"worker": "processes:worker", "sink": "processes:sink", "gateway": "processes:gateway"},
+    "Ground": {
+        "migrate": "migrate:migrate",
+        "rebuild": "rebuild:rebuild",
+        "snapshot": "rebuild:snapshot",
+        "topics": "topics:topics",
+        "tables": "tables:tables",
+        "schemas": "schemas:schemas",
+    },
+}
+"""By panel of the help and name of the command: the module of streams.cli and what there has it."""
+
+
+# (Any: the library's own types of commands are not public)
+class _Commands(Mapping[str, Any]):
+    """All commands; each is imported when it is asked for: most need little of what all of them need."""
+
+    def __init__(self) -> None:
+        self._panels = {name: panel for panel, commands in _PANELS.items() for name in commands}
+        self._imported: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._imported:
+            self._imported[name] = _imported(self._panels[name], name)
+        return self._imported[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._panels)
+
+    def __len__(self) -> int:
+        return len(self._panels)
+
+
+def _imported(panel: str, name: str) -> Any:
+    module, _, attribute = _PANELS[panel][name].partition(":")
+    found = getattr(import_module(f"streams.cli.{module}"), attribute)
+    alone = typer.Typer(
+        rich_markup_mode="rich", pretty_exceptions_show_locals=False, callback=_whole, add_completion=False
+    )
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name, rich_help_panel=panel)
+    else:
+        alone.command(name, rich_help_panel=panel)(found)
+    group: Any = typer.main.get_command(alone)
+    return group.commands[name]
+
+
+def _whole() -> None:
+    """Do nothing before a command; without it, the library takes a single command for the whole."""
+
+
 class HarmlessGroup(TyperGroup):
     """Commands whose library quotes wrong arguments in errors of its own, past the templates of `output`."""
 
-    def make_context(self, *args: Any, **more: Any) -> Any:  # (Any: the library's own types are not public)
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """Take all commands, importing none."""
+        super().__init__(*args, **more)
+        self.commands: Any = _Commands()
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
         """Read the arguments up to the command's name."""
         with _harmless_errors():
             return super().make_context(*args, **more)
@@ -61,45 +138,10 @@ def _harmless_errors() -> Iterator[None]:
 app = typer.Typer(
     name="cartrita",
     cls=HarmlessGroup,
+    callback=_whole,
     help=_HELP,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "This machine": (deployment.up, deployment.down, deployment.status, env, login, demo),
-    "Conversations": (
-        messages.send,
-        messages.cancel,
-        messages.close,
-        messages.approve,
-        messages.settle,
-        budget,
-        ingest,
-    ),
-    "What happened": (
-        tail.tail,
-        sessions.sessions,
-        cost,
-        trace.trace,
-        replay.replay,
-        replay.record,
-        fork,
-    ),
-    "Agents and tools": (analyze_ui,),
-    "Processes": (worker, sink, gateway),
-    "Ground": (migrate.migrate, rebuild.rebuild, rebuild.snapshot),
-}
-for _panel, _commands in _PANELS.items():
-    for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
-app.add_typer(doctor, name="doctor", rich_help_panel="This machine")
-app.add_typer(agents, name="agents", rich_help_panel="Agents and tools")
-app.add_typer(tools, name="tools", rich_help_panel="Agents and tools")
-app.add_typer(tokens, name="tokens", rich_help_panel="Conversations")
-app.add_typer(dead_letters, name="dead-letters", rich_help_panel="What happened")
-app.add_typer(topics.topics, name="topics", rich_help_panel="Ground")
-app.add_typer(tables, name="tables", rich_help_panel="Ground")
-app.add_typer(schemas.schemas, name="schemas", rich_help_panel="Ground")

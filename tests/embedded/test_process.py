@@ -13,7 +13,7 @@ import pytest
 
 from connectors.embedded.errors import ServerError
 from connectors.embedded.launch import process_identity
-from connectors.embedded.process import LOG_BYTES_MAX, Command, ServerProcess
+from connectors.embedded.process import LOG_BYTES_MAX, Command, ServerProcess, tail_of
 
 WAIT_S = 10.0
 
@@ -190,4 +190,4 @@ def test_a_small_log_is_continued(server: ServerProcess, tmp_path: Path) -> None
     server.start(python(tmp_path, SLEEP))
 
     wait_until(lambda: server.log_path.read_text() == "before\nup\n")
-    assert server.log_tail(lines=1) == "up"
+    assert tail_of(server.log_path, lines=1) == "up"

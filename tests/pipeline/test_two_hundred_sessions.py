@@ -165,6 +165,7 @@ def test_all_of_them_end_and_every_row_is_there_once(settings: Settings, outside
     check_everything(settings, outsider, messages)
 
 
+@pytest.mark.slow  # The short campaign kills all of them too, in every run.
 @pytest.mark.parametrize("seed", [11])
 def test_the_same_holds_when_everything_is_killed_in_the_middle(
     deployment: Deployment, settings: Settings, outsider: Outsider, seed: int

@@ -34,7 +34,7 @@ async def put(scene: Scene, table: str, key: bytes, value: bytes, partition: int
         await producer.send_and_wait(changelog_of(scene.world.prefix, table), value, key, partition)
 
 
-@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+@pytest.mark.parametrize("store", ["memory", pytest.param("rocksdb", marks=pytest.mark.slow)])
 async def test_a_worker_starts_past_damage_and_what_stands_goes_on_once_it_is_restored(
     scene: Scene, store: str
 ) -> None:

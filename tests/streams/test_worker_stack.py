@@ -164,6 +164,7 @@ async def test_a_worker_waits_for_servers_that_are_away_at_its_start(scene: Scen
         assert await worker.ended() == ExitCode.OK
 
 
+@pytest.mark.slow  # The short campaign kills both too, in every run.
 async def test_kafka_and_registry_may_go_and_come_back_in_the_middle_of_a_run(scene: Scene) -> None:
     worker = scene.worker()
     await scene.ready(worker)
