@@ -26,6 +26,9 @@ checks what this behaviour decided, and says of the rest which one did.
     12  A person is asked about a tool call that may have been carried out, before its task ends for it.
     13  A plan and a critique that repeat the example of their instructions are none; a revision that changes
         nothing is not criticised again.
+    14  A decision about a tool call is signed, and binds to exactly what was asked; after a change of the
+        policy, or of the arguments by an approver, the call is decided and asked for anew. Rules ask for
+        arguments, tenants, users, hours, and calls of a turn or a session, which the state counts.
 """
 
 from typing import Final
@@ -34,7 +37,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 13
+BEHAVIOUR: Final = 14
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -9,7 +9,7 @@ from typing import Final
 
 from processors.decisions import tell_decision
 from processors.outcomes import Outcome, is_maybe_billed, used
-from processors.policies import Verdict
+from processors.policy.decide import Verdict
 from processors.state import TOOL_PREFIX, Budget, Reservation, ToolCallStatus
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits

@@ -15,7 +15,8 @@ from processors.client_state import ClientCall, ClientCallStatus
 from processors.decisions import tell_decision
 from processors.leases import open_session
 from processors.lifecycles import BEGINS, CLIENT_CALL, ENDS
-from processors.policies import Verdict, decide_client_tool
+from processors.policy import hindsight
+from processors.policy.decide import PolicyRequest, Verdict, decide_client_tool
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.state import Reservation, SessionStatus
 from processors.transition import Transition
@@ -350,13 +351,18 @@ def _vectors(transition: Transition, body: ModelCallCompleted) -> RecordReferenc
 def _decided(
     transition: Transition, call: ClientCall, proposed: ToolCallProposed, number: int, *, calls_before: int
 ) -> tuple[Verdict, str]:
-    verdict = decide_client_tool(
-        CLIENT,
-        proposed.name,
-        transition.configuration.policy,
-        share_left(transition.budget),
+    request = PolicyRequest(
+        agent=CLIENT,
+        tool=proposed.name,
+        spec=None,
         calls_before=calls_before,
+        share_left=share_left(transition.budget),
+        arguments_json=proposed.arguments_json,
+        tenant=transition.state.tenant_id,
+        user=transition.state.user_id,
+        now_ms=transition.now_ms,
     )
+    verdict = decide_client_tool(request, transition.configuration.policy)
     event_id = tell_decision(
         transition,
         verdict,
@@ -364,7 +370,7 @@ def _decided(
         task_id="",
         agent=CLIENT,
         tool=proposed.name,
-        request={"tool": proposed.name, "arguments": proposed.arguments_json, "model": call.model},
+        request={**hindsight.told(request), "model": call.model},
     )
     return verdict, event_id
 

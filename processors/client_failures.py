@@ -5,7 +5,7 @@ from typing import Final
 from processors.budgets import EXHAUSTED_RULE, price
 from processors.client_state import ClientCall
 from processors.decisions import tell_decision
-from processors.policies import Verdict
+from processors.policy.decide import Verdict
 from processors.transition import Transition
 from schemas.configuration import ChatModel
 from schemas.events.budgets import BudgetExhausted, BudgetScope

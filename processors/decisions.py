@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from processors import snapshots
-from processors.policies import Verdict
+from processors.policy.decide import Verdict
 from processors.transition import Transition
 from schemas.events.policies import PolicyDecided
 

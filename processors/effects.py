@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from processors.hidden_text import without_hidden
 from schemas.configuration import ChatModel, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
@@ -32,7 +33,13 @@ from schemas.ids import OUTCOME, outcome_id
 from schemas.ports.chat import ChatAnswer, ConnectorError
 from schemas.ports.tool import ToolError, ToolResult
 
-_NOT_THE_TOOLS_DOING: Final = ("cancelled", "unknown_tool", "parse_error", "validation_error")
+_NOT_THE_TOOLS_DOING: Final = (
+    "cancelled",
+    "unknown_tool",
+    "parse_error",
+    "validation_error",
+    "approval_invalid",
+)
 """Failures that say nothing of how well the tool does."""
 _BEFORE_THE_TOOL: Final = ("unknown_tool", "parse_error", "validation_error")
 """Failures that came before the tool did anything; after any other it may have had its effect."""
@@ -161,7 +168,7 @@ class ToolOutcomes:
     ) -> Outcome:
         """Return the outcome of a call with a result; `count_tokens` counts the text that models get."""
         body = tool_request(event)
-        result_json = json.dumps(result.result, ensure_ascii=False, separators=(",", ":"))
+        result_json = without_hidden(json.dumps(result.result, ensure_ascii=False, separators=(",", ":")))
         completed = ToolCallCompleted(
             call_id=body.call_id,
             task_id=body.task_id,
@@ -255,7 +262,7 @@ class ToolOutcomes:
             tool=body.tool,
             tool_version=body.tool_version,
             kind=error.kind,
-            message=str(error)[:_MESSAGE_CHARACTERS_MAX],
+            message=without_hidden(str(error))[:_MESSAGE_CHARACTERS_MAX],
             retryable=error.retryable,
             maybe_effected=maybe_effected,
             used_tokens=error.used_tokens,

@@ -12,6 +12,7 @@ import orjson
 from processors import execution, leases, opening, planning, progress, snapshots, steps, synthesis
 from processors.answers import ended_task, prune
 from processors.plans import PlanFault, check_plan
+from processors.policy.conditions import fault_of
 from processors.state import (
     MessageTaken,
     Overrides,
@@ -66,7 +67,13 @@ def policy_of(policy_json: str | None) -> Policy | None:
     Raises:
         ForkInvalid: it is no policy.
     """
-    return None if policy_json is None else _read(Policy, policy_json, "policy_json is not a policy")
+    if policy_json is None:
+        return None
+    policy = _read(Policy, policy_json, "policy_json is not a policy")
+    for rule in policy.rules:
+        for fault in filter(None, map(fault_of, rule.arguments)):
+            raise ForkInvalid(f"policy_json is not a policy: rule {rule.name!r}: {fault}")
+    return policy
 
 
 def open_calls(turn: Turn | None) -> dict[str, tuple[Task, ToolCallPending]]:
@@ -239,7 +246,7 @@ def _restore_running(transition: Transition, task: Task, origin: Task) -> None:
             tool_calls=tuple(
                 call
                 if call.status is ToolCallStatus.SETTLED
-                else replace(call, status=ToolCallStatus.WAITING, due_at_ms=0)
+                else replace(call, status=ToolCallStatus.WAITING, due_at_ms=0, asked=None)
                 for call in origin.tool_calls
             ),
             tools_called=calls_before,

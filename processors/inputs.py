@@ -6,11 +6,15 @@ from collections.abc import Callable
 from typing import Final
 
 from processors import forking
+from processors.approvals.binding import arguments_of
+from processors.hidden_text import without_hidden
 from processors.objections import EVERY_TENANT
 from processors.open_outcomes import RESULT_CHARACTERS_MAX
+from schemas.canonical import NotCanonical
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     Attachment,
     FeedbackGiven,
@@ -44,7 +48,8 @@ AMOUNT_MAX: Final = 2**53 - 1
 TOOLS_CHARACTERS_MAX: Final = 100
 _TOOLS: Final = re.compile(rf"\*|[A-Za-z0-9_-]{{1,{TOOLS_CHARACTERS_MAX}}}")
 _COMMANDS: Final[dict[type, str]] = {
-    ApprovalReceived: "approve",
+    ApprovalReceived: "approvals approve",
+    ApprovalEdited: "approvals edit",
     SessionBudgetSet: "budget",
     OutcomeTold: "settle",
 }
@@ -162,10 +167,12 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
             _budgets(body)
             _metadata(body)
             _short("title", body.title, TITLE_CHARACTERS_MAX)
-        case ApprovalReceived():
+        case ApprovalReceived() | ApprovalEdited():
             if not is_uuid(body.approval_id):
                 raise InputInvalid("approval_id is not a UUID in canonical form")
             _short("reason", body.reason, REASON_CHARACTERS_MAX)
+            if isinstance(body, ApprovalEdited):
+                _checked_arguments(body)
         case OutcomeTold():
             if not is_uuid(body.call_id):
                 raise InputInvalid("call_id is not a UUID in canonical form")
@@ -189,7 +196,8 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
 
 
 def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits) -> MessageReceived:
-    if not body.text.strip():
+    said = without_hidden(body.text)
+    if not said.strip():
         raise InputInvalid("text is empty")
     _short("agent", body.agent, AGENT_CHARACTERS_MAX)
     _budgets(body)
@@ -206,7 +214,8 @@ def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits
         )
     return replace(
         body,
-        tokens=tokenizer(body.text),
+        text=said,
+        tokens=tokenizer(said),
         attachments=tuple(
             replace(attachment, tokens=tokenizer(attachment.text)) for attachment in body.attachments
         ),
@@ -222,9 +231,10 @@ def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) 
     _short("model", body.model, NAME_CHARACTERS_MAX)
     if body.text is None and body.call_id is not None:
         raise InputInvalid("call_id needs the result that is put in its place, as text")
-    if body.text is not None and body.call_id is None and not body.text.strip():
+    said = None if body.text is None else without_hidden(body.text)
+    if said is not None and body.call_id is None and not said.strip():
         raise InputInvalid("text is empty")
-    text = body.text or ""
+    text = said or ""
     size_bytes = len(text.encode()) + len((body.policy_json or "").encode())
     if size_bytes > limits.text_bytes_max:
         raise InputInvalid(
@@ -234,7 +244,14 @@ def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) 
         forking.policy_of(body.policy_json)
     except forking.ForkInvalid as error:
         raise InputInvalid(str(error)) from error
-    return replace(body, tokens=tokenizer(text))
+    return replace(body, text=said, tokens=tokenizer(text))
+
+
+def _checked_arguments(body: ApprovalEdited) -> None:
+    try:
+        arguments_of(body.arguments_json)
+    except NotCanonical as error:
+        raise InputInvalid(f"arguments_json: {error}") from error
 
 
 def _checked_budget(body: SessionBudgetSet) -> None:

@@ -119,8 +119,9 @@ TOOL_CALL: Final = Lifecycle(
         },
         "escalated": {
             "requested": "ToolCallRequested",
-            "waiting": "ApprovalReceived",
-            "settled": "ApprovalReceived or PolicyDecided",
+            "waiting": "ApprovalClosed",
+            "throttled": "ApprovalClosed and PolicyDecided, under another policy",
+            "settled": "ApprovalClosed and PolicyDecided",
             ENDS: _TASK_ENDS,
         },
         "requested": {
@@ -134,13 +135,16 @@ TOOL_CALL: Final = Lifecycle(
 )
 APPROVAL: Final = Lifecycle(
     name="approval",
-    doc="What a person is asked. Where its task ends first, nobody waits for the answer any more.",
+    doc="What a person is asked. It is decided once; what is asked again is a request of its own.",
     moves={
         BEGINS: {"asked": "ApprovalRequested"},
         "asked": {
-            "approved": "ApprovalReceived",
-            "refused": "ApprovalReceived",
-            "expired": "PolicyDecided",
+            "approved": "ApprovalClosed",
+            "refused": "ApprovalClosed",
+            "edited": "ApprovalClosed",
+            "expired": "ApprovalClosed",
+            "renewed": "ApprovalClosed",
+            "withdrawn": "ApprovalClosed",
         },
     },
 )

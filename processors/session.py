@@ -10,6 +10,7 @@ from typing import assert_never
 import orjson
 
 from processors import (
+    asked_calls,
     call_accounts,
     cancellation,
     client_calls,
@@ -24,7 +25,6 @@ from processors import (
     retrievals,
     steps,
     synthesis,
-    tool_calls,
 )
 from processors.behaviour import stamped
 from processors.budgets import settle
@@ -40,6 +40,7 @@ from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused
 from schemas.events.client_calls import ClientCallCancelled, ClientCallReceived
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     CommandFact,
     ForkRefused,
@@ -83,11 +84,14 @@ class SessionDecider:
         if self._objects and (refused := objection(state, event)) is not None:
             return Step(state=state, events=(), refused=refused)
         transition = Transition(state, event, source, self.configuration)
+        if steps.renew_asked(transition):
+            execution.schedule(transition)
         _apply(transition)
         forking.resume(transition)
         opening.start_next_turn(transition)
         deadlines.rest_while_asking(transition)
         cancellation.note_rest(transition)
+        asked_calls.withdraw(transition, state)
         return transition.finish()
 
     def mark(self, state: SessionState, event: Envelope) -> str | None:
@@ -121,6 +125,7 @@ def _apply(transition: Transition) -> None:
             SessionOpened()
             | MessageReceived()
             | ApprovalReceived()
+            | ApprovalEdited()
             | SessionCancelled()
             | SessionClosed()
             | SessionForked()
@@ -168,7 +173,7 @@ def _user_input(transition: Transition, body: CommandFact) -> None:
             opening.session_opened(transition, body)
         case MessageReceived():
             opening.message_received(transition, body)
-        case ApprovalReceived():
+        case ApprovalReceived() | ApprovalEdited():
             _approval(transition, body)
         case SessionCancelled():
             cancellation.cancel(transition, body)
@@ -196,19 +201,16 @@ def _go_on(transition: Transition) -> None:
         progress.report_ends(transition, turn)
 
 
-def _approval(transition: Transition, body: ApprovalReceived) -> None:
+def _approval(transition: Transition, body: ApprovalReceived | ApprovalEdited) -> None:
     if transition.state.status is SessionStatus.NEW:
         transition.refuse(ErrorCode.UNKNOWN_SESSION, "there is no such session")
         return
-    tasks = transition.turn.tasks.values() if transition.state.turn else ()
-    for task in tasks:
-        if tool_calls.awaits_approval(task, body.approval_id):
-            steps.approval_received(
-                transition, task, body.approval_id, approved=body.approved, reason=body.reason or ""
-            )
-            execution.schedule(transition)
-            return
-    transition.refuse(ErrorCode.UNKNOWN_APPROVAL, "no call waits for this approval")
+    found = asked_calls.find(transition, body.approval_id)
+    if found is None:
+        transition.refuse(ErrorCode.UNKNOWN_APPROVAL, "no call waits for this approval")
+        return
+    steps.approver_said(transition, *found, body)
+    execution.schedule(transition)
 
 
 def _outcome_told(transition: Transition, body: OutcomeTold) -> None:

@@ -13,7 +13,7 @@ from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
 from schemas.events.plans import PlannedTask
-from schemas.events.tools import Retrieval
+from schemas.events.tools import CallApproval, Retrieval
 from schemas.references import RecordReference
 
 TOOL_PREFIX: Final = "tool:"
@@ -123,6 +123,24 @@ class ToolCallStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a person was asked about a tool call, and what they said."""
+
+    approval_id: str
+    digest: str
+    shown_sha256: str
+    policy: str
+    """Content hash of the policy that asked."""
+    tool: str
+    """What tells the tool's version and schema from others."""
+    approvers: tuple[str, ...] = ()
+    scope: str = ""
+    four_eyes: bool = False
+    given: CallApproval | None = None
+    """The approval; None while nobody has decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallPending:
     """One tool call of the step that a task is in."""
 
@@ -135,6 +153,10 @@ class ToolCallPending:
     """When a throttled call goes on, or what a person is asked of an escalated or open one expires."""
     answer: PromptMessage | None = None
     """What the model is told, once settled."""
+    asked: Asked | None = None
+    """The latest request to a person; None where nobody was asked."""
+    edited_by: str = ""
+    """Who wrote the arguments in the place of the model; empty: they are the model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,6 +372,8 @@ class SessionState:
     idle_since_ms: int | None = None
     """Since when an open session has nothing to do; None while it works, and before it opens."""
     ended_at_ms: int | None = None
+    tools_called: Mapping[str, int] = field(default_factory=dict)
+    """Calls of each tool that were decided in the session's turns."""
     overrides: Overrides = Overrides()
     resumption: Turn | None = None
     """The turn of its origin that a fork goes on with once it is open."""

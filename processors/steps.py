@@ -1,6 +1,6 @@
 """The agent step decider: a task goes from model to tools and back until its agent has an answer."""
 
-from processors import open_outcomes, retrievals, tool_calls
+from processors import asked_calls, open_outcomes, retrievals, tool_calls
 from processors.answers import (
     ERROR_CHARACTERS_MAX,
     EXCERPT_CHARACTERS_MAX,
@@ -12,10 +12,10 @@ from processors.answers import (
 from processors.calls import Prompt, Unaffordable, admission, request, tell_unaffordable
 from processors.prompts import task_messages
 from processors.retries import retry_delay_ms
-from processors.state import Task, TaskStatus, ToolCallStatus
+from processors.state import Task, TaskStatus, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.events.budgets import BudgetScope
-from schemas.events.inputs import OutcomeTold
+from schemas.events.inputs import ApprovalEdited, ApprovalReceived, OutcomeTold
 from schemas.events.models import (
     CallPurpose,
     ChatRole,
@@ -150,7 +150,8 @@ def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallComplet
 def tool_calls_due(transition: Transition, task: Task) -> None:
     """Go on with throttled calls, and give up on approvals that nobody gave in time."""
     tool_calls.due(transition, task)
-    unknown = open_outcomes.expired(transition, task)
+    asked_calls.due(transition, transition.turn.tasks[task.task_id])
+    unknown = open_outcomes.expired(transition, transition.turn.tasks[task.task_id])
     if unknown is not None:
         current = transition.turn.tasks[task.task_id]
         message = f"nobody told whether {unknown.proposed.name} was carried out"
@@ -159,12 +160,24 @@ def tool_calls_due(transition: Transition, task: Task) -> None:
     _go_on(transition, task.task_id)
 
 
-def approval_received(
-    transition: Transition, task: Task, call_id: str, *, approved: bool, reason: str
+def approver_said(
+    transition: Transition, task: Task, call: ToolCallPending, body: ApprovalReceived | ApprovalEdited
 ) -> None:
-    """Make, or refuse, the call that waited for a person."""
-    tool_calls.approval_received(transition, task, call_id, approved=approved, reason=reason)
-    _go_on(transition, task.task_id)
+    """Go on as an approver has decided about a call, or ask anew about what an approver made of it."""
+    if isinstance(body, ApprovalEdited):
+        counts = asked_calls.edited(transition, task, call, body)
+    else:
+        counts = asked_calls.received(transition, task, call, body)
+    if counts:
+        _go_on(transition, task.task_id)
+
+
+def renew_asked(transition: Transition) -> bool:
+    """Decide anew what a person was asked under other conditions; tells whether there was any."""
+    renewed = asked_calls.renew(transition)
+    for task_id in renewed:
+        _go_on(transition, task_id)
+    return bool(renewed)
 
 
 def outcome_told(transition: Transition, task: Task, body: OutcomeTold) -> None:

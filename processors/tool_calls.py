@@ -2,27 +2,27 @@
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Final
 
 from processors import retrievals
+from processors.approvals.asking import Again, ask, unaskable
 from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
 from processors.decisions import tell_decision
-from processors.lifecycles import APPROVAL, BEGINS
-from processors.policies import PolicyRequest, Verdict, decide, narrowed
+from processors.policy import decide as policies
+from processors.policy import hindsight
+from processors.policy.decide import UNREADABLE_RULE, PolicyRequest, Verdict, narrowed
 from processors.prompts import text_tokens
 from processors.state import TOOL_PREFIX, Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
+from schemas.canonical import NotCanonical
 from schemas.configuration import ToolSpec
 from schemas.events.budgets import BudgetExhausted, BudgetScope
 from schemas.events.models import ChatRole, PromptMessage, ToolCallProposed
-from schemas.events.outputs import ApprovalRequested
 from schemas.events.policies import Decision
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
 from schemas.frozen import replace
 
 TOO_MANY_RULE: Final = "too_many_at_once"
-EXPIRED_RULE: Final = "approval_expired"
 
 
 def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed, ...]) -> None:
@@ -37,10 +37,11 @@ def begin(transition: Transition, task_id: str, proposed: tuple[ToolCallProposed
         task = transition.turn.tasks[task_id]
         if number > limits.tool_calls_max:
             at_most = f"at most {limits.tool_calls_max} calls at once"
-            _tell_denied(transition, task, call, TOO_MANY_RULE, at_most)
-            _answer(transition, task, call, f"not made: {at_most}; ask again if it is needed")
+            denied = Verdict(decision=Decision.DENY, rule=TOO_MANY_RULE, reason=at_most)
+            tell_denied(transition, task, call, denied)
+            decline(transition, task, call, f"not made: {at_most}; ask again if it is needed")
         else:
-            _decide(transition, task, call)
+            decide(transition, task, call)
 
 
 def resume(transition: Transition, task: Task) -> None:
@@ -56,7 +57,7 @@ def resume(transition: Transition, task: Task) -> None:
     transition.put(replace(task, tool_calls=calls))
     for call in calls:
         if call.status is ToolCallStatus.WAITING:
-            _decide(transition, transition.turn.tasks[task.task_id], call)
+            decide(transition, transition.turn.tasks[task.task_id], call)
 
 
 def take_waiting(transition: Transition, task: Task) -> bool:
@@ -64,7 +65,7 @@ def take_waiting(transition: Transition, task: Task) -> bool:
     moved = False
     for call in task.tool_calls:
         if call.status is ToolCallStatus.WAITING:
-            _make(transition, transition.turn.tasks[task.task_id], call)
+            make(transition, transition.turn.tasks[task.task_id], call)
             now = find(transition.turn.tasks[task.task_id], call.call_id)
             moved = moved or now.status is not ToolCallStatus.WAITING
     return moved
@@ -81,60 +82,44 @@ def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | Tool
     else:
         tokens = text_tokens(outcome.message) + text_tokens(outcome.kind)
     told = PromptMessage(
-        role=ChatRole.TOOL, source=transition.reference(tokens), tool_call_id=call.proposed.tool_call_id
+        role=ChatRole.TOOL,
+        text=_told_of_edit(call),
+        source=transition.reference(tokens),
+        tool_call_id=call.proposed.tool_call_id,
     )
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
     store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
 
 
 def due(transition: Transition, task: Task) -> None:
-    """Make throttled calls whose delay is over; answer for approvals that have expired."""
+    """Make throttled calls whose delay is over."""
     for call in task.tool_calls:
-        if call.due_at_ms > transition.now_ms:
-            continue
-        if call.status is ToolCallStatus.THROTTLED:
-            _make(transition, transition.turn.tasks[task.task_id], call)
-        elif call.status is ToolCallStatus.ESCALATED:
-            APPROVAL.move("asked", "expired")
-            current = transition.turn.tasks[task.task_id]
-            _tell_denied(transition, current, call, EXPIRED_RULE, "nobody approved it in time")
-            _answer(transition, current, call, "not made: nobody approved it in time")
+        if call.status is ToolCallStatus.THROTTLED and call.due_at_ms <= transition.now_ms:
+            make(transition, transition.turn.tasks[task.task_id], call)
 
 
-def approval_received(
-    transition: Transition, task: Task, call_id: str, *, approved: bool, reason: str
-) -> None:
-    """Make or refuse a call that waited for a person."""
-    call = find(task, call_id)
-    APPROVAL.move("asked", "approved" if approved else "refused")
-    if approved:
-        _make(transition, task, call)
-    else:
-        _answer(transition, task, call, f"not made: a person refused it: {reason or 'no reason given'}")
-
-
-def awaits_approval(task: Task, call_id: str) -> bool:
-    """Tell whether a call of the task waits for a person."""
-    return any(
-        call.call_id == call_id and call.status is ToolCallStatus.ESCALATED for call in task.tool_calls
-    )
-
-
-def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
+def decide(transition: Transition, task: Task, call: ToolCallPending, again: Again | None = None) -> None:
+    """Decide a call by policy and do what follows; `again` says why, where it was decided before."""
     configuration = transition.configuration
     name = call.proposed.name
     spec = configuration.tools.get(name)
+    calls = task.tools_called.get(name, 0)
     request = PolicyRequest(
-        agent=configuration.agents[task.agent],
+        agent=task.agent,
         tool=name,
         spec=spec,
-        calls_before=task.tools_called.get(name, 0),
+        # A call that is decided again counts already.
+        calls_before=calls if again is None else max(0, calls - 1),
         share_left=share_left(transition.budget),
+        listed=name in configuration.agents[task.agent].tools,
+        arguments_json=call.proposed.arguments_json,
+        tenant=transition.state.tenant_id,
+        user=transition.state.user_id,
+        now_ms=transition.now_ms,
+        calls_in_turn=_calls_in_turn(transition, name, again),
+        calls_in_session=max(0, transition.state.tools_called.get(name, 0) - (again is not None)),
     )
-    verdict = decide(request, configuration.policy)
-    if transition.state.overrides.policy is not None:
-        # What a session brings along may take away, and never give.
-        verdict = narrowed(verdict, decide(request, transition.state.overrides.policy))
+    verdict = _verdict(transition, call, request)
     planned = 0
     if spec is not None and verdict.decision in (Decision.ALLOW, Decision.AUDIT):
         planned = _reservation_tokens(transition, task, spec)
@@ -148,30 +133,42 @@ def _decide(transition: Transition, task: Task, call: ToolCallPending) -> None:
         tokens=planned,
         nanodollars=planned * spec.nanodollars_per_token if spec is not None else 0,
         request={
-            "tool": name,
-            "arguments": call.proposed.arguments_json,
+            **hindsight.told(request),
             "task": task.intent,
-            "calls_before": request.calls_before,
+            **({"own_rules": True} if transition.state.overrides.policy is not None else {}),
+            **({"decided_again": again.why} if again is not None else {}),
+            **({"edited_by": call.edited_by} if call.edited_by else {}),
         },
     )
     call = replace(call, decided_event_id=decided)
     task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
     transition.put(task)
+    if again is None and spec is not None:
+        called = {**transition.state.tools_called, name: request.calls_in_session + 1}
+        transition.state = replace(transition.state, tools_called=called)
     match verdict.decision:
         case Decision.ALLOW | Decision.AUDIT:
-            _make(transition, task, call)
+            make(transition, task, call)
         case Decision.THROTTLE:
             delay_ms = configuration.limits.retry_delay_ms
             waiting = replace(call, status=ToolCallStatus.THROTTLED, due_at_ms=transition.now_ms + delay_ms)
             store(transition, task, waiting)
         case Decision.ESCALATE:
-            _escalate(transition, task, call, verdict)
+            _escalate(transition, task, call, verdict, again)
         case _:
-            _answer(transition, task, call, f"denied by policy ({verdict.rule}): {verdict.reason}")
+            decline(transition, task, call, f"denied by policy ({verdict.rule}): {verdict.reason}")
 
 
-def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
-    """Reserve what the tool's own model calls may use, and request the call; or wait, or refuse."""
+def make(transition: Transition, task: Task, call: ToolCallPending) -> None:
+    """Reserve what the tool's own model calls may use, and request the call; or wait, or refuse.
+
+    A call that a person approved is asked about again where the approval ran out while it waited for budget.
+    """
+    given = call.asked.given if call.asked is not None else None
+    if given is not None and given.expires_at_ms <= transition.now_ms:
+        why = "the approval ran out before the call could be paid"
+        decide(transition, task, replace(call, asked=None), Again(why=why, replaces=given.approval_id))
+        return
     spec = transition.configuration.tools[call.proposed.name]
     tokens = _reservation_tokens(transition, task, spec)
     if tokens < spec.tokens_min:
@@ -179,7 +176,7 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
             store(transition, task, replace(call, status=ToolCallStatus.WAITING))
             return
         _tell_exhausted(transition, task, call, spec)
-        _answer(transition, task, call, "not made: the budget has too little left for it")
+        decline(transition, task, call, "not made: the budget has too little left for it")
         return
     nanodollars = tokens * spec.nanodollars_per_token
     left = what_is_left(transition, task.task_id)
@@ -210,6 +207,7 @@ def _make(transition: Transition, task: Task, call: ToolCallPending) -> None:
             session_nanodollars_left=left.session_nanodollars,
             task_tokens_left=left.task_tokens,
             timeout_ms=spec.timeout_ms,
+            approval=given,
         ),
         (call.decided_event_id, transition.turn.message.reference.event_id),
     )
@@ -241,23 +239,36 @@ def _reservation_tokens(transition: Transition, task: Task, spec: ToolSpec) -> i
     return max(0, tokens)
 
 
-def _escalate(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict) -> None:
-    APPROVAL.move(BEGINS, "asked")
-    expires_at_ms = transition.now_ms + transition.configuration.limits.approval_ms
-    transition.emit(
-        ApprovalRequested(
-            approval_id=call.call_id,
-            call_id=call.call_id,
-            task_id=task.task_id,
-            agent=task.agent,
-            tool=call.proposed.name,
-            arguments_json=call.proposed.arguments_json,
-            arguments_sha256=sha256(call.proposed.arguments_json.encode()).hexdigest(),
-            reason=verdict.reason,
-            expires_at_ms=expires_at_ms,
+def _calls_in_turn(transition: Transition, tool: str, again: Again | None) -> int:
+    calls = sum(task.tools_called.get(tool, 0) for task in transition.turn.tasks.values())
+    return calls if again is None else max(0, calls - 1)
+
+
+def _verdict(transition: Transition, call: ToolCallPending, request: PolicyRequest) -> Verdict:
+    verdict = policies.decide(request, transition.configuration.policy)
+    if transition.state.overrides.policy is not None:
+        # What a session brings along may take away, and never give.
+        verdict = narrowed(verdict, policies.decide(request, transition.state.overrides.policy))
+    if call.edited_by:
+        verdict = narrowed(verdict, hindsight.EDITED)
+    if verdict.decision is Decision.ESCALATE:
+        verdict = unaskable(transition, verdict) or verdict
+    return verdict
+
+
+def _escalate(
+    transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict, again: Again | None
+) -> None:
+    try:
+        asked = ask(transition, task, call, verdict, again)
+    except NotCanonical as error:
+        told = f"nobody can be asked about its arguments: {error}"
+        tell_denied(
+            transition, task, call, Verdict(decision=Decision.DENY, rule=UNREADABLE_RULE, reason=told)
         )
-    )
-    store(transition, task, replace(call, status=ToolCallStatus.ESCALATED, due_at_ms=expires_at_ms))
+        decline(transition, task, call, f"not made: {told}")
+        return
+    store(transition, task, asked)
 
 
 def _tell_exhausted(transition: Transition, task: Task, call: ToolCallPending, spec: ToolSpec) -> None:
@@ -273,15 +284,15 @@ def _tell_exhausted(transition: Transition, task: Task, call: ToolCallPending, s
         )
     )
     reason = f"the task has too little left: the tool takes at least {spec.tokens_min} tokens"
-    _tell_denied(transition, task, call, EXHAUSTED_RULE, reason)
+    tell_denied(transition, task, call, Verdict(decision=Decision.DENY, rule=EXHAUSTED_RULE, reason=reason))
 
 
-def _tell_denied(transition: Transition, task: Task, call: ToolCallPending, rule: str, reason: str) -> None:
+def tell_denied(transition: Transition, task: Task, call: ToolCallPending, verdict: Verdict) -> None:
     """Tell that a call is not made for another reason than a rule of the policy."""
     tool = call.proposed.name
     tell_decision(
         transition,
-        Verdict(decision=Decision.DENY, rule=rule, reason=reason),
+        verdict,
         call_id=call.call_id,
         task_id=task.task_id,
         agent=task.agent,
@@ -290,7 +301,14 @@ def _tell_denied(transition: Transition, task: Task, call: ToolCallPending, rule
     )
 
 
-def _answer(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
+def _told_of_edit(call: ToolCallPending) -> str | None:
+    """Tell the model that the call was made with other arguments than its own."""
+    if not call.edited_by:
+        return None
+    return f"A person changed the arguments of this call to {call.proposed.arguments_json}. "
+
+
+def decline(transition: Transition, task: Task, call: ToolCallPending, text: str) -> None:
     """Say to the model why there is no result."""
     answer(transition, task, call, {"error": text})
 
@@ -299,7 +317,7 @@ def answer(transition: Transition, task: Task, call: ToolCallPending, said: Mapp
     """Answer the model in place of a tool."""
     told = PromptMessage(
         role=ChatRole.TOOL,
-        text=json.dumps(said, ensure_ascii=False),
+        text=(_told_of_edit(call) or "") + json.dumps(said, ensure_ascii=False),
         tool_call_id=call.proposed.tool_call_id,
     )
     store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))

@@ -1,7 +1,7 @@
 """One input on its way through the deciders: the state so far, and the facts that it has caused."""
 
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeVar
 
 from processors.decider import Step
 from processors.lifecycles import BEGINS, ENDS, SESSION, TASK, TOOL_CALL, TURN
@@ -15,6 +15,8 @@ from schemas.plain import encoded
 from schemas.references import RecordReference
 
 PRODUCER: Final = "session-shell"
+
+FactT = TypeVar("FactT")
 
 
 class Transition:
@@ -110,6 +112,10 @@ class Transition:
         event_id = event_id_of(self._cause, len(self._facts))
         self._facts.append((event_id, fact, tuple(dict.fromkeys(evidence)), self.about))
         return event_id
+
+    def caused(self, kind: type[FactT]) -> tuple[FactT, ...]:
+        """Return the facts of a kind that the input has caused so far."""
+        return tuple(fact for _, fact, _, _ in self._facts if isinstance(fact, kind))
 
     def refuse(self, code: ErrorCode, message: str) -> None:
         """Tell the user that the input could not be acted on."""

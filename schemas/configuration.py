@@ -176,6 +176,22 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentCondition:
+    """What a rule asks of a call's arguments (`processors/policy/conditions.py` says how it is judged)."""
+
+    argument: str
+    """Which: names between dots, `*` for each item or member, such as `headers.host` or `urls.*`."""
+    operator: str
+    """equal, in, prefix, glob, path_under, host_in, at_most, length_at_most or matches."""
+    values: tuple[str, ...] = ()
+    """What it is held against; of equal and in as canonical JSON."""
+    number: float | None = None
+    """Of at_most and length_at_most."""
+    negate: bool = False
+    """True: it holds where the operator does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRule:
     """One rule; the first that matches a call decides it."""
 
@@ -195,6 +211,40 @@ class PolicyRule:
     """Matches only when less than this share of the session's budget is left."""
     calls_above: int | None = None
     """Matches only when the task has already made so many calls of the tool."""
+    calls_scope: str = "task"
+    """Where calls_above counts: task, turn or session."""
+    categories: tuple[str, ...] = ()
+    """Empty: tools of every category."""
+    tenants: tuple[str, ...] = ()
+    """Empty: every tenant."""
+    users: tuple[str, ...] = ()
+    """Empty: every user."""
+    hours: tuple[int, ...] = ()
+    """Hours of the day in UTC, 0 to 23, by the time of the input that led to the call; empty: all."""
+    arguments: tuple[ArgumentCondition, ...] = ()
+    """All have to hold; empty: whatever the arguments are."""
+    approvers: tuple[str, ...] = ()
+    """Of an escalation: who may approve, by name; empty: every approver of the tenant."""
+    approver_scope: str = ""
+    """Of an escalation: what an approver must be good for; empty: anything."""
+    four_eyes: bool = False
+    """Of an escalation: neither the user of the session nor who wrote the arguments may approve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approver:
+    """Whose signature counts on a decision about a tool call."""
+
+    name: str
+    """As decisions name who made them; of a gateway its own name."""
+    public_key: str
+    """Ed25519, 64 hexadecimal digits."""
+    tenants: tuple[str, ...]
+    """In whose sessions it counts; `*`: in all."""
+    scopes: tuple[str, ...] = ()
+    """What the approver is good for, as rules ask for it."""
+    speaks_for_tokens: bool = False
+    """True for a gateway: it tells who decided, namely whose token it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +252,8 @@ class Policy:
     """The rules, in order; a call that none matches is denied."""
 
     rules: tuple[PolicyRule, ...]
+    approvers: tuple[Approver, ...] = ()
+    """Who may decide what rules escalate; where there are none, nobody can approve anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +322,8 @@ class Limits:
     turn_deadline_ms: int = 900_000
     stall_ms: int = 120_000
     approval_ms: int = 3_600_000
+    approvals_open_max: int = 16
+    """Requests of one session that wait for a person; what would be one more is refused."""
     queue_max: int = 16
     """Messages that wait for their turn."""
     intent_characters_max: int = 2_000

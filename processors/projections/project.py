@@ -20,6 +20,7 @@ from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.client_calls import ClientCallReceived
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     ForkRefused,
     MessageReceived,
@@ -32,6 +33,7 @@ from schemas.events.inputs import (
 )
 from schemas.events.outputs import (
     AnswerGiven,
+    ApprovalClosed,
     ApprovalRequested,
     ErrorReported,
     NoticeGiven,
@@ -128,6 +130,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
         case (
             SessionOpened()
             | ApprovalReceived()
+            | ApprovalEdited()
             | SessionCancelled()
             | SessionClosed()
             | SessionBudgetSet()
@@ -140,6 +143,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
         case (
             ProgressReported()
             | ApprovalRequested()
+            | ApprovalClosed()
             | ErrorReported()
             | NoticeGiven()
             | OutcomeAsked()

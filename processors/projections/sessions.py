@@ -10,6 +10,7 @@ from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.inputs import InputFact, MessageReceived, SessionForked, SessionOpened
 from schemas.events.outputs import (
     AnswerGiven,
+    ApprovalClosed,
     ApprovalRequested,
     EndReason,
     ErrorReported,
@@ -86,7 +87,7 @@ def of_output(envelope: Envelope, fact: OutputFact) -> tuple[RowChange, ...]:
                 "last_answer_at": at,
             }
             return _summary(envelope, answer)
-        case ErrorReported() | NoticeGiven():
+        case ErrorReported() | NoticeGiven() | ApprovalClosed():
             return _summary(envelope, {"last_output_at": at})
         case SessionEnded():
             status = one_of(fact.reason, ENDS, "closed")

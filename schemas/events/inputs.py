@@ -51,15 +51,46 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalReceived:
-    """An operator decided an approval request; it enters by `operator.inputs` alone.
+    """An approver decided an approval request; it enters by `operator.inputs` alone, and signed.
 
-    The envelope's `user_id` is the operator, and `tenant_id` the tenant for which the operator acts: `*` is
-    every one.
+    The envelope's `user_id` is the approver, and `tenant_id` the tenant for which the approver acts: `*` is
+    every one. The signature covers both, and every field but the reason; an unsigned one is refused, and
+    stands on logs from before decisions were signed.
     """
 
     approval_id: Impersonal
     approved: bool
+    """For this one call, once: a standing permission is a rule of the policy."""
     reason: Personal | None = None
+    digest: Impersonal = ""
+    """Of the request that was decided, as its ApprovalRequested tells it."""
+    expires_at_ms: int = 0
+    """Until when the call may begin to run."""
+    nonce: Impersonal = ""
+    """Random, 16 to 64 characters; no two decisions have the same."""
+    key: Impersonal = ""
+    """SHA-256 of the public key whose private one signed, in hexadecimal digits."""
+    signature: Impersonal = ""
+    """Ed25519, in hexadecimal digits, over the statement that docs/approvals.md tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalEdited:
+    """An approver wants a call to be made with other arguments; it enters as ApprovalReceived does.
+
+    It approves nothing: the call is decided and asked for anew with these arguments.
+    """
+
+    approval_id: Impersonal
+    arguments_json: Personal
+    """In the place of those that were asked for; a JSON object."""
+    reason: Personal | None = None
+    digest: Impersonal
+    """Of the request that is replaced."""
+    expires_at_ms: int
+    nonce: Impersonal
+    key: Impersonal
+    signature: Impersonal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +223,10 @@ class SessionForked:
     budget_nanodollars: int | None = None
 
 
-OperatorFact = ApprovalReceived | SessionBudgetSet | OutcomeTold
+OperatorFact = ApprovalReceived | SessionBudgetSet | OutcomeTold | ApprovalEdited
 """Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
+SignedFact = ApprovalReceived | ApprovalEdited
+"""Acts that approvers sign."""
 SentFact = (
     SessionOpened
     | MessageReceived
@@ -205,6 +238,7 @@ SentFact = (
     | ForkRequested
     | FeedbackGiven
     | OutcomeTold
+    | ApprovalEdited
 )
 """What is read from `user.inputs`; some of it is refused there, and stands on logs from before it was."""
 CommandFact = (
@@ -217,6 +251,7 @@ CommandFact = (
     | SessionBudgetSet
     | ForkRefused
     | OutcomeTold
+    | ApprovalEdited
 )
 """What people and programs tell a session to do."""
 InputFact = CommandFact | FeedbackGiven

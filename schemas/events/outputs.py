@@ -39,6 +39,9 @@ class ErrorCode(Word):
     SESSION_CLOSED = "session_closed"
     UNKNOWN_SESSION = "unknown_session"
     UNKNOWN_APPROVAL = "unknown_approval"
+    """Nothing waits for it: it was decided before, has expired, or is of another session."""
+    APPROVAL_REFUSED = "approval_refused"
+    """A decision does not count, and the request goes on waiting: the message says why."""
     UNKNOWN_CALL = "unknown_call"
     """Nobody is asked what became of the call."""
     QUEUE_FULL = "queue_full"
@@ -143,6 +146,22 @@ class NoticeGiven:
     input_id: Impersonal
 
 
+class ApprovalEnd(Word):
+    """What became of an approval request."""
+
+    APPROVED = "approved"
+    """For this call, once."""
+    REFUSED = "refused"
+    EDITED = "edited"
+    """The call was decided anew with other arguments."""
+    EXPIRED = "expired"
+    """Nobody decided in time: the call is refused."""
+    RENEWED = "renewed"
+    """What it rested on has changed, so that the call was decided anew."""
+    WITHDRAWN = "withdrawn"
+    """The task that wanted the call has ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequested:
     """A tool call waits for a person."""
@@ -153,9 +172,45 @@ class ApprovalRequested:
     agent: Impersonal
     tool: Impersonal
     arguments_json: Personal
+    """What will run, to the byte."""
     arguments_sha256: Impersonal
     reason: Impersonal
     expires_at_ms: int
+    tool_version: Impersonal = ""
+    tool_schema_sha256: Impersonal = ""
+    """SHA-256 of the JSON Schema of the tool's arguments."""
+    message: Impersonal = ""
+    """Where the message stands whose attachments the tool may read: topic/partition/offset."""
+    policy: Impersonal = ""
+    """Content hash of the policy that asks."""
+    rule: Impersonal = ""
+    """Name of the rule that asks."""
+    shown: Personal = ""
+    """What a person is shown, without anything that acts on a terminal; the digest covers it."""
+    digest: Impersonal = ""
+    """What a decision has to name: SHA-256 over what runs, for whom, by which policy, and what is shown."""
+    approvers: tuple[Impersonal, ...] = ()
+    """Who may decide; empty: every approver of the tenant."""
+    scope: Impersonal = ""
+    """What the approver must be good for; empty: anything."""
+    four_eyes: bool = False
+    """True: neither the user of the session nor who wrote the arguments may approve."""
+    replaces: Impersonal | None = None
+    """The request of the same call before this one."""
+    asked_again: Personal = ""
+    """Why it is asked again; empty the first time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalClosed:
+    """An approval request waits for nobody any more."""
+
+    approval_id: Impersonal
+    call_id: Impersonal
+    end: ApprovalEnd
+    approver: Personal = ""
+    """Who decided or edited; empty where nobody did."""
+    reason: Personal = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,4 +250,5 @@ OutputFact = (
     | SessionEnded
     | NoticeGiven
     | OutcomeAsked
+    | ApprovalClosed
 )

@@ -41,6 +41,28 @@ class ToolFailureKind(Word):
     RESULT_INVALID = "result_invalid"
     """It was carried out, and what it gave does not fit its schema or is too large."""
     CANCELLED = "cancelled"
+    APPROVAL_INVALID = "approval_invalid"
+    """It needs a person's approval, and what it came with is none of exactly this call; it was not run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallApproval:
+    """A person's signed decision that a call may be made, once, as it was shown."""
+
+    approval_id: Impersonal
+    digest: Impersonal
+    """Of the request, as ApprovalRequested has it; made anew from the call before it runs."""
+    shown_sha256: Impersonal
+    policy: Impersonal
+    """Content hash of the policy under which it was asked for."""
+    approver: Personal
+    tenant: Personal
+    """For which the approver acted: `*` is every one."""
+    expires_at_ms: int
+    """Until when the call may begin to run."""
+    nonce: Impersonal
+    key: Impersonal
+    signature: Impersonal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +91,8 @@ class ToolCallRequested:
     session_nanodollars_left: int = 0
     task_tokens_left: int = 0
     timeout_ms: int
+    approval: CallApproval | None = None
+    """Of the person who was asked; None: policy allowed it by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

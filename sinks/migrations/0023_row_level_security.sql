@@ -6,9 +6,9 @@
 -- Everybody else is let through: the policies of that role are restrictive, and the one for all is not.
 -- A new table that the gateway is to read needs the same four statements; a test looks at every table.
 
--- The values begin with '=', so that a setting that is absent or empty is nobody's, and no name means all users.
+-- Names begin with '=', so that a setting that is absent or empty is nobody's, and no name means all of them.
 CREATE OR REPLACE FUNCTION cartrita_is_theirs(tenant TEXT, owner TEXT) RETURNS BOOLEAN AS $$
-    SELECT current_setting('cartrita.tenant', true) = '=' || tenant
+    SELECT current_setting('cartrita.tenant', true) IN ('*', '=' || tenant)
        AND current_setting('cartrita.user', true) IN ('*', '=' || owner)
 $$ LANGUAGE sql STABLE;
 
@@ -17,7 +17,7 @@ CREATE POLICY everybody ON event_log USING (true) WITH CHECK (true);
 -- What operators decide about a session, of its tenant or of every one, is told to whoever may see the session.
 CREATE POLICY gateway ON event_log AS RESTRICTIVE TO cartrita_gateway
     USING (cartrita_is_theirs(tenant_id, user_id)
-        OR (topic = 'session.inputs' AND type IN ('ApprovalReceived', 'OutcomeTold', 'SessionBudgetSet')
+        OR (topic = 'session.inputs' AND type IN ('ApprovalReceived', 'ApprovalEdited', 'OutcomeTold', 'SessionBudgetSet')
             AND (tenant_id = '*' OR current_setting('cartrita.tenant', true) = '=' || tenant_id)
             AND EXISTS (SELECT FROM session_summaries s WHERE s.id = session_id)));
 GRANT SELECT ON event_log TO cartrita_gateway;

@@ -33,10 +33,10 @@ _PANELS: Final = {
         "send": "messages:send",
         "cancel": "messages:cancel",
         "close": "messages:close",
-        "approve": "messages:approve",
         "settle": "messages:settle",
         "budget": "budget:budget",
         "ingest": "ingest:ingest",
+        "approvals": "approvals:approvals",
         "tokens": "tokens:tokens",
     },
     "What happened": {
@@ -53,6 +53,7 @@ _PANELS: Final = {
         "analyze-ui": "analyze_ui:analyze_ui",
         "agents": "agents:agents",
         "tools": "tools:tools",
+        "policy": "policy:policy",
     },
     "Processes": {"worker": "processes:worker", "sink": "processes:sink", "gateway": "processes:gateway"},
     "Ground": {

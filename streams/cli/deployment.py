@@ -122,7 +122,8 @@ def demand_startable(here: Deployment) -> None:
     given = Settings.from_environment({**environment(), **here.settings()})
     read_mapping(given.version_one_tables)
     directory = given.configuration_directory
-    demand_tools(load_configuration((), directory), configured_tool_names(given), directory)
+    configuration = load_configuration((), directory, given.approvers)
+    demand_tools(configuration, configured_tool_names(given), directory)
 
 
 async def bring_up(here: Deployment, workers: int, progress: Progress) -> None:

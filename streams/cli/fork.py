@@ -16,7 +16,8 @@ from streams.cli.messages import PRODUCER, nanodollars_of, post_or_follow
 from streams.cli.output import AsJson
 from streams.cli.recordings import recording_of
 from streams.client.client import Client
-from streams.configuration.loading import ConfigurationInvalid, load_policy
+from streams.configuration.loading import ConfigurationInvalid
+from streams.configuration.policies import load_policy
 from streams.history.configuration import ConfigurationMissing
 from streams.history.fork import ForkImpossible, ForkPoint, fork_point
 from streams.history.replay import Diverged

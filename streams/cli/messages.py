@@ -1,4 +1,4 @@
-"""`send`, `cancel`, `approve`, `settle`, `close`: what people and scripts tell a session."""
+"""`send`, `cancel`, `settle`, `close`: what people and scripts tell a session."""
 
 import asyncio
 import math
@@ -21,7 +21,6 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected, RejectionCode
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import (
-    ApprovalReceived,
     Attachment,
     InputFact,
     MessageReceived,
@@ -124,22 +123,6 @@ async def cancel(
 async def close(session: SessionArgument, user: User = "anonymous", tenant: Tenant = "default") -> None:
     """End a session of the user once the messages that it has taken are answered."""
     await _post(envelope_of(SessionClosed(), session, user, tenant))
-
-
-@command
-async def approve(
-    session: SessionArgument,
-    approval: Annotated[str, typer.Argument(help="Id of the approval request.")],
-    deny: Annotated[bool, typer.Option("--deny", help="Refuse instead.")] = False,
-    reason: Annotated[str | None, typer.Option(help="Why, for the record.")] = None,
-    user: Annotated[str, typer.Option(help="Which operator decides, for the record.")] = "operator",
-    tenant: Annotated[
-        str, typer.Option(help="Only in a session of this tenant; by default in whosever it is.")
-    ] = EVERY_TENANT,
-) -> None:
-    """Approve or refuse a tool call that waits for a person; an operator's act."""
-    decided = ApprovalReceived(approval_id=approval, approved=not deny, reason=reason)
-    await _post(envelope_of(decided, session, user, tenant), OPERATOR_INPUTS)
 
 
 @command
@@ -249,7 +232,7 @@ def show_fact(fact: object) -> None:
                 arguments=fact.arguments_json,
                 reason=fact.reason,
             )
-            output.say("  cartrita approve SESSION {approval}", approval=fact.approval_id)
+            output.say("  cartrita approvals approve {approval}", approval=fact.approval_id)
         case OutcomeAsked():
             output.say(
                 "[bold yellow]was it carried out?[/] {tool} {arguments}: {message}",

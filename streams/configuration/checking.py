@@ -180,6 +180,8 @@ def _of_policy(policy: Policy, agents: Collection[str]) -> Iterator[str]:
         for agent in rule.agents:
             if agent not in agents and agent != CLIENT:
                 yield f"{where}: agents: there is no agent {agent!r}; there are {', '.join(sorted(agents))}"
+        if rule.decision != "escalate" and (rule.approvers or rule.approver_scope or rule.four_eyes):
+            yield f"{where}: approvers, approver_scope, four_eyes: nobody approves what does not escalate"
         share = rule.share_left_below
         if share is not None and not 0 <= share <= 1:
             yield f"{where}: share_left_below: it is {share}; write a share from 0 to 1"

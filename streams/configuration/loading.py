@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -13,17 +13,19 @@ from schemas.configuration import (
     Configuration,
     DownshiftStep,
     Limits,
-    Policy,
-    PolicyRule,
+    Models,
     ToolSpec,
 )
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
+from schemas.frozen import replace
 from streams.configuration.agents import agents_of, sources_of
+from streams.configuration.approvers import load_approvers
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
 from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
 from streams.configuration.models import Profile, models_of, profiles_of
+from streams.configuration.policies import policy_of
 
 FILES: Final = ("models", "prompts", "policy", "limits")
 PROFILES: Final = "profiles"
@@ -42,28 +44,24 @@ class _PersonaFile(Strict):
     text: Annotated[str, Field(min_length=1, max_length=8_000)]
 
 
-class _RuleFile(Strict):
-    name: Annotated[str, Field(max_length=100)]
-    decision: Literal["allow", "deny", "throttle", "escalate", "audit"]
-    reason: str
-    agents: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    safety_levels: tuple[Literal["safe", "caution", "restricted"], ...] = ()
-    unless_listed: bool = False
-    share_left_below: float | None = None
-    calls_above: int | None = None
+def load_models(path: Path, directory: Path | None = None) -> Models:
+    """Read models and prices from a file of the form of models.toml; profiles are those of `directory`.
+
+    Raises:
+        ConfigurationInvalid: the file cannot be used.
+    """
+    return models_of(toml(path, str(path)), load_profiles(directory), str(path))
 
 
-class _PolicyFile(Strict):
-    rules: list[_RuleFile]
-
-
-def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None) -> Configuration:
+def load_configuration(
+    tools: Iterable[ToolSpec], directory: Path | None = None, approvers: Path | None = None
+) -> Configuration:
     """Read the configuration; a file that `directory` lacks is taken from the defaults.
 
     Args:
         tools: those that there are; where none are given, agents have those alone that they name in full.
         directory: of files of one's own.
+        approvers: file of those who may decide about tool calls; they are a part of the policy.
 
     Raises:
         ConfigurationInvalid: a file cannot be used; nothing is half taken over.
@@ -80,7 +78,7 @@ def load_configuration(tools: Iterable[ToolSpec], directory: Path | None = None)
         prompts["synthesizer"] += (
             f"\n\nYou are {persona.name}, and answer in this manner:\n{persona.text.strip()}"
         )
-    policy = _policy(texts["policy"], "policy")
+    policy = replace(policy_of(texts["policy"], "policy"), approvers=load_approvers(approvers))
     limits = _limits(texts["limits"])
     configuration = Configuration(
         models=models,
@@ -118,15 +116,6 @@ def load_profiles(directory: Path | None = None) -> dict[str, Profile]:
     return profiles_of({**shipped(PROFILES), **(own(PROFILES, directory) or {})}, PROFILES)
 
 
-def load_policy(path: Path) -> Policy:
-    """Read one file of rules, of the form of policy.toml.
-
-    Raises:
-        ConfigurationInvalid: it cannot be read, or is no policy.
-    """
-    return _policy(toml(path, str(path)), str(path))
-
-
 def configuration_facts(configuration: Configuration) -> tuple[ConfigurationPublished, ...]:
     """Return what is put on the log, so that every decision's configuration can be found by its hash."""
     parts: dict[str, object] = {
@@ -152,24 +141,6 @@ def content_hash(content: object) -> str:
 
 def _canonical(content: object) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-
-
-def _policy(plain: Mapping[str, object], name: str) -> Policy:
-    return Policy(rules=tuple(_rule(rule) for rule in checked(_PolicyFile, plain, name).rules))
-
-
-def _rule(file: _RuleFile) -> PolicyRule:
-    return PolicyRule(
-        name=file.name,
-        decision=file.decision,
-        reason=file.reason,
-        agents=file.agents,
-        tools=file.tools,
-        safety_levels=file.safety_levels,
-        unless_listed=file.unless_listed,
-        share_left_below=file.share_left_below,
-        calls_above=file.calls_above,
-    )
 
 
 def _limits(plain: Mapping[str, object]) -> Limits:

@@ -56,6 +56,11 @@ class Principal:
     budget: TokenBudget | None = None
     """What the token's calls may use; None: it has no budget of its own."""
 
+    @property
+    def operator(self) -> str:
+        """Return by what name the bearer acts as an operator."""
+        return self.user or f"token:{self.token_id}"
+
     def may_see(self, tenant: str, user: str) -> bool:
         """Tell whether what belongs to that user may be known to the bearer at all."""
         return self.tenant == tenant and self.user in (None, user)

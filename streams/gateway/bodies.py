@@ -108,12 +108,102 @@ class Feedback(Body):
     comment: Annotated[str, Field(max_length=2_000)] | None = None
 
 
-class Decision(Body):
-    """What a person decides about a tool call."""
+class _About(Body):
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of the request that the person was shown; for another one nothing counts."""
+    reason: Annotated[str, Field(max_length=2_000)] | None = None
+
+
+class Decision(_About):
+    """What a person decides about a tool call: this one, once."""
 
     approved: StrictBool
     """A decision is said as JSON's true or false: what only looks like one is refused."""
+
+
+class Edit(_About):
+    """Other arguments for a tool call; it is asked about anew."""
+
+    arguments: Annotated[str, Field(max_length=65_536)]
+    """A JSON object, as text: what will run is this, to the byte."""
+
+
+class Approval(Body):
+    """A tool call that waits, or waited, for a person."""
+
+    approval_id: UUID
+    session_id: UUID
+    user_id: str
+    """Whose session it is."""
+    asked_at: datetime
+    expires_at: datetime
+    status: str
+    """waiting, expired, or what became of it: approved, refused, edited, renewed, withdrawn."""
+    approver: str | None
+    """Who decided."""
+    agent: str
+    tool: str
+    arguments: str
+    """JSON, to the byte as it will run."""
+    shown: str
+    """For the person; nothing in it acts on a terminal."""
+    digest: str
+    """What a decision has to name."""
+    reason: str
+    """Why a person is asked."""
+    asked_again: str
+    """Why again; empty the first time."""
+    approvers: list[str]
+    """Who may decide; empty: every approver of the tenant."""
+    scope: str
+    four_eyes: bool
+
+
+class Approvals(Body):
+    """Requests that wait for a person, the oldest first."""
+
+    approvals: list[Approval]
+
+
+class Finding(Body):
+    """What an operator found out about a tool call."""
+
+    carried_out: StrictBool
+    result: Annotated[str, Field(max_length=20_000)] | None = None
+    """What it gave, as far as is known."""
     reason: Annotated[str, Field(max_length=2_000)] | None = None
+    """How it is known."""
+
+
+class Outcome(Body):
+    """A tool call that may have been carried out, and that nobody may repeat until somebody has found out."""
+
+    call_id: UUID
+    session_id: UUID
+    user_id: str
+    """Whose session it is."""
+    asked_at: datetime
+    expires_at: datetime
+    status: str
+    """waiting, or what became of it: told, expired, withdrawn."""
+    carried_out: bool | None
+    """What was told."""
+    told_by: str | None
+    agent: str
+    tool: str
+    arguments: str
+    """JSON, as it was sent."""
+    idempotency_key: str
+    """By which the tool may know the call."""
+    kind: str
+    """How the call ended, as far as is known."""
+    message: str
+
+
+class Outcomes(Body):
+    """Calls that somebody has to find out about, the oldest first."""
+
+    outcomes: list[Outcome]
 
 
 class SessionStatus(Body):

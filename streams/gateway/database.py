@@ -8,6 +8,7 @@ is the first wall, and stays; this is the second.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import psycopg
@@ -31,17 +32,27 @@ _IS_WALLED: Final = "SELECT row_security_active('event_log') AND row_security_ac
 
 
 class Sight(Protocol):
-    """Whoever something is read for: the bearer of a token, or the owner of a session."""
+    """Whoever something is read for: the bearer of a token, or the owner of a session, or EVERYBODY."""
 
     @property
-    def tenant(self) -> str:
-        """Return whose rows may be seen."""
+    def tenant(self) -> str | None:
+        """Return whose rows may be seen; None: of all tenants, whatever the user."""
         ...
 
     @property
     def user(self) -> str | None:
         """Return of which user; None: of all users of the tenant."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Everybody:
+    tenant: None = None
+    user: None = None
+
+
+EVERYBODY: Final[Sight] = _Everybody()
+"""For what the gateway does of itself, for nobody's request: to tell whoever runs it what waits for persons."""
 
 
 class Database:
@@ -119,7 +130,10 @@ class Database:
 
 
 async def _enter(connection: Connection, sight: Sight | None) -> None:
-    # Values begin with '=', as migration 0023 compares them: what is unset or empty is nobody's.
-    tenant = "" if sight is None else f"={sight.tenant}"
-    user = "" if sight is None else "*" if sight.user is None else f"={sight.user}"
+    # Names begin with '=', as migration 0023 compares them: what is unset or empty is nobody's.
+    tenant, user = ("", "") if sight is None else (_named(sight.tenant), _named(sight.user))
     await connection.execute(_ENTER, [GATEWAY, tenant, user])
+
+
+def _named(name: str | None) -> str:
+    return "*" if name is None else f"={name}"

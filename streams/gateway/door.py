@@ -14,11 +14,13 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
 
+from processors.hidden_text import without_hidden
 from processors.inputs import InputInvalid, checked_input
 from schemas.configuration import Limits
 from schemas.envelope import Envelope, Fact
 from schemas.events.access import Scope
 from schemas.events.inputs import (
+    ApprovalEdited,
     ApprovalReceived,
     ForkRequested,
     InputFact,
@@ -49,7 +51,8 @@ IDEMPOTENCY_CHARACTERS_MAX: Final = 255
 DEPTH_MAX: Final = 32
 """Of JSON that a sender adds."""
 _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
-    {ApprovalReceived: Scope.APPROVE, OutcomeTold: Scope.APPROVE, SessionBudgetSet: Scope.ADMINISTER}
+    {SessionBudgetSet: Scope.ADMINISTER}
+    | dict.fromkeys((ApprovalReceived, ApprovalEdited, OutcomeTold), Scope.APPROVE)
 )
 """What a token needs for an operator's act; for all else, to send."""
 _SINK_POLL_S: Final = 0.05
@@ -204,14 +207,13 @@ class Door:
         Raises:
             Problem: the bearer may not, the input is invalid, or Kafka is away.
         """
-        operates = isinstance(body, OperatorFact)
         require(principal, _SCOPES.get(type(body), Scope.SEND))
         owner = await self.owner(principal, session_id, wait=True)
         if isinstance(body, MessageReceived):
             demand_unbounded(principal)
         event_id = id_of(principal, session_id, idempotency_key)
         # An operator's act names the operator; all else is said by whom the session belongs to.
-        user = (principal.user or f"token:{principal.token_id}") if operates else owner.user
+        user = principal.operator if isinstance(body, OperatorFact) else owner.user
         event = self._event(event_id, session_id, owner.tenant, user, body)
         return await self._post(principal, event, keyed=idempotency_key is not None)
 
@@ -302,10 +304,9 @@ class Door:
         """Write an input once, whatever is asked how often under its key."""
         if keyed and (earlier := await self._earlier(principal, event)) is not None:
             return earlier
-        topic = _entrance_of(event.body)
         try:
             async with asyncio.timeout(POST_S):
-                place = await self.client.post(event, topic)
+                place = await self.client.post(event, _entrance_of(event.body))
         except (KafkaError, OSError, TimeoutError) as error:
             raise unconfirmed() from error
         posted = Posted(event=event, place=place)
@@ -357,7 +358,7 @@ def id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
 
 
 def _says_the_same(known: Mapping[str, object], body: Fact) -> bool:
-    """Compare an input on the log with one that was just sent, but for what ingress has counted."""
+    """Compare an input on the log with one that was just sent, but for what ingress counts and takes out."""
     return _uncounted(known) == _uncounted(to_plain(body))
 
 
@@ -366,7 +367,7 @@ def _uncounted(value: object) -> object:
         return {key: _uncounted(item) for key, item in value.items() if key != "tokens" and item is not None}
     if isinstance(value, list | tuple):
         return [_uncounted(item) for item in value]
-    return value
+    return without_hidden(value) if isinstance(value, str) else value
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str | None:

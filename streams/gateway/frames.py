@@ -22,6 +22,7 @@ TYPES: Final = MappingProxyType(
         "AnswerGiven": "answer",
         "ErrorReported": "error",
         "ApprovalRequested": "approval_requested",
+        "ApprovalClosed": "approval_closed",
         "OutcomeAsked": "outcome_asked",
         "SessionEnded": "session_ended",
         "NoticeGiven": "notice",

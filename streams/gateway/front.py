@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from streams.configuration.approvers import ApproverKey
 from streams.gateway.access import Principal, Purpose, TokenBook
 from streams.gateway.bounds import Bounds
 from streams.gateway.door import Door, Owner
@@ -41,6 +42,8 @@ class Front:
     """Names of those that can be asked by themselves."""
     reader: RecordReader
     """Of single records that answers name."""
+    approver_key: ApproverKey | None
+    """Signs what tokens with the scope approve decide; None: this gateway takes no decisions."""
 
     def ticket(self, bearer: Principal, session_id: str) -> str:
         """Return a ticket to a session's WebSocket.

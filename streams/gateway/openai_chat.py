@@ -25,6 +25,7 @@ from streams.gateway.retries import Retries, json_of
 from streams.gateway.turns import (
     MODEL,
     SESSION_HEADER,
+    WAITS,
     Turn,
     agent_of,
     final_text,
@@ -281,7 +282,7 @@ class _Answering:
                 problem = problem_of(frame)
                 if problem is not None:
                     raise problem
-                if frame.type in ("delta", "answer", "approval_requested"):
+                if frame.type in ("delta", "answer", *WAITS):
                     yield frame
 
 

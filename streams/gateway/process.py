@@ -8,16 +8,20 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import Final
 
 import structlog
 import uvicorn
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
+from connectors.webhook import Webhook, secret_of
 from schemas.configuration import Models
 from streams.client.client import Client
+from streams.configuration.approvers import ApproverKey, load_key
 from streams.configuration.loading import ConfigurationInvalid, load_configuration
 from streams.gateway.access import TokenBook
+from streams.gateway.announcing import Announcer, open_questions
 from streams.gateway.app import make_app
 from streams.gateway.bounds import Bounds, Limits
 from streams.gateway.connections import HurriedProtocol
@@ -60,6 +64,11 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> ExitCode:
         return ExitCode.USAGE
     _log.info("gateway_ended")
     return ExitCode.OK
+
+
+def _approver_key(settings: Settings) -> ApproverKey | None:
+    path = settings.gateway_approver_key
+    return None if path is None else load_key(path)
 
 
 def check_address(settings: Settings) -> None:
@@ -141,10 +150,12 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
             ssl_keyfile=settings.gateway_certificate_key,
         )
     )
+    announcers = await _announcers(settings, front.door, sockets[0], held)
     running = [
         asyncio.create_task(feed.run()),
         asyncio.create_task(keep_tokens(client, book, known)),
         asyncio.create_task(database.watch()),
+        *[asyncio.create_task(one.run()) for one in announcers],
         asyncio.create_task(server.serve(sockets)),
     ]
     _log.info("gateway_starting", address=sockets[0].getsockname()[:2])
@@ -160,6 +171,22 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
         for task in (*running, waiting):
             task.cancel()
         await asyncio.gather(*running, waiting, return_exceptions=True)
+
+
+async def _announcers(
+    settings: Settings, door: Door, own: socket.socket, held: AsyncExitStack
+) -> list[Announcer]:
+    """Return what tells somebody's server that a person is asked, if settings name one."""
+    if not settings.webhook_url:
+        return []
+    try:
+        secret = secret_of(settings.webhook_secret)
+    except ValueError as error:
+        raise ShellStopped(ExitCode.USAGE, f"CARTRITA_WEBHOOK_SECRET: {error}") from error
+    webhook = await held.enter_async_context(Webhook(settings.webhook_url, secret))
+    scheme = "http" if settings.gateway_certificate is None else "https"
+    address = settings.gateway_url or f"{scheme}://{settings.gateway_host}:{own.getsockname()[1]}"
+    return [Announcer(partial(open_questions, door), webhook.send, address.rstrip("/"))]
 
 
 async def _front(
@@ -192,6 +219,7 @@ async def _front(
         models=_models(settings, configuration.models),
         agents=tuple(configuration.agents),
         reader=reader,
+        approver_key=_approver_key(settings),
     )
 
 

@@ -5,11 +5,25 @@ from typing import Any, Final, cast
 
 from fastapi import FastAPI
 
-from streams.gateway import costs_api, history_api, lists_api, sessions_api
+from streams.gateway import (
+    approvals_api,
+    costs_api,
+    history_api,
+    lists_api,
+    outcomes_api,
+    sessions_api,
+)
 
 TITLE: Final = "Cartrita"
 OPENAPI_PATH: Final = "/api/v2/openapi.json"
-ROUTERS: Final = (lists_api.router, history_api.router, costs_api.router, sessions_api.router)
+ROUTERS: Final = (
+    lists_api.router,
+    history_api.router,
+    costs_api.router,
+    sessions_api.router,
+    approvals_api.router,
+    outcomes_api.router,
+)
 """Of /api/v2, in the order in which paths are matched."""
 _HEAD: Final = """# HTTP: /api/v2
 

@@ -24,6 +24,7 @@ _WORD: Final = re.compile(r"\s{0,32}\S{1,32}|\s{1,32}")
 _UNANSWERED: Final = ("failed", "cancelled")
 DELTA: Final = "response.output_text.delta"
 APPROVAL_REQUIRED: Final = "approval_required"
+OUTCOME_REQUIRED: Final = "outcome_required"
 ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -120,8 +121,8 @@ class Telling:
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether it goes on once a person has decided."""
-        return self._ending is not None and self._ending.reason == APPROVAL_REQUIRED
+        """Tell whether it goes on once a person has answered."""
+        return self._ending is not None and self._ending.reason in (APPROVAL_REQUIRED, OUTCOME_REQUIRED)
 
     def response(self) -> Json:
         """Return the response as it stands."""
@@ -168,25 +169,26 @@ class Telling:
         """Tell a piece of the answer."""
         return self._told(self._words.add(text))
 
-    def waits(self, text: str, mark: str) -> list[Event]:
-        """Tell that it goes on only once a person has decided; what is told then takes the place of this.
+    def waits(self, text: str, mark: str, reason: str = APPROVAL_REQUIRED) -> list[Event]:
+        """Tell that it goes on only once a person has answered; what is told then takes the place of this.
 
         Args:
             text: what the person is told.
-            mark: of what is to be decided.
+            mark: of what is asked.
+            reason: APPROVAL_REQUIRED, or OUTCOME_REQUIRED.
         """
         events = self._end_reasoning()
         before = len(self._output)
         item_id = f"{self._id('msg')}_{UUID(mark).hex}"
         events += self._whole_message(item_id, text, "incomplete")
-        self._ending = Ending(status="incomplete", reason=APPROVAL_REQUIRED)
+        self._ending = Ending(status="incomplete", reason=reason)
         self.status = "incomplete"
         events.append(self._of_response("response.incomplete"))
         del self._output[before:]
         return events
 
     def goes_on(self) -> None:
-        """Note that a person has decided."""
+        """Note that a person has answered."""
         self.status, self._ending = "in_progress", None
 
     def end(self, text: str, ending: Ending) -> list[Event]:

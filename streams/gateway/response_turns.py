@@ -17,7 +17,7 @@ from streams.gateway.frames import Frame
 from streams.gateway.front import Front
 from streams.gateway.governed_requests import invalid
 from streams.gateway.problems import Problem
-from streams.gateway.response_events import Ending, Event, Telling
+from streams.gateway.response_events import OUTCOME_REQUIRED, Ending, Event, Telling
 from streams.gateway.response_forms import ECHO, Placed, head_of, usage_of
 from streams.gateway.response_requests import Asked
 from streams.gateway.turns import MODEL, Turn, final_text, problem_of, tokens_of, with_history
@@ -147,6 +147,8 @@ class TurnAnswering:
                 return self._piece(frame)
             case "approval_requested":
                 return self.telling.waits(final_text(frame), str(frame.body["approvalId"]))
+            case "outcome_asked":
+                return self.telling.waits(final_text(frame), str(frame.body["callId"]), OUTCOME_REQUIRED)
             case "answer":
                 ended = datetime.fromisoformat(str(frame.body["timestamp"]))
                 ending = Ending(

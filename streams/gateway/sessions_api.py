@@ -13,7 +13,6 @@ from fastapi.security import HTTPBearer
 from processors.amounts import NANODOLLARS, nanodollars_of
 from schemas.events.access import Scope
 from schemas.events.inputs import (
-    ApprovalReceived,
     Attachment,
     FeedbackGiven,
     ForkRequested,
@@ -31,7 +30,6 @@ from streams.gateway.access import LIFETIME_S, Principal, Purpose
 from streams.gateway.bodies import (
     Budget,
     BudgetChange,
-    Decision,
     Event,
     EventPage,
     Feedback,
@@ -180,15 +178,6 @@ async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: 
     if not await _read_of(front, bearer, is_answer):
         raise Problem(404, "the session has no such answer", code="answer_not_found", param="answerId")
     fact = FeedbackGiven(answer_id=str(given.answer_id), rating=Rating(given.rating), comment=given.comment)
-    return await _act(front, bearer, session_id, fact)
-
-
-@router.post("/sessions/{session_id}/approvals/{approval_id}", status_code=202)
-async def decide_approval(
-    session_id: str, approval_id: UUID, decision: Decision, front: Doors, bearer: Bearer
-) -> QueuedMessage:
-    """Approve or refuse a tool call that waits for a person; an operator's act."""
-    fact = ApprovalReceived(approval_id=str(approval_id), approved=decision.approved, reason=decision.reason)
     return await _act(front, bearer, session_id, fact)
 
 

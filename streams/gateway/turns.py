@@ -23,7 +23,9 @@ SINK_S: Final = 10.0
 """How long the sink may take to read what was told, before somebody who asks is told what there is."""
 _STATUS: Final = {"queue_full": 429, "lease_refused": 429, "session_closed": 409, "unknown_session": 404}
 _PAGE: Final = 500
-_OF_TURN: Final = ("turn_started", "progress", "delta", "answer", "approval_requested")
+WAITS: Final = ("approval_requested", "outcome_asked")
+"""What ends a wait for an answer: a person is asked, and may take hours."""
+_OF_TURN: Final = ("turn_started", "progress", "delta", "answer", *WAITS)
 
 
 def is_planned(model: object) -> bool:
@@ -158,15 +160,26 @@ def problem_of(frame: Frame) -> Problem | None:
 
 
 def final_text(frame: Frame) -> str:
-    """Return the whole text that ends the wait: an answer's, or how to approve what it waits for."""
-    if frame.type == "answer":
-        return str(frame.body["text"])
+    """Return the whole text that ends the wait: an answer's, or what a person is asked, and how to answer."""
     body = frame.body
-    return (
-        f"This waits for a person's approval: {body['tool']} with {body['argumentsJson']}. "
-        f"Approve it with `cartrita approve {body['sessionId']} {body['approvalId']}`, or by POST to "
-        f"/api/v2/sessions/{body['sessionId']}/approvals/{body['approvalId']}; then ask again in the session."
-    )
+    match frame.type:
+        case "answer":
+            return str(body["text"])
+        case "outcome_asked":
+            return (
+                f"Nobody knows whether this was carried out: {body['tool']} with {body['argumentsJson']}. "
+                f"Find out, and tell with `cartrita settle {body['sessionId']} {body['callId']}`, or at "
+                f"/api/v2/sessions/{body['sessionId']}/outcomes/{body['callId']}; "
+                "then ask again in the session."
+            )
+        case _:
+            return (
+                f"This waits for a person's approval: {body['tool']} with {body['argumentsJson']}. "
+                f"Decide with `cartrita approvals show {body['approvalId']}` and "
+                "`cartrita approvals approve`, or at "
+                f"/api/v2/sessions/{body['sessionId']}/approvals/{body['approvalId']}; "
+                "then ask again in the session."
+            )
 
 
 def tokens_of(front: Front, frame: Frame) -> tuple[int, int]:

@@ -144,6 +144,29 @@ class Settings:
         "Folder with files of one's own: agents/NAME.toml, models.toml, profiles.toml, prompts.toml, "
         "persona.toml, policy.toml or limits.toml.",
     )
+    approvers: Path | None = _setting(
+        None,
+        "File that names who may decide about tool calls, with their public keys (docs/approvals.md); "
+        "absent: nobody can approve anything.",
+    )
+    approver_key: Path | None = _setting(
+        None, "Key file with which the command line signs decisions about tool calls."
+    )
+    gateway_approver_key: Path | None = _setting(
+        None,
+        "Key file with which a gateway signs what tokens with the scope approve decide; absent: it takes no "
+        "decisions.",
+    )
+    webhook_url: str = _setting(
+        "",
+        "Where a gateway tells that a person is asked (docs/approvals.md); empty: nobody is told.",
+    )
+    webhook_secret: str = _setting(
+        "", "With which it signs that: whsec_ and base64 of at least 24 bytes.", secret=True
+    )
+    gateway_url: str = _setting(
+        "", "The gateway's address as people reach it, for links that it sends; empty: its own."
+    )
     mcp_servers: Path | None = _setting(
         None,
         "File that names MCP servers whose tools agents may call (docs/mcp.md); what a person accepted of "
@@ -267,7 +290,7 @@ class Settings:
 
     def _faults(self, given: Mapping[str, object]) -> list[str]:
         faults = []
-        for name in ("registry_url", "model_base_url", "embedding_base_url"):
+        for name in ("registry_url", "model_base_url", "embedding_base_url", "webhook_url", "gateway_url"):
             url = getattr(self, name)
             parts = urlsplit(url)
             if url and (parts.scheme not in ("http", "https") or not parts.hostname):
@@ -290,9 +313,10 @@ class Settings:
         directory = self.tools_directory
         if directory is not None and not directory.is_dir():
             faults.append(f"{_variable('tools_directory')}: there is no folder {directory}")
-        servers = self.mcp_servers
-        if servers is not None and not servers.is_file():
-            faults.append(f"{_variable('mcp_servers')}: there is no file {servers}")
+        for name in ("mcp_servers", "approvers", "approver_key", "gateway_approver_key"):
+            file = getattr(self, name)
+            if file is not None and not file.is_file():
+                faults.append(f"{_variable(name)}: there is no file {file}")
         if "failpoint" in given:
             try:
                 failpoints.parse(self.failpoint)

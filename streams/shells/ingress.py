@@ -8,8 +8,9 @@ owners.
 from collections.abc import Callable
 from functools import partial
 
+from processors.approvals.entrance import demand_signed
 from processors.inputs import Tokenizer, checked_input, checked_restraint
-from schemas.configuration import Limits
+from schemas.configuration import Limits, Policy
 from schemas.envelope import Envelope
 from schemas.events.inputs import ForkRequested
 from schemas.events.restraints import RestraintAct
@@ -36,6 +37,7 @@ class IngressShell(ForwardingShell):
         floors: ReadFloors,
         tokenizer: Tokenizer,
         limits: Limits,
+        policy: Policy,
         topic_prefix: str,
         metrics: ShellMetrics,
         now_ms: Callable[[], int],
@@ -48,6 +50,7 @@ class IngressShell(ForwardingShell):
             floors: reads what was taken in before.
             tokenizer: counts the tokens of a text.
             limits: bounds on texts.
+            policy: knows whose signatures count.
             topic_prefix: before topic names in dead letters.
             metrics: counts.
             now_ms: the clock, for the metrics of latency.
@@ -63,6 +66,7 @@ class IngressShell(ForwardingShell):
         )
         self._tokenizer = tokenizer
         self._limits = limits
+        self._policy = policy
 
     async def forwarded(self, event: Envelope, delivery: Delivery) -> tuple[Envelope, Topic]:
         """Return the input as its session gets it, or whoever else acts on it.
@@ -80,14 +84,14 @@ class IngressShell(ForwardingShell):
             tokenizer=self._tokenizer,
             limits=self._limits,
         )
+        demand_signed(checked, self._policy, delivery.timestamp_ms)
         if not isinstance(checked.body, ForkRequested):
             return checked, SESSION_INPUTS
         # The event with which the fork begins has the id that the sender knows, as any input's.
         return replace(checked, event_id=derived_id(checked.event_id, "request")), FORK_REQUESTS
 
 
-def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits) -> FaustShell:
+def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits, policy: Policy) -> FaustShell:
     """Build the ingress shell; nothing connects until its app starts."""
-    return build_forwarding(
-        context, INGRESS, partial(IngressShell, tokenizer=tokenizer, limits=limits), reads_all=True
-    )
+    make = partial(IngressShell, tokenizer=tokenizer, limits=limits, policy=policy)
+    return build_forwarding(context, INGRESS, make, reads_all=True)

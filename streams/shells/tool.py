@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from processors.approvals.execution import approval_fault
 from processors.effects import Ending, Outcome, ToolOutcomes, tool_request
 from processors.restraints import Stop, reason_of
-from schemas.configuration import ToolSpec
+from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope
 from schemas.events.deltas import OutputChannel, ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
@@ -53,6 +54,7 @@ class ToolExecutor:
         self,
         tools: Tools,
         *,
+        configuration: Configuration,
         reader: RecordReader,
         feed: Feed,
         tokenizer: Callable[[str], int],
@@ -63,6 +65,7 @@ class ToolExecutor:
 
         Args:
             tools: checks and runs them.
+            configuration: whose policy knows the approvers.
             reader: resolves the reference to the message with the attachments.
             feed: takes pieces of output.
             tokenizer: counts the tokens of results, as models count them.
@@ -70,6 +73,7 @@ class ToolExecutor:
             stop_of: tells by a tool's name what an operator has stopped.
         """
         self._tools = tools
+        self._configuration = configuration
         self._outcomes = ToolOutcomes(tools.specs, TOOL)
         self._reader = reader
         self._feed = feed
@@ -110,6 +114,10 @@ class ToolExecutor:
         """Run the tool."""
         body = tool_request(event)
         began_s = time.monotonic()
+        fault = self._approval_fault(event, attempt)
+        if fault is not None:
+            refused = ToolError("approval_invalid", f"not run: {fault}")
+            return self._outcomes.failed(event, refused, attempt, self._ending(began_s), reached=False)
         try:
             context = await self._context(event, body, attempt)
         except RecordMissing as error:
@@ -159,6 +167,17 @@ class ToolExecutor:
     def broken(self, event: Envelope, message: str, latency_ms: int) -> Outcome:
         """Return the outcome of a call that ended in a way that nobody foresaw."""
         return self._outcomes.broken(event, message, self._ended(latency_ms))
+
+    def _approval_fault(self, event: Envelope, attempt: int) -> str | None:
+        configuration = self._configuration
+        return approval_fault(
+            event,
+            self._tools.specs.get(tool_request(event).tool),
+            configuration.policy,
+            configuration.versions.policy or "",
+            now_ms=self._now_ms(),
+            is_repeat=attempt > 1,
+        )
 
     async def _context(self, event: Envelope, body: ToolCallRequested, attempt: int) -> ToolContext:
         attachments: tuple[Attachment, ...] = ()

@@ -20,13 +20,21 @@ from connectors.embedded.ports import choose_port
 from connectors.embedded.process import Command, ServerProcess
 from connectors.embedded.progress import Progress
 from connectors.embedded.stack import Ports, Stack
+from processors.objections import EVERY_TENANT
 from schemas.events.access import TOKEN_PREFIX
+from streams.configuration.approvers import approver_table, load_key, make_key
 from streams.process.settings import LOCAL_MODEL_KEY
 
 READY_S: Final = 90.0
 STOP_S: Final = 20.0
 DOOR_PORT: Final = 3_000
 """Where the gateway listens, if nothing else does."""
+OPERATOR: Final = "operator"
+"""Name of this machine's user as an approver."""
+DOOR: Final = "gateway"
+"""Name of its gateway as one, which says whose token decided."""
+OWN_KEY: Final = "approver.key"
+DOOR_KEY: Final = "gateway-approver.key"
 PROGRAM: Final = ("-m", "streams.main")
 _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -96,7 +104,7 @@ class Deployment:
         if own.get("CARTRITA_POSTGRES_DSN"):
             # The recorded login is one of the embedded Postgres.
             recorded.pop("CARTRITA_GATEWAY_POSTGRES_DSN", None)
-        return {**recorded, **own}
+        return {**self._approver_settings(), **recorded, **own}
 
     def start_services(self, progress: Progress) -> None:
         """Start Kafka, registry, Postgres and, unless another is named, the local model; keep what runs."""
@@ -117,6 +125,7 @@ class Deployment:
             settings["OPENAI_API_KEY"] = LOCAL_MODEL_KEY
             progress.stage("model", "ready")
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._make_approvers()
         text = json.dumps(settings, indent=1) + "\n"
         # Only its owner may read it: it holds the password of the embedded Postgres.
         write_atomically(self.settings_path, text)
@@ -215,6 +224,26 @@ class Deployment:
     def stack(self) -> Stack:
         """The embedded stack, for whoever wants to stop and start its servers one by one."""
         return self._stack
+
+    def _make_approvers(self) -> None:
+        """Make keys for this machine's approvers, its user and its gateway, if there are none."""
+        known = self.directory / "approvers.toml"
+        if known.exists():
+            return
+        tables = []
+        for path, name in ((self.directory / OWN_KEY, OPERATOR), (self.directory / DOOR_KEY, DOOR)):
+            key = load_key(path) if path.exists() else make_key(path, name)
+            tables.append(approver_table(key, (EVERY_TENANT,), speaks_for_tokens=name == DOOR))
+        write_atomically(known, "\n".join(tables))
+
+    def _approver_settings(self) -> dict[str, str]:
+        """Return where this machine's approvers and their keys are, as far as they are there."""
+        places = {
+            "CARTRITA_APPROVERS": self.directory / "approvers.toml",
+            "CARTRITA_APPROVER_KEY": self.directory / OWN_KEY,
+            "CARTRITA_GATEWAY_APPROVER_KEY": self.directory / DOOR_KEY,
+        }
+        return {name: str(path.absolute()) for name, path in places.items() if path.exists()}
 
     def _door_port(self) -> int:
         """Return the port of the gateway: the one that it has, or the first that is free."""

@@ -104,7 +104,9 @@ async def make_providers(settings: Settings) -> Providers:
     )
     assert set(TOOLS) <= set(tools.specs), "doctor knows the tools by these names"
     return Providers(
-        configuration=load_configuration(tools.specs.values(), settings.configuration_directory),
+        configuration=load_configuration(
+            tools.specs.values(), settings.configuration_directory, settings.approvers
+        ),
         model=model,
         embeddings=embeddings,
         tools=tools,

@@ -175,7 +175,8 @@ class _Parts:
 
 
 def _ingress(context: ShellContext, parts: _Parts) -> FaustShell:
-    return build_ingress(context, parts.providers.tokenizer, parts.providers.configuration.limits)
+    configuration = parts.providers.configuration
+    return build_ingress(context, parts.providers.tokenizer, configuration.limits, configuration.policy)
 
 
 def _fork(context: ShellContext, _parts: _Parts) -> FaustShell:
@@ -220,6 +221,7 @@ def _tool(context: ShellContext, parts: _Parts) -> FaustShell:
         spec,
         lambda feed: ToolExecutor(
             parts.providers.tools,
+            configuration=parts.providers.configuration,
             reader=parts.reader,
             feed=feed,
             tokenizer=parts.providers.tokenizer,

@@ -373,24 +373,27 @@ def test_pieces_of_a_second_attempt_are_not_mixed_with_those_of_the_first() -> N
     assert one.events_of(ANSWER)[-1].name == "response.completed"
 
 
-def test_an_escalation_says_where_to_approve_and_is_gone_on_from() -> None:
+@pytest.mark.parametrize(
+    ("kind", "named", "reason", "command"),
+    [
+        ("approval_requested", "approvalId", "approval_required", "cartrita approvals show "),
+        ("outcome_asked", "callId", "outcome_required", "cartrita settle s "),
+    ],
+)
+def test_what_waits_for_a_person_says_where_to_answer_and_is_gone_on_from(
+    kind: str, named: str, reason: str, command: str
+) -> None:
     one = turn()
-    asks = frame(
-        "approval_requested",
-        tool="delete",
-        argumentsJson="{}",
-        sessionId="s",
-        approvalId=derived_id("approval"),
-    )
+    mark = derived_id(kind)
+    asks = frame(kind, tool="delete", argumentsJson="{}", sessionId="s", **{named: mark})
     events = one.telling.begin() + one.events_of(STARTED) + one.events_of(PLANNED) + one.events_of(asks)
     assert events[-1].name == "response.incomplete"
     assert one.telling.is_waiting
     waiting = one.telling.response()
-    assert (waiting["status"], waiting["incomplete_details"]) == (
-        "incomplete",
-        {"reason": "approval_required"},
-    )
-    assert "cartrita approve s" in json.dumps(events[-1].body)
+    assert (waiting["status"], waiting["incomplete_details"]) == ("incomplete", {"reason": reason})
+    said = json.dumps(events[-1].body)
+    assert command in said
+    assert mark in said
     rest = one.events_of(PLANNED) + one.events_of(WRITTEN) + one.events_of(ANSWER)
     assert rest[0].number == events[-1].number + 1
     assert one.telling.response()["status"] == "completed"

@@ -23,6 +23,7 @@ from streams.process.metrics import Metrics
 from streams.records.reader import RecordReader
 from streams.shells.tool import ToolExecutor
 from tests.mcp.worlds import SUM, World, tool
+from tests.processors.world import configuration
 from tests.streams.scene import Offers
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, event, metrics
 from topics.catalog import TOOL_CALLS, TOOL_RESULTS
@@ -85,7 +86,14 @@ class Worker:
         )
         feed = Feed(codec=CODEC, log=Offers(), metrics=metrics("tool"), now_ms=lambda: 1, producer="tool")
         self.shell = EffectShell(
-            ToolExecutor(self.world.registry, reader=reader, feed=feed, tokenizer=len, now_ms=lambda: 9),
+            ToolExecutor(
+                self.world.registry,
+                configuration=configuration(),
+                reader=reader,
+                feed=feed,
+                tokenizer=len,
+                now_ms=lambda: 9,
+            ),
             name="tool",
             source=TOOL_CALLS.name,
             codec=CODEC,

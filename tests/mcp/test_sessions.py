@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
@@ -19,6 +20,8 @@ from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
 from connectors.sandbox.interpreter import find_interpreter
 from streams.cli.deployment import bring_up
+from streams.cli.door import address_of, local_token
+from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.mcp import npm
 from tests.mcp.worlds import MISBEHAVING, tool
@@ -32,7 +35,7 @@ AGENTS = """
 [clerk]
 purpose = "counts and echoes texts with its tools"
 tier = "standard"
-tools = ["{name}"]
+tools = {names}
 output_tokens_max = 400
 prompt = "Role: agent clerk\\nYou use your tool."
 """
@@ -55,16 +58,27 @@ class Office:
             "CARTRITA_CONFIGURATION_DIRECTORY": str(self.configuration),
         }
 
-    def employ(self, server: str, command: list[str], read: list[Path], name: str) -> None:
-        """Accept all of a server, and give the agent one of its tools."""
+    def employ(
+        self,
+        server: str,
+        command: list[str],
+        read: list[Path],
+        *tools: str,
+        write: tuple[Path, ...] = (),
+        once: str = "",
+    ) -> None:
+        """Accept all of a server, and give the agent some of its tools; one must not be repeated."""
+        rarely = f"[servers.{server}.tool.{once}]\nidempotent = false\n" if once else ""
         self.servers.write_text(
             f"[servers.{server}]\ncommand = {json.dumps(command)}\n"
             f"read = {json.dumps(list(map(str, read)))}\n"
-            'safety_level = "safe"\nidempotent = true\n',
+            f"write = {json.dumps(list(map(str, write)))}\n"
+            f'safety_level = "safe"\nidempotent = true\n{rarely}',
             encoding="utf-8",
         )
         self.servers.chmod(0o600)
-        (self.configuration / "agents.toml").write_text(AGENTS.format(name=name), encoding="utf-8")
+        names = json.dumps([f"{server}__{tool}" for tool in tools])
+        (self.configuration / "agents.toml").write_text(AGENTS.format(names=names), encoding="utf-8")
         digest = json.loads(self.run("tools", "show", server, "--json", code=1))["digest"]
         self.run("tools", "accept", server, "--digest", digest)
 
@@ -141,16 +155,19 @@ def test_a_session_calls_a_tool_of_a_confined_server_until_an_operator_stops_it_
     control = office.home / "told"
     control.mkdir()
     schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
-    effects = str(control / "effects")
+    noted = office.home / "noted"
+    noted.mkdir()
+    effects = noted / "effects"
 
     def tell(*tools: dict[str, Any]) -> None:
-        told = {"tools": [tool("echo", inputSchema=schema), *tools], "effects": effects}
+        known = (tool("echo", inputSchema=schema), tool("die", inputSchema=schema))
+        told = {"tools": [*known, *tools], "effects": str(effects)}
         (control / "control.json").write_text(json.dumps(told), encoding="utf-8")
 
     tell()
     python = find_interpreter().executable
     command = [python, "-I", str(MISBEHAVING), str(control / "control.json")]
-    office.employ("odd", command, [control], "odd__echo")
+    office.employ("odd", command, [control], "echo", "die", write=(noted,), once="die")
 
     with office.open() as deployment:
         office.traced(REQUEST, "odd__echo")
@@ -180,7 +197,46 @@ def test_a_session_calls_a_tool_of_a_confined_server_until_an_operator_stops_it_
         listed = json.loads(office.run("tools", "list", "--json"))
         assert [one["fact"]["added"] for one in listed["restraints"]["withheld"]] == [["format_disk"]]
         assert listed["restraints"]["stops"] == {}
+        find_out(office, deployment, effects)
         assert "something is withheld" in office.run("doctor", code=1)
+
+
+def find_out(office: Office, deployment: Deployment, effects: Path) -> None:
+    """Let a call be carried out whose answer is lost, and tell by HTTP what became of it."""
+    settings = Settings.from_environment(deployment.settings())
+    token = asyncio.run(local_token(settings, office.home / "token"))
+    bearer = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=address_of(deployment.settings()), headers=bearer, timeout=120) as http:
+        asks = {"role": "user", "content": REQUEST.replace("echo", "die", 1)}
+        waits = http.post("/v1/chat/completions", json={"model": "cartrita", "messages": [asks]})
+        assert waits.status_code == 200, waits.text
+        told = waits.json()["choices"][0]["message"]["content"]
+        session = waits.headers["x-cartrita-session"]
+        assert told.startswith("Nobody knows whether this was carried out: odd__die")
+
+        questions = next(found for _ in tries() if (found := http.get("/api/v2/outcomes").json()["outcomes"]))
+        (question,) = questions
+        assert (question["sessionId"], question["tool"], question["status"]) == (
+            session,
+            "odd__die",
+            "waiting",
+        )
+        path = f"/api/v2/sessions/{session}/outcomes/{question['callId']}"
+        assert path in told
+        finding = {"carriedOut": True, "result": "letter 7", "reason": "it is in the outbox"}
+        key = {"Idempotency-Key": "once"}
+        queued = http.post(path, json=finding, headers=key)
+        assert queued.status_code == 202, queued.text
+
+        office.row("SELECT body FROM event_log WHERE session_id = %s AND type = 'AnswerGiven'", session)
+        known = next(found for _ in tries() if (found := http.get(path).json())["status"] != "waiting")
+        assert (known["status"], known["carriedOut"]) == ("told", True)
+        again = http.post(path, json=finding, headers=key)
+        assert (again.status_code, again.json()["repeated"]) == (202, True)
+        closed = http.post(path, json=finding)
+        assert (closed.status_code, closed.json()["code"]) == (409, "outcome_closed")
+        assert http.get("/api/v2/outcomes").json() == {"outcomes": []}
+    assert len(effects.read_text(encoding="utf-8").splitlines()) == 1
 
 
 @pytest.mark.slow
@@ -188,7 +244,7 @@ def test_a_tool_in_typescript_goes_from_nothing_to_a_traced_call(office: Office)
     template = office.home / "words"
     script = npm.built_template(template)
 
-    office.employ("words", [npm.NODE, str(script)], [template], "words__count_words")
+    office.employ("words", [npm.NODE, str(script)], [template], "count_words")
 
     with office.open():
         office.traced("Use words__count_words to count the words of a text.", "words__count_words")

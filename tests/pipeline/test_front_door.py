@@ -287,7 +287,7 @@ def test_a_token_does_only_what_it_is_for(bearing: Bearing, make_token: Make, ad
     assert reader.get(f"/api/v2/sessions/{session}/status").status_code == 200
     assert sender.get(f"/api/v2/sessions/{session}/status").status_code == 403
     approval = f"/api/v2/sessions/{session}/approvals/{uuid.uuid4()}"
-    assert sender.post(approval, json={"approved": True}).status_code == 403
+    assert sender.post(approval, json={"approved": True, "digest": "0" * 64}).status_code == 403
     assert sender.post(f"/api/v2/sessions/{session}/cancel").status_code == 202
 
 

@@ -7,7 +7,6 @@ import pytest
 from processors.lifecycles import BEGINS, LEDGER_ENTRY, LIFECYCLES, TASK, Lifecycle, lifecycles_markdown
 from processors.state import Phase, SessionStatus, TaskStatus, ToolCallStatus
 from processors.transition import Transition
-from schemas.events.inputs import ApprovalReceived
 from schemas.events.outputs import AnswerGiven, ApprovalRequested
 from schemas.events.tools import ToolCallRequested
 from schemas.frozen import replace
@@ -105,7 +104,7 @@ def test_a_refused_approval_settles_its_call_without_making_it() -> None:
         world.reply(world.open_calls.pop())
     (asked,) = world.facts(ApprovalRequested)
 
-    world.post(ApprovalReceived(approval_id=asked.approval_id, approved=False))
+    world.decide(asked, approved=False)
     world.run()
 
     assert not world.facts(ToolCallRequested)

@@ -14,10 +14,12 @@ from typing import Final, Self
 import pytest
 
 from processors.lifecycles import BEGINS, ENDS, LEDGER_ENTRY, LIFECYCLES, Lifecycle
+from processors.session import SessionDecider
 from processors.state import Phase, ToolCallStatus
+from schemas.configuration import PolicyRule
 from schemas.envelope import Envelope
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
-from schemas.events.inputs import ApprovalReceived, OutcomeTold, SessionCancelled, SessionClosed
+from schemas.events.inputs import OutcomeTold, SessionCancelled, SessionClosed
 from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import ApprovalRequested, OutcomeAsked
 from schemas.events.tools import ToolCallRequested
@@ -25,6 +27,7 @@ from schemas.frozen import replace
 from streams.effects.ledger import LedgerEntry, call_id_of
 from streams.effects.ledger_memory import REMEMBERED_MS
 from streams.history.fork import ForkPoint, fork_point
+from tests.approving import edit
 from tests.processors.calls import asked as client_asks
 from tests.processors.world import (
     ModelOutcome,
@@ -185,8 +188,25 @@ def approvals() -> Iterator[Watched]:
         world.answer_until(has_call(ToolCallStatus.ESCALATED))
         if approved is not None:
             (asked,) = world.facts(ApprovalRequested)
-            world.post(ApprovalReceived(approval_id=asked.approval_id, approved=approved))
+            world.decide(asked, approved=approved)
         yield world.run()
+
+
+def approvals_that_are_asked_again() -> Iterator[Watched]:
+    """Calls whose arguments an approver changes, and calls that another policy decides anew."""
+    world = begun(tools=("guarded",))
+    world.answer_until(has_call(ToolCallStatus.ESCALATED))
+    world.post(edit(world.facts(ApprovalRequested)[-1], '{"n": 1}'), sender=("*", "olga"))
+    world.decide(world.facts(ApprovalRequested)[-1])
+    yield world.run()
+    world = begun(tools=("guarded",))
+    world.answer_until(has_call(ToolCallStatus.ESCALATED))
+    before = world.decider.configuration
+    slow = PolicyRule(name="slower", decision="throttle", reason="anew", tools=("guarded",))
+    policy = replace(before.policy, rules=(slow, *before.policy.rules))
+    versions = replace(before.versions, policy="newer")
+    world.decider = SessionDecider(replace(before, policy=policy, versions=versions))
+    yield world.run()
 
 
 def questions() -> Iterator[Watched]:
@@ -222,7 +242,7 @@ def calls_that_wait_for_budget() -> Iterator[Watched]:
             while world.open_calls and (answered or not world.facts(ToolCallRequested)):
                 world.reply(world.open_calls.pop(0))
             for asked in world.facts(ApprovalRequested):
-                world.post(ApprovalReceived(approval_id=asked.approval_id, approved=True))
+                world.decide(asked)
             world.fire_next_timer()
             if tokens % 500 and has_call(ToolCallStatus.WAITING)(world):
                 world.post(SessionCancelled())
@@ -273,6 +293,7 @@ LIVES: Final = (
     tasks,
     tool_calls,
     approvals,
+    approvals_that_are_asked_again,
     questions,
     calls_that_wait_for_budget,
     client_calls,

@@ -8,7 +8,6 @@ from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope, Fact
 from schemas.events.dead_letters import RejectionCode
 from schemas.events.inputs import (
-    ApprovalReceived,
     MessageReceived,
     SessionCancelled,
     SessionClosed,
@@ -18,6 +17,7 @@ from schemas.events.outputs import ApprovalRequested, ErrorCode, ErrorReported
 from schemas.events.timers import TimerFired, TimerKind
 from schemas.ids import derived_id
 from schemas.references import RecordReference
+from tests.approving import decision
 from tests.processors.world import SESSION, World, obliging, plan_text, task
 
 PLAN = plan_text(task("a"))
@@ -112,7 +112,7 @@ def test_operators_decide_in_sessions_of_their_tenant_or_in_all(tenant: str, *, 
     while world.open_calls:
         world.reply(world.open_calls.pop())
     (asked,) = world.facts(ApprovalRequested)
-    act = ApprovalReceived(approval_id=asked.approval_id, approved=True)
+    act = decision(asked, tenant=tenant)
 
     step = world.decider.advance(world.state, sent(act, tenant, "olga"), place())
 

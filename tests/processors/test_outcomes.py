@@ -11,7 +11,6 @@ from processors.state import SessionState
 from schemas.envelope import Envelope, Fact
 from schemas.events.budgets import BudgetCharged, ChargeBasis, ReservationExceeded
 from schemas.events.dead_letters import RejectionCode
-from schemas.events.inputs import ApprovalReceived
 from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import AnswerGiven, ApprovalRequested
 from schemas.events.tools import ToolCallRequested
@@ -223,5 +222,5 @@ def test_an_outcome_of_a_call_that_waits_for_a_person_is_put_aside_and_the_perso
 
     assert code is RejectionCode.UNEXPECTED_OUTCOME
     assert "has not been made" in reason
-    world.post(ApprovalReceived(approval_id=asked.approval_id, approved=True))
+    world.decide(asked)
     assert [one.call_id for one in world.facts(ToolCallRequested)] == [asked.call_id]

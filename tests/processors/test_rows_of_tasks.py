@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from schemas.events.inputs import ApprovalReceived, SessionCancelled
+from schemas.events.inputs import SessionCancelled
 from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import AnswerGiven, AnswerReason, ApprovalRequested, ProgressReported
 from schemas.events.retrieval import RetrievalMeasured
@@ -148,7 +148,7 @@ def test_the_deadline_of_a_turn_rests_while_a_person_is_asked() -> None:
     world.now_ms += 5_000_000
     assert world.fire_next_timer()
     assert world.state.turn is not None
-    world.post(ApprovalReceived(approval_id=request.approval_id, approved=True))
+    world.decide(request)
 
     (timer,) = [timer for timer in world.decider.timers(world.state) if timer.kind == "turn_deadline"]
     assert 0 < timer.due_at_ms - world.now_ms <= 60_000
@@ -160,7 +160,7 @@ def test_after_the_answer_of_a_person_the_rest_of_the_time_is_what_it_was() -> N
     world = asked(60_000)
     (request,) = world.facts(ApprovalRequested)
     world.now_ms += 5_000_000
-    world.post(ApprovalReceived(approval_id=request.approval_id, approved=True))
+    world.decide(request)
 
     world.open_calls.clear()
     world.now_ms += 60_001

@@ -320,7 +320,7 @@ def test_a_restricted_tool_waits_for_a_person_who_may_approve_it() -> None:
     (asked,) = world.facts(ApprovalRequested)
     assert not world.facts(ToolCallRequested)
 
-    world.post(ApprovalReceived(approval_id=asked.approval_id, approved=True))
+    world.decide(asked)
     world.run()
 
     assert len(world.facts(ToolCallRequested)) == 1

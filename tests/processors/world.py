@@ -35,10 +35,12 @@ from schemas.events.models import (
     ToolCallProposed,
     UsageSource,
 )
+from schemas.events.outputs import ApprovalRequested
 from schemas.events.timers import TimerFired
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested, ToolFailureKind
 from schemas.ids import derived_id, outcome_id
 from schemas.references import RecordReference
+from tests.approving import APPROVERS, decision
 from topics.catalog import topic_of
 
 SESSION = "00000000-0000-4000-8000-000000000001"
@@ -137,7 +139,7 @@ def configuration(limits: Limits | None = None, tools: Iterable[ToolSpec] = ()) 
             "guarded": tool_spec("guarded", "restricted"),
             **{spec.name: spec for spec in tools},
         },
-        policy=Policy(rules=rules),
+        policy=Policy(rules=rules, approvers=APPROVERS),
         limits=limits or Limits(),
         versions=Versions(limits="x"),
     )
@@ -299,6 +301,10 @@ class World:
             )
         )
 
+    def decide(self, asked: ApprovalRequested, *, approved: bool = True, by: str = "olga") -> Envelope:
+        """Decide a request, as an approver of all tenants."""
+        return self.post(decision(asked, approved=approved, by=by), sender=("*", by))
+
     def post(
         self,
         body: Fact,
@@ -306,13 +312,16 @@ class World:
         input_id: str | None = None,
         causation_id: str | None = None,
         correlation_id: str | None = None,
+        sender: tuple[str, str] = ("default", "anonymous"),
     ) -> Envelope:
-        """Apply one input at the next place of its topic."""
+        """Apply one input at the next place of its topic; the sender is a tenant and a user."""
         number = len(self.inputs)
         event = Envelope(
             event_id=input_id or self._input_id(body, number),
             type=type(body).__name__,
             session_id=self.session_id,
+            tenant_id=sender[0],
+            user_id=sender[1],
             causation_id=causation_id,
             correlation_id=correlation_id,
             occurred_at_ms=self.now_ms,

@@ -8,6 +8,7 @@ from schemas.events.inputs import ApprovalReceived, SessionCancelled, SessionClo
 from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import ApprovalRequested
 from schemas.events.tools import ToolCallRequested
+from tests.approving import edit
 from tests.processors.world import (
     ModelOutcome,
     ToolOutcome,
@@ -124,8 +125,13 @@ def _act(world: World, act: str) -> None:
         case "approve":
             asked = world.facts(ApprovalRequested)
             # The latest, which may wait no longer; or one that nobody asked for.
-            approval_id = asked[-1].approval_id if asked else "nobody's"
-            world.post(ApprovalReceived(approval_id=approval_id, approved=len(world.inputs) % 3 > 0))
+            approved = len(world.inputs) % 3 > 0
+            if not asked:
+                world.post(ApprovalReceived(approval_id="nobody's", approved=approved))
+            elif len(world.inputs) % 4 == 0:
+                world.post(edit(asked[-1], '{"n": 1}'), sender=("*", "olga"))
+            else:
+                world.decide(asked[-1], approved=approved)
         case _:
             if world.open_calls:
                 world.reply(world.open_calls.pop(0))

@@ -9,7 +9,7 @@ from processors.state import SessionStatus, ToolCallStatus
 from schemas.configuration import Policy, PolicyRule
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, BudgetGranted
-from schemas.events.inputs import ApprovalReceived, MessageReceived, SessionForked
+from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import ModelCallRequested
 from schemas.events.outputs import AnswerGiven, ApprovalRequested, ErrorReported, TurnStarted
 from schemas.events.policies import PolicyDecided
@@ -249,7 +249,7 @@ def test_an_approval_given_in_the_origin_does_not_count_in_the_fork() -> None:
     while not origin.facts(ApprovalRequested):
         origin.reply(origin.open_calls.pop(0))
     asked = origin.facts(ApprovalRequested)[0]
-    origin.post(ApprovalReceived(approval_id=asked.approval_id, approved=True))
+    origin.decide(asked)
     point = point_at(origin, ToolCallRequested)
 
     fork = forked(point)

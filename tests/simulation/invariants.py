@@ -20,6 +20,7 @@ from streams.records.delivery import Delivery
 from streams.stateful.marks import is_marks
 from streams.stateful.stored_record import StoredRecord
 from tests.invariants import client_calls
+from tests.invariants.approvals import approvals
 from tests.invariants.books import books, used
 from tests.invariants.calls import calls, outcomes_of
 from tests.invariants.client_calls import asked_in
@@ -70,6 +71,7 @@ def check(
         _replayed(broker, configuration, story, state)
         for rule in (steps, books, ends, order):
             _demand(rule(story))
+        _demand(approvals(story, configuration))
         _demand(calls(story, outcomes, provider.runs, provider.billed_tokens))
         _demand(client_calls.told(story, asked, aside))
         _at_rest(story, state)
@@ -240,7 +242,7 @@ def _unbelieved(events: Iterable[Envelope]) -> None:
 
 def _is_due(letter: Envelope, body: RecordRejected, events: Mapping[str, Envelope]) -> bool:
     """Tell whether a record had to be put aside: what was forged, of strangers, or came too late."""
-    if body.code in ("ended", "not_owner"):
+    if body.code in ("ended", "not_owner") or body.reason.endswith("is not the key of an approver"):
         return True
     refused = events.get(letter.causation_id or "")
     return refused is not None and refused.producer == STRANGER

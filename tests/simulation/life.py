@@ -200,6 +200,7 @@ class Life:
                 floors=self._floors,
                 tokenizer=len,
                 limits=configuration.limits,
+                policy=configuration.policy,
                 topic_prefix="",
                 metrics=_METRICS["ingress"],
                 now_ms=self._now_ms,

@@ -1,5 +1,6 @@
 """One simulated life of the whole pipeline: a seed decides every step and every fault."""
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,10 +9,11 @@ from typing import Final
 from unittest.mock import patch
 
 from processors import repeats
+from processors.approvals.statements import key_id, public_key_of
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
 from schemas.events.client_calls import ClientCallReceived
-from schemas.events.inputs import ApprovalReceived, OutcomeTold
+from schemas.events.inputs import ApprovalEdited, ApprovalReceived, OutcomeTold
 from schemas.events.outputs import ApprovalRequested, OutcomeAsked
 from schemas.events.restraints import RestraintAct
 from schemas.ids import derived_id
@@ -19,6 +21,7 @@ from streams.engine.faust_shell import BATCHES_MAX
 from streams.process import failpoints
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import Delivery, outgoing
+from tests.approving import decision, edit, private_key
 from tests.invariants.reservations import CALLS
 from tests.processors.world import configuration
 from tests.simulation.broker import PARTITIONS, Broker, Place
@@ -33,6 +36,9 @@ from topics.catalog import CLIENT_CALLS, FORK_REQUESTS, OPERATOR_INPUTS, SESSION
 from topics.shells import TOOL
 
 OPERATOR: Final = EVERY_TENANT
+APPROVER: Final = "olga"
+FORGER: Final = "mallory"
+FORGED_KEY: Final = key_id(public_key_of(private_key(FORGER)))
 REST_STEPS_MAX: Final = 60_000
 """Without faults, everything comes to rest in fewer steps than this."""
 _BATCH_MAX: Final = 6
@@ -237,11 +243,10 @@ class Simulation:
         if body is None:
             topic = OPERATOR_INPUTS
             asked = self._approvals.pop(0)
-            yes = self._random.random() < 0.7
             if isinstance(asked, ApprovalRequested):
-                body = ApprovalReceived(approval_id=asked.approval_id, approved=yes)
+                body = self._decision(asked)
             else:
-                body = OutcomeTold(call_id=asked.call_id, carried_out=yes)
+                body = OutcomeTold(call_id=asked.call_id, carried_out=self._random.random() < 0.7)
         number = len(self._inputs)
         event_id = derived_id("simulated", str(self.outcome.seed), str(number))
         event = Envelope(
@@ -249,10 +254,11 @@ class Simulation:
             type=type(body).__name__,
             session_id=session_id,
             tenant_id=who,
-            user_id=who,
+            user_id=APPROVER if who == OPERATOR else who,
             body=body,
         )
-        if session_id:
+        if session_id and not (isinstance(body, ApprovalReceived) and body.key == FORGED_KEY):
+            # What nobody signed who may ends where it enters.
             self._sent[event_id] = session_id
         self._inputs.append((event, topic))
         self._send(event, topic)
@@ -266,6 +272,14 @@ class Simulation:
         else:
             # Producers use any partitioner.
             self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
+
+    def _decision(self, asked: ApprovalRequested) -> ApprovalReceived | ApprovalEdited:
+        """Let an approver approve, refuse or edit; now and then with a signature that is not theirs."""
+        chance = self._random.random()
+        if chance < 0.15:
+            return edit(asked, json.dumps({"edited": self._random.randrange(9)}), by=APPROVER)
+        by = FORGER if chance < 0.25 else APPROVER
+        return decision(asked, approved=self._random.random() < 0.7, by=by, named=APPROVER)
 
     def _repeat(self) -> bool:
         """Let a producer send an input again, under the same id and on any partition."""

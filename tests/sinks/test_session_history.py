@@ -7,7 +7,13 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from schemas.events.inputs import ApprovalReceived, OperatorFact, OutcomeTold, SessionBudgetSet
+from schemas.events.inputs import (
+    ApprovalEdited,
+    ApprovalReceived,
+    OperatorFact,
+    OutcomeTold,
+    SessionBudgetSet,
+)
 from schemas.frozen import replace
 from sinks.owned_trace import owned_trace, session_of_event
 from sinks.session_history import (
@@ -21,6 +27,7 @@ from sinks.session_history import (
     types_of,
 )
 from sinks.trace import Node
+from streams.gateway.database import EVERYBODY
 from tests.projections.envelopes import SESSION, TASK, event, event_id
 from tests.sinks.story import ANSWER, DONE, MESSAGE, Log, story
 from tests.sinks.test_walls import Somebody, gateway
@@ -87,6 +94,18 @@ ACTS: list[tuple[OperatorFact, int]] = [
     (ApprovalReceived(approval_id=str(uuid.UUID(int=9)), approved=True), 62),
     (SessionBudgetSet(tokens=5), 63),
     (OutcomeTold(call_id=str(uuid.UUID(int=8)), carried_out=True), 64),
+    (
+        ApprovalEdited(
+            approval_id=str(uuid.UUID(int=9)),
+            arguments_json="{}",
+            digest="0" * 64,
+            expires_at_ms=1,
+            nonce="0" * 16,
+            key="",
+            signature="",
+        ),
+        65,
+    ),
 ]
 
 
@@ -106,7 +125,7 @@ async def test_what_operators_do_is_told_to_whom_the_session_belongs(
     # The gateway's role sees them for the owner and for the tenant, and for no other user or tenant.
     tenant, user = await owner_of(connection)
     async with gateway(dsn) as database:
-        for sight in (Somebody(tenant, user), Somebody(tenant, None)):
+        for sight in (Somebody(tenant, user), Somebody(tenant, None), EVERYBODY):
             async with database.lent(sight) as lent:
                 lines = await timeline_of(lent, wanted, ascending=True, after=None, limit=50)
                 assert {str(one.event_id) for one in lines} == told

@@ -12,9 +12,11 @@ from psycopg.abc import Params, Query
 from psycopg.rows import TupleRow
 
 from sinks import (
+    approvals,
     client_calls,
     conversations,
     costs,
+    open_outcomes,
     owned_trace,
     responses,
     session_history,
@@ -124,6 +126,10 @@ async def ask_everything(connection: Connection, user: str | None) -> None:
     assert await session_history.event_of(connection, SESSION, OWNER, EVENT)
     assert await session_history.tasks_of(connection, SESSION)
     await session_history.balance_of(connection, SESSION)
+    await approvals.open_requests(connection, tenant=tenant, user=user, limit=50)
+    await approvals.request_of(connection, str(EVENT), SESSION)
+    await open_outcomes.open_questions(connection, tenant=tenant, user=user, limit=50, now=AT)
+    await open_outcomes.question_of(connection, SESSION, str(EVENT), AT)
     assert await owned_trace.session_of_event(connection, EVENT, tenant, user) == SESSION
     for effects, count in ((False, 1), (True, CITATIONS)):
         found = await owned_trace.owned_trace(

@@ -23,7 +23,7 @@ from schemas.plain import from_plain, to_plain
 from sinks import roles
 from sinks.migrator import migrate, migrations
 from sinks.writer import Slot, Writer
-from streams.gateway.database import Database
+from streams.gateway.database import EVERYBODY, Database, Sight
 from streams.gateway.problems import Problem
 from streams.process.ending import ShellStopped
 from tests.projections.made import plain_events
@@ -66,7 +66,8 @@ WITHOUT_ROWS: Final = frozenset({"cartrita_is_theirs"})
 class Somebody:
     """Who asks."""
 
-    tenant: str
+    tenant: str | None
+    """None: for all of them."""
     user: str | None
 
 
@@ -77,11 +78,15 @@ OWNERS: Final = (
     Somebody("*", "*"),
     Somebody("", ""),
 )
-SIGHTS: Final = (*OWNERS, *(Somebody(tenant, None) for tenant in ("acme", "other", "*", "", "nobody")))
+SIGHTS: Final = (
+    *OWNERS,
+    *(Somebody(tenant, None) for tenant in ("acme", "other", "*", "", "nobody")),
+    EVERYBODY,
+)
 
 
-def sees(sight: Somebody, owner: Somebody) -> bool:
-    return sight.tenant == owner.tenant and sight.user in (None, owner.user)
+def sees(sight: Sight, owner: Somebody) -> bool:
+    return sight.tenant in (None, owner.tenant) and sight.user in (None, owner.user)
 
 
 def mark(owner: Somebody) -> str:
@@ -105,7 +110,7 @@ def given_to(owner: Somebody, event: Envelope) -> Envelope:
         event_id=derived_id(mark(owner), event.event_id),
         session_id=derived_id(mark(owner), event.session_id) if event.session_id else "",
         correlation_id=derived_id(mark(owner), event.event_id),
-        tenant_id=owner.tenant,
+        tenant_id=owner.tenant or "",
         user_id=owner.user or "",
         producer=mark(owner),
         body=body,
@@ -222,6 +227,7 @@ async def test_of_every_table_and_view_the_role_sees_what_is_its_users_and_nothi
                         text: count
                         for text, count in everything[name].items()
                         if name in OF_NOBODY
+                        or sight is EVERYBODY
                         or ((owner := owner_in(text, whose)) is not None and sees(sight, owner))
                     }
                 )

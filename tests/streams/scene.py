@@ -82,25 +82,29 @@ class FakeModel:
 class FakeTools:
     """Has one tool."""
 
-    def __init__(self) -> None:
+    def __init__(self, specs: Mapping[str, ToolSpec] | None = None) -> None:
         self.contexts: list[ToolContext] = []
+        self.arguments: list[str] = []
+        self.result: dict[str, object] = {"found": "ö"}
         self.failure: ToolError | None = None
+        self._specs = {"search": SPEC} if specs is None else specs
         self.known: Happened | None = None
         """What it says of an earlier call."""
         self.asked: list[str] = []
 
     @property
     def specs(self) -> Mapping[str, ToolSpec]:
-        return MappingProxyType({"search": SPEC})
+        return MappingProxyType(dict(self._specs))
 
     async def invoke(
         self, name: str, arguments_json: str, context: ToolContext, timeout_ms: int
     ) -> ToolResult:
         self.contexts.append(context)
+        self.arguments.append(arguments_json)
         await context.on_output("stdout", "searching")
         if self.failure is not None:
             raise self.failure
-        return ToolResult(result={"found": "ö"}, used_tokens=7, cost_nanodollars=8)
+        return ToolResult(result=self.result, used_tokens=7, cost_nanodollars=8)
 
     async def happened(self, name: str, arguments_json: str, context: ToolContext) -> Happened | None:
         self.asked.append(context.idempotency_key)
@@ -153,11 +157,12 @@ class Offers:
 class Scene:
     """Executors with everything around them."""
 
-    def __init__(self) -> None:
-        self.model, self.tools, self.offers = FakeModel(), FakeTools(), Offers()
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self.model, self.offers = FakeModel(), Offers()
+        self.tools = FakeTools(None if configuration is None else configuration.tools)
         self.embedder = FakeEmbedder()
         self.all_metrics = Metrics()
-        self.configuration: Configuration = load_configuration([SPEC])
+        self.configuration: Configuration = configuration or load_configuration([SPEC])
         self.reader = RecordReader(
             kafka_bootstrap="127.0.0.1:1",
             topic_prefix="",
@@ -180,6 +185,7 @@ class Scene:
         self.restraints = Restraints()
         self.toolbox = ToolExecutor(
             self.tools,
+            configuration=self.configuration,
             reader=self.reader,
             feed=feed,
             tokenizer=len,

@@ -77,6 +77,7 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
             floors=log.floors,
             tokenizer=len,
             limits=scene.configuration.limits,
+            policy=scene.configuration.policy,
             topic_prefix="",
             metrics=metrics("ingress"),
             now_ms=lambda: NOW_MS,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.configuration import Limits
+from schemas.configuration import Limits, Policy
 from schemas.envelope import Envelope
 from schemas.events.inputs import MessageReceived
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, OwnershipLost
@@ -142,6 +142,7 @@ def shell_on(log: TwinLog) -> IngressShell:
         floors=log.floors,
         tokenizer=len,
         limits=Limits(),
+        policy=Policy(rules=()),
         topic_prefix="",
         metrics=metrics("ingress"),
         now_ms=lambda: 5_000,

@@ -9,7 +9,7 @@ from processors.inputs import ACCOUNT_CHARACTERS_MAX, ATTACHMENTS_MAX
 from processors.repeats import LET_GO, SEEN_MAX
 from processors.state import SessionState
 from processors.transition import digest, encode_state
-from schemas.configuration import Limits
+from schemas.configuration import Limits, Policy
 from schemas.envelope import Envelope, Fact
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import (
@@ -24,11 +24,13 @@ from schemas.events.inputs import (
     SessionForked,
     SessionOpened,
 )
+from schemas.events.outputs import ApprovalRequested
 from schemas.events.restraints import RestraintAct, ToolsStarted, ToolsStopped
 from schemas.ids import derived_id, is_uuid
 from streams.records.delivery import OwnershipLost
 from streams.shells.ingress import IngressShell
 from streams.stateful.marks import MARKS_MAX
+from tests.approving import APPROVERS, decision, edit
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, metrics
 from topics.catalog import (
     DEAD_LETTERS,
@@ -44,6 +46,7 @@ SESSION = derived_id("session", "x")
 OTHER = derived_id("session", "y")
 ID = derived_id("input", "x")
 NOW_MS = 77_000
+POLICY = Policy(rules=(), approvers=APPROVERS)
 
 
 def shell_on(log: TwinLog) -> IngressShell:
@@ -53,6 +56,7 @@ def shell_on(log: TwinLog) -> IngressShell:
         floors=log.floors,
         tokenizer=lambda text: len(text.split()),
         limits=Limits(text_bytes_max=1_000),
+        policy=POLICY,
         topic_prefix="p.",
         metrics=metrics("ingress"),
         now_ms=lambda: NOW_MS,
@@ -142,6 +146,20 @@ async def test_what_a_producer_gives_is_kept() -> None:
 
     assert (event.event_id, event.session_id, event.tenant_id, event.user_id) == (ID, SESSION, "acme", "ann")
     assert (event.producer, event.traceparent) == ("billing", "00-a-b-01")
+
+
+async def test_words_that_only_models_see_are_taken_out_of_what_is_said() -> None:
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    said = MessageReceived(
+        text=f"one{hidden} \u202etwo", attachments=(Attachment(name="a.txt", text=hidden),)
+    )
+
+    (event,) = (await taken(Envelope(session_id=SESSION, body=said))).events(SESSION_INPUTS)
+
+    assert isinstance(event.body, MessageReceived)
+    assert (event.body.text, event.body.tokens) == ("one two", 2)
+    # A file is what it is; what a tool tells of it is cleaned.
+    assert event.body.attachments[0].text == hidden
 
 
 async def test_tokens_are_counted_anew_whatever_a_producer_says() -> None:
@@ -246,7 +264,7 @@ async def test_a_wish_for_a_fork_that_cannot_be_is_refused(
     assert reason in await refusal(a_wish(**changes))
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t  ", "\u00a0\u2003"])
+@pytest.mark.parametrize("text", ["\U000e0041\u202e", "", " ", "\n\t  ", "\u00a0\u2003"])
 async def test_empty_text_is_refused(text: str) -> None:
     assert "text is empty" in await refusal(MessageReceived(text=text))
 
@@ -322,21 +340,84 @@ async def operated(event: Envelope) -> Kafka:
     return kafka
 
 
-async def test_an_act_of_an_operator_enters_by_its_own_topic_with_the_operators_name() -> None:
-    body = ApprovalReceived(approval_id=ID, approved=True)
-    sent = Envelope(event_id=ID, session_id=SESSION, tenant_id="*", user_id="olga", body=body)
+def asked() -> ApprovalRequested:
+    return ApprovalRequested(
+        approval_id=ID,
+        call_id=ID,
+        task_id=ID,
+        agent="worker",
+        tool="guarded",
+        arguments_json="{}",
+        arguments_sha256="",
+        reason="ask a person",
+        expires_at_ms=60_000,
+        digest="a" * 64,
+    )
 
-    (event,) = (await operated(sent)).events(SESSION_INPUTS)
+
+def signed(body: Fact, *, tenant: str = "*", user: str = "olga") -> Envelope:
+    return Envelope(event_id=ID, session_id=SESSION, tenant_id=tenant, user_id=user, body=body)
+
+
+async def put_aside(event: Envelope) -> str:
+    """Return why an operator's act was put aside."""
+    kafka = await operated(event)
+    assert kafka.events(SESSION_INPUTS) == []
+    (letter,) = kafka.events(DEAD_LETTERS)
+    assert isinstance(letter.body, RecordRejected)
+    return letter.body.reason
+
+
+async def test_a_signed_decision_enters_by_the_operators_topic_with_the_approvers_name() -> None:
+    body = decision(asked())
+
+    (event,) = (await operated(signed(body))).events(SESSION_INPUTS)
 
     assert (event.event_id, event.tenant_id, event.user_id) == (ID, "*", "olga")
     assert (event.occurred_at_ms, event.body) == (1_000, body)
 
 
-async def test_an_act_of_an_operator_on_the_public_topic_is_put_aside_with_the_topic_that_takes_it() -> None:
-    reason = await refusal(ApprovalReceived(approval_id=ID, approved=True), tenant_id="*")
+async def test_what_no_approver_signed_never_becomes_a_fact() -> None:
+    body = decision(asked())
+    forged = decision(asked(), by="mallory", named="olga")
 
-    assert "ApprovalReceived" in reason
-    assert OPERATOR_INPUTS.name in reason
+    assert "not signed" in await put_aside(signed(ApprovalReceived(approval_id=ID, approved=True)))
+    assert "not the key of an approver" in await put_aside(signed(forged))
+    assert "not the key of paul" in await put_aside(signed(body, user="paul"))
+    assert "does not fit" in await put_aside(signed(body, tenant="acme"))
+    assert "does not act for" in await put_aside(signed(decision(asked(), by="acme's"), user="acme's"))
+    assert "does not fit" in await put_aside(signed(replace(body, approved=False)))
+    assert "does not fit" in await put_aside(signed(replace(body, digest="b" * 64)))
+    assert "does not fit" in await put_aside(signed(replace(body, approval_id=derived_id("another"))))
+    assert "does not fit" in await put_aside(signed(replace(body, expires_at_ms=60_001)))
+    assert "does not fit" in await put_aside(signed(replace(body, nonce="another-nonce-0000")))
+    assert "nonce" in await put_aside(signed(replace(body, nonce="short")))
+    assert "signature" in await put_aside(signed(replace(body, signature="00")))
+    assert "digest" in await put_aside(signed(decision(asked(), digest="")))
+
+
+async def test_an_edit_is_signed_with_its_arguments() -> None:
+    body = edit(asked(), '{"n": 1}')
+
+    (event,) = (await operated(signed(body))).events(SESSION_INPUTS)
+
+    assert event.body == body
+    assert "does not fit" in await put_aside(signed(replace(body, arguments_json='{"n": 2}')))
+    assert "twice" in await put_aside(signed(edit(asked(), '{"n": 1, "n": 2}')))
+    assert "no JSON object" in await put_aside(signed(edit(asked(), "[]")))
+
+
+async def test_an_expired_decision_and_one_that_is_good_for_too_long_are_put_aside() -> None:
+    assert "expired" in await put_aside(signed(decision(asked(), expires_at_ms=1_000)))
+    assert "week" in await put_aside(signed(decision(asked(), expires_at_ms=1_000_000_000)))
+
+
+async def test_an_act_of_an_operator_on_the_public_topic_is_put_aside_with_the_topic_that_takes_it() -> None:
+    for body in (decision(asked()), edit(asked(), "{}")):
+        reason = await refusal(body, tenant_id="*", user_id="olga")
+
+        assert type(body).__name__ in reason
+        assert OPERATOR_INPUTS.name in reason
 
 
 async def test_a_stop_of_tools_goes_to_every_worker_and_to_no_session() -> None:
@@ -468,6 +549,7 @@ async def test_rules_that_raise_put_the_input_aside_and_its_neighbours_go_on() -
         floors=TwinLog(kafka).floors,
         tokenizer=lambda text: 1 // (text != "zero"),
         limits=Limits(text_bytes_max=1_000),
+        policy=POLICY,
         topic_prefix="p.",
         metrics=metrics("ingress"),
         now_ms=lambda: NOW_MS,

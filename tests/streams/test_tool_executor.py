@@ -1,20 +1,24 @@
 """How calls of tools become outcomes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from schemas.envelope import Envelope
 from schemas.events.deltas import ToolDeltaReceived
 from schemas.events.inputs import Attachment, MessageReceived
+from schemas.events.outputs import ApprovalRequested
 from schemas.events.restraints import ToolsStarted, ToolsStopped
 from schemas.events.tools import (
     ToolCallCompleted,
     ToolCallFailed,
+    ToolCallRequested,
     ToolOutcomeObserved,
 )
 from schemas.ids import derived_id
 from schemas.ports.tool import Happened, ToolError
+from tests.processors.world import World, obliging, plan_text, task
 from tests.streams.scene import Scene, tool_call
 from topics.catalog import SESSION_INPUTS
 
@@ -47,6 +51,20 @@ async def test_a_tools_result_is_counted_and_its_outcome_observed() -> None:
     assert observed.event_id == derived_id(result.body.call_id, "outcome")
     (piece,) = scene.offers.records
     assert isinstance(piece.event.body, ToolDeltaReceived)
+
+
+async def test_words_that_only_models_see_are_taken_out_of_what_a_tool_tells() -> None:
+    scene = Scene()
+    scene.tools.result = {"found": "a\U000e0041b", "\u202ename": ["\u202dc"]}
+    completed = await scene.toolbox.run(tool_call(), 1)
+    scene.tools.failure = ToolError("execution_error", "no\U000e0041thing")
+    failed = await scene.toolbox.run(tool_call(), 1)
+
+    result, failure = completed.events[0].body, failed.events[0].body
+    assert isinstance(result, ToolCallCompleted)
+    assert json.loads(result.result_json) == {"found": "ab", "name": ["c"]}
+    assert isinstance(failure, ToolCallFailed)
+    assert failure.message == "nothing"
 
 
 async def test_a_failed_tool_counts_against_it_and_a_wrong_argument_does_not() -> None:
@@ -132,6 +150,69 @@ def test_an_interrupted_tool_call_runs_again_only_when_that_is_harmless_and_free
     body = outcome.events[0].body
     assert isinstance(body, ToolCallFailed)
     assert (body.kind, body.maybe_effected, body.maybe_billed) == (kind, maybe_effected, maybe_billed)
+
+
+def approved() -> tuple[Scene, Envelope]:
+    """Return a call that a person has approved, and what would run it."""
+    world = World(obliging(plan_text(task("a")), tools=["guarded"]))
+    said = world.say()
+    while world.open_calls:
+        world.reply(world.open_calls.pop(0))
+    (asked,) = world.facts(ApprovalRequested)
+    world.decide(asked)
+    (call,) = [event for event in world.events if isinstance(event.body, ToolCallRequested)]
+    scene = Scene(world.decider.configuration)
+    scene.on_log(said.body, SESSION_INPUTS, 0)
+    assert isinstance(call.body, ToolCallRequested)
+    # The reader of a test finds by place alone.
+    message = scene.on_log(said.body, SESSION_INPUTS, 0)
+    assert call.body.message is not None
+    assert (message.topic, message.partition, message.offset) == (SESSION_INPUTS.name, 0, 0)
+    return scene, replace(call, body=replace(call.body, message=message))
+
+
+async def test_a_call_that_a_person_approved_runs() -> None:
+    scene, call = approved()
+
+    outcome = await scene.toolbox.run(call, 1)
+
+    assert isinstance(outcome.events[0].body, ToolCallCompleted)
+    assert scene.tools.arguments == ["{}"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arguments_json": "{ }"},
+        {"arguments_json": '{"amount": 1}'},
+        {"tool": "buy"},
+        {"call_id": derived_id("another")},
+        {"message": None},
+    ],
+)
+async def test_a_call_that_is_not_the_one_that_was_approved_never_reaches_its_tool(
+    change: dict[str, str | None],
+) -> None:
+    scene, call = approved()
+    assert isinstance(call.body, ToolCallRequested)
+
+    outcome = await scene.toolbox.run(replace(call, body=replace(call.body, **change)), 1)  # type: ignore[arg-type]  # fields of the call
+
+    (failed,) = outcome.events
+    assert isinstance(failed.body, ToolCallFailed)
+    assert (failed.body.kind, failed.body.maybe_effected) == ("approval_invalid", False)
+    assert scene.tools.contexts == []
+
+
+async def test_under_another_policy_than_where_it_was_approved_a_call_is_not_run() -> None:
+    scene, call = approved()
+    elsewhere = replace(scene.configuration, versions=replace(scene.configuration.versions, policy="newer"))
+    scene = Scene(elsewhere)
+
+    outcome = await scene.toolbox.run(call, 1)
+
+    assert outcome.label == "approval_invalid"
+    assert scene.tools.contexts == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Approvals: what a person is asked, what their signature covers, and when it counts."""

@@ -1,0 +1,98 @@
+"""What the command line and the front door ask of Postgres about requests for approval."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow, class_row
+
+from schemas.events.outputs import ApprovalRequested
+from schemas.plain import from_plain
+
+# Requests of programs before decisions were signed have no digest, and can't be decided any more.
+_REQUESTS: Final = """
+    SELECT r.session_id, r.tenant_id, r.user_id, r.occurred_at AS asked_at, r.body,
+           c.body ->> 'end' AS ended, c.body ->> 'approver' AS approver
+    FROM event_log r
+    LEFT JOIN LATERAL (
+        SELECT body FROM event_log c
+        WHERE c.session_id = r.session_id AND c.sequence > r.sequence AND c.topic = 'session.outputs'
+          AND c.type = 'ApprovalClosed' AND c.body ->> 'approval_id' = r.body ->> 'approval_id'
+        LIMIT 1
+    ) c ON true
+    WHERE r.type = 'ApprovalRequested' AND r.topic = 'session.outputs' AND r.body ->> 'digest' <> ''
+"""
+_OPEN: Final = f"""
+    {_REQUESTS}
+      AND c.body IS NULL
+      AND (%(tenant)s::text IS NULL OR r.tenant_id = %(tenant)s)
+      AND (%(user)s::text IS NULL OR r.user_id = %(user)s)
+    ORDER BY r.occurred_at, r.event_id
+    LIMIT %(limit)s
+"""
+_ONE: Final = f"""
+    {_REQUESTS}
+      AND r.body ->> 'approval_id' = %(approval)s
+      AND (%(session)s::uuid IS NULL OR r.session_id = %(session)s)
+    LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    session_id: UUID
+    tenant_id: str
+    user_id: str
+    asked_at: datetime
+    body: Mapping[str, object]
+    ended: str | None
+    approver: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request for approval."""
+
+    session_id: str
+    tenant_id: str
+    user_id: str
+    asked_at: datetime
+    asked: ApprovalRequested
+    ended: str | None
+    """What became of it; None while it waits."""
+    approver: str | None
+    """Who decided."""
+
+
+async def open_requests(
+    connection: AsyncConnection[TupleRow], *, tenant: str | None, user: str | None, limit: int
+) -> list[Request]:
+    """Return the requests that wait for a person, the oldest first; None: of every tenant, or user."""
+    async with connection.cursor(row_factory=class_row(_Row)) as cursor:
+        await cursor.execute(_OPEN, {"tenant": tenant, "user": user, "limit": limit})
+        return [_request(row) for row in await cursor.fetchall()]
+
+
+async def request_of(
+    connection: AsyncConnection[TupleRow], approval_id: str, session_id: UUID | None = None
+) -> Request | None:
+    """Return a request, open or not; None: there is none of that id, or not in that session."""
+    async with connection.cursor(row_factory=class_row(_Row)) as cursor:
+        await cursor.execute(_ONE, {"approval": approval_id, "session": session_id})
+        row = await cursor.fetchone()
+    return None if row is None else _request(row)
+
+
+def _request(row: _Row) -> Request:
+    return Request(
+        session_id=str(row.session_id),
+        tenant_id=row.tenant_id,
+        user_id=row.user_id,
+        asked_at=row.asked_at,
+        asked=from_plain(ApprovalRequested, row.body),
+        ended=row.ended,
+        approver=row.approver or None,
+    )
