@@ -52,7 +52,7 @@ class _Everybody:
 
 
 EVERYBODY: Final[Sight] = _Everybody()
-"""For what the gateway does of itself, for nobody's request: to tell whoever runs it what waits for persons."""
+"""For what the gateway does of itself: it tells whoever runs it what waits for persons."""
 
 
 class Database:
