@@ -13,6 +13,7 @@ from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
 )
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # as above
 from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]  # as above
+from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]  # as above
 
 from topics import header_names
 from topics.catalog import RECORD_BYTES_MAX
@@ -73,9 +74,13 @@ async def partitions_of(consumer: AIOKafkaConsumer, names: Iterable[str]) -> lis
     """Return the partitions of topics, by full name, in order; none of a topic that does not exist.
 
     A consumer without partitions knows all topics, one with partitions only theirs: ask before assigning.
+
+    Raises:
+        KafkaConnectionError: no broker told which topics there are.
     """
     # The first metadata may come before a topic is known; aiokafka has no public call that renews them.
-    await consumer._client.force_metadata_update()
+    if not await consumer._client.force_metadata_update():
+        raise KafkaConnectionError("no broker tells which topics there are")
     return [
         TopicPartition(name, number)
         for name in names

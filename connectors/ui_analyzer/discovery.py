@@ -49,6 +49,9 @@ _TEST_DIRECTORIES = frozenset(
         "__mocks__",
         "__fixtures__",
         "test-fixtures",
+        "testdata",
+        "test-data",
+        "test_data",
         "e2e",
         "e2e-tests",
         "e2e_tests",
@@ -77,10 +80,25 @@ _VENDORED_SHEET = re.compile(
     r"toastr|animate|fontawesome|font-awesome|normalize|reset|tailwind-preflight|jquery-ui)(?:[.-](?:all|core|theme|min))*\.(?:css|scss)$",
     re.IGNORECASE,
 )
+_VENDORED_SCRIPT = re.compile(
+    r"^(?:tabler|semantic|fomantic|materialize|uikit|adminlte|select2|datatables|daterangepicker|toastr|jquery|jquery-ui)(?:[.-](?:all|core|min))*\.js$",
+    re.IGNORECASE,
+)
 _RELEASE_FOLDER = re.compile(
     r"(?:^|/)[a-z][\w.]*(?:[-.][a-z]\w*)*[-@]v?\d+\.\d+\.\d+(?:[-.]\w+)*/", re.IGNORECASE
 )
 """A folder that is named after a release, such as `editor-5.17.0/`: nobody calls their own parts so."""
+
+_PACKAGE_FOLDER = re.compile(
+    r"(?:^|/)libs?/\w+/(?:[\w.-]+/)*(?:templates|static|shared)/(?:[\w.-]+/)*[\w.-]+\.(?:html?|js|css)$"
+)
+"""Pages that come with the packages of another language, kept below `libs/`."""
+_LIBRARY_FOLDER = re.compile(
+    r"(?:^|/)(?:css|js|scripts?|javascripts?|styles?|stylesheets?|static|assets|public|www|wwwroot|html)/"
+    r"(?:libs|3rd-?party|external|vendors?)/(?:[^/]+/)*[^/]+\.(?:js|mjs|cjs|css|scss|less|html?)$",
+    re.IGNORECASE,
+)
+"""Where plain pages keep what others wrote, beside what is served; `libs` at the top of a repository is its own parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +275,14 @@ def _reason_left_out(path: str, exclude: tuple[str, ...], include_tests: bool) -
         return "excluded"
     if _MINIFIED_NAME.search(name):
         return "minified"
-    if _VENDORED_NAME.search(name) or _VENDORED_SHEET.match(name) or _RELEASE_FOLDER.search(path):
+    if (
+        _VENDORED_NAME.search(name)
+        or _VENDORED_SHEET.match(name)
+        or _VENDORED_SCRIPT.match(name)
+        or _RELEASE_FOLDER.search(path)
+        or _LIBRARY_FOLDER.search(path)
+        or _PACKAGE_FOLDER.search(path)
+    ):
         return "vendored"
     if name.endswith(".rtl.css"):
         return "generated"  # A tool has mirrored the sheet beside it.

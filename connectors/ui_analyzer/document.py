@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tree_sitter import Node
+
 from connectors.ui_analyzer.markup import Element
 from connectors.ui_analyzer.markup_html import html_elements
 from connectors.ui_analyzer.markup_jsx import jsx_elements
@@ -111,7 +113,7 @@ class Document:
         self.path = path
         self.source = source
         self.deadline = deadline
-        self.language = language_of(path)
+        self.language = "svelte" if _is_svelte(path, source) else language_of(path)
         self._parts = _Parts()
         self._check_depth()
         if self.language in ("css", "scss", "less"):
@@ -190,6 +192,11 @@ class Document:
         if _SERVER_CODE.search(self.source) is not None:
             return True
         return _COMMON_JS.search(self.source) is not None and _BROWSER.search(self.source) is None
+
+    @cached_property
+    def followed(self) -> dict[str, list[tuple[Script, Node | None]]]:
+        """The values of the names that were followed so far, so that no name is followed twice."""
+        return {}
 
     @cached_property
     def full_page(self) -> Element | None:
@@ -286,6 +293,16 @@ def _check_elements(elements: list[Element]) -> None:
         if depth > DEPTH_MAX:
             raise DocumentTooDeep
         depths[id(element)] = depth
+
+
+def _is_svelte(path: str, source: bytes) -> bool:
+    """Whether a file of HTML is a component of Svelte, as its first versions were named."""
+    return (
+        path.endswith(".html")
+        and re.search(rb"\{/(?:if|each|await)\}", source) is not None
+        and re.search(rb"\{#(?:if|each|await) ", source) is not None
+        and re.search(rb"(?i)<html\b", source) is None
+    )
 
 
 def language_of(path: str) -> str:

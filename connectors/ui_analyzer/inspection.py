@@ -20,9 +20,11 @@ from connectors.ui_analyzer.origin import (
     is_native_app,
     is_picture,
     is_test,
+    is_viewer,
 )
 from connectors.ui_analyzer.rule import Dependent, Fact, Failure, Tally
 from connectors.ui_analyzer.rules.wanted_agents import named_agents
+from connectors.ui_analyzer.scripted import SCRIPTED_RULES, scripted
 from connectors.ui_analyzer.stylesheet import StylesheetTooDeep
 from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow, TreeTooDeep
 
@@ -82,12 +84,14 @@ class FileReport:
 def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
     """Inspect one file. Never raises on what the file contains: the report says what went wrong."""
     report = FileReport(path)
-    deadline = Deadline(time.monotonic() + limits.file_time_ms_max / 1000)
+    deadline = Deadline(time.thread_time() + limits.file_time_ms_max / 1000)
     try:
         source = read_source(absolute, bytes_max=limits.file_bytes_max)
         if not limits.include_tests and is_test(source):
             raise FileLeftOut("test, story or mock")
         if is_library_sheet(path, source) or is_library_script(path, source):
+            raise FileLeftOut("vendored")
+        if is_viewer(source):
             raise FileLeftOut("vendored")
         if path.endswith(".css") and belongs_to_library(absolute):
             raise FileLeftOut("vendored")
@@ -167,10 +171,13 @@ def _refuse(report: FileReport, status: FileStatus, detail: str) -> None:
 
 
 def _apply_rules(document: Document, report: FileReport) -> None:
+    made = scripted(document)
     for rule in FILE_RULES:
         document.deadline.check()
         tally = Tally(document.path, deadline=document.deadline)
         rule.check(document, tally)
+        if made is not None and rule.info.id in SCRIPTED_RULES:
+            rule.check(made, tally)
         if tally.passes or tally.failures or tally.dependents:
             failures = tuple((failure, _evidence(document, failure)) for failure in tally.failures)
             waiting = tuple((entry, _evidence(document, entry.failure)) for entry in tally.dependents)

@@ -18,7 +18,19 @@ ICON_LIBRARIES: Final = re.compile(
     r"@solar-icons/.*|lucide-static.*|@web3icons/.*|@lobehub/icons|eva-icons.*)$"
 )
 """Modules whose components draw an icon, without a name unless a prop gives one."""
-ICON_TAGS: Final = frozenset({"FontAwesomeIcon", "font-awesome-icon", "iconify-icon"})
+ICON_TAGS: Final = frozenset(
+    {
+        "FontAwesomeIcon",
+        "font-awesome-icon",
+        "iconify-icon",
+        "v-icon",
+        "VIcon",
+        "b-icon",
+        "BIcon",
+        "q-icon",
+        "QIcon",
+    }
+)
 """Components that draw an icon wherever they are registered."""
 DRAWING_FILE: Final = re.compile(r"\.svg(?:\?(?:react|component|url|raw|inline|c))?$", re.I)
 """Files that bundlers turn into a component that is an `<svg>`."""

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.markup import DYNAMIC
 
-_OPENERS = re.compile(r"\{\{|<%|\{%|\{#|<\?")
-_CLOSERS = {"{{": "}}", "<%": "%>", "{%": "%}", "{#": "#}", "<?": "?>"}
+_OPENERS = re.compile(
+    r"\{\{|<%|\{%|\{#|<\?|"
+    r"\{(?=(?:include|if|elseif|loop|foreach|function|block|extends)[\s=(]|/(?:if|loop|foreach|block)\}|else\}|\$\w|['\"][^'\"{}\n]{1,200}['\"]\|)"
+)
+_CLOSERS = {"{": "}", "{{": "}}", "<%": "%>", "{%": "%}", "{#": "#}", "<?": "?>"}
 _BLOCKS_DEPTH_MAX = 200
 _BLOCK_OPEN = re.compile(r"\{\s*#(if|each|await|key|snippet)\b")
 _BLOCK_CLOSE = re.compile(r"\{\s*/(if|each|await|key|snippet)\b")
@@ -113,18 +116,19 @@ def mask_mustaches(text: str, *, components: bool = True) -> Masked:
             unclosed.add(kind)  # Searching again from every further opener would be quadratic.
             continue
         out.append(text[at : opener.start()])
-        whole = text[opener.start() : end + 2]
+        end += len(_CLOSERS[kind])
+        whole = text[opener.start() : end]
         choosing = kind == "{#" or (
             _CHOOSING.match(whole) is not None and _among_attributes(text, opener.start())
         )
         out.append(_blank(whole) if choosing else _filler(whole))
-        at = end + 2
+        at = end
     out.append(text[at:])
     return Masked(_tidied("".join(out), components=components))
 
 
 _CHOOSING = re.compile(
-    r"(?:\{\{|\{%|<%)[-~=]?\s*(?:#|/)?(?:if|elif|elsif|else|end|endif|unless|endunless|ifequal|endifequal)\b|<%\s*\}"
+    r"\{/?(?:if|else|elseif|loop|foreach)\b|(?:\{\{|\{%|<%)[-~=]?\s*(?:#|/)?(?:if|elif|elsif|else|end|endif|unless|endunless|ifequal|endifequal)\b|<%\s*\}"
 )
 """Tags of languages for templates that choose what is written out between them."""
 _TAG_CHARACTERS_MAX = 2_000

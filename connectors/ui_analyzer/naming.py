@@ -8,7 +8,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import ref_of
 from connectors.ui_analyzer.libraries import NAME, NAMING_PROPS
 from connectors.ui_analyzer.markup import Element
-from connectors.ui_analyzer.native import is_icon
+from connectors.ui_analyzer.native import is_icon, rendered_tag
 from connectors.ui_analyzer.rule import ComponentRef
 from connectors.ui_analyzer.spreading import may_bring, merged
 
@@ -22,9 +22,9 @@ _NAMING_DIRECTIVES = (
     "v-t",
     "v-i18n",
     "i18n",
-    "data-i18n",
-    "data-l10n-id",
 )
+_TRANSLATED = re.compile(r"^data-(?:i18n|l10n|translat\w*|lang(?:uage)?-?key|intl|locale-?key)(?:-|$)")
+"""Attributes by which a script of a plain page fills in texts and names in the language of the visitor."""
 _FILLED_FROM_SCRIPT = (
     "v-text",
     "v-html",
@@ -64,7 +64,7 @@ def labelled_directly(element: Element) -> bool:
     always = [name for name in ("aria-label", "title") if not _sometimes_absent(element, name)]
     if element.filled(
         *always, "aria-labelledby", "v-bind:aria-label", *_NAMING_DIRECTIVES, "v-text", "v-html"
-    ):
+    ) or _filled_by_translation(element):
         return True
     around = element.owner if element.detached else element.parent
     return (
@@ -72,6 +72,10 @@ def labelled_directly(element: Element) -> bool:
         and merged(element)
         and around.filled("aria-label", "aria-labelledby", "title", "label", "content")
     )
+
+
+def _filled_by_translation(element: Element) -> bool:
+    return any(_TRANSLATED.match(name) for name in element.attributes)
 
 
 _ABSENT_BRANCH = re.compile(
@@ -142,6 +146,8 @@ def name_from_content(element: Element, document: Document) -> Content:
     """Look for a name in the content: text, the alternative of an image, the title of a drawing."""
     if may_bring(element, NAME, document) or element.has(*_FILLED_FROM_SCRIPT):
         return Content(Naming.UNKNOWN)
+    if _filled_by_translation(element):
+        return Content(Naming.NAMED)
     if element.dynamic_content or element.texts:
         return Content(Naming.NAMED)
     if element.detached and not element.children:
@@ -153,6 +159,11 @@ def name_from_content(element: Element, document: Document) -> Content:
     while stack:
         inner = stack.pop()
         if _hides(inner):
+            continue
+        if not inner.native and rendered_tag(inner, document) == "img":
+            if inner.spread or inner.filled("alt", "aria-label", "title"):
+                return Content(Naming.NAMED)
+            icons = True
             continue
         if not inner.native and not is_icon(inner, document):
             ref = ref_of(inner, document)
@@ -223,7 +234,7 @@ def _inner_name(inner: Element, document: Document) -> Naming | None:
         return Naming.NAMED if inner.spread or inner.filled("alt") else None
     if inner.tag == "slot" or (inner.tag != "svg" and may_bring(inner, NAME, document)):
         return Naming.UNKNOWN
-    if inner.dynamic_content or inner.has(*_FILLED_FROM_SCRIPT):
+    if inner.dynamic_content or inner.has(*_FILLED_FROM_SCRIPT) or _filled_by_translation(inner):
         return Naming.NAMED
     # The text of a drawing names it only as its title.
     if inner.texts and (inner.tag in ("title", "text") or not _in_svg(inner)):

@@ -38,7 +38,7 @@ def rendered_tag(element: Element, document: Document) -> str:
     """The HTML element that is rendered, lower case; "" when that is not known."""
     if element.native:
         return element.tag
-    if element.tag in ICON_TAGS:
+    if element.tag in ICON_TAGS or _ICON_OF_SET.fullmatch(element.tag) or _named_icon(element):
         return "svg"
     entry = imported(element, document)
     if entry is None:
@@ -53,6 +53,20 @@ def rendered_tag(element: Element, document: Document) -> str:
             return tag or match.group(1)
     return (
         ELEMENTS_BY_TAG.get(element.tag, "") if entry.module.startswith(("element-plus", "naive-ui")) else ""
+    )
+
+
+_ICON_OF_SET: Final = re.compile(
+    r"(?!(?:svg|xlink|xml|v|slot):)[a-z][a-z0-9-]*:[a-z0-9-]+|i-[a-z0-9]+-[a-z0-9-]+"
+)
+"""Tags that unplugin-icons turns into a drawing: `<mdi:pencil />`, `<i-mdi-pencil />`."""
+
+
+def _named_icon(element: Element) -> bool:
+    """Whether it is the component of Iconify or Nuxt, which draws what its name says: `<Icon name="mdi:pencil" />`."""
+    return element.tag in ("Icon", "UIcon", "NuxtIcon", "SvgIcon", "svg-icon") and any(
+        re.fullmatch(r"[a-z][a-z0-9-]*(?::[a-z0-9-]+)?", element.get(name) or "") is not None
+        for name in ("name", "icon")
     )
 
 

@@ -54,6 +54,17 @@ _HIGHLIGHTED = 5
 """From so many uses of the classes of a highlighter on, a sheet is one of its themes."""
 
 
+_VIEWER = re.compile(
+    rb"<title>PDF\.js viewer|data-l10n-id=\"pdfjs-|^\s*(?:<!DOCTYPE html>\s*<!--|/\*)\s*(?:!\s*)?\*?\s*(?:@licstart[^\n]*\n[^\n]*\n)?[^\n]{0,20}Copyright \d{4} Mozilla Foundation",
+    re.IGNORECASE,
+)
+
+
+def is_viewer(source: bytes) -> bool:
+    """Whether a page, a script or a sheet is of the viewer of PDF.js, which projects copy into their tree."""
+    return _VIEWER.search(source) is not None
+
+
 def is_library_sheet(path: str, source: bytes) -> bool:
     """Whether a style sheet is a library's, copied into the tree: its header names a release, or it is a theme for code."""
     if not path.endswith((".css", ".scss", ".less", ".pcss")):

@@ -131,6 +131,7 @@ class _Source:
                 re.I,
             )
             for one in self._document.scripts
+            if f"{text} =" in one.code_text
         ):
             return False  # It was put right where it is.
         root = text.split(".")[0].split("[")[0]

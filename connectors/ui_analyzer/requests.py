@@ -10,7 +10,7 @@ from connectors.ui_analyzer.syntax import FUNCTION_KINDS, Syntax
 
 _REQUEST = re.compile(
     r"^(?:(?:window|globalThis|self)\.)?fetch$|^\$fetch$|^ofetch$|^axios(?:\.(?:get|post|put|patch|delete|request))?$|"
-    r"^ky(?:\.\w+)?$|^(?:\w+\.)*(?:api|http|client|apiClient|httpClient)\.(?:get|post|put|patch|delete|request)$"
+    r"^ky(?:\.\w+)?$|^(?:\w+\.)*\$?(?:api|http|client|apiClient|httpClient)\.(?:get|post|put|patch|delete|request)$"
 )
 
 
@@ -30,6 +30,34 @@ def unhandled_jquery(script: Script) -> Iterator[Call]:
         given = " ".join(script.code_of(node) for node in call.arguments if node.type not in FUNCTION_KINDS)
         named = any(node.type == "identifier" for node in call.arguments[-1:])
         if not named and re.search(r"\b(?:error|statusCode)\s*[:(]|[{,]\s*error\s*[,}]", given) is None:
+            yield call
+
+
+_XHR = frozenset({"XMLHttpRequest", "window.XMLHttpRequest"})
+_TOLD = re.compile(
+    r"\.on(?:error|timeout|loadend)\s*=|addEventListener\(\s*['\"](?:error|timeout|loadend)|\bstatus(?:Text)?\b|\breject\b|\.readyState\b[^;{}]*\)\s*return",
+)
+
+
+def unhandled_xhr(script: Script) -> Iterator[Call]:
+    """Requests by `XMLHttpRequest` that are made and sent in one function, which never asks whether they failed."""
+    for call in script.constructions:
+        if call.callee not in _XHR:
+            continue
+        holder = call.item.node.parent
+        name = script.text(
+            None
+            if holder is None
+            else holder.child_by_field_name("name") or holder.child_by_field_name("left")
+        )
+        around = script.function_around(call.item)
+        code = script.code_text if around is None else script.code_of(around)
+        if not re.fullmatch(r"[A-Za-z_$][\w$]*", name) or _TOLD.search(code):
+            continue
+        word = re.escape(name)
+        sent = re.search(rf"(?<![\w$.]){word}\.send\(", code)
+        handed_on = re.search(rf"\breturn\s+{word}\b|[(,]\s*{word}\s*[,)]", code)
+        if sent and not handed_on:
             yield call
 
 

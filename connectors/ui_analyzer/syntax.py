@@ -17,7 +17,7 @@ import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser, Point, Query, QueryCursor
 from tree_sitter import Tree as ParsedTree
 
-from connectors.ui_analyzer.repairing import repaired, without_ampersands
+from connectors.ui_analyzer.repairing import repaired, reworded
 
 SCRIPT_KINDS = (
     "import_statement",
@@ -92,13 +92,13 @@ class ParseTooSlow(Exception):
 
 @dataclass(slots=True)
 class Deadline:
-    """A point in monotonic time after which work on a file ends."""
+    """The processor time of this thread, in seconds, at which work on a file ends, however busy the machine is."""
 
     at_s: float
 
     def check(self) -> None:
         """Raise ParseTooSlow when the time is used up."""
-        if time.monotonic() > self.at_s:
+        if time.thread_time() > self.at_s:
             raise ParseTooSlow
 
 
@@ -193,7 +193,7 @@ def _parsed(parser: Parser, source: bytes, deadline: Deadline) -> ParsedTree:
         return source[offset : offset + 65_536]
 
     def late(_: int, __: bool) -> bool:
-        return time.monotonic() > deadline.at_s
+        return time.thread_time() > deadline.at_s
 
     try:
         tree = parser.parse(read, progress_callback=late)
@@ -210,7 +210,7 @@ def _repaired(parser: Parser, tree: ParsedTree, source: bytes, deadline: Deadlin
     at, rewritten = source, repaired(source)
     for _ in range(_REPAIRS_MAX):
         if rewritten == at:
-            rewritten = without_ampersands(at, [(node.start_byte, node.end_byte) for node in errors])
+            rewritten = reworded(at, [(node.start_byte, node.end_byte) for node in errors])
             if rewritten == at:
                 break
         at = rewritten

@@ -289,8 +289,14 @@ class Follower:
         finally:
             self._seen.discard(name)
 
-    def values_of(self, name: str) -> Iterator[tuple[Script, Node | None]]:
+    def values_of(self, name: str) -> list[tuple[Script, Node | None]]:
         """Every value that a name gets in the file; None for one that is not written here, such as an argument."""
+        known = self._document.followed
+        if name not in known:
+            known[name] = list(self._found(name))
+        return known[name]
+
+    def _found(self, name: str) -> Iterator[tuple[Script, Node | None]]:
         if self._document.language in ("svelte", "vue"):
             for source in loops_over(self._document.text, name):
                 parsed = expression_of(source, self._document.deadline)

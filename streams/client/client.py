@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -10,7 +10,9 @@ from typing import Final, Self
 from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
     AIOKafkaConsumer,
     AIOKafkaProducer,
+    TopicPartition,
 )
+from aiokafka.errors import UnknownTopicOrPartitionError  # type: ignore[import-untyped]  # as above
 
 from schemas.envelope import Envelope
 from schemas.frozen import replace
@@ -22,6 +24,8 @@ from topics.clients import consumer_of, partitions_of, producer_of
 from topics.routing import partition_of
 
 _POLL_MS: Final = 200
+_KNOWN_S: Final = 5.0
+"""So long is a topic waited for that no broker knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +170,7 @@ class Client:
         consumer = consumer_of(self._settings.kafka_bootstrap, auto_offset_reset="earliest")
         await consumer.start()
         try:
-            places = await partitions_of(consumer, [self._settings.topic_prefix + topic.name])
-            place = places[partition_of(key, self._partitions(topic))]
+            place = await self._place_of(consumer, topic, key)
             consumer.assign([place])
             end = (await consumer.end_offsets([place]))[place]
             found = (await consumer.offsets_for_times({place: since_ms}))[place]
@@ -191,19 +194,36 @@ class Client:
                 looker = consumer_of(self._settings.kafka_bootstrap)
                 await looker.start()
                 self._looker = looker
-            places = await partitions_of(self._looker, [self._settings.topic_prefix + topic.name])
-            place = places[partition_of(key, self._partitions(topic))]
+            place = await self._place_of(self._looker, topic, key)
             return place.partition, (await self._looker.end_offsets([place]))[place]
 
     def _partitions(self, topic: Topic) -> int:
         """Return how many partitions of a topic are used; whatever somebody added is not."""
         return topic.partitions or self._settings.partitions
 
+    async def _place_of(self, consumer: AIOKafkaConsumer, topic: Topic, key: bytes) -> TopicPartition:
+        places = await self._places_of(consumer, [topic])
+        number = partition_of(key, self._partitions(topic))
+        if number >= len(places):
+            raise UnknownTopicOrPartitionError(
+                f"topic {topic.name} is not there; see `cartrita topics apply`"
+            )
+        return places[number]
+
+    async def _places_of(self, consumer: AIOKafkaConsumer, topics: Collection[Topic]) -> list[TopicPartition]:
+        """Return the partitions of topics; of one that was made a moment ago, no broker may know yet."""
+        names = [self._settings.topic_prefix + topic.name for topic in topics]
+        deadline_s = time.monotonic() + _KNOWN_S
+        while True:
+            places = await partitions_of(consumer, names)
+            if len({place.topic for place in places}) == len(names) or time.monotonic() >= deadline_s:
+                return places
+            await asyncio.sleep(_POLL_MS / 1_000)
+
     async def _assign(
         self, consumer: AIOKafkaConsumer, topics: Iterable[Topic], *, from_beginning: bool
     ) -> None:
-        names = [self._settings.topic_prefix + topic.name for topic in topics]
-        places = await partitions_of(consumer, names)
+        places = await self._places_of(consumer, list(topics))
         consumer.assign(places)
         if from_beginning:
             await consumer.seek_to_beginning(*places)

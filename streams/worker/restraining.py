@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]  # ships no types
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # ships no types
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError  # type: ignore[import-untyped]  # ships no types
 
 from processors.restraints import Restraints
 from schemas.envelope import Envelope
@@ -79,7 +79,10 @@ class Restraining:
             await self._consumer.stop()
         self._consumer = consumer = consumer_of(self._settings.kafka_bootstrap, auto_offset_reset="earliest")
         await consumer.start()
-        (place,) = await partitions_of(consumer, [self._settings.topic_prefix + TOOL_RESTRAINTS.name])
+        places = await partitions_of(consumer, [self._settings.topic_prefix + TOOL_RESTRAINTS.name])
+        if not places:
+            raise UnknownTopicOrPartitionError(f"topic {TOOL_RESTRAINTS.name}: `cartrita topics apply`")
+        place = places[0]
         consumer.assign([place])
         await consumer.seek_to_beginning(place)
         end = (await consumer.end_offsets([place]))[place]

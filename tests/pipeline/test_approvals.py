@@ -213,7 +213,7 @@ def test_other_rules_are_held_against_what_was_decided(
     (flip,) = found["flips"]
     assert flip["calls"] == found["differing"] == len(made(http, session)) == 1
     assert flip["flip"]["tool"] == "execute_python"
-    assert (flip["flip"]["decision"], flip["flip"]["other_decision"]) == ("allow", "deny")
+    assert (flip["flip"]["decision"], flip["flip"]["other_decision"]) == ("audit", "deny")
     assert flip["flip"]["other_rule"] == "code_is_looked_at"
     assert [call["session_id"] for call in found["calls"]] == [session]
     shown = cartrita("policy", "what-if", str(other), "--session", session)
@@ -287,7 +287,9 @@ async def brought_elsewhere(settings: Settings, session: str, other: str) -> dic
             # Under its own id a call was run, and is not run again whatever it says.
             again = replace(body, call_id=str(uuid.uuid4()))
             names[again.call_id] = name
-            await client.post(replace(variant, event_id=str(uuid.uuid4()), body=again), TOOL_CALLS)
+            # Without a number of the session's, or its two owners would raise the sink's alarm.
+            forged = replace(variant, event_id=str(uuid.uuid4()), sequence=0, body=again)
+            await client.post(forged, TOOL_CALLS)
         told: dict[str, str] = {}
         while len(told) < len(variants):
             for key in (session, other):

@@ -1,5 +1,6 @@
 """What is source and what is left out; what is read of components in parts."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from connectors.ui_analyzer.analysis import analyze
 from connectors.ui_analyzer.masking import mask_mustaches, mask_svelte
 from connectors.ui_analyzer.options import Options
 from connectors.ui_analyzer.single_file import only, split
+from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow
 from tests.ui_analyzer.conftest import AnalyzeFiles
 
 IMAGE = "export const A = () => <img src='/a.png' />;\n"
@@ -218,3 +220,34 @@ def test_a_folder_named_after_a_release_is_a_library_and_a_mirrored_sheet_is_mad
         "public/version-2/index.html",
         "themes/dark.css",
     }
+
+
+def test_what_plain_pages_keep_of_others_is_left_out_and_parts_of_a_repository_are_not(
+    analyze_files: AnalyzeFiles,
+) -> None:
+    style = ".a{width:900px}"
+    page = "<div><img src='a.png'></div>"
+    analysis = analyze_files(
+        {
+            "app/static/css/libs/picker.css": style,
+            "app/static/js/libs/picker.js": "node.innerHTML = prompt('Name');\n",
+            "app/viewer.html": '<div><img src="a.png"><span data-l10n-id="pdfjs-page-label">Page</span></div>',
+            "libs/forms/own.css": style,
+            "src/assets/own.css": style,
+            "app/reader.html": page,
+        }
+    )
+
+    assert {finding.path for finding in analysis.findings} == {
+        "libs/forms/own.css",
+        "src/assets/own.css",
+        "app/reader.html",
+    }
+
+
+def test_a_file_gets_its_time_in_the_processor_and_not_on_the_clock() -> None:
+    deadline = Deadline(time.thread_time() + 3600)
+
+    deadline.check()
+    with pytest.raises(ParseTooSlow):
+        Deadline(time.thread_time() - 1).check()

@@ -17,6 +17,8 @@ VALID = {
     "text.tsx": "export const A = () => <p>Terms & Conditions, a && b <a href='/x?a=1&b=2'>x</a></p>;\n",
     "types.ts": "export type * from './a';\ntype T = import('./a').Shape['key'];\nclass C { accessor x = 1 }\n"
     "type V<in T, out U> = [T, U];\nimport defer * as later from './b';\nconst a = 6 & 3;\ntype B = A & T;\n",
+    "words.jsx": "export const A = ({ b, ...rest }) => <p {...rest} class={`a ${b}`} if={b}><label for='x'>x</label>"
+    "<input type='checkbox' switch id='x'/>{b ? <Page.default {...rest} /> : <i class=\"a\">c & d</i>}</p>;\n",
     "data.js": "import x from './a.json' assert { type: 'json' };\nexport default x;\n",
     "tags.svelte": '<script>import Link from "./l.svelte"; import Col from "./c.svelte";</script>\n'
     '<Col><Link href="/"><b>a > b & c</b></Link><Input><i>x</i></Input></Col>\n',

@@ -9,7 +9,7 @@ from connectors.ui_analyzer.rule import FileRule, Tally, describe, wcag
 
 _A11Y = Category.ACCESSIBILITY
 _FAILURE = re.compile(
-    r"\{\s*(?:\{\s*)?(?:this\.|props\.|state\.)?(\w*[eE]rror(?:s|Message|Msg|Text)?)(?:\.value)?(?:\.message)?\s*\}"
+    r"\{\s*(?:\{\s*)?(?:[\w$]{1,40}\.){0,3}(\w*[eE]rror(?:s|Message|Msg|Text)?)(?:\.value)?(?:\??\.[\w$]+|(?:\?\.)?\[[^\]{}]{1,40}\]){0,3}\s*\}"
 )
 _ALERTING = frozenset({"alert", "status", "log", "alertdialog", "dialog"})
 _ALERTS = re.compile(

@@ -20,6 +20,8 @@ _MAY_NAME = re.compile(
 
 def component_buttons(document: Document, tally: Tally) -> None:
     """Check the buttons of libraries by their content, and those of the project by what its file renders."""
+    if document.language == "vue":
+        _vue_buttons(document, tally)
     if document.language in ("vue", "html"):
         return  # Components are registered elsewhere, and content goes into slots.
     for element in document.elements:
@@ -48,6 +50,55 @@ def component_buttons(document: Document, tally: Tally) -> None:
                 silent=True,
                 severity=Severity.SERIOUS,
             )
+
+
+_VUE_BUTTONS = frozenset(
+    {"v-btn", "VBtn", "b-button", "BButton", "el-button", "ElButton", "q-btn", "QBtn", "n-button", "UButton"}
+)
+_WORDS = (
+    "text",
+    "label",
+    "title",
+    "aria-label",
+    "alt",
+    "content",
+    "tooltip",
+    "v-tooltip",
+    "v-t",
+    "v-b-tooltip",
+    "v-text",
+    "v-html",
+    "v-bind",
+    "v-slot",
+)
+
+
+def _vue_buttons(document: Document, tally: Tally) -> None:
+    """Buttons of Vuetify and the like, which are registered for all files: an icon by a prop or inside, and no words."""
+    for element in document.elements:
+        if element.tag not in _VUE_BUTTONS or element.spread or hidden(element) or merged(element):
+            continue
+        if labelled_directly(element) or any(
+            name.split(".")[0].split(":")[0] in _WORDS for name in element.attributes
+        ):
+            tally.passed()
+            continue
+        if any("tooltip" in around.tag.lower() for around in element.ancestors()):
+            continue
+        icon = element.attributes.get("icon") or element.attributes.get("prepend-icon")
+        bare = not element.children and not element.texts and not element.dynamic_content
+        drawn = bare and icon is not None and (icon.dynamic or bool(icon.value))
+        if not drawn and not bare:
+            drawn = name_from_content(element, document).naming is Naming.ICON_ONLY
+        if drawn:
+            tally.failed(
+                element,
+                "this button holds only an icon and has no accessible name",
+                severity=Severity.SERIOUS,
+                confidence=Confidence.MEDIUM,
+            )
+        elif not bare:
+            tally.passed()
 
 
 def _may_be_named(element: Element) -> bool:

@@ -16,6 +16,13 @@ _REPLACED = re.compile(
     r"\b(?:svg|canvas|img|video|iframe|::before|::after|:before|:after|tooltip|popover)", re.I
 )
 
+_HOLDS_TEXT = re.compile(
+    r"^(?:html|body|main|article|section|form|header|footer|nav|fieldset|table|p|h[1-6])(?![\w-])|"
+    r"[.#](?:[\w-]*[-_])?(?:app|root|page|main|body|content|container|wrapper|wrap|layout|form|card|box|article|header|footer|panel|sheet|modal|dialog)(?![\w-])",
+    re.I,
+)
+"""Parts of a page that hold text; what else is wide inside of something may be an ornament, or be cut off or scroll there."""
+
 
 def _fixed_width(document: Document, tally: Tally) -> None:
     narrowed = {
@@ -52,10 +59,16 @@ def _fixed_width(document: Document, tally: Tally) -> None:
             fixed = (
                 size >= _WIDE_PX and not (limited and "min" not in declaration.name) and not _scrolls(rule)
             )
+            holds_text = all(
+                selector == subject(selector) or _HOLDS_TEXT.search(subject(selector))
+                for selector in rule.selectors()
+            )
             confidence = (
-                Confidence.LOW
-                if _REPLACED.search(rule.selector) or rule.value("position") in ("absolute", "fixed")
-                else None
+                None
+                if holds_text
+                and not _REPLACED.search(rule.selector)
+                and rule.value("position") not in ("absolute", "fixed")
+                else Confidence.LOW
             )
             tally.check(
                 not fixed,

@@ -94,6 +94,7 @@ def _focus_outline(document: Document, tally: Tally) -> None:
                 or (_shows_focus(rule) and bool(_FOCUS.search(last)))
                 or everywhere
                 or _CARET.search(selector) is not None
+                or (last.startswith("*") and "focus-within" in document.text)
                 or (":focus" in last and any(d.name in _REVEALING for d in rule.declarations))
                 or _bare(last) in shown
                 or _bare(last) in around
@@ -206,14 +207,28 @@ def _focus_utilities(document: Document, tally: Tally) -> None:
             if any(_FOCUS_UTILITY.search(c) for outer in element.ancestors() for c in outer.classes()):
                 tally.passed()
                 continue
+            message = f"{sorted(removing)[0]} removes the focus outline and nothing replaces it"
+            if _shows_caret(element):
+                tally.failed(element, message, confidence=Confidence.LOW)
+                continue
             compound = element.tag + "".join(f".{name}" for name in sorted(classes))
             tally.depends(
                 element,
-                f"{sorted(removing)[0]} removes the focus outline and nothing replaces it",
+                message,
                 (),
                 frozenset(),
                 excused_by=_shown_by_others(compound, element),
             )
+
+
+def _shows_caret(element: Element) -> bool:
+    """Whether a text is written in it: the caret shows where the focus is, which the criterion takes for enough."""
+    return element.tag == "textarea" or (
+        element.tag == "input" and (not element.has("type") or element.get("type") in _WRITTEN_IN)
+    )
+
+
+_WRITTEN_IN = frozenset({"", "text", "search", "email", "url", "tel", "password", "number"})
 
 
 def _shown_in_group(element: Element, classes: frozenset[str]) -> bool:

@@ -107,11 +107,12 @@ def _kept_from_user(element: Element) -> bool:
     """A file input behind a button, or the like: `hidden` as a class, `display: none`, not focusable."""
     if element.get("tabindex") == "-1":
         return True
-    style = element.attributes.get("style")
-    if style is not None and re.search(
-        r"display['\"]?\s*:\s*['\"]?none", style.expression or style.value or ""
-    ):
-        return True
+    for around in (element, *element.ancestors()):
+        style = around.attributes.get("style")
+        if style is not None and re.search(
+            r"display['\"]?\s*:\s*['\"]?none", style.expression or style.value or ""
+        ):
+            return True
     return bool(element.classes() & {"hidden", "d-none", "is-hidden", "invisible", "u-hidden", "!hidden"})
 
 

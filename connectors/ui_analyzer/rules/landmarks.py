@@ -132,6 +132,8 @@ def _landmark_main(project: Project, tally: Tally) -> None:
     for entry in project.of("page"):
         if entry.fact.value == "bundle" and not project.of("renders"):
             continue  # Filled by a script that makes elements in a way of its own.
+        if entry.fact.value == "template" and not mains:
+            continue  # What it includes may be in a language that is not read.
         # A page with content of its own needs its own landmark; a shell is filled by components.
         ok = entry.path in mains if entry.fact.value == "content" else bool(mains)
         if ok:
@@ -141,7 +143,8 @@ def _landmark_main(project: Project, tally: Tally) -> None:
 
 
 _BLOCK = re.compile(
-    r"\{%-?\s*(?:block|include|extends)\b|@(?:yield|section|include)\(|<%[-=]?\s*(?:yield|include)|\{\{[{>]?-?\s*(?:>|template|block|content|body|yield)\b",
+    r"\{%-?\s*(?:block|include|extends)\b|@(?:yield|section|include)\(|<%[-=]?\s*(?:yield|include)|\{\{[{>]?-?\s*(?:>|template|block|content|body|yield)\b|"
+    r"\{(?:include|block|extends|layout|insert|capture)\b[^{}\n]*\}|<\?(?:php|=)?\s*(?:@?include|require|get_header|get_footer)|<jsp:include|<!--#include|th:(?:replace|insert)=",
 )
 
 
@@ -173,7 +176,8 @@ def landmark_facts(document: Document) -> Iterator[Fact]:
         )
         inside = [element for element in inside if not in_container(element)]
         own = len(inside) >= PAGE_ELEMENTS_MIN and not filled_by_template(document)
-        filled = "content" if own else "bundle" if bundled else "shell"
+        templated = filled_by_template(document)
+        filled = "content" if own else "bundle" if bundled else "template" if templated else "shell"
         yield Fact(kind="page", name=document.path, value=filled, line=body.line, column=body.column)
     if document.language != "html" and document.elements:
         yield Fact(kind="renders", name=document.language)

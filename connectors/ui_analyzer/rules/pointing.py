@@ -325,7 +325,7 @@ def _tab_stop(document: Document, tally: Tally) -> None:
         ):
             continue
         acts = any(name.startswith(("on:", "use:", "v-", "data-", "aria-")) for name in element.attributes)
-        scrolls = any("overflow" in name or "scroll" in name for name in element.classes())
+        scrolls = any(re.search(r"overflow|scroll|^dropdown-content$", name) for name in element.classes())
         unsure = acts or scrolls or merged(element) or element.has("id", "title", "contenteditable", "style")
         if unsure or hidden(element) or native_interactive(element) or element.parent is None:
             continue

@@ -77,9 +77,17 @@ def _leaves(script: Script, call: Call) -> bool:
 def _refused(script: Script, tally: Tally) -> None:
     """What the browser may refuse, such as to write to the clipboard, and nobody handles it."""
     for call in script.calls:
-        if not call.callee.startswith(("navigator.clipboard.", "window.navigator.clipboard.")):
+        if not re.fullmatch(r"(?:window\.)?navigator\.clipboard\.\w+", call.callee):
             continue
-        if not awaited(call) or script.inside_try(call.item):
+        if not awaited(call):
+            if _dropped(call):
+                tally.failed(
+                    call.item, f"{call.callee}() fails where the browser forbids it, and nothing handles that"
+                )
+            else:
+                tally.passed()
+            continue
+        if script.inside_try(call.item):
             tally.passed()
             continue
         function = script.function_around(call.item)
@@ -87,6 +95,19 @@ def _refused(script: Script, tally: Tally) -> None:
             tally.failed(
                 call.item, f"{call.callee}() fails where the browser forbids it, and nothing handles that"
             )
+
+
+def _dropped(call: Call) -> bool:
+    """Whether nobody keeps the promise: a statement, or all that a handler in the markup does."""
+    parent = call.item.node.parent
+    return parent is not None and (
+        parent.type == "expression_statement"
+        or (
+            parent.type == "arrow_function"
+            and parent.parent is not None
+            and parent.parent.type == "jsx_expression"
+        )
+    )
 
 
 def _elsewhere(script: Script, first: Node) -> tuple[tuple[str, str], ...]:

@@ -163,6 +163,17 @@ def _made_elsewhere(document: Document, written: str) -> bool:
 
 def _rendered_by_server(sink: _Sink) -> bool:
     """Whether it is a whole answer of a server, read as text: a piece of a page that was made there."""
+    answer = re.fullmatch(r"([A-Za-z_$][\w$]*)\.data", sink.written)
+    if answer is not None:
+        # The whole of what a client of requests got.
+        name = re.escape(answer.group(1))
+        return (
+            re.search(
+                rf"\.then\(\s*(?:async\s*)?\(?\s*{name}\s*\)?\s*=>|(?<![\w$.]){name}\s*=\s*await\b[^;\n]*\.(?:get|post|put)\(",
+                sink.script.code_text,
+            )
+            is not None
+        )
     if re.fullmatch(r"[A-Za-z_$][\w$]*", sink.written) is None:
         return False
     name = re.escape(sink.written)

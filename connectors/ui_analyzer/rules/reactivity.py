@@ -167,10 +167,39 @@ def _lost_reactivity(document: Document, tally: Tally) -> None:
             value = script.text(item.node.child_by_field_name("value"))
             if target is None or target.type != "object_pattern" or script.function_around(item) is not None:
                 continue
-            lost = value.startswith(("reactive(", "reactive<")) or (bool(name) and value == name)
+            lost = (
+                value.startswith(("reactive(", "reactive<"))
+                or (bool(name) and value == name)
+                or (_is_store(script, value) and _drawn(document, script.text(target)))
+            )
             tally.check(
                 not lost, item, f"taking {script.text(target)[:40]} out of {value[:20]} loses reactivity"
             )
+
+
+def _is_store(script: Script, value: str) -> bool:
+    """Whether a value is a store of Pinia: a call such as `useCart()`, or a name that is given one."""
+    if "pinia" in script.modules and "storeToRefs" in value:
+        return False
+    called = re.fullmatch(r"(use[A-Z]\w*Store)\(\)", value)
+    if called is None and re.fullmatch(r"[A-Za-z_$][\w$]*", value):
+        called = re.search(
+            rf"\b(?:const|let)\s+{re.escape(value)}\s*=\s*(use[A-Z]\w*Store)\(\)", script.code_text
+        )
+    entry = script.imported.get(called.group(1)) if called else None
+    return entry is not None and re.search(r"(?:^|/)stores?(?:/|$)|[sS]tore$", entry.module) is not None
+
+
+def _drawn(document: Document, pattern: str) -> bool:
+    """Whether the template shows one of the names as a value, so that it is no function."""
+    names = re.findall(r"[A-Za-z_$][\w$]*(?=\s*[,}=])", pattern)
+    return any(
+        re.search(
+            rf"(?:\{{\{{\s*|v-(?:if|else-if|show)=\"!?|\bin\s+){re.escape(name)}(?![\w$(])(?!\s*\()",
+            document.text,
+        )
+        for name in names
+    )
 
 
 def _svelte_mutation(document: Document, tally: Tally) -> None:

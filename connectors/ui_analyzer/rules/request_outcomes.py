@@ -15,6 +15,7 @@ from connectors.ui_analyzer.requests import (
     requests,
     returned,
     unhandled_jquery,
+    unhandled_xhr,
     without_server,
 )
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, mdn, page, wcag
@@ -29,6 +30,7 @@ _QUERY_HOOKS = re.compile(
 )
 
 
+_UNCAUGHT = "this request is not inside try/catch, and a failure is shown nowhere"
 _PENDING = re.compile(
     r"loading|pending|fetching|isBusy|\bbusy|skeleton|spinner|suspense|submitting|\bstatus\b|inFlight|useTransition",
     re.I,
@@ -39,13 +41,9 @@ def _request_failure(document: Document, tally: Tally) -> None:
     if document.server or re.search(r"\+(?:page|layout)\.[jt]s$", document.path):
         return
     for script in document.scripts:
-        for call in unhandled_jquery(script):
-            _unseen(
-                tally,
-                call,
-                "nobody learns that this request failed: it has no error handler",
-                (REQUESTS_SHOWN,),
-            )
+        for call in (*unhandled_jquery(script), *unhandled_xhr(script)):
+            message = "nobody learns that this request failed: it has no error handler"
+            _unseen(tally, call, message, (REQUESTS_SHOWN,))
         for call in requests(script):
             if without_server(script, call) or _answers_callback(call) or _outlives_page(script, call):
                 continue
@@ -68,16 +66,17 @@ def _request_failure(document: Document, tally: Tally) -> None:
             ):
                 continue
             if methods and methods[0] in ("then", "finally") and not awaited(call):
-                if _awaited_chain(script, call):
+                waited = _waited_chain(script, call)
+                silent = document.elements and waited == "await_expression"
+                if silent and not _shown_elsewhere(script, function):
+                    _unseen(tally, call, _UNCAUGHT, shown)
+                elif waited:
                     tally.passed()
                 else:
-                    _unseen(
-                        tally, call, "nobody learns that this request failed: the promise has no catch", shown
-                    )
+                    message = "nobody learns that this request failed: the promise has no catch"
+                    _unseen(tally, call, message, shown)
             elif document.elements and awaited(call) and not _shown_elsewhere(script, function):
-                _unseen(
-                    tally, call, "this request is not inside try/catch, and a failure is shown nowhere", shown
-                )
+                _unseen(tally, call, _UNCAUGHT, shown)
             elif not awaited(call) and not methods and _statement(call):
                 _unseen(tally, call, "nobody waits for this request or learns that it failed", shown)
 
@@ -116,14 +115,11 @@ def _second_handler(call: Call) -> bool:
     return arguments is not None and len(arguments.named_children) >= 2
 
 
-def _awaited_chain(script: Script, call: Call) -> bool:
+def _waited_chain(script: Script, call: Call) -> str:
+    """What takes the outcome of a chain of `then`, such as an `await_expression`; "" where nothing does."""
     parent = chain(script, call)[1].parent
-    return parent is not None and parent.type in (
-        "await_expression",
-        "variable_declarator",
-        "assignment_expression",
-        "return_statement",
-    )
+    takes = ("await_expression", "variable_declarator", "assignment_expression", "return_statement")
+    return parent.type if parent is not None and parent.type in takes else ""
 
 
 def _statement(call: Call) -> bool:

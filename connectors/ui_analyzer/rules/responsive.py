@@ -95,7 +95,11 @@ def _tiny_text(document: Document, tally: Tally) -> None:
             continue  # Its text is moved off the page: the size is that of a drawing.
         for declaration in rule.declarations:
             size = length_px(declaration.value) if declaration.name == "font-size" else None
-            if size is None or size == 0 or ("em" in declaration.value and "rem" not in declaration.value):
+            if (
+                size is None
+                or size <= _NOT_MEANT_TO_BE_READ_PX
+                or ("em" in declaration.value and "rem" not in declaration.value)
+            ):
                 continue
             tally.check(
                 size >= 10 or rule.in_keyframes(),
@@ -108,6 +112,10 @@ def _tiny_text(document: Document, tally: Tally) -> None:
             size = length_px(match.group(1)) if match else None
             if size is not None:
                 tally.check(size >= 10, element, f"text of {size:g} px cannot be read on a phone")
+
+
+_NOT_MEANT_TO_BE_READ_PX = 3
+"""Up to this size a text is taken off an icon, or belongs to a drawing that is scaled."""
 
 
 def _hidden_overflow(document: Document, tally: Tally) -> None:

@@ -70,14 +70,31 @@ def _document_title(document: Document, tally: Tally) -> None:
 
 def _heading_order(document: Document, tally: Tally) -> None:
     last = 0
+    before: Element | None = None
     for element in document.elements:
         match = HEADING.match(element.tag) if element.native else None
         if match is None or hidden(element) or element.detached:
             continue
         level = int(match.group(1))
+        if before is not None and _component_of(document, before) != _component_of(document, element):
+            last = 0  # Where another component of the file is drawn is not told by its place in it.
+        before = element
         if last and not element.conditional:
             tally.check(level <= last + 1, element, f"<h{level}> follows <h{last}>")
         last = level if not element.conditional else min(level, last or level)
+
+
+def _component_of(document: Document, element: Element) -> int:
+    """Where the innermost component of JSX around an element begins; -1 outside of all."""
+    return max(
+        (
+            component.start
+            for script in document.scripts
+            for _, component in script.components
+            if element.node is not None and component.start <= element.start < component.end
+        ),
+        default=-1,
+    )
 
 
 def _duplicate_id(document: Document, tally: Tally) -> None:

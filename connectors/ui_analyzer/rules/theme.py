@@ -31,6 +31,12 @@ _ARBITRARY = re.compile(
 )
 
 
+_SHOWS_COLOURS = re.compile(
+    r"(?:theme|colou?r)s?[-_]?(?:preview|option|picker|choice|sample|dot|chip)|swatch|palette", re.I
+)
+"""What shows a colour that one can choose: it is what it is, whatever the theme."""
+
+
 def theme_facts(document: Document) -> Iterator[Fact]:
     """Tokens by theme, their uses, pairs of colours, and colours that are written out."""
     numbered = _numbered(document.style_rules)
@@ -44,6 +50,7 @@ def theme_facts(document: Document) -> Iterator[Fact]:
                 )
             elif declaration.name in COLOUR_PROPERTIES and scope is None:
                 exempt = rule.in_keyframes() or _number_of(rule) in numbered or _fallback(rule, declaration)
+                exempt = exempt or _SHOWS_COLOURS.search(rule.selector) is not None
                 literal = None if exempt else literal_in(declaration.value)
                 if literal is not None and not neutral(literal):
                     yield place(kind="colour-literal", name=literal, value=declaration.name)

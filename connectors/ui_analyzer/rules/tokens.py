@@ -92,6 +92,8 @@ def _token_contrast(project: Project, tally: Tally) -> None:
                 continue
             if located.fact.scope and theme == "base":
                 continue
+            if located.fact.name == located.fact.value:
+                continue  # A line, or text that is not meant to be seen.
             if (located.fact.name, located.fact.value) in judged:
                 continue  # The tokens were compared where they are defined; each use would only repeat it.
             if theme != "base" and _same_as_base(located, tokens, themes["base"]):

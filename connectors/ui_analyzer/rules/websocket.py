@@ -64,12 +64,24 @@ class Socket:
 
 def sockets(document: Document) -> Iterator[Socket]:
     """WebSockets whose life this file decides about, opened in code that runs in a browser."""
+    if _of_terminal(document):
+        return iter(())
     return (socket for socket in all_sockets(document) if not (_callers_decide(socket) or only_tries(socket)))
 
 
 def only_tries(socket: Socket) -> bool:
     """Whether a connection is closed as soon as it stands: it was to find out whether one can be had."""
     return re.search(r"(?<![\w$])close\(", _handler_source(socket, "open")) is not None
+
+
+def _of_terminal(document: Document) -> bool:
+    """Whether a terminal is drawn: its session ends with the connection, and a new one would be another session."""
+    return any(
+        module in ("xterm", "@xterm/xterm", "hterm-umdjs", "hterm")
+        or module.startswith(("@xterm/", "xterm-"))
+        for script in document.scripts
+        for module in script.modules
+    )
 
 
 def _callers_decide(socket: Socket) -> bool:
