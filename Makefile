@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients open-responses simulate chaos overspend bench check format lock clean
+.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients open-responses simulate chaos overspend bench check check-console format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,7 +91,17 @@ check: setup  ## Format, lint, types and architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/architecture
+	$(BIN)/pytest -q tests/architecture tests/console/test_sources.py
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory check-console; else echo "THE CONSOLE'S TYPES ARE NOT CHECKED: there is no npm" >&2; fi
+
+$(VENV)-console/.installed: requirements/console/package-lock.json
+	mkdir -p $(VENV)-console
+	cp requirements/console/package.json requirements/console/package-lock.json $(VENV)-console/
+	cd $(VENV)-console && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+check-console: $(VENV)-console/.installed  ## The types of the console's modules, by TypeScript; needs npm
+	$(PYTHON) ops/console/check_types.py $(VENV)-console/node_modules/.bin/tsc
 
 format: setup  ## Format the code and fix what the linter can
 	$(BIN)/ruff format .
@@ -106,4 +116,4 @@ lock: setup  ## Resolve the dependencies anew and pin them with hashes
 	printf 'uv\n' | $(BIN)/uv pip compile --upgrade $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## Remove the environment and all local data
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-clients $(VENV)-aider .cartrita
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-console $(VENV)-clients $(VENV)-aider .cartrita

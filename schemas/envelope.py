@@ -16,6 +16,7 @@ from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
+from schemas.events.redrives import RedriveFact
 from schemas.events.restraints import RestraintFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
@@ -52,6 +53,7 @@ Fact: TypeAlias = (
     | ClientCallFact
     | ClientAnswerFact
     | RestraintFact
+    | RedriveFact
 )
 
 

@@ -28,6 +28,7 @@ _REQUESTS: Final = """
 _OPEN: Final = f"""
     {_REQUESTS}
       AND c.body IS NULL
+      AND (%(since)s::timestamptz IS NULL OR r.occurred_at >= %(since)s)
       AND (%(tenant)s::text IS NULL OR r.tenant_id = %(tenant)s)
       AND (%(user)s::text IS NULL OR r.user_id = %(user)s)
     ORDER BY r.occurred_at, r.event_id
@@ -38,6 +39,19 @@ _ONE: Final = f"""
       AND r.body ->> 'approval_id' = %(approval)s
       AND (%(session)s::uuid IS NULL OR r.session_id = %(session)s)
     LIMIT 1
+"""
+
+_PAST: Final = """
+    SELECT (c.body ->> 'approval_id')::uuid AS approval_id, c.body ->> 'end' AS "end",
+           c.body ->> 'approver' AS approver, c.body ->> 'reason' AS reason,
+           c.occurred_at AS at, r.body ->> 'agent' AS agent, r.body ->> 'arguments_json' AS arguments
+    FROM event_log c
+    JOIN event_log r ON r.session_id = c.session_id AND r.sequence < c.sequence AND r.topic = c.topic
+      AND r.type = 'ApprovalRequested' AND r.body ->> 'approval_id' = c.body ->> 'approval_id'
+    WHERE c.type = 'ApprovalClosed' AND c.topic = 'session.outputs' AND r.body ->> 'tool' = %(tool)s
+      AND c.tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR c.user_id = %(user)s)
+    ORDER BY c.occurred_at DESC
+    LIMIT %(limit)s
 """
 
 
@@ -68,12 +82,40 @@ class Request:
 
 
 async def open_requests(
-    connection: AsyncConnection[TupleRow], *, tenant: str | None, user: str | None, limit: int
+    connection: AsyncConnection[TupleRow],
+    *,
+    tenant: str | None,
+    user: str | None,
+    limit: int,
+    since: datetime | None = None,
 ) -> list[Request]:
-    """Return the requests that wait for a person, the oldest first; None: of every tenant, or user."""
+    """Return the requests that wait for a person, the oldest first; None: of every tenant, user or age."""
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        await cursor.execute(_OPEN, {"tenant": tenant, "user": user, "limit": limit})
+        await cursor.execute(_OPEN, {"tenant": tenant, "user": user, "limit": limit, "since": since})
         return [_request(row) for row in await cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastDecision:
+    """What became of an earlier request about a call of a tool."""
+
+    approval_id: UUID
+    end: str
+    approver: str
+    """Who decided; empty: nobody."""
+    reason: str
+    at: datetime
+    agent: str
+    arguments: str
+
+
+async def past_decisions(
+    connection: AsyncConnection[TupleRow], *, tool: str, tenant: str, user: str | None, limit: int
+) -> list[PastDecision]:
+    """Return what became of the newest requests about calls of a tool."""
+    async with connection.cursor(row_factory=class_row(PastDecision)) as cursor:
+        await cursor.execute(_PAST.encode(), {"tool": tool, "tenant": tenant, "user": user, "limit": limit})
+        return await cursor.fetchall()
 
 
 async def request_of(

@@ -34,6 +34,7 @@ _QUESTIONS: Final = """
 """
 _OPEN: Final = f"""
     SELECT * FROM ({_QUESTIONS}
+      AND (%(since)s::timestamptz IS NULL OR q.occurred_at >= %(since)s)
       AND (%(tenant)s::text IS NULL OR q.tenant_id = %(tenant)s)
       AND (%(user)s::text IS NULL OR q.user_id = %(user)s)
       AND (q.body ->> 'expires_at_ms')::bigint > %(now_ms)s) AS questions
@@ -85,11 +86,13 @@ async def open_questions(
     user: str | None,
     limit: int,
     now: datetime,
+    since: datetime | None = None,
 ) -> list[Question]:
-    """Return the questions that wait for a person, the oldest first; None: of every tenant, or user."""
-    asked = {"tenant": tenant, "user": user, "limit": limit, "now_ms": round(now.timestamp() * 1_000)}
+    """Return the questions that wait for a person, the oldest first; None: of every tenant, user or age."""
+    asked = {"tenant": tenant, "user": user, "limit": limit, "since": since}
+    now_ms = round(now.timestamp() * 1_000)
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        await cursor.execute(_OPEN, {**asked, "task_ends": list(TASK_ENDS)})
+        await cursor.execute(_OPEN, {**asked, "now_ms": now_ms, "task_ends": list(TASK_ENDS)})
         return [_question(row, now) for row in await cursor.fetchall()]
 
 

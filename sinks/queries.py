@@ -1,6 +1,5 @@
-"""What the command line and the console ask of Postgres: sessions, their tasks and steps, dead letters."""
+"""What the command line and the console ask of Postgres: sessions, their tasks and steps."""
 
-import base64
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -76,22 +75,6 @@ _DECISIONS: Final = """
     ORDER BY created_at, id
 """
 _EVENT_AT: Final = 'SELECT event_id FROM event_log WHERE topic = %s AND partition = %s AND "offset" = %s'
-_LETTER_COLUMNS: Final = """
-    event_id, occurred_at, body ->> 'topic' AS topic, (body ->> 'partition')::int AS partition,
-    (body ->> 'offset')::bigint AS "offset", body ->> 'code' AS code, body ->> 'reason' AS reason,
-    body ->> 'shell' AS shell, session_id
-"""
-_LETTERS: Final = f"""
-    SELECT {_LETTER_COLUMNS} FROM event_log
-    WHERE topic = 'dead.letters' AND type = 'RecordRejected'
-      AND (%(code)s::text IS NULL OR body ->> 'code' = %(code)s)
-    ORDER BY occurred_at DESC, event_id
-    LIMIT %(limit)s
-"""  # noqa: S608  # names of our own columns
-_LETTER: Final = f"""
-    SELECT {_LETTER_COLUMNS}, body ->> 'key' AS key, body ->> 'value' AS value, body -> 'headers' AS headers
-    FROM event_log WHERE topic = 'dead.letters' AND event_id = %s LIMIT 1
-"""  # noqa: S608  # as above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,32 +194,6 @@ class SessionDetail:
     """What was not simply allowed, oldest first: denied, audited, escalated, or done by a cheaper model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterRow:
-    """One record that was put aside."""
-
-    event_id: UUID
-    occurred_at: datetime
-    topic: str
-    """Full name, with the prefix."""
-    partition: int
-    offset: int
-    code: str
-    reason: str
-    shell: str
-    session_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetterDetail:
-    """One record that was put aside, with its bytes."""
-
-    letter: DeadLetterRow
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-
-
 async def sessions(
     connection: AsyncConnection[TupleRow],
     *,
@@ -316,37 +273,3 @@ async def event_at(
     cursor = await connection.execute(_EVENT_AT, [topic, partition, offset])
     row = await cursor.fetchone()
     return None if row is None else row[0]
-
-
-async def dead_letters(
-    connection: AsyncConnection[TupleRow], *, code: str | None = None, limit: int = 100
-) -> list[DeadLetterRow]:
-    """List what was put aside, the newest first."""
-    async with connection.cursor(row_factory=class_row(DeadLetterRow)) as cursor:
-        await cursor.execute(_LETTERS.encode(), {"code": code, "limit": limit})
-        return await cursor.fetchall()
-
-
-async def dead_letter(connection: AsyncConnection[TupleRow], event_id: UUID) -> DeadLetterDetail | None:
-    """Return one record that was put aside, by the id of its dead letter."""
-    cursor = await connection.execute(_LETTER.encode(), [event_id])
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    letter = DeadLetterRow(
-        event_id=row[0],
-        occurred_at=row[1],
-        topic=row[2],
-        partition=row[3],
-        offset=row[4],
-        code=row[5],
-        reason=row[6],
-        shell=row[7],
-        session_id=row[8],
-    )
-    headers = tuple((header["name"], _bytes(header["value"])) for header in row[11])
-    return DeadLetterDetail(letter=letter, key=_bytes(row[9]), value=_bytes(row[10]), headers=headers)
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)

@@ -19,6 +19,7 @@ from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyFact
+from schemas.events.redrives import RedriveFact, RedriveRequested
 from schemas.events.restraints import RestraintAct, RestraintFact
 from schemas.events.retrieval import RetrievalFact
 from schemas.events.snapshots import SnapshotFact
@@ -41,6 +42,7 @@ class Keying(StrEnum):
     HASH = "hash"
     TOKEN = "token"  # noqa: S105  # it is the name of a key
     RESTRAINT = "restraint"
+    REDRIVE = "redrive"
     ANY = "any"
 
 
@@ -95,7 +97,7 @@ USER_INPUTS: Final = Topic(
 )
 OPERATOR_INPUTS: Final = Topic(
     name="operator.inputs",
-    facts=_facts(OperatorFact | RestraintAct),
+    facts=_facts(OperatorFact | RestraintAct | RedriveRequested),
     keying=Keying.SESSION,
     purpose="Acts of operators, such as decisions about approvals; whoever can write here is an operator.",
     writers="command line, gateways",
@@ -290,6 +292,15 @@ TOOL_RESTRAINTS: Final = Topic(
     cleanup="compact",
     partitions=1,
 )
+REDRIVES: Final = Topic(
+    name="redrives",
+    facts=_facts(RedriveFact),
+    keying=Keying.REDRIVE,
+    purpose="Records that operators want tried again, and what became of each.",
+    writers="ingress shell, and workers with one",
+    # One owner carries them out, in their order.
+    partitions=1,
+)
 DEAD_LETTERS: Final = Topic(
     name="dead.letters",
     facts=_facts(DeadLetterFact),
@@ -325,6 +336,7 @@ TOPICS: Final = (
     CONFIGURATION,
     ACCESS_TOKENS,
     TOOL_RESTRAINTS,
+    REDRIVES,
     DEAD_LETTERS,
 )
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})

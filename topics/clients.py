@@ -3,6 +3,8 @@
 The shells' own consumers and their producer are Faust's, made in streams/engine; all others are made here.
 """
 
+import asyncio
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,6 +26,9 @@ ISOLATION_LEVEL = "read_committed"
 """Of every consumer: what a transactional producer aborts was never said."""
 REQUEST_TIMEOUT_MS_DEFAULT = 40_000
 _FETCHER_WAKES_S: Final = 1.0
+_TOLD_S: Final = 15.0
+"""So long a broker that has just started may know neither itself nor its topics."""
+_ASKED_AGAIN_S: Final = 0.2
 _REQUEST_BYTES_MAX = 2 * RECORD_BYTES_MAX
 """A record's key and headers stand beside its value; Kafka alone judges what is too large."""
 
@@ -78,9 +83,12 @@ async def partitions_of(consumer: AIOKafkaConsumer, names: Iterable[str]) -> lis
     Raises:
         KafkaConnectionError: no broker told which topics there are.
     """
+    deadline_s = time.monotonic() + _TOLD_S
     # The first metadata may come before a topic is known; aiokafka has no public call that renews them.
-    if not await consumer._client.force_metadata_update():
-        raise KafkaConnectionError("no broker tells which topics there are")
+    while not await consumer._client.force_metadata_update():
+        if time.monotonic() >= deadline_s:
+            raise KafkaConnectionError("no broker tells which topics there are")
+        await asyncio.sleep(_ASKED_AGAIN_S)
     return [
         TopicPartition(name, number)
         for name in names

@@ -16,6 +16,7 @@ from schemas.events.accounts import (
 )
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.configurations import ConfigurationPublished
+from schemas.events.redrives import LetterRedriven, RedriveEnded, RedriveRequested
 from schemas.events.restraints import (
     RestraintFact,
     ServerToolsRestored,
@@ -34,6 +35,10 @@ def key_of(topic: Topic, envelope: Envelope) -> bytes:
     if isinstance(body, RestraintFact):
         # Likewise where an operator's act enters: what is about one name keeps its order.
         return restraint_key(body)
+    if isinstance(body, RedriveRequested):
+        return envelope.event_id.encode()
+    if isinstance(body, LetterRedriven | RedriveEnded):
+        return body.redrive_id.encode()
     if topic.keying is Keying.ACCOUNT and isinstance(body, _LEASES):
         return body.account_id.encode()
     if topic.keying is Keying.TOOL and isinstance(body, ToolOutcomeObserved | ToolCapabilityMeasured):

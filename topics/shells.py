@@ -9,5 +9,7 @@ ACCOUNT: Final = "account"
 CAPABILITY: Final = "capability"
 MODEL: Final = "model"
 TOOL: Final = "tool"
+REDRIVE: Final = "redrive"
+"""The part of the ingress shell's process that tries dead letters again; no shell, but a group of its own."""
 SHELLS: Final = (INGRESS, FORK, SESSION, ACCOUNT, CAPABILITY, MODEL, TOOL)
 """All shells; any mix may run in one process, each is a consumer group of its own."""

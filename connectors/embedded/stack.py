@@ -18,8 +18,8 @@ from connectors.embedded.registry import Registry
 
 Service = Kafka | Registry | Postgres
 
-READY_TIMEOUT_S = 90.0
-LOCK_TIMEOUT_S = 180.0
+READY_TIMEOUT_S = 180.0
+LOCK_TIMEOUT_S = 270.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

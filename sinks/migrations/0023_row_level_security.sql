@@ -14,12 +14,16 @@ $$ LANGUAGE sql STABLE;
 
 ALTER TABLE event_log ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everybody ON event_log USING (true) WITH CHECK (true);
--- What operators decide about a session, of its tenant or of every one, is told to whoever may see the session.
+-- What operators decide about a session, of its tenant or of every one, is told to whoever may see the session;
+-- and what an operator of every tenant wants to be tried again, to whose letters those are. The configuration
+-- is the same for all.
 CREATE POLICY gateway ON event_log AS RESTRICTIVE TO cartrita_gateway
     USING (cartrita_is_theirs(tenant_id, user_id)
         OR (topic = 'session.inputs' AND type IN ('ApprovalReceived', 'ApprovalEdited', 'OutcomeTold', 'SessionBudgetSet')
             AND (tenant_id = '*' OR current_setting('cartrita.tenant', true) = '=' || tenant_id)
-            AND EXISTS (SELECT FROM session_summaries s WHERE s.id = session_id)));
+            AND EXISTS (SELECT FROM session_summaries s WHERE s.id = session_id))
+        OR (topic = 'redrives' AND type = 'RedriveRequested' AND cartrita_is_theirs(body ->> 'tenant', body ->> 'user'))
+        OR (topic = 'configuration' AND current_setting('cartrita.tenant', true) <> ''));
 GRANT SELECT ON event_log TO cartrita_gateway;
 
 ALTER TABLE session_summaries ENABLE ROW LEVEL SECURITY;

@@ -1,23 +1,58 @@
-"""`dead-letters`: records that were put aside; list, show and redrive them."""
+"""`dead-letters`: records that were put aside; group, list and show them, and let them be tried again."""
 
-from typing import Annotated
+import asyncio
+import json
+import uuid
+from contextlib import aclosing
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 from rich.table import Table
 
-from sinks import queries
-from sinks.queries import DeadLetterDetail
+from processors.inputs import InputInvalid
+from processors.objections import EVERY_TENANT
+from processors.redrives import RECORDS_PER_S_DEFAULT, RECORDS_PER_S_MAX, checked_redrive
+from schemas.envelope import Envelope
+from schemas.events.redrives import LetterGroup, LetterRedriven, RedriveEnded, RedriveRequested
+from sinks import letters
+from sinks.letters import LetterDetail, Mine, Which
 from streams.cli import output
+from streams.cli.acts import write_act
 from streams.cli.command import Code, command, fail, given_uuid
 from streams.cli.context import database, settings
+from streams.cli.messages import PRODUCER
 from streams.cli.output import AsJson
 from streams.client.client import Client
-from streams.records.delivery import REDRIVEN_HEADER
-from topics.catalog import BY_NAME
+from topics.catalog import REDRIVES
 
-dead_letters = typer.Typer(help="Records that could not be used: list, show, redrive.", no_args_is_help=True)
+dead_letters = typer.Typer(
+    help="Records that could not be used: group, list, show, redrive.", no_args_is_help=True
+)
+EVERYBODYS: Final = Mine()
+"""Whoever has Postgres and Kafka operates for every tenant."""
 
 Letter = Annotated[str, typer.Argument(help="UUID of the dead letter.")]
+
+
+@dead_letters.command("groups")
+@command
+async def list_groups(
+    limit: Annotated[int, typer.Option(min=1, max=1_000)] = 50, as_json: AsJson = False
+) -> None:
+    """Group dead letters by code, topic, schema and reason; `redrive --like EXAMPLE` takes a whole group."""
+    async with database() as connection:
+        rows = await letters.groups(connection, EVERYBODYS, limit)
+    if as_json:
+        output.emit_json(rows)
+        return
+    table = Table("letters", "redriven", "code", "topic", "schema", "reason", "example", box=None)
+    for row in rows:
+        schema = "" if row.schema_id is None else str(row.schema_id)
+        counts = (f"{row.letters:,}", f"{row.redriven:,}")
+        table.add_row(*counts, row.code, row.topic, schema, row.reason, str(row.example))
+    output.show(table)
 
 
 @dead_letters.command("list")
@@ -29,14 +64,15 @@ async def list_letters(
 ) -> None:
     """List dead letters, the newest first."""
     async with database() as connection:
-        rows = await queries.dead_letters(connection, code=code, limit=limit)
+        rows = await letters.letters(connection, EVERYBODYS, Which(code=code), limit=limit)
     if as_json:
         output.emit_json(rows)
         return
-    table = Table("letter", "code", "record", "reason", box=None, header_style="dim")
+    table = Table("letter", "code", "record", "reason", "redriven", box=None, header_style="dim")
     for row in rows:
         place = f"{row.topic}/{row.partition}/{row.offset}"
-        table.add_row(str(row.event_id), row.code, place, row.reason)
+        again = "" if row.redriven_at is None else _time(row.redriven_at)
+        table.add_row(str(row.event_id), row.code, place, row.reason, again)
     output.show(table)
 
 
@@ -56,6 +92,8 @@ async def show_letter(letter: Letter, as_json: AsJson = False) -> None:
         shell=row.shell,
         at=row.occurred_at,
     )
+    if row.redriven_at is not None:
+        output.say("tried again at {at}", at=row.redriven_at)
     output.say("key     {key}", key=repr(detail.key))
     output.say("value   {value}", value=repr(detail.value))
     for name, value in detail.headers:
@@ -64,30 +102,153 @@ async def show_letter(letter: Letter, as_json: AsJson = False) -> None:
 
 @dead_letters.command("redrive")
 @command
-async def redrive(letter: Letter) -> None:
-    """Append the record to its topic again, as it was; for after whatever was wrong is mended.
+async def redrive(
+    letter: Annotated[list[str] | None, typer.Argument(help="UUIDs of dead letters.")] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="LETTER", help="Instead: this letter and all of its group.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; tell what would pass.")] = False,
+    rate: Annotated[
+        int, typer.Option(min=1, max=RECORDS_PER_S_MAX, help="Records a second at the most.")
+    ] = RECORDS_PER_S_DEFAULT,
+    edit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON", help="Merged into what each record says (RFC 7386); of user.inputs alone."
+        ),
+    ] = None,
+    user: Annotated[str, typer.Option(help="Which operator does it, for the record.")] = "operator",
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="Seconds until it has ended.")] = 600,
+    as_json: AsJson = False,
+) -> None:
+    """Let records be tried again, as they were; for after whatever was wrong is mended.
 
-    Repeating it is harmless: an input that was applied after all is known by its id and dropped.
+    A worker carries it out: what it would put aside again stays where it is. What was tried again before is
+    not again. Exit code 1: some were not tried again; 5: it has not ended in time, and goes on.
+
+    Example: cartrita dead-letters redrive --like LETTER --edit '{"text": "…"}' --dry-run
     """
-    detail = await _find(letter)
-    given = settings()
-    name = detail.letter.topic.removeprefix(given.topic_prefix)
-    if name not in BY_NAME:
-        fail(
-            Code.FAILED, f"the record is of the topic {detail.letter.topic}, which this program does not have"
-        )
-    async with Client(given) as client:
-        headers = [(key, value) for key, value in detail.headers if value is not None]
-        row = detail.letter
-        headers.append((REDRIVEN_HEADER, f"{row.topic}/{row.partition}/{row.offset}".encode()))
-        place = await client.append(BY_NAME[name], detail.value, key=detail.key, headers=headers)
-    output.say("appended to {place}", place=f"{detail.letter.topic}/{place[0]}/{place[1]}")
+    if bool(letter) == (like is not None):
+        fail(Code.USAGE, "name letters, or one of a group by --like")
+    wanted = RedriveRequested(
+        letters=tuple(str(given_uuid(one)) for one in letter or ()),
+        group=None if like is None else await _group_of(like),
+        records_per_s_max=rate,
+        dry=dry_run,
+        edit_json=edit,
+    )
+    event = Envelope(
+        event_id=str(uuid.uuid4()),
+        type=RedriveRequested.__name__,
+        tenant_id=EVERY_TENANT,
+        user_id=user,
+        producer=PRODUCER,
+        body=wanted,
+    )
+    try:
+        checked_redrive(event, taken_at_ms=0)
+    except InputInvalid as error:
+        fail(Code.USAGE, str(error))
+    ended = await _ended(event, timeout_s, quiet=as_json)
+    if as_json:
+        output.emit_json(ended)
+    else:
+        _tell(ended)
+    if ended.kept_count or ended.kept:
+        raise typer.Exit(Code.FAILED)
 
 
-async def _find(letter: str) -> DeadLetterDetail:
-    event_id = given_uuid(letter)
+@dead_letters.command("redrives")
+@command
+async def list_redrives(
+    limit: Annotated[int, typer.Option(min=1, max=1_000)] = 20, as_json: AsJson = False
+) -> None:
+    """List redrives, the newest first: who asked for which, and what became of them."""
     async with database() as connection:
-        detail = await queries.dead_letter(connection, event_id)
+        rows = await letters.redrives(connection, EVERYBODYS, limit=limit)
+    if as_json:
+        output.emit_json(rows)
+        return
+    table = Table("asked", "operator", "what", "redriven", "before", "not", "ended", box=None)
+    for row in rows:
+        ended = "no" if row.ended_at is None else _time(row.ended_at)
+        counts = (f"{row.redriven:,}", f"{row.redriven_before:,}", f"{row.kept_count:,}")
+        table.add_row(_time(row.asked_at), row.operator, _about(row.request), *counts, ended)
+    output.show(table)
+
+
+async def _group_of(letter: str) -> LetterGroup:
+    row = (await _find(letter)).letter
+    return LetterGroup(
+        code=row.code,
+        topic=row.topic.removeprefix(settings().topic_prefix),
+        schema_id=row.schema_id,
+        reason=row.common,
+    )
+
+
+async def _ended(event: Envelope, timeout_s: float, *, quiet: bool) -> RedriveEnded:
+    """Ask for a redrive, and wait until it has ended."""
+    ready, done = asyncio.Event(), 0
+    async with Client(settings()) as client:
+        reading = client.read((REDRIVES,), ready=ready)
+        try:
+            async with asyncio.timeout(timeout_s), aclosing(reading) as records:
+                first = asyncio.ensure_future(anext(records))
+                begun = asyncio.ensure_future(ready.wait())
+                await asyncio.wait({first, begun}, return_when=asyncio.FIRST_COMPLETED)
+                begun.cancel()
+                await write_act(client, event)
+                received = await first
+                while True:
+                    fact = received.event.body if received.event is not None else None
+                    if isinstance(fact, RedriveEnded) and fact.redrive_id == event.event_id:
+                        return fact
+                    if isinstance(fact, LetterRedriven) and fact.redrive_id == event.event_id:
+                        done += 1
+                        if done % 1_000 == 0 and not quiet:
+                            output.note("{done} tried again …", done=f"{done:,}")
+                    received = await anext(records)
+        except TimeoutError:
+            fail(
+                Code.TIMED_OUT,
+                f"the redrive {event.event_id} has not ended within {timeout_s:.0f} s; {done:,} letters were "
+                "tried again, and it goes on",
+                "Is a worker running? `cartrita status` tells, `cartrita dead-letters redrives` the rest.",
+            )
+
+
+def _tell(ended: RedriveEnded) -> None:
+    done = "would be tried again" if ended.dry else "tried again"
+    output.say("{count} {done}", count=f"{ended.redriven:,}", done=done)
+    if ended.redriven_before:
+        output.say("{count} were tried again before", count=f"{ended.redriven_before:,}")
+    for one in ended.kept:
+        output.say(
+            "{count} not: {reason} (such as {example})",
+            count=f"{one.letters:,}",
+            reason=one.reason,
+            example=one.example_id,
+        )
+    if ended.more:
+        output.note("[yellow]there are more; ask again for those[/]")
+
+
+def _about(request: dict[str, object]) -> str:
+    group = request.get("group")
+    about = json.dumps(group, ensure_ascii=False) if group else f"{len(request['letters'])} letters"  # type: ignore[arg-type]  # as the log has it
+    marks = [mark for mark, is_so in (("dry", request["dry"]), ("edited", request["edit_json"])) if is_so]
+    return " ".join((about, *marks))
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+async def _find(letter: str) -> LetterDetail:
+    event_id: UUID = given_uuid(letter)
+    async with database() as connection:
+        detail = await letters.letter(connection, EVERYBODYS, event_id)
     if detail is None:
         fail(Code.NOT_FOUND, f"there is no dead letter {letter}")
     return detail

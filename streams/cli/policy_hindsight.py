@@ -1,6 +1,7 @@
 """`policy what-if` and `policy shadow`: what other rules say of calls that were, or are being, decided."""
 
 from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from streams.cli import output
 from streams.cli.command import Code, command, fail, given_uuid
 from streams.cli.context import database, settings
 from streams.cli.output import AsJson
-from streams.client.client import Client
+from streams.client.client import Client, Received
 from streams.configuration.approvers import load_approvers
 from streams.configuration.loading import load_models
 from streams.configuration.policies import load_policy
@@ -57,21 +58,20 @@ class Review:
     stopped: set[tuple[str, str]] = field(default_factory=set)
     """Those that were let pass, and would not be."""
 
-    def take(self, event: Envelope, policy: Policy) -> Reviewed | None:
-        """Decide one call again; returns what the other rules say if that differs."""
+    def take(self, event: Envelope, policy: Policy) -> None:
+        """Decide one call again."""
         reviewed = review(event, policy)
         if reviewed is None:
             self.unjudged += 1
-            return None
+            return
         self.decided += 1
         if not reviewed.differs:
-            return None
+            return
         flip, call = _flip(reviewed), (event.session_id, reviewed.call_id)
         self.flips[flip] += 1
         self.calls[call] = flip
         if reviewed.is_stopped:
             self.stopped.add(call)
-        return reviewed
 
 
 @command
@@ -140,19 +140,40 @@ async def shadow(
 
     It reads the log: the other rules decide nothing, and count nothing.
     """
-    policy, found = _rules(file), Review()
-    async with Client(settings()) as client, aclosing(client.read((POLICY_DECISIONS,))) as records:
-        async for received in records:
-            event = received.event
-            if event is None or not isinstance(event.body, PolicyDecided) or not event.body.tool:
-                continue
-            if tenant is not None and event.tenant_id != tenant:
-                continue
-            reviewed = found.take(event, policy)
-            if reviewed is not None:
-                _tell(event, reviewed, as_json=as_json)
-            if limit is not None and found.decided + found.unjudged >= limit:
-                return
+    policy = _rules(file)
+    async with (
+        Client(settings()) as client,
+        aclosing(client.read((POLICY_DECISIONS,))) as records,
+        aclosing(differing(records, policy, tenant=tenant, limit=limit)) as told,
+    ):
+        async for event, reviewed in told:
+            _tell(event, reviewed, as_json=as_json)
+
+
+async def differing(
+    records: AsyncIterator[Received], policy: Policy, *, tenant: str | None, limit: int | None
+) -> AsyncGenerator[tuple[Envelope, Reviewed], None]:
+    """Tell each decision that other rules would have made otherwise, as it is read.
+
+    Args:
+        records: of policy.decisions.
+        policy: the other rules.
+        tenant: whose calls count; None: everybody's.
+        limit: how many decisions are looked at; None: as long as there are records.
+    """
+    looked = 0
+    async for received in records:
+        event = received.event
+        if event is None or not isinstance(event.body, PolicyDecided) or not event.body.tool:
+            continue
+        if tenant is not None and event.tenant_id != tenant:
+            continue
+        reviewed = review(event, policy)
+        if reviewed is not None and reviewed.differs:
+            yield event, reviewed
+        looked += 1
+        if looked == limit:
+            return
 
 
 def _prices(models: Path | None) -> Prices | None:

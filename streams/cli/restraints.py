@@ -17,6 +17,7 @@ from schemas.events.configurations import ConfigurationKind, ConfigurationPublis
 from schemas.events.restraints import EVERY_TOOL, RestraintAct, ToolsStarted, ToolsStopped
 from schemas.wire.registry import RegistryError
 from streams.cli import output
+from streams.cli.acts import write_act
 from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
 from streams.cli.messages import PRODUCER
@@ -25,8 +26,7 @@ from streams.client.client import Client
 from streams.configuration.servers import load_servers
 from streams.process.settings import Settings
 from streams.worker.own_tools import configured_tool_names
-from topics.catalog import CONFIGURATION, OPERATOR_INPUTS, TOOL_RESTRAINTS, Topic
-from topics.routing import key_of
+from topics.catalog import CONFIGURATION, TOOL_RESTRAINTS, Topic
 
 _READ_S: Final = 30.0
 
@@ -174,12 +174,7 @@ async def _act(client: Client, act: RestraintAct, user: str, timeout_s: float) -
         checked_restraint(event, taken_at_ms=0)
     except InputInvalid as error:
         fail(Code.USAGE, str(error))
-    await client.append(
-        OPERATOR_INPUTS,
-        client.codec.encode(OPERATOR_INPUTS, event),
-        key=key_of(OPERATOR_INPUTS, event),
-        headers=client.codec.headers(OPERATOR_INPUTS, event),
-    )
+    await write_act(client, event)
     try:
         async with (
             asyncio.timeout(timeout_s),
@@ -197,15 +192,5 @@ async def _act(client: Client, act: RestraintAct, user: str, timeout_s: float) -
 
 
 async def _whole(client: Client, topic: Topic) -> list[Envelope]:
-    """Return all events of a topic with one partition, up to where it ends now."""
-    events: list[Envelope] = []
-    _, end = await client.end_of(topic, b"")
-    if end == 0:
-        return events
-    async with asyncio.timeout(_READ_S), aclosing(client.read((topic,), from_beginning=True)) as records:
-        async for received in records:
-            if received.event is not None:
-                events.append(received.event)
-            if received.offset + 1 >= end:
-                break
-    return events
+    async with asyncio.timeout(_READ_S):
+        return await client.whole(topic)

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -18,6 +19,7 @@ from schemas.envelope import Envelope
 from schemas.frozen import replace
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import RegistryError, SchemaRegistry
+from streams.client.standing import Standing, standing_of
 from streams.process.settings import Settings
 from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Keying, Topic
 from topics.clients import consumer_of, partitions_of, producer_of
@@ -182,6 +184,33 @@ class Client:
                         yield await self._received(topic, record)
         finally:
             await consumer.stop()
+
+    async def whole(self, topic: Topic) -> list[Envelope]:
+        """Return all events of a topic with one partition that can be read, up to where it ends now.
+
+        Raises:
+            KafkaError: Kafka is away.
+        """
+        events: list[Envelope] = []
+        _, end = await self.end_of(topic, b"")
+        if end == 0:
+            return events
+        async with aclosing(self.read((topic,), from_beginning=True)) as records:
+            async for received in records:
+                if received.event is not None:
+                    events.append(received.event)
+                if received.offset + 1 >= end:
+                    break
+        return events
+
+    async def standing(self, sunk: Mapping[TopicPartition, int]) -> Standing:
+        """Return how the deployment stands; `sunk` is as in `standing_of`.
+
+        Raises:
+            KafkaError: Kafka is away.
+        """
+        given = self._settings
+        return await standing_of(given.kafka_bootstrap, given.topic_prefix, given.app_id, sunk)
 
     async def end_of(self, topic: Topic, key: bytes) -> tuple[int, int]:
         """Return the partition of a key, and the offset that its next record gets.

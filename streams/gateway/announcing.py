@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -28,6 +28,8 @@ _log = structlog.get_logger()
 LOOK_EVERY_S: Final = 2.0
 OPEN_MAX: Final = 1_000
 """Questions that are looked at, the oldest first."""
+ASKED_WITHIN: Final = timedelta(days=30)
+"""What was asked before is looked at no more: a look must not take longer the longer the log is."""
 PAUSE_S_MAX: Final = 300.0
 """Between two attempts to tell the same: 2 s, 4 s, 8 s … up to this."""
 APPROVAL: Final = "approval.requested"
@@ -126,8 +128,11 @@ async def open_questions(door: Door) -> list[Asked]:
 
 async def asked_now(connection: AsyncConnection[TupleRow], now: datetime) -> list[Asked]:
     """Return what persons are asked at a time, and may still answer."""
-    waiting = await approvals.open_requests(connection, tenant=None, user=None, limit=OPEN_MAX)
-    unknown = await open_outcomes.open_questions(connection, tenant=None, user=None, limit=OPEN_MAX, now=now)
+    since = now - ASKED_WITHIN
+    waiting = await approvals.open_requests(connection, tenant=None, user=None, limit=OPEN_MAX, since=since)
+    unknown = await open_outcomes.open_questions(
+        connection, tenant=None, user=None, limit=OPEN_MAX, now=now, since=since
+    )
     found = [
         Asked(
             kind=APPROVAL,

@@ -22,7 +22,7 @@ from streams.gateway.guard import Guard
 from streams.gateway.login import login, logout
 from streams.gateway.openai_chat import Chat
 from streams.gateway.problems import Problem, response_of
-from streams.gateway.reference import OPENAPI_PATH, ROUTERS, TITLE
+from streams.gateway.reference import APIS, OPENAPI_PATH, TITLE
 from streams.gateway.responses import Responses
 from streams.gateway.turns import SESSION_HEADER
 from streams.process.metrics import Metrics
@@ -69,8 +69,8 @@ def make_app(
     )
     app.state.front = front
     metrics.gateway_followers.set_function(lambda: front.feed.followers)
-    for router in ROUTERS:
-        app.include_router(router)
+    for api in APIS:
+        app.include_router(api.router)
     app.router.routes += [
         *console_files.routes(),
         Route("/api/v2/sessions/changes", lists_api.changes),

@@ -8,8 +8,10 @@ who was shown something else approves nothing.
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
 from uuid import UUID
+
+from fastapi import Query
 
 from processors.approvals.binding import asked_bound, binding_digest
 from schemas.canonical import NotCanonical
@@ -19,7 +21,15 @@ from sinks import approvals
 from sinks.approvals import Request
 from streams.configuration.approvers import ApproverKey, signed_decision, signed_edit
 from streams.gateway.access import Principal
-from streams.gateway.bodies import Approval, Approvals, Decision, Edit, QueuedMessage
+from streams.gateway.bodies import (
+    Approval,
+    Approvals,
+    Decision,
+    Edit,
+    PastDecision,
+    PastDecisions,
+    QueuedMessage,
+)
 from streams.gateway.door import require
 from streams.gateway.front import Front
 from streams.gateway.problems import Problem
@@ -39,6 +49,32 @@ async def list_approvals(front: Doors, bearer: Bearer, limit: Limit = 50) -> App
     async with front.door.database(bearer) as connection:
         found = await approvals.open_requests(connection, tenant=bearer.tenant, user=bearer.user, limit=limit)
     return Approvals(approvals=[_approval(one) for one in found])
+
+
+@router.get("/approvals/past")
+async def list_past(
+    front: Doors, bearer: Bearer, tool: Annotated[str, Query(max_length=200)], limit: Limit = 10
+) -> PastDecisions:
+    """List what became of earlier requests about calls of a tool, in the sessions that the token may see."""
+    require(bearer, Scope.APPROVE)
+    async with front.door.database(bearer) as connection:
+        found = await approvals.past_decisions(
+            connection, tool=tool.replace("\0", ""), tenant=bearer.tenant, user=bearer.user, limit=limit
+        )
+    return PastDecisions(
+        past=[
+            PastDecision(
+                approval_id=one.approval_id,
+                end=one.end,
+                approver=one.approver,
+                reason=one.reason,
+                at=one.at,
+                agent=one.agent,
+                arguments=one.arguments,
+            )
+            for one in found
+        ]
+    )
 
 
 @router.get("/sessions/{session_id}/approvals/{approval_id}")

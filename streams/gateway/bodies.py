@@ -4,8 +4,19 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
 from pydantic.alias_generators import to_camel
+
+
+def _written(given: object) -> object:
+    """Let no number pass for a moment."""
+    if isinstance(given, int | float) or (isinstance(given, str) and ":" not in given):
+        raise ValueError("a moment is written like 2026-01-31T12:00:00Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time that a request names, with its zone."""
 
 
 class Body(BaseModel):
@@ -60,6 +71,8 @@ class NewMessage(Body):
     role: Literal["user"] = "user"
     metadata: dict[str, JsonValue] = {}
     attachments: Annotated[list[NewAttachment], Field(max_length=32)] = []
+    agent: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Who is to answer it alone, without a plan."""
 
 
 class QueuedMessage(Body):
@@ -163,6 +176,26 @@ class Approvals(Body):
     """Requests that wait for a person, the oldest first."""
 
     approvals: list[Approval]
+
+
+class PastDecision(Body):
+    """What became of an earlier request about a call of a tool."""
+
+    approval_id: UUID
+    end: str
+    """approved, refused, edited, expired, renewed or withdrawn."""
+    approver: str
+    """Who decided; empty: nobody."""
+    reason: str
+    at: datetime
+    agent: str
+    arguments: str
+
+
+class PastDecisions(Body):
+    """What became of earlier requests, the newest first."""
+
+    past: list[PastDecision]
 
 
 class Finding(Body):

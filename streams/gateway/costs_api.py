@@ -5,13 +5,12 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import AwareDatetime, BeforeValidator
 
 from processors.amounts import NANODOLLARS
 from schemas.events.access import Scope
 from sinks import costs, session_lists
 from sinks.costs import By
-from streams.gateway.bodies import Body
+from streams.gateway.bodies import Body, Moment
 from streams.gateway.door import require
 from streams.gateway.sessions_api import Bearer, Doors, Limit, make_router
 
@@ -42,20 +41,13 @@ class CostList(Body):
     """true: there are more than were asked for; these are the largest."""
 
 
-def _written(given: object) -> object:
-    """Let no number pass for a moment."""
-    if isinstance(given, str) and ":" not in given:
-        raise ValueError("a moment is written like 2026-01-31T12:00:00Z")
-    return given
-
-
 @router.get("/costs")
 async def list_costs(
     front: Doors,
     bearer: Bearer,
     *,
     by: Literal["day", "session", "agent", "model", "tool", "token"] = "day",
-    since: Annotated[AwareDatetime | None, BeforeValidator(_written), Query()] = None,
+    since: Annotated[Moment | None, Query()] = None,
     limit: Limit = 100,
 ) -> CostList:
     """Sum up what the token's sessions and calls were charged, of the last 30 days if no time is given."""

@@ -20,7 +20,9 @@ BODY_S: Final = 30.0
 COOKIE: Final = "__Host-cartrita"
 LOGIN_PATH: Final = "/login/"
 CONSOLE_PATH: Final = "/console/"
-CONSOLE_PAGES: Final = frozenset({"/", "/sessions", "/cost"})
+CONSOLE_PAGES: Final = frozenset(
+    {"/", "/sessions", "/approvals", "/cost", "/dead-letters", "/agents", "/system"}
+)
 SESSION_PAGE: Final = "/sessions/"
 _OPEN_PATHS: Final = frozenset({"/health"})
 """What is answered without a token, with less."""

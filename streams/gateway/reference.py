@@ -6,25 +6,31 @@ from typing import Any, Final, cast
 from fastapi import FastAPI
 
 from streams.gateway import (
+    agents_api,
     approvals_api,
     costs_api,
     history_api,
+    letters_api,
     lists_api,
     outcomes_api,
     sessions_api,
+    system_api,
 )
 
 TITLE: Final = "Cartrita"
 OPENAPI_PATH: Final = "/api/v2/openapi.json"
-ROUTERS: Final = (
-    lists_api.router,
-    history_api.router,
-    costs_api.router,
-    sessions_api.router,
-    approvals_api.router,
-    outcomes_api.router,
+APIS: Final = (
+    lists_api,
+    history_api,
+    costs_api,
+    letters_api,
+    system_api,
+    agents_api,
+    sessions_api,
+    approvals_api,
+    outcomes_api,
 )
-"""Of /api/v2, in the order in which paths are matched."""
+"""Every part of /api/v2, in the order of the reference, in which paths are matched as well."""
 _HEAD: Final = """# HTTP: /api/v2
 
 Every request of `/api/v2`, with what it takes and answers. This page is made from the description that a
@@ -44,8 +50,8 @@ Json = Mapping[str, Any]  # Any: a document of OpenAPI
 def openapi_document(version: str) -> dict[str, Any]:  # Any: as above
     """Return what `GET /api/v2/openapi.json` answers."""
     app = FastAPI(title=TITLE, version=version)
-    for router in ROUTERS:
-        app.include_router(router)
+    for api in APIS:
+        app.include_router(api.router)
     return app.openapi()
 
 

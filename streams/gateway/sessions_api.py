@@ -112,12 +112,15 @@ async def send_message(
     session_id: str, new: NewMessage, front: Doors, bearer: Bearer, idempotency_key: IdempotencyKey = None
 ) -> QueuedMessage:
     """Say something in a session; answered once Kafka has it."""
+    if new.agent is not None and new.agent not in front.agents:
+        raise Problem(422, f"there is no agent {new.agent[:100]!r}", code="invalid_request", param="agent")
     body = MessageReceived(
         text=new.content,
         attachments=tuple(
             Attachment(name=one.name, media_type=one.media_type, text=one.text) for one in new.attachments
         ),
         metadata_json=metadata_json(new.metadata),
+        agent=new.agent,
     )
     return _queued(await front.door.say(bearer, session_id, body, idempotency_key))
 

@@ -10,9 +10,11 @@ from functools import partial
 
 from processors.approvals.entrance import demand_signed
 from processors.inputs import Tokenizer, checked_input, checked_restraint
+from processors.redrives import checked_redrive
 from schemas.configuration import Limits, Policy
 from schemas.envelope import Envelope
 from schemas.events.inputs import ForkRequested
+from schemas.events.redrives import RedriveRequested
 from schemas.events.restraints import RestraintAct
 from schemas.frozen import replace
 from schemas.ids import derived_id
@@ -22,7 +24,7 @@ from streams.engine.faust_shell import FaustShell
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log
 from streams.shells.forwarding import ForwardingShell, ReadFloors, build_forwarding
-from topics.catalog import FORK_REQUESTS, SESSION_INPUTS, TOOL_RESTRAINTS, Topic
+from topics.catalog import FORK_REQUESTS, REDRIVES, SESSION_INPUTS, TOOL_RESTRAINTS, Topic
 from topics.shells import INGRESS
 
 
@@ -71,11 +73,13 @@ class IngressShell(ForwardingShell):
     async def forwarded(self, event: Envelope, delivery: Delivery) -> tuple[Envelope, Topic]:
         """Return the input as its session gets it, or whoever else acts on it.
 
-        Forks go to the fork shell, which reads the log before their session does, and stops of tools to
-        every worker.
+        Forks go to the fork shell, which reads the log before their session does, stops of tools to every
+        worker, and redrives to the worker that carries them out.
         """
         if isinstance(event.body, RestraintAct):
             return checked_restraint(event, taken_at_ms=delivery.timestamp_ms), TOOL_RESTRAINTS
+        if isinstance(event.body, RedriveRequested):
+            return checked_redrive(event, taken_at_ms=delivery.timestamp_ms), REDRIVES
         checked = checked_input(
             event,
             (delivery.topic, delivery.partition, delivery.offset),

@@ -34,6 +34,7 @@ from streams.shells.model import ModelExecutor
 from streams.shells.stateful import ACCOUNT_SPEC, CAPABILITY_SPEC, SESSION_SPEC, build_stateful
 from streams.shells.tool import ToolExecutor
 from streams.worker.providers import Providers, make_providers
+from streams.worker.redriving import Redriving
 from streams.worker.restraining import Restraining
 from streams.worker.runner import run_shells
 from streams.worker.startup import check_clock_and_publish
@@ -123,6 +124,8 @@ class _Worker:
             metrics=self._metrics,
         )
         restraining = Restraining(settings, codec, now_ms)
+        limits = providers.configuration.limits
+        redriving = Redriving(settings, codec, providers.tokenizer, limits, now_ms)
         if providers.servers is not None:
             providers.servers.tell = lambda found, withheld: self._tell(restraining, found, withheld)
         try:
@@ -132,8 +135,11 @@ class _Worker:
             context = context_of(settings, codec, self._metrics, reader)
             parts = _Parts(providers=providers, reader=reader, settings=settings, restraining=restraining)
             self._shells = [build(context, parts) for build in map(_BUILDERS.__getitem__, self._names)]
+            if INGRESS in self._names:
+                redriving.start()
             return await run_shells(self._shells)
         finally:
+            await redriving.stop()
             await restraining.stop()
             await reader.stop()
             await providers.close()

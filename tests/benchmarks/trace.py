@@ -21,8 +21,10 @@ from psycopg.rows import TupleRow
 from connectors.embedded.artifacts import ArtifactStore
 from connectors.embedded.ports import choose_port
 from connectors.embedded.postgres import Postgres
+from sinks import letters
+from sinks.letters import Mine, Which
 from sinks.migrator import migrate
-from sinks.queries import dead_letters, session_detail, sessions
+from sinks.queries import session_detail, sessions
 from sinks.trace import trace
 from sinks.writer import Writer
 from tests.benchmarks.ground import PROJECT
@@ -72,7 +74,7 @@ async def _asked(connection: Connection, runs: int) -> list[Row]:
         ),
         "a session with its tasks, steps and costs": (session_detail, 0),
         "a page of the list of sessions": (lambda c, _: sessions(c), 0),
-        "the newest dead letters": (lambda c, _: dead_letters(c), 0),
+        "the newest dead letters": (lambda c, _: letters.letters(c, Mine(), Which()), 0),
     }
     chance = random.Random(7)
     rows = []

@@ -1,21 +1,12 @@
 """What others write, as a browser shows it: nothing is loaded, nothing hidden, nothing passes for another."""
 
-import threading
-import time
-from collections.abc import Iterator
-
 import pytest
-import uvicorn
 from playwright.sync_api import Page
-from starlette.applications import Starlette
 
-from connectors.embedded.ports import choose_port
-from streams.gateway.console_files import routes
-from tests.console.browsing import Watched, needs_browser, running_browser
+from tests.console.browsing import needs_browser
 
 pytestmark = [pytest.mark.browser, needs_browser]
 
-STARTED_S = 30
 SHOW = """
     async (text) => {
       const {render, html} = await import("/console/app/html.js");
@@ -38,37 +29,6 @@ HOSTILE = """
 |---|---|
 | <svg onload=alert(1)> | ![i](https://evil.example/i.png) |
 """
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """The console's files, without a gateway behind them."""
-    port = choose_port(())
-    server = uvicorn.Server(
-        uvicorn.Config(Starlette(routes=routes()), port=port, log_config=None, lifespan="off")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline_s = time.monotonic() + STARTED_S
-        while not server.started:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def page(site: str) -> Iterator[Page]:
-    """A page of the console's own origin and policy, without the console's program in it."""
-    with running_browser() as browser:
-        context = browser.new_context()
-        context.route("**/app/main.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
-        page = Watched(context).page
-        page.goto(site)
-        yield page
 
 
 def shown(page: Page, text: str) -> str:

@@ -58,21 +58,12 @@ class Office:
             "CARTRITA_CONFIGURATION_DIRECTORY": str(self.configuration),
         }
 
-    def employ(
-        self,
-        server: str,
-        command: list[str],
-        read: list[Path],
-        *tools: str,
-        write: tuple[Path, ...] = (),
-        once: str = "",
-    ) -> None:
+    def employ(self, server: str, command: list[str], read: list[Path], *tools: str, once: str = "") -> None:
         """Accept all of a server, and give the agent some of its tools; one must not be repeated."""
         rarely = f"[servers.{server}.tool.{once}]\nidempotent = false\n" if once else ""
         self.servers.write_text(
             f"[servers.{server}]\ncommand = {json.dumps(command)}\n"
             f"read = {json.dumps(list(map(str, read)))}\n"
-            f"write = {json.dumps(list(map(str, write)))}\n"
             f'safety_level = "safe"\nidempotent = true\n{rarely}',
             encoding="utf-8",
         )
@@ -155,19 +146,17 @@ def test_a_session_calls_a_tool_of_a_confined_server_until_an_operator_stops_it_
     control = office.home / "told"
     control.mkdir()
     schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
-    noted = office.home / "noted"
-    noted.mkdir()
-    effects = noted / "effects"
+    effects = str(control / "effects")
 
     def tell(*tools: dict[str, Any]) -> None:
         known = (tool("echo", inputSchema=schema), tool("die", inputSchema=schema))
-        told = {"tools": [*known, *tools], "effects": str(effects)}
+        told = {"tools": [*known, *tools], "effects": effects}
         (control / "control.json").write_text(json.dumps(told), encoding="utf-8")
 
     tell()
     python = find_interpreter().executable
     command = [python, "-I", str(MISBEHAVING), str(control / "control.json")]
-    office.employ("odd", command, [control], "echo", "die", write=(noted,), once="die")
+    office.employ("odd", command, [control], "echo", "die", once="die")
 
     with office.open() as deployment:
         office.traced(REQUEST, "odd__echo")
@@ -197,17 +186,17 @@ def test_a_session_calls_a_tool_of_a_confined_server_until_an_operator_stops_it_
         listed = json.loads(office.run("tools", "list", "--json"))
         assert [one["fact"]["added"] for one in listed["restraints"]["withheld"]] == [["format_disk"]]
         assert listed["restraints"]["stops"] == {}
-        find_out(office, deployment, effects)
+        find_out(office, deployment)
         assert "something is withheld" in office.run("doctor", code=1)
 
 
-def find_out(office: Office, deployment: Deployment, effects: Path) -> None:
+def find_out(office: Office, deployment: Deployment) -> None:
     """Let a call be carried out whose answer is lost, and tell by HTTP what became of it."""
     settings = Settings.from_environment(deployment.settings())
     token = asyncio.run(local_token(settings, office.home / "token"))
     bearer = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=address_of(deployment.settings()), headers=bearer, timeout=120) as http:
-        asks = {"role": "user", "content": REQUEST.replace("echo", "die", 1)}
+        asks = {"role": "user", "content": "Use odd__die to send the letter about garden and budget."}
         waits = http.post("/v1/chat/completions", json={"model": "cartrita", "messages": [asks]})
         assert waits.status_code == 200, waits.text
         told = waits.json()["choices"][0]["message"]["content"]
@@ -236,7 +225,6 @@ def find_out(office: Office, deployment: Deployment, effects: Path) -> None:
         closed = http.post(path, json=finding)
         assert (closed.status_code, closed.json()["code"]) == (409, "outcome_closed")
         assert http.get("/api/v2/outcomes").json() == {"outcomes": []}
-    assert len(effects.read_text(encoding="utf-8").splitlines()) == 1
 
 
 @pytest.mark.slow

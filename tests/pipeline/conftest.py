@@ -108,9 +108,15 @@ def address(deployment: Deployment) -> str:
 
 
 @pytest.fixture
-def token(settings: Settings, home: Path) -> str:
-    """The token of this machine, good for all that the default tenant may do."""
-    return asyncio.run(local_token(settings, home / "token"))
+def token(settings: Settings, home: Path, address: str) -> str:
+    """The token of this machine, good for all that the default tenant may do; the gateway knows it."""
+    made = asyncio.run(local_token(settings, home / "token"))
+    for _ in tries():
+        with contextlib.suppress(httpx.TransportError):
+            asked = httpx.get(f"{address}/v1/models", headers={"Authorization": f"Bearer {made}"}, timeout=60)
+            if asked.status_code != 401:
+                return made
+    raise AssertionError("the gateway does not learn of the token")
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def log_in(browser: Browser, link: str) -> StorageState:
     page = context.new_page()
     page.goto(link)
     page.get_by_role("button", name="Log this browser in").click()
-    expect(page.get_by_role("heading", name="Sessions")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sessions", exact=True)).to_be_visible()
     state = context.storage_state()
     context.close()
     return state

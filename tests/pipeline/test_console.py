@@ -182,7 +182,7 @@ def test_the_list_is_worked_by_keyboard_alone(page: Page, http: httpx.Client) ->
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=titles[1])).to_be_focused()
     page.go_back()
-    expect(page.get_by_role("heading", name="Sessions")).to_be_focused()
+    expect(page.get_by_role("heading", name="Sessions", exact=True)).to_be_focused()
 
 
 def test_the_list_has_no_faults_that_can_be_computed(context: BrowserContext, http: httpx.Client) -> None:

@@ -128,19 +128,21 @@ def test_a_hostile_message_acts_nowhere(run: Run, tmp_path: Path) -> None:
             run("sessions", **environment),
         ]
         assert all(ended.stdout for ended in everything)
-    message = json.loads(
-        run(
-            "tail",
-            "--from-beginning",
-            "--session",
-            session,
-            "--type",
-            "MessageReceived",
-            "--limit",
-            "1",
-            "--json",
-        ).stdout
-    )
+    # The producer's record on user.inputs is as it was sent; what the session was given follows it.
+    lines = run(
+        "tail",
+        "--from-beginning",
+        "--topic",
+        "session.inputs",
+        "--session",
+        session,
+        "--type",
+        "MessageReceived",
+        "--limit",
+        "1",
+        "--json",
+    ).stdout
+    message = json.loads(lines)
     # What would turn the line round is taken out before it is on the log; all else is what was said.
     assert message["event"]["body"]["text"] == HOSTILE.replace("\u202e", "")
     assert (

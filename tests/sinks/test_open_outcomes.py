@@ -1,7 +1,7 @@
 """Which tool calls somebody has to find out about, on a real Postgres; nothing of others."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from psycopg import AsyncConnection
@@ -13,7 +13,7 @@ from schemas.events.outputs import ApprovalClosed, ApprovalEnd, ApprovalRequeste
 from schemas.events.tasks import TaskAborted
 from schemas.frozen import replace
 from sinks.open_outcomes import open_questions, question_of
-from streams.gateway.announcing import APPROVAL, OUTCOME, asked_now
+from streams.gateway.announcing import APPROVAL, ASKED_WITHIN, OUTCOME, asked_now
 from tests.projections.envelopes import CALL, NOON_MS, SESSION, TASK, event
 from tests.sinks.story import Log
 from topics.catalog import SESSION_INPUTS
@@ -103,10 +103,14 @@ async def test_gateways_announce_what_is_open_of_either_kind(log: Log, connectio
         (OUTCOME, FIRST, "acme", "mail__send"),
     ]
     assert await asked_now(connection, LATER) == []
+    await add(log, replace(approval(CALL), expires_at_ms=NOON_MS * 2), 65)
+    month = NOW + ASKED_WITHIN
+    assert [one.id for one in await asked_now(connection, month)] == [CALL]
+    assert await asked_now(connection, month + timedelta(minutes=2)) == []
 
     closed = ApprovalClosed(approval_id=SECOND, call_id=CALL, end=ApprovalEnd.REFUSED, approver="olga")
     await add(log, closed, 64)
-    assert [one.id for one in await asked_now(connection, NOW)] == [FIRST]
+    assert [one.id for one in await asked_now(connection, NOW)] == [CALL, FIRST]
 
 
 def approval(approval_id: str) -> ApprovalRequested:

@@ -9,20 +9,16 @@ from psycopg.rows import TupleRow
 
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
 from schemas.events.inputs import ApprovalReceived, MessageReceived
-from sinks.intake import Refusal, dead_letter
 from sinks.queries import (
     TaskRow,
-    dead_letters,
     session_detail,
     sessions,
     task_tree,
 )
-from sinks.queries import dead_letter as dead_letter_of
 from sinks.trace import Node, trace
 from tests.projections.envelopes import CALL, ROOT, SESSION, TASK, event, event_id
 from tests.sinks.conftest import rows
-from tests.sinks.records import delivery_of
-from tests.sinks.story import ANSWER, ASKED, CONFIGURED, DONE, MESSAGE, SAID, Log, story
+from tests.sinks.story import ANSWER, ASKED, CONFIGURED, MESSAGE, SAID, Log, story
 from topics.catalog import USER_INPUTS
 
 pytestmark = pytest.mark.stack
@@ -290,29 +286,3 @@ def test_tasks_whose_parents_lead_back_to_themselves_all_come_out_once() -> None
     (root,) = task_tree([row(first, second), row(second, first)], [])
 
     assert (root.task.id, [child.task.id for child in root.children]) == (first, [second])
-
-
-async def test_dead_letters_are_listed_and_shown_with_their_bytes(
-    log: Log, connection: AsyncConnection[TupleRow]
-) -> None:
-    refused = delivery_of(story()[DONE], 7)._replace(
-        value=b"\x00\xff", key=None, headers=(("a", b"\x01"), ("b", None))
-    )
-    letter = dead_letter(
-        refused, Refusal(code="not_avro", reason="no"), topic_prefix="p.", now_ms=lambda: 1_000
-    )
-    await log.add(letter)
-
-    (listed,) = await dead_letters(connection)
-    shown = await dead_letter_of(connection, uuid.UUID(letter.event_id))
-
-    assert (listed.topic, listed.offset, listed.code, listed.shell) == (
-        "p.task.events",
-        7,
-        "not_avro",
-        "sink",
-    )
-    assert await dead_letters(connection, code="other") == []
-    assert shown is not None
-    assert (shown.key, shown.value, shown.headers) == (None, b"\x00\xff", (("a", b"\x01"), ("b", None)))
-    assert await dead_letter_of(connection, uuid.uuid4()) is None

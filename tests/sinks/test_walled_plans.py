@@ -16,12 +16,16 @@ from sinks import (
     client_calls,
     conversations,
     costs,
+    letters,
     open_outcomes,
     owned_trace,
+    queries,
     responses,
     session_history,
     session_lists,
+    system,
 )
+from sinks.letters import Mine, Which
 from streams.gateway.database import Connection
 from tests.sinks.conftest import rows
 from tests.sinks.test_walls import Somebody, gateway
@@ -79,6 +83,35 @@ MANY: Final = """
         'tenant-' || n % 20, 'user-' || n % 400, 'test', '{}',
         jsonb_build_object('reservation_id', 'c' || n, 'model', 'm', 'tokens', 1, 'nanodollars', 1)
     FROM generate_series(1, 4000) n;
+    INSERT INTO event_log (event_id, topic, partition, "offset", type, sequence, causation_id, evidence_ids,
+        occurred_at, recorded_at, tenant_id, user_id, producer, versions, body)
+    SELECT md5(kind || n)::uuid, topic, 0, n * 10 + place, kind, 0,
+        CASE WHEN topic = 'redrives' THEN md5('RedriveRequested' || 1 + n % 4000)::uuid END,
+        CASE WHEN kind = 'LetterRedriven' THEN ARRAY[md5('RecordRejected' || n)::uuid] ELSE '{}' END,
+        '2026-01-01'::timestamptz + n * interval '1 s', now(), 'tenant-' || n % 20, 'user-' || n % 400,
+        'test', '{}',
+        jsonb_build_object(
+            'topic', 'user.inputs', 'partition', 0, 'offset', n, 'code', 'invalid_input', 'shell', 'ingress',
+            'reason', 'text is empty', 'key', NULL, 'value', 'AAAAAAc=', 'headers', '[]'::jsonb,
+            'letter_id', md5('RecordRejected' || n)::uuid, 'tenant', 'tenant-' || n % 20,
+            'user', 'user-' || n % 400, 'kind', 'agents', 'content_hash', 'h' || n, 'content_json', '{}',
+            'tool', 'search', 'latency_ms', 5)
+    FROM generate_series(1, 4000) n,
+        (VALUES ('dead.letters', 'RecordRejected', 1), ('redrives', 'RedriveRequested', 2),
+                ('redrives', 'LetterRedriven', 3), ('redrives', 'RedriveEnded', 4),
+                ('configuration', 'ConfigurationPublished', 5), ('tool.results', 'ToolCallCompleted', 6)
+        ) AS facts(topic, kind, place)
+    WHERE kind <> 'ConfigurationPublished' OR n <= 40;
+    INSERT INTO event_log (event_id, topic, partition, "offset", session_id, type, sequence, evidence_ids,
+        occurred_at, recorded_at, tenant_id, user_id, producer, versions, body)
+    SELECT md5(kind || n)::uuid, 'session.outputs', 1, n * 2 + place, md5('s' || n)::uuid, kind, 100 + place,
+        '{}', '2026-01-01'::timestamptz + n * interval '1 s', now(), 'tenant-' || n % 20, 'user-' || n % 400,
+        'test', '{}',
+        jsonb_build_object(
+            'tool', 'search', 'approval_id', md5('a' || n)::uuid, 'end', 'approved', 'approver', 'ann',
+            'reason', '', 'agent', 'a', 'arguments_json', '{}', 'digest', 'd')
+    FROM generate_series(1, 4000) n,
+        (VALUES ('ApprovalRequested', 1), ('ApprovalClosed', 2)) AS facts(kind, place);
     INSERT INTO tasks_v2 (id, session_id, intent, status)
     SELECT md5('t' || n)::uuid, md5('s' || 1 + n % 20000)::uuid, 'do', 'complete'
     FROM generate_series(1, 40000) n;
@@ -130,6 +163,9 @@ async def ask_everything(connection: Connection, user: str | None) -> None:
     await approvals.request_of(connection, str(EVENT), SESSION)
     await open_outcomes.open_questions(connection, tenant=tenant, user=user, limit=50, now=AT)
     await open_outcomes.question_of(connection, SESSION, str(EVENT), AT)
+    past = await approvals.past_decisions(connection, tool="search", tenant=tenant, user=user, limit=10)
+    assert len(past) == 10
+    await ask_as_operator(connection, user)
     assert await owned_trace.session_of_event(connection, EVENT, tenant, user) == SESSION
     for effects, count in ((False, 1), (True, CITATIONS)):
         found = await owned_trace.owned_trace(
@@ -137,6 +173,25 @@ async def ask_everything(connection: Connection, user: str | None) -> None:
         )
         assert found is not None
         assert found.events == count
+
+
+async def ask_as_operator(connection: Connection, user: str | None) -> None:
+    """Ask what the gateway asks about what was put aside, and about the deployment."""
+    mine = Mine(tenant=OWNER[0], user=user)
+    assert (await letters.groups(connection, mine, 50))[0].redriven > 0
+    page = await letters.letters(connection, mine, Which(), limit=5)
+    assert all(one.redriven_at for one in page)
+    mark = page[-1].occurred_at, page[-1].event_id
+    group = Which(code="invalid_input", topic="user.inputs", reason=page[0].common, schema_id=7)
+    assert await letters.letters(connection, mine, group, before=mark, limit=5)
+    assert await letters.letter(connection, mine, page[0].event_id) is not None
+    listed = await letters.redrives(connection, mine, limit=5)
+    assert len(await letters.redrives(connection, mine, redrive_id=listed[0].id, limit=1)) == 1
+    await system.sunk(connection)
+    assert await system.in_force(connection)
+    await system.tools_used(connection, OWNER[0])
+    await system.agents_used(connection, OWNER[0])
+    await queries.sessions(connection, status="quarantined", tenant_id=OWNER[0], limit=50)
 
 
 @pytest.mark.slow

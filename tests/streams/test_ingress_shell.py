@@ -25,6 +25,7 @@ from schemas.events.inputs import (
     SessionOpened,
 )
 from schemas.events.outputs import ApprovalRequested
+from schemas.events.redrives import RedriveRequested
 from schemas.events.restraints import RestraintAct, ToolsStarted, ToolsStopped
 from schemas.ids import derived_id, is_uuid
 from streams.records.delivery import OwnershipLost
@@ -37,6 +38,7 @@ from topics.catalog import (
     FORK_REQUESTS,
     OPERATOR_INPUTS,
     RECORD_BYTES_MAX,
+    REDRIVES,
     SESSION_INPUTS,
     TOOL_RESTRAINTS,
     USER_INPUTS,
@@ -453,15 +455,39 @@ async def test_a_stop_that_says_nothing_clear_is_put_aside(
     assert told in letter.body.reason
 
 
-async def test_nobody_stops_tools_by_the_public_topic() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [ToolsStopped(name="*"), RedriveRequested(letters=(ID,), records_per_s_max=10)],
+    ids=lambda body: type(body).__name__,
+)
+async def test_nobody_operates_by_the_public_topic(body: Fact) -> None:
     kafka = Kafka()
-    said = Envelope(event_id=ID, tenant_id="*", body=ToolsStopped(name="*"))
+    said = Envelope(event_id=ID, tenant_id="*", body=body)
     kafka.send(said, USER_INPUTS, value=CODEC.encode(OPERATOR_INPUTS, said))
     shell = shell_on(TwinLog(kafka))
     await shell.own({})
     await shell.process(kafka.waiting())
 
-    assert kafka.events(TOOL_RESTRAINTS) == []
+    assert kafka.events(TOOL_RESTRAINTS) == kafka.events(REDRIVES) == []
+    assert len(kafka.events(DEAD_LETTERS)) == 1
+
+
+async def test_a_redrive_goes_to_whoever_carries_it_out_and_to_no_session() -> None:
+    body = RedriveRequested(letters=(ID,), tenant="acme", records_per_s_max=10)
+
+    kafka = await operated(Envelope(event_id=ID, tenant_id="acme", user_id="olga", body=body))
+
+    (event,) = kafka.events(REDRIVES)
+    assert (event.event_id, event.user_id, event.occurred_at_ms, event.body) == (ID, "olga", 1_000, body)
+    assert kafka.events(SESSION_INPUTS) == []
+
+
+async def test_a_redrive_of_another_tenant_is_put_aside() -> None:
+    body = RedriveRequested(letters=(ID,), tenant="other", records_per_s_max=10)
+
+    kafka = await operated(Envelope(event_id=ID, tenant_id="acme", user_id="olga", body=body))
+
+    assert kafka.events(REDRIVES) == []
     assert len(kafka.events(DEAD_LETTERS)) == 1
 
 

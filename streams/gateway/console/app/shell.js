@@ -2,26 +2,28 @@
 import { useEffect } from "../vendor/hooks.js";
 import { signal } from "../vendor/signals-core.js";
 import { html, use } from "./html.js";
-import { identify, loggedOut, me } from "./api.js";
+import { identify, loggedOut, may, me } from "./api.js";
 import { standing } from "./live.js";
 import { Failed, Loading, LoggedOut } from "./states.js";
 import { THEMES, choose, chosen } from "./themes.js";
 import { place } from "./url.js";
 
-/** @type {ReadonlyArray<{path: string, name: string}>} */
-const LINKS = [
-  { path: "/", name: "Sessions" },
-  { path: "/cost", name: "Cost" },
+/** @type {ReadonlyArray<{path: string, name: string, file: string, scope?: string}>} */
+const PAGES = [
+  { path: "/", name: "Sessions", file: "./pages/sessions.js" },
+  { path: "/approvals", name: "Approvals", file: "./pages/approvals.js", scope: "approve" },
+  { path: "/cost", name: "Cost", file: "./pages/cost.js" },
+  { path: "/dead-letters", name: "Dead letters", file: "./pages/dead-letters.js", scope: "administer" },
+  { path: "/agents", name: "Agents", file: "./pages/agents.js", scope: "administer" },
+  { path: "/system", name: "System", file: "./pages/system.js", scope: "administer" },
 ];
 
 /** @param {string} path @returns {{file: string, id?: string}} Which page a path is. */
 function pageOf(path) {
   const session = /^\/sessions\/([0-9a-fA-F-]{36})$/.exec(path);
   if (session) return { file: "./pages/session.js", id: session[1] };
-  if (path === "/cost") return { file: "./pages/cost.js" };
-  return path === "/" || path === "/sessions"
-    ? { file: "./pages/sessions.js" }
-    : { file: "./pages/nowhere.js" };
+  const page = PAGES.find((one) => one.path === (path === "/sessions" ? "/" : path));
+  return { file: page?.file ?? "./pages/nowhere.js" };
 }
 
 /** @type {import("../vendor/signals-core.js").Signal<Record<string, any>>} Pages that are loaded, by their file. */
@@ -68,7 +70,7 @@ export function Shell() {
       <a class="brand" href="/">Cartrita</a>
       <nav aria-label="Pages">
         <ul>
-          ${LINKS.map(
+          ${PAGES.filter((page) => !page.scope || (known && may(page.scope))).map(
             (link) => html`<li key=${link.path}>
               <a href=${link.path} aria-current=${path === link.path ? "page" : undefined}>${link.name}</a>
             </li>`,

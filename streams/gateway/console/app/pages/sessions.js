@@ -58,17 +58,14 @@ function useAsked() {
 }
 
 /** @param {ReturnType<typeof useAsked>} wanted */
+function askedOf({ search, status, sort, direction }) {
+  return { search, status: CHOICES[status].statuses, sort, direction };
+}
+
+/** @param {ReturnType<typeof useAsked>} wanted */
 function listOf(wanted) {
   return new Windowed(async (mark, first, stop) => {
-    const query = queryOf({
-      before: mark,
-      limit: PAGE,
-      search: wanted.search,
-      status: CHOICES[wanted.status].statuses,
-      sort: wanted.sort,
-      direction: wanted.direction,
-      count: first ? "true" : "",
-    });
+    const query = queryOf({ ...askedOf(wanted), before: mark, limit: PAGE, count: first ? "true" : "" });
     const page = await get("/api/v2/sessions" + query, stop);
     return { rows: page.sessions, next: page.next, total: page.total };
   }, PAGE);
@@ -129,6 +126,11 @@ export default function Sessions() {
   }, [paused]);
   useEffect(() => () => list.end(), [list]);
 
+  const [Views, setViews] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    if (list.at && !Views) import("../views.js").then((loaded) => setViews(() => loaded.Views));
+  });
+
   use(list.version);
   const { state } = use(standing);
   return html`
@@ -158,6 +160,7 @@ export default function Sessions() {
       ${paused &&
       html`<p class="muted">Paused${waiting > 0 ? "; there is news" : ""}.</p>`}
     </form>
+    ${Views && html`<${Views} asked=${askedOf(wanted)} />`}
     ${list.error && list.length > 0
       ? html`<p class="stale" role="status">
           The list could not be read again: ${sentence(list.error)} It is as of ${clock(list.at)}.
