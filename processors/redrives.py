@@ -194,11 +194,6 @@ def is_whole(letter: RecordRejected) -> bool:
     return _CUT.search(letter.reason) is None
 
 
-def may_be_edited(letter: RecordRejected, topic_prefix: str) -> bool:
-    """Tell whether a copy of the record may be changed, if it can be read at all."""
-    return letter.topic.removeprefix(topic_prefix) == USER_INPUTS.name
-
-
 def topic_named(letter: RecordRejected, topic_prefix: str) -> str | None:
     """Return the topic on which a record stood, by its name in the catalogue; None: it is none of ours."""
     name = letter.topic.removeprefix(topic_prefix)

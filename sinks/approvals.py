@@ -12,6 +12,8 @@ from psycopg.rows import TupleRow, class_row
 from schemas.events.outputs import ApprovalRequested
 from schemas.plain import from_plain
 
+Connection = AsyncConnection[TupleRow]
+
 # Requests of programs before decisions were signed have no digest, and can't be decided any more.
 _REQUESTS: Final = """
     SELECT r.session_id, r.tenant_id, r.user_id, r.occurred_at AS asked_at, r.body,
@@ -82,7 +84,7 @@ class Request:
 
 
 async def open_requests(
-    connection: AsyncConnection[TupleRow],
+    connection: Connection,
     *,
     tenant: str | None,
     user: str | None,
@@ -110,7 +112,7 @@ class PastDecision:
 
 
 async def past_decisions(
-    connection: AsyncConnection[TupleRow], *, tool: str, tenant: str, user: str | None, limit: int
+    connection: Connection, *, tool: str, tenant: str, user: str | None, limit: int
 ) -> list[PastDecision]:
     """Return what became of the newest requests about calls of a tool."""
     async with connection.cursor(row_factory=class_row(PastDecision)) as cursor:
@@ -119,7 +121,7 @@ async def past_decisions(
 
 
 async def request_of(
-    connection: AsyncConnection[TupleRow], approval_id: str, session_id: UUID | None = None
+    connection: Connection, approval_id: str, session_id: UUID | None = None
 ) -> Request | None:
     """Return a request, open or not; None: there is none of that id, or not in that session."""
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:

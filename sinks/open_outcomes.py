@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow, class_row
 from schemas.events.outputs import OutcomeAsked
 from schemas.plain import from_plain
 
+Connection = AsyncConnection[TupleRow]
 TASK_ENDS: Final = ("TaskCompleted", "TaskFailed", "TaskPruned", "TaskAborted")
 # What an operator of another tenant told did not count, and stands in no session of this one's.
 _QUESTIONS: Final = """
@@ -80,7 +81,7 @@ class Question:
 
 
 async def open_questions(
-    connection: AsyncConnection[TupleRow],
+    connection: Connection,
     *,
     tenant: str | None,
     user: str | None,
@@ -97,7 +98,7 @@ async def open_questions(
 
 
 async def question_of(
-    connection: AsyncConnection[TupleRow], session_id: UUID, call_id: str, now: datetime
+    connection: Connection, session_id: UUID, call_id: str, now: datetime
 ) -> Question | None:
     """Return the question about a call, open or not; None: nobody was asked about it in that session."""
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:

@@ -16,11 +16,18 @@ from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # as above
 from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]  # as above
 from aiokafka.errors import KafkaConnectionError  # type: ignore[import-untyped]  # as above
+from aiokafka.protocol.admin import (  # type: ignore[import-untyped]  # as above
+    DescribeGroupsRequest_v3,
+    DescribeGroupsResponse_v3,
+)
 
 from topics import header_names
 from topics.catalog import RECORD_BYTES_MAX
 
+# It demands the one version of aiokafka of which both repairs are.
 header_names.repair()
+# It reads descriptions of groups, which today's brokers give in version 3, by the form of version 2.
+DescribeGroupsRequest_v3.RESPONSE_TYPE = DescribeGroupsResponse_v3
 
 ISOLATION_LEVEL = "read_committed"
 """Of every consumer: what a transactional producer aborts was never said."""

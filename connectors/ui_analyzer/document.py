@@ -6,7 +6,7 @@ from functools import cached_property
 
 from tree_sitter import Node
 
-from connectors.ui_analyzer.markup import Element
+from connectors.ui_analyzer.markup import VOID, Element
 from connectors.ui_analyzer.markup_html import html_elements
 from connectors.ui_analyzer.markup_jsx import jsx_elements
 from connectors.ui_analyzer.masking import Masked, mask_mustaches, mask_svelte
@@ -49,8 +49,7 @@ UNSUPPORTED = {
     ".razor": "Razor",
 }
 _SCRIPT_LANGUAGES = {"ts": "typescript", "tsx": "tsx", "jsx": "javascript"}
-_VOID = "area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
-_TAG = re.compile(rf"</?(?!(?:{_VOID})\b)[A-Za-z][^\s/>]*")
+_TAG = re.compile(rf"</?(?!(?:{'|'.join(VOID)})\b)[A-Za-z][^\s/>]*")
 _BRACKET = re.compile(r"[(){}\[\]]")
 _SERVER_MODULES = re.compile(
     r"^(?:node:.*|bun(?::.*)?|fs|fs/promises|fs-extra|path|os|util|crypto|stream|zlib|http|https|http2|net|tls|dns|child_process|"

@@ -8,6 +8,8 @@ from tree_sitter import Node
 
 DYNAMIC = "\x01"
 """Stands in masked source for each byte of an expression that only the running page knows."""
+VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")  # fmt: skip
+"""Elements of HTML without a closing tag."""
 
 _QUOTED = re.compile(r"'([^'\n]*)'|\"([^\"\n]*)\"|`([^`$]*)`")
 _HANDLER_ALIASES = {"doubleclick": "dblclick"}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from connectors.ui_analyzer.document import Document, DocumentBroken
-from connectors.ui_analyzer.markup import DYNAMIC, Attribute, Element, handler_name
+from connectors.ui_analyzer.markup import DYNAMIC, VOID, Attribute, Element, handler_name
 from connectors.ui_analyzer.script import Script
 
 SCRIPTED_RULES = frozenset(
@@ -29,7 +29,6 @@ _SINKS = re.compile(
 """Where a script puts markup onto the page."""
 _MAKES = b"createElement("
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
-_VOID = frozenset({"area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"})  # fmt: skip
 _NODES_MAX = 200_000
 
 
@@ -98,7 +97,7 @@ def _balanced(written: str) -> bool:
         return False
     depth = 0
     for closing, name, rest in _TAG.findall(written):
-        if name.lower() not in _VOID and not rest.rstrip().endswith("/"):
+        if name.lower() not in VOID and not rest.rstrip().endswith("/"):
             depth += -1 if closing else 1
         if depth < 0:
             return False

@@ -117,16 +117,14 @@ def _count(value: object) -> int:
     return int(str(value))
 
 
-def _spec(tool: str, facts: dict[str, object]) -> ToolSpec | None:
-    """Return as much of a tool as rules ask for."""
-    if facts["safety_level"] is None:
-        return None
+def spec_to_judge(tool: str, *, category: str, safety_level: str) -> ToolSpec:
+    """Return a tool of which only what rules ask for is known; it is never called."""
     return ToolSpec(
         name=tool,
         version="",
         description="",
-        category=str(facts["category"]),
-        safety_level=str(facts["safety_level"]),
+        category=category,
+        safety_level=safety_level,
         complexity_score=1,
         resource_intensity="light",
         parameters_json="{}",
@@ -137,3 +135,10 @@ def _spec(tool: str, facts: dict[str, object]) -> ToolSpec | None:
         nanodollars_per_token=0,
         timeout_ms=1,
     )
+
+
+def _spec(tool: str, facts: dict[str, object]) -> ToolSpec | None:
+    """Return as much of a tool as rules ask for."""
+    if facts["safety_level"] is None:
+        return None
+    return spec_to_judge(tool, category=str(facts["category"]), safety_level=str(facts["safety_level"]))

@@ -19,13 +19,12 @@ from schemas.events.redrives import LetterGroup, LetterRedriven, RedriveEnded, R
 from sinks import letters
 from sinks.letters import LetterDetail, Mine, Which
 from streams.cli import output
-from streams.cli.acts import write_act
 from streams.cli.command import Code, command, fail, given_uuid
 from streams.cli.context import database, settings
 from streams.cli.messages import PRODUCER
 from streams.cli.output import AsJson
 from streams.client.client import Client
-from topics.catalog import REDRIVES
+from topics.catalog import OPERATOR_INPUTS, REDRIVES
 
 dead_letters = typer.Typer(
     help="Records that could not be used: group, list, show, redrive.", no_args_is_help=True
@@ -198,7 +197,7 @@ async def _ended(event: Envelope, timeout_s: float, *, quiet: bool) -> RedriveEn
                 begun = asyncio.ensure_future(ready.wait())
                 await asyncio.wait({first, begun}, return_when=asyncio.FIRST_COMPLETED)
                 begun.cancel()
-                await write_act(client, event)
+                await client.write(OPERATOR_INPUTS, event)
                 received = await first
                 while True:
                     fact = received.event.body if received.event is not None else None

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from processors.policy.decide import HOUR_MS, PolicyRequest
 from processors.policy.explain import Explained, Looked, explain
+from processors.policy.hindsight import spec_to_judge
 from schemas.configuration import ArgumentCondition, Configuration, PolicyRule, ToolSpec
 from schemas.frozen import replace
 from streams.cli import output, policy_hindsight
@@ -227,22 +228,8 @@ def _spec(case: _CaseFile, configuration: Configuration) -> ToolSpec | None:
         return spec
     if case.safety_level not in _LEVELS:
         raise ConfigurationInvalid(f"{case.name}: safety_level is one of {', '.join(_LEVELS)}")
-    return ToolSpec(
-        name=case.tool,
-        version="",
-        description="",
-        category=case.category or (spec.category if spec is not None else ""),
-        safety_level=case.safety_level,
-        complexity_score=1,
-        resource_intensity="light",
-        parameters_json="{}",
-        result_schema_json="{}",
-        idempotent=False,
-        tokens_max=0,
-        tokens_min=0,
-        nanodollars_per_token=0,
-        timeout_ms=1,
-    )
+    category = case.category or (spec.category if spec is not None else "")
+    return spec_to_judge(case.tool, category=category, safety_level=case.safety_level)
 
 
 def _takes_all(rule: PolicyRule) -> bool:

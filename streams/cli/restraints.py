@@ -17,7 +17,6 @@ from schemas.events.configurations import ConfigurationKind, ConfigurationPublis
 from schemas.events.restraints import EVERY_TOOL, RestraintAct, ToolsStarted, ToolsStopped
 from schemas.wire.registry import RegistryError
 from streams.cli import output
-from streams.cli.acts import write_act
 from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
 from streams.cli.messages import PRODUCER
@@ -26,7 +25,7 @@ from streams.client.client import Client
 from streams.configuration.servers import load_servers
 from streams.process.settings import Settings
 from streams.worker.own_tools import configured_tool_names
-from topics.catalog import CONFIGURATION, TOOL_RESTRAINTS, Topic
+from topics.catalog import CONFIGURATION, OPERATOR_INPUTS, TOOL_RESTRAINTS, Topic
 
 _READ_S: Final = 30.0
 
@@ -174,7 +173,7 @@ async def _act(client: Client, act: RestraintAct, user: str, timeout_s: float) -
         checked_restraint(event, taken_at_ms=0)
     except InputInvalid as error:
         fail(Code.USAGE, str(error))
-    await write_act(client, event)
+    await client.write(OPERATOR_INPUTS, event)
     try:
         async with (
             asyncio.timeout(timeout_s),

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import aclosing
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -18,10 +17,8 @@ from streams.cli.context import settings
 from streams.cli.output import AsJson
 from streams.client.client import Client
 from streams.gateway.access import TokenBook, mint
-from streams.gateway.feed import tokens_read
 from streams.process.settings import Settings
 from topics.catalog import ACCESS_TOKENS
-from topics.routing import key_of
 
 PRODUCER: Final = "cartrita-cli"
 _READ_S: Final = 30.0
@@ -117,10 +114,9 @@ async def revoke(
 async def read_tokens(local: Settings) -> TokenBook:
     """Return all tokens that the log knows now."""
     book = TokenBook()
-    async with Client(local) as client, asyncio.timeout(_READ_S), aclosing(tokens_read(client, book)) as read:
-        async for all_there in read:
-            if all_there:
-                break
+    async with Client(local) as client, asyncio.timeout(_READ_S):
+        for event in await client.whole(ACCESS_TOKENS):
+            book.apply(event)
     return book
 
 
@@ -134,12 +130,7 @@ async def write_token(local: Settings, fact: TokenCreated | TokenRevoked) -> Non
         body=fact,
     )
     async with Client(local) as client:
-        await client.append(
-            ACCESS_TOKENS,
-            client.codec.encode(ACCESS_TOKENS, event),
-            key=key_of(ACCESS_TOKENS, event),
-            headers=client.codec.headers(ACCESS_TOKENS, event),
-        )
+        await client.write(ACCESS_TOKENS, event)
 
 
 def _budget_in_words(budget: TokenBudget | None) -> str:

@@ -23,7 +23,7 @@ from streams.client.standing import Standing, standing_of
 from streams.process.settings import Settings
 from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Keying, Topic
 from topics.clients import consumer_of, partitions_of, producer_of
-from topics.routing import partition_of
+from topics.routing import key_of, partition_of
 
 _POLL_MS: Final = 200
 _KNOWN_S: Final = 5.0
@@ -102,6 +102,19 @@ class Client:
             key=envelope.session_id.encode() or None,
             headers=self.codec.headers(topic, envelope),
             at_ms=envelope.occurred_at_ms,
+        )
+
+    async def write(self, topic: Topic, event: Envelope) -> tuple[int, int]:
+        """Append an event under its key, and return its partition and offset when Kafka has it.
+
+        Raises:
+            KafkaError: Kafka is away, or refuses the record.
+        """
+        return await self.append(
+            topic,
+            self.codec.encode(topic, event),
+            key=key_of(topic, event),
+            headers=self.codec.headers(topic, event),
         )
 
     async def append(

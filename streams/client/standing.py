@@ -8,17 +8,10 @@ from typing import Final
 
 from aiokafka import TopicPartition  # type: ignore[import-untyped]  # it ships no types
 from aiokafka.admin import AIOKafkaAdminClient  # type: ignore[import-untyped]  # as above
-from aiokafka.protocol.admin import (  # type: ignore[import-untyped]  # as above
-    DescribeGroupsRequest_v3,
-    DescribeGroupsResponse_v3,
-)
 
 from topics.catalog import REDRIVES, TOPICS, read_by
 from topics.clients import admin_of, consumer_of, partitions_of
 from topics.shells import REDRIVE, SHELLS
-
-# aiokafka 0.14 reads answers of version 3, which today's brokers give, by the form of version 2.
-DescribeGroupsRequest_v3.RESPONSE_TYPE = DescribeGroupsResponse_v3
 
 SINK: Final = "sink"
 _STATES: Final[Mapping[str, str]] = {

@@ -1,31 +1,27 @@
 """Operators' acts that are about no session, as requests ask for them."""
 
-import asyncio
+from collections.abc import Callable
 
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
-
+from processors.inputs import InputInvalid
 from schemas.envelope import Envelope
-from streams.gateway.door import POST_S
 from streams.gateway.front import Front
-from streams.gateway.problems import unconfirmed
+from streams.gateway.posting import confirmed
+from streams.gateway.problems import Problem
 from topics.catalog import OPERATOR_INPUTS
-from topics.routing import key_of
+
+Check = Callable[..., Envelope]
+"""Takes the event and `taken_at_ms`; raises InputInvalid, as whoever lets the act in would."""
 
 
-async def post_act(front: Front, event: Envelope) -> None:
+async def post_act(front: Front, event: Envelope, check: Check) -> None:
     """Write an act to the topic by which acts enter, and wait until Kafka has it.
 
     Raises:
-        Problem: Kafka has not confirmed it in time.
+        Problem: it would not be taken in, or Kafka has not confirmed it in time.
     """
-    client = front.door.client
     try:
-        async with asyncio.timeout(POST_S):
-            await client.append(
-                OPERATOR_INPUTS,
-                client.codec.encode(OPERATOR_INPUTS, event),
-                key=key_of(OPERATOR_INPUTS, event),
-                headers=client.codec.headers(OPERATOR_INPUTS, event),
-            )
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise unconfirmed() from error
+        check(event, taken_at_ms=0)
+    except InputInvalid as error:
+        raise Problem(422, str(error), code="invalid_input") from error
+    async with confirmed():
+        await front.door.client.write(OPERATOR_INPUTS, event)

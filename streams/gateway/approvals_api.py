@@ -5,8 +5,6 @@ names the digest that the bearer gave, and that digest is made anew from the req
 who was shown something else approves nothing.
 """
 
-import asyncio
-import time
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import UUID
@@ -16,7 +14,6 @@ from fastapi import Query
 from processors.approvals.binding import asked_bound, binding_digest
 from schemas.canonical import NotCanonical
 from schemas.events.access import Scope
-from schemas.events.inputs import SignedFact
 from sinks import approvals
 from sinks.approvals import Request
 from streams.configuration.approvers import ApproverKey, signed_decision, signed_edit
@@ -32,12 +29,9 @@ from streams.gateway.bodies import (
 )
 from streams.gateway.door import require
 from streams.gateway.front import Front
+from streams.gateway.lately import lately
 from streams.gateway.problems import Problem
-from streams.gateway.sessions_api import Bearer, Doors, Limit, make_router
-
-_OWN_READ_S: Final = 1.0
-"""A request that was just told by a WebSocket may not be in Postgres yet."""
-_POLL_S: Final = 0.05
+from streams.gateway.sessions_api import Bearer, Doors, Limit, act, make_router
 
 router: Final = make_router()
 
@@ -98,7 +92,7 @@ async def decide_approval(
         tenant=request.tenant_id,
         reason=decision.reason,
     )
-    return await _say(front, bearer, session_id, fact)
+    return await act(front, bearer, session_id, fact)
 
 
 @router.post("/sessions/{session_id}/approvals/{approval_id}/edit", status_code=202)
@@ -115,7 +109,7 @@ async def edit_approval(
         tenant=request.tenant_id,
         reason=edit.reason,
     )
-    return await _say(front, bearer, session_id, fact)
+    return await act(front, bearer, session_id, fact)
 
 
 async def _asked(
@@ -144,21 +138,16 @@ async def _asked(
 
 async def _found(front: Front, bearer: Principal, session_id: str, approval_id: UUID) -> Request:
     await front.door.owner(bearer, session_id, wait=True)
-    until_s = time.monotonic() + _OWN_READ_S
-    while True:
-        async with front.door.database(bearer) as connection:
-            found = await approvals.request_of(connection, str(approval_id), UUID(session_id))
-        if found is not None and bearer.may_see(found.tenant_id, found.user_id):
-            return found
-        if time.monotonic() >= until_s:
-            raise Problem(404, "the session has no such request", code="approval_not_found")
-        await asyncio.sleep(_POLL_S)
 
+    async def request(connection: approvals.Connection) -> Request | None:
+        found = await approvals.request_of(connection, str(approval_id), UUID(session_id))
+        return found if found is not None and bearer.may_see(found.tenant_id, found.user_id) else None
 
-async def _say(front: Front, bearer: Principal, session_id: str, fact: SignedFact) -> QueuedMessage:
-    posted = await front.door.say(bearer, session_id, fact)
-    message_id = UUID(posted.event.event_id)
-    return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
+    # What was just told by a WebSocket may not be in Postgres yet.
+    found = await lately(front.door, bearer, request)
+    if found is None:
+        raise Problem(404, "the session has no such request", code="approval_not_found")
+    return found
 
 
 def _approval(request: Request) -> Approval:

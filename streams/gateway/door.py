@@ -39,12 +39,12 @@ from sinks.conversations import SessionStanding
 from streams.client.client import Client
 from streams.gateway.access import Principal
 from streams.gateway.database import Connection, Database, Sight
-from streams.gateway.problems import Problem, key_reused, not_found, unconfirmed
+from streams.gateway.posting import confirmed
+from streams.gateway.problems import Problem, key_reused, not_found
 from streams.gateway.recent import remember
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 PRODUCER: Final = "gateway"
-POST_S: Final = 10.0
 """How long Kafka may take to have an input, before whoever sent it is told to try again."""
 OPENED_MAX: Final = 100_000
 IDEMPOTENCY_CHARACTERS_MAX: Final = 255
@@ -304,11 +304,8 @@ class Door:
         """Write an input once, whatever is asked how often under its key."""
         if keyed and (earlier := await self._earlier(principal, event)) is not None:
             return earlier
-        try:
-            async with asyncio.timeout(POST_S):
-                place = await self.client.post(event, _entrance_of(event.body))
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise unconfirmed() from error
+        async with confirmed():
+            place = await self.client.post(event, _entrance_of(event.body))
         posted = Posted(event=event, place=place)
         if keyed:
             remember(self._keys, event.event_id, posted, OPENED_MAX)

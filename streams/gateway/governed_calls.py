@@ -36,10 +36,11 @@ from sinks import client_calls
 from sinks.client_calls import KnownCall
 from streams.client.client import Received
 from streams.gateway.access import Principal
-from streams.gateway.door import POST_S, PRODUCER, id_of
+from streams.gateway.door import PRODUCER, id_of
 from streams.gateway.feed import FeedInterrupted, FollowerTooSlow, Subscription
 from streams.gateway.front import GOOD_EVERY_S, Front
-from streams.gateway.problems import Problem, away, key_reused, unconfirmed
+from streams.gateway.posting import confirmed
+from streams.gateway.problems import Problem, away, key_reused
 from streams.gateway.recent import remember
 from topics.catalog import CLIENT_ANSWERS, CLIENT_CALLS, RECORD_BYTES_MAX, SESSION_DELTAS
 from topics.routing import key_of
@@ -165,16 +166,13 @@ class Calls:
 
     async def _post(self, event: Envelope, value: bytes) -> None:
         client = self._front.door.client
-        try:
-            async with asyncio.timeout(POST_S):
-                await client.append(
-                    CLIENT_CALLS,
-                    value,
-                    key=key_of(CLIENT_CALLS, event),
-                    headers=client.codec.headers(CLIENT_CALLS, event),
-                )
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise unconfirmed() from error
+        async with confirmed():
+            await client.append(
+                CLIENT_CALLS,
+                value,
+                key=key_of(CLIENT_CALLS, event),
+                headers=client.codec.headers(CLIENT_CALLS, event),
+            )
 
 
 class Call:

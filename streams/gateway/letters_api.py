@@ -15,7 +15,6 @@ import orjson
 from fastapi import Query
 from pydantic import Field, JsonValue, StrictBool
 
-from processors.inputs import InputInvalid
 from processors.redrives import LETTERS_MAX, RECORDS_PER_S_DEFAULT, RECORDS_PER_S_MAX, checked_redrive
 from schemas.envelope import Envelope
 from schemas.events.access import Scope
@@ -255,11 +254,7 @@ async def ask_redrive(
         producer=PRODUCER,
         body=fact,
     )
-    try:
-        checked_redrive(event, taken_at_ms=0)
-    except InputInvalid as error:
-        raise Problem(422, str(error), code="invalid_input") from error
-    await post_act(front, event)
+    await post_act(front, event, checked_redrive)
     return AskedRedrive(redrive_id=UUID(event.event_id))
 
 

@@ -1,7 +1,5 @@
 """/api/v2: tool calls of which nobody knows whether they were carried out, and what operators tell."""
 
-import asyncio
-import time
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -14,12 +12,9 @@ from streams.gateway.access import Principal
 from streams.gateway.bodies import Finding, Outcome, Outcomes, QueuedMessage
 from streams.gateway.door import id_of, require
 from streams.gateway.front import Front
+from streams.gateway.lately import lately
 from streams.gateway.problems import Problem
-from streams.gateway.sessions_api import Bearer, Doors, IdempotencyKey, Limit, make_router
-
-_OWN_READ_S: Final = 1.0
-"""A question that was just told by a WebSocket may not be in Postgres yet."""
-_POLL_S: Final = 0.05
+from streams.gateway.sessions_api import Bearer, Doors, IdempotencyKey, Limit, make_router, queued
 
 router: Final = make_router()
 
@@ -63,25 +58,21 @@ async def tell_outcome(
         result=finding.result,
         reason=finding.reason,
     )
-    posted = await front.door.say(bearer, session_id, told, idempotency_key)
-    message_id = UUID(posted.event.event_id)
-    return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
+    return queued(await front.door.say(bearer, session_id, told, idempotency_key))
 
 
 async def _found(front: Front, bearer: Principal, session_id: str, call_id: UUID) -> Question:
     require(bearer, Scope.APPROVE)
     await front.door.owner(bearer, session_id, wait=True)
-    until_s = time.monotonic() + _OWN_READ_S
-    while True:
-        async with front.door.database(bearer) as connection:
-            found = await open_outcomes.question_of(
-                connection, UUID(session_id), str(call_id), datetime.now(UTC)
-            )
-        if found is not None:
-            return found
-        if time.monotonic() >= until_s:
-            raise Problem(404, "nobody is asked about such a call", code="outcome_not_found")
-        await asyncio.sleep(_POLL_S)
+
+    async def question(connection: open_outcomes.Connection) -> Question | None:
+        return await open_outcomes.question_of(connection, UUID(session_id), str(call_id), datetime.now(UTC))
+
+    # What was just told by a WebSocket may not be in Postgres yet.
+    found = await lately(front.door, bearer, question)
+    if found is None:
+        raise Problem(404, "nobody is asked about such a call", code="outcome_not_found")
+    return found
 
 
 def _outcome(question: Question) -> Outcome:

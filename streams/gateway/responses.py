@@ -4,10 +4,9 @@ A response is the event that asked for it and what the log tells of it since, so
 a stream from any of its events on, and as what the next request goes on from.
 """
 
-import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
@@ -29,6 +28,7 @@ from streams.gateway.front import Front
 from streams.gateway.governed_calls import Calls
 from streams.gateway.governed_chat import Streamed
 from streams.gateway.governed_requests import invalid
+from streams.gateway.lately import lately
 from streams.gateway.problems import Problem, response_of
 from streams.gateway.recent import remember
 from streams.gateway.response_calls import CallAnswering, fact_of
@@ -55,7 +55,6 @@ LATEST_BYTES_MAX: Final = 16_384
 ITEMS_MAX: Final = 100
 OPEN: Final = ("queued", "in_progress")
 _ITEMS_USUAL: Final = 20
-_POLL_S: Final = 0.05
 
 
 class Responses:
@@ -281,13 +280,8 @@ class Responses:
         latest = self._latest.get(event_id)
         if latest is not None and bearer.may_see(latest.owner.tenant, latest.owner.user):
             return _kept(replace(latest, is_new=False))
-        until_s = time.monotonic() + FIND_S
-        while True:
-            async with self._front.door.database(bearer) as connection:
-                known = await responses.request_of(connection, UUID(event_id), bearer.tenant, bearer.user)
-            if known is not None or time.monotonic() > until_s:
-                break
-            await asyncio.sleep(_POLL_S)
+        asked = partial(responses.request_of, event_id=UUID(event_id), tenant=bearer.tenant, user=bearer.user)
+        known = await lately(self._front.door, bearer, asked, FIND_S)
         if known is None:
             return None
         body: ClientCallReceived | MessageReceived

@@ -1,9 +1,8 @@
 """/api/v2: sessions, what is said in them, and what happened."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -45,12 +44,11 @@ from streams.gateway.bodies import (
 )
 from streams.gateway.door import Posted, metadata_json, require
 from streams.gateway.front import Front
+from streams.gateway.lately import lately
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of
 from streams.gateway.problems import OPENAPI_RESPONSES, Problem
 
 PAGE_MAX: Final = 200
-_OWN_WRITE_S: Final = 1.0
-_POLL_S: Final = 0.02
 
 
 def make_router() -> APIRouter:
@@ -122,7 +120,7 @@ async def send_message(
         metadata_json=metadata_json(new.metadata),
         agent=new.agent,
     )
-    return _queued(await front.door.say(bearer, session_id, body, idempotency_key))
+    return queued(await front.door.say(bearer, session_id, body, idempotency_key))
 
 
 @router.post("/sessions/{session_id}/cancel", status_code=202)
@@ -130,7 +128,7 @@ async def cancel_session(
     session_id: str, front: Doors, bearer: Bearer, why: Reason | None = None
 ) -> QueuedMessage:
     """Stop a session: what it does is aborted, and it takes no more."""
-    return await _act(front, bearer, session_id, SessionCancelled(reason=why.reason if why else None))
+    return await act(front, bearer, session_id, SessionCancelled(reason=why.reason if why else None))
 
 
 @router.post("/sessions/{session_id}/close", status_code=202)
@@ -138,7 +136,7 @@ async def close_session(
     session_id: str, front: Doors, bearer: Bearer, why: Reason | None = None
 ) -> QueuedMessage:
     """End a session once the messages that it has taken are answered."""
-    return await _act(front, bearer, session_id, SessionClosed(reason=why.reason if why else None))
+    return await act(front, bearer, session_id, SessionClosed(reason=why.reason if why else None))
 
 
 @router.post("/sessions/{session_id}/fork", status_code=201)
@@ -166,7 +164,7 @@ async def set_budget(session_id: str, change: BudgetChange, front: Doors, bearer
         nanodollars=None if dollars is None else nanodollars_of(dollars, least=0),
         reason=change.reason,
     )
-    return await _act(front, bearer, session_id, fact)
+    return await act(front, bearer, session_id, fact)
 
 
 @router.post("/sessions/{session_id}/feedback", status_code=202)
@@ -175,13 +173,14 @@ async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: 
     require(bearer, Scope.SEND)
     await front.door.owner(bearer, session_id, wait=True)
 
-    async def is_answer(connection: conversations.Connection) -> bool:
-        return await conversations.is_answer(connection, UUID(session_id), given.answer_id)
+    async def answer(connection: conversations.Connection) -> UUID | None:
+        is_there = await conversations.is_answer(connection, UUID(session_id), given.answer_id)
+        return given.answer_id if is_there else None
 
-    if not await _read_of(front, bearer, is_answer):
+    if await lately(front.door, bearer, answer) is None:
         raise Problem(404, "the session has no such answer", code="answer_not_found", param="answerId")
     fact = FeedbackGiven(answer_id=str(given.answer_id), rating=Rating(given.rating), comment=given.comment)
-    return await _act(front, bearer, session_id, fact)
+    return await act(front, bearer, session_id, fact)
 
 
 @router.get("/sessions/{session_id}/status")
@@ -192,12 +191,9 @@ async def session_status(
     require(bearer, Scope.READ)
     if after is not None:
         await front.door.owner(bearer, session_id, wait=True)
-        awaited = after
-
-        async def is_read(connection: conversations.Connection) -> bool:
-            return await conversations.known_input(connection, awaited, bearer.tenant) is not None
-
-        await _read_of(front, bearer, is_read)
+        await lately(
+            front.door, bearer, partial(conversations.known_input, event_id=after, tenant=bearer.tenant)
+        )
     standing = await front.door.standing(bearer, session_id)
     return status_of(front, session_id, standing)
 
@@ -237,27 +233,15 @@ def _nanodollars(budget: Budget) -> int | None:
     return None if budget.dollars is None else nanodollars_of(budget.dollars)
 
 
-async def _act(front: Front, bearer: Principal, session_id: str, fact: InputFact) -> QueuedMessage:
-    return _queued(await front.door.say(bearer, session_id, fact))
+async def act(front: Front, bearer: Principal, session_id: str, fact: InputFact) -> QueuedMessage:
+    """Write an input that is one each time it is asked for, and tell of it."""
+    return queued(await front.door.say(bearer, session_id, fact))
 
 
-def _queued(posted: Posted) -> QueuedMessage:
+def queued(posted: Posted) -> QueuedMessage:
+    """Tell of what Kafka has."""
     message_id = UUID(posted.event.event_id)
     return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
-
-
-async def _read_of(
-    front: Front, bearer: Principal, is_there: Callable[[conversations.Connection], Awaitable[bool]]
-) -> bool:
-    """Tell whether something is in Postgres, and wait a moment for the sink to read of it."""
-    until_s = time.monotonic() + _OWN_WRITE_S
-    while True:
-        async with front.door.database(bearer) as connection:
-            if await is_there(connection):
-                return True
-        if time.monotonic() >= until_s:
-            return False
-        await asyncio.sleep(_POLL_S)
 
 
 async def _page(

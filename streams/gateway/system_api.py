@@ -15,7 +15,7 @@ from aiokafka import TopicPartition  # type: ignore[import-untyped]  # it ships 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # as above
 from pydantic import Field, StrictBool
 
-from processors.inputs import InputInvalid, checked_restraint
+from processors.inputs import checked_restraint
 from processors.objections import EVERY_TENANT
 from processors.restraints import Restraints
 from schemas.envelope import Envelope
@@ -199,11 +199,7 @@ async def stop_tools(new: NewStop, front: Doors, bearer: Bearer) -> AskedStop:
         producer=PRODUCER,
         body=act,
     )
-    try:
-        checked_restraint(event, taken_at_ms=0)
-    except InputInvalid as error:
-        raise Problem(422, str(error), code="invalid_input") from error
-    await post_act(front, event)
+    await post_act(front, event, checked_restraint)
     return AskedStop(event_id=UUID(event.event_id))
 
 

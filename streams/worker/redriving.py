@@ -172,6 +172,7 @@ class KafkaShelf:
         self._codec = codec
         self._producer: AIOKafkaProducer | None = None
         self._looker: AIOKafkaConsumer | None = None
+        self._ends: dict[TopicPartition, int] = {}
 
     async def stop(self) -> None:
         """Close the connections."""
@@ -196,13 +197,14 @@ class KafkaShelf:
             await looker.start()
             self._looker = looker
         place = TopicPartition(self._settings.topic_prefix + topic.name, partition)
-        if place not in await partitions_of(self._looker, [place.topic]):
-            return None
+        # Where a partition ends is asked once for the many letters of it: it never ends earlier again.
+        if offset >= self._ends.get(place, 0):
+            if place not in await partitions_of(self._looker, [place.topic]):
+                return None
+            self._ends |= await self._looker.end_offsets([place])
+            if offset >= self._ends[place]:
+                return None
         self._looker.assign([place])
-        first = (await self._looker.beginning_offsets([place]))[place]
-        end = (await self._looker.end_offsets([place]))[place]
-        if not first <= offset < end:
-            return None
         self._looker.seek(place, offset)
         try:
             async with asyncio.timeout(_FETCH_S):
