@@ -19,6 +19,7 @@ from websockets.typing import Origin, Subprotocol
 
 from connectors.embedded.ports import choose_port
 from streams.gateway.guard import COOKIE
+from streams.gateway.reference import openapi_document
 from streams.worker.deployment import Deployment
 from tests.pipeline.conftest import Bearing, Make
 from tests.pipeline.test_front_door import in_pages, opened, say, settled, told, until_answered
@@ -175,6 +176,9 @@ WAYS: dict[str, tuple[str, str, Json]] = {
     "tasks": ("GET", "/api/v2/sessions/FOREIGN/tasks", {}),
     "balance": ("GET", "/api/v2/sessions/FOREIGN/balance", {}),
     "trace": ("GET", "/api/v2/events/FOREIGN/trace", {}),
+    "letter": ("GET", "/api/v2/dead-letters/FOREIGN", {}),
+    "redrive": ("GET", "/api/v2/redrives/FOREIGN", {}),
+    "redrive of what is like a letter": ("POST", "/api/v2/redrives", {"json": {"like": "FOREIGN"}}),
     "feedback on another's answer": (
         "POST",
         "/api/v2/sessions/OWN/feedback",
@@ -217,6 +221,17 @@ WAYS: dict[str, tuple[str, str, Json]] = {
     "response, metadata": ("POST", "/v1/responses", {"json": SAID | {"metadata": {"session_id": "FOREIGN"}}}),
 }
 AT_ONCE = 60
+
+
+def test_every_request_that_names_something_is_tried_with_foreign_ids() -> None:
+    described = {
+        (method.upper(), re.sub(r"\{\w+\}", "FOREIGN", path))
+        for path, methods in openapi_document("2")["paths"].items()
+        for method in methods
+        if "{" in path
+    }
+
+    assert described <= {(method, path) for method, path, _ in WAYS.values()}
 
 
 async def tried(client: httpx.AsyncClient, own: str, foreign: str, way: str) -> tuple[int, str]:

@@ -1,13 +1,11 @@
 """What the gateway's role sees of every table, view and function: the rows of whom its transaction names."""
 
-import asyncio
 import re
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, cast
 
 import psycopg
@@ -23,11 +21,8 @@ from schemas.ids import derived_id, is_uuid
 from schemas.plain import from_plain, to_plain
 from sinks import letters, roles
 from sinks.letters import Mine
-from sinks.migrator import migrate, migrations
 from sinks.writer import Slot, Writer
 from streams.gateway.database import EVERYBODY, Database, Sight
-from streams.gateway.problems import Problem
-from streams.process.ending import ShellStopped
 from tests.projections.made import plain_events
 from tests.sinks.conftest import copied, rows
 from tests.sinks.records import taken
@@ -35,7 +30,6 @@ from topics.catalog import CONFIGURATION, TOPICS, Topic, topic_of
 
 pytestmark = pytest.mark.stack
 
-DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "postgres.md"
 LOGIN: Final = "gateway_of_tests"
 OF_NOBODY: Final = frozenset({"sink_offsets"})
 """Rows that say nothing of anybody."""
@@ -450,96 +444,3 @@ async def test_a_gateway_without_a_login_of_its_own_takes_the_role_all_the_same(
             connection, "SELECT count(*) FROM session_summaries WHERE tenant_id <> 'acme'"
         )
     assert (seen > 0, foreign) == (True, 0)
-
-
-async def refusal(dsn: str) -> str:
-    """Return why a gateway does not serve with that connection string."""
-    async with gateway(dsn) as database:
-        with pytest.raises(ShellStopped) as stopped:
-            await asyncio.wait_for(database.watch(), 10)
-        with pytest.raises(Problem):
-            async with database.lent(OWNERS[0]):
-                pass
-        return stopped.value.reason
-
-
-async def test_a_gateway_that_no_wall_would_hold_does_not_serve(dsn: str, empty_dsn: str) -> None:
-    assert "run `cartrita migrate`" in await refusal(empty_dsn)
-    role = f"outsider_{uuid.uuid4().hex}"
-    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'".encode())
-        try:
-            told = await refusal(make_conninfo(dsn, user=role, password="x"))
-            assert f'GRANT {roles.GATEWAY} TO "{role}" WITH INHERIT FALSE, SET TRUE' in told
-            await connection.execute("ALTER TABLE event_log DISABLE ROW LEVEL SECURITY")
-            assert "policies do not count" in await refusal(dsn)
-        finally:
-            await connection.execute(f"DROP ROLE {role}".encode())
-
-
-async def test_whoever_may_make_no_roles_is_told_what_an_administrator_has_to_run(empty_dsn: str) -> None:
-    role = f"owner_{uuid.uuid4().hex}"
-    kept = f"kept_{uuid.uuid4().hex}"
-    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as admin:
-        database = admin.info.dbname
-        await admin.execute(
-            f"CREATE ROLE {role} LOGIN PASSWORD 'x'; CREATE EXTENSION vector; "
-            f"GRANT ALL ON SCHEMA public TO {role}; GRANT ALL ON DATABASE {database} TO {role}".encode()
-        )
-        is_there = await rows(admin, f"SELECT 1 FROM pg_roles WHERE rolname = '{roles.GATEWAY}'")
-        try:
-            if is_there:
-                await admin.execute(f"ALTER ROLE {roles.GATEWAY} RENAME TO {kept}".encode())
-            async with await AsyncConnection.connect(
-                make_conninfo(empty_dsn, user=role, password="x"), autocommit=True
-            ) as connection:
-                with pytest.raises(roles.RoleRefused) as refused:
-                    await migrate(connection)
-                assert await relations(connection) == {}
-                statements = re.search(r"run (CREATE ROLE .+;) and then migrate", str(refused.value))
-                assert statements is not None
-                if is_there:
-                    await admin.execute(f"ALTER ROLE {kept} RENAME TO {roles.GATEWAY}".encode())
-                    await admin.execute(statements[1].partition(";")[2].encode())
-                else:
-                    await admin.execute(statements[1].encode())
-                assert len(await migrate(connection)) == len(migrations())
-                with pytest.raises(roles.RoleRefused, match="may not let gateway_x in"):
-                    await roles.let_in(connection, make_conninfo(empty_dsn, user="gateway_x"))
-                with pytest.raises(roles.RoleRefused, match="names no user"):
-                    await roles.let_in(connection, "host=127.0.0.1")
-            as_owner = make_conninfo(empty_dsn, user=role, password="x")
-            async with gateway(as_owner) as served, served.lent(OWNERS[0]) as one:
-                assert not await texts(one, "event_log")
-        finally:
-            await admin.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}".encode())
-
-
-async def test_an_existing_database_is_walled_by_the_migration_and_opened_again_by_the_way_back(
-    empty_dsn: str,
-) -> None:
-    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
-        before = tuple(step for step in migrations() if step.version < 23)
-        await migrate(connection, before)
-        await write_everything(empty_dsn)
-        assert 23 in [step.version for step in await migrate(connection)]
-        assert await roles.unwalled(connection) == ()
-        async with gateway(empty_dsn) as database, database.lent(OWNERS[0]) as one:
-            assert await texts(one, "event_log")
-
-        way_back = re.search(
-            r"<!-- way back -->\n```sql\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL
-        )
-        assert way_back is not None
-        await connection.execute(way_back[1].encode())
-        walls = await rows(
-            connection,
-            "SELECT relname FROM pg_class WHERE relrowsecurity UNION ALL SELECT polname FROM pg_policy",
-        )
-        assert walls == []
-        privileges = await rows(
-            connection,
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
-            f"AND has_any_column_privilege('{roles.GATEWAY}', oid, 'SELECT') AND relkind IN ('r', 'v')",
-        )
-        assert privileges == []
