@@ -27,6 +27,7 @@ _SINKS = re.compile(
     rb"(?:\$|jQuery)\(\s*['\"`]<|\.(?:html|append|prepend|before|after|replaceWith)\("
 )
 """Where a script puts markup onto the page."""
+_MARKUP = re.compile(rb"['\"`]\s*<[A-Za-z]")
 _MAKES = b"createElement("
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
 _NODES_MAX = 200_000
@@ -36,7 +37,7 @@ def scripted(document: Document) -> Document | None:
     """The elements that the scripts of a file make, as a document of their own; None where they make none."""
     if document.server or document.language in ("css", "scss", "less"):
         return None
-    writes = _SINKS.search(document.source) is not None
+    writes = _MARKUP.search(document.source) is not None and _SINKS.search(document.source) is not None
     makes = _MAKES in document.source
     if not writes and not makes:
         return None

@@ -1,6 +1,7 @@
 """What an effect shell asks of a record before a call of it may run."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -62,6 +63,15 @@ class Admission:
         except UnknownFactError as unknown:
             self._metrics.input(delivery.topic, "unknown_fact")
             _log.warning("unknown_fact", shell=self._shell, fact=unknown.name, place=delivery.coordinates)
+
+    async def again(self, deliveries: Sequence[Delivery], call_id: str) -> Call | None:
+        """Return the call of an id from the first record that may ask for it; None: none of these does."""
+        for delivery in deliveries:
+            with suppress(RecordRefused, UnknownFactError):
+                event = await self._intake.read(delivery)
+                if self._executor.call_id(event) == call_id:
+                    return self._call(delivery, event, call_id)
+        return None
 
     def _admit(self, delivery: Delivery, event: Envelope, batch: Intaken, *, is_noted: bool) -> None:
         cancellation = self._executor.cancellation(event)

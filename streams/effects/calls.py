@@ -17,7 +17,7 @@ from streams.effects.ledger import (
     is_bare_position,
     position_place,
 )
-from streams.records.damage import tell_key, tell_stopped
+from streams.records.damage import tell_call, tell_stopped
 from streams.records.delivery import Delivery, Entry, Outgoing, outgoing
 from streams.records.framing import RecordDamaged
 from topics.catalog import RECORD_BYTES_MAX
@@ -110,7 +110,7 @@ class Survey:
     """Calls that are not done, in any order."""
     done: list[tuple[bytes, LedgerEntry]] = field(default_factory=list)
     damaged: dict[bytes, RecordDamaged] = field(default_factory=dict)
-    """Keys of calls whose entries cannot be read: they may have run, and never run again."""
+    """Keys of calls whose entries cannot be read: they may have run."""
     stopped: dict[int, RecordDamaged] = field(default_factory=dict)
     """Partitions of which it is not known up to where calls are noted."""
 
@@ -119,6 +119,15 @@ class Survey:
         self.positions = {place: at for place, at in self.positions.items() if place[1] not in self.stopped}
         self.open = [call for call in self.open if call.entry.partition not in self.stopped]
         self.done = [(key, entry) for key, entry in self.done if entry.partition not in self.stopped]
+
+    def lost(self) -> dict[int, list[str]]:
+        """Return by partition the calls whose entries cannot be read, where calls of it are taken up."""
+        lost: dict[int, list[str]] = {}
+        for key, damaged in self.damaged.items():
+            call_id = call_id_of(key)
+            if call_id and damaged.place is not None and damaged.place[0] not in self.stopped:
+                lost.setdefault(damaged.place[0], []).append(call_id)
+        return lost
 
     def note(self, place: tuple[str, int], offset: int) -> None:
         """Take up to where a partition's calls are known to be noted."""
@@ -175,7 +184,7 @@ async def survey_of(
 def tell_damage(survey: Survey, *, shell: str, changelog: str) -> None:
     """Name the ledger's damaged records in the log."""
     for key, damaged in survey.damaged.items():
-        tell_key(damaged, shell=shell, changelog=changelog, key=key)
+        tell_call(damaged, shell=shell, changelog=changelog, key=key)
     for partition, damaged in survey.stopped.items():
         tell_stopped(damaged, shell=shell, changelog=changelog, partition=partition)
 

@@ -21,7 +21,6 @@ from typing import Final
 import structlog
 
 from processors.effects import Outcome
-from schemas.envelope import Envelope
 from schemas.wire.codec import Codec
 from streams.effects.admission import Admission
 from streams.effects.calls import Call, Intaken, survey_of, tell_damage, written
@@ -29,6 +28,8 @@ from streams.effects.executor import Cancellation, Executor
 from streams.effects.ledger import Status
 from streams.effects.ledger_memory import REMEMBERED_MS
 from streams.effects.ledger_writer import LedgerWriter
+from streams.effects.recall import LogOfCalls, Recall
+from streams.effects.running import Running
 from streams.process import failpoints
 from streams.process.ending import end_process
 from streams.process.metrics import ShellMetrics
@@ -63,6 +64,7 @@ class EffectShell:
         now_ms: Callable[[], int],
         owner: str,
         places: int,
+        calls: LogOfCalls,
         remembered_ms: int = REMEMBERED_MS,
         fatal: Callable[[BaseException, str], None] = end_process,
     ) -> None:
@@ -81,6 +83,7 @@ class EffectShell:
             now_ms: the clock.
             owner: names this process in the ledger.
             places: calls that run at once.
+            calls: where those stand of which the ledger's entry is damaged.
             remembered_ms: how long a call that is done stays in the ledger.
             fatal: told of an error after which the process must not go on.
         """
@@ -99,6 +102,9 @@ class EffectShell:
             codec, shell=name, topic_prefix=topic_prefix, is_owner=self.is_owner, now_ms=now_ms
         )
         self._admission = Admission(executor, self._intake, shell=name, ledger=table, metrics=metrics)
+        self._runs = Running(executor, shell=name, now_ms=now_ms)
+        self._recall = Recall(calls, self._admission, shell=name, now_ms=now_ms)
+        self._recalling: list[asyncio.Task[None]] = []
         self._owner, self._generation = False, 0
         self._positions: dict[tuple[str, int], int] = {}
         self._calls: dict[str, Call] = {}
@@ -142,11 +148,15 @@ class EffectShell:
             else:
                 self._waiting.append(call)
         self._fill_places()
+        self._recalling = [
+            self._start(self._take_again(partition, call_ids, generation))
+            for partition, call_ids in survey.lost().items()
+        ]
         return survey.stopped
 
     def disown(self) -> None:
         """Stop: running calls are cancelled, and nothing is written of it; what is being written ends."""
-        running = [call.running for call in self._calls.values() if call.running is not None]
+        running = [*self._recalling, *filter(None, (call.running for call in self._calls.values()))]
         self._forget()
         self._owner = False
         for task in running:
@@ -199,6 +209,14 @@ class EffectShell:
             self._calls[call.call_id] = call
             self._waiting.append(call)
 
+    async def _take_again(self, partition: int, call_ids: Collection[str], generation: int) -> None:
+        """Settle calls whose entries cannot be read: each may have run."""
+        entries, calls = await self._recall.calls(partition, call_ids, partial(self._check, generation))
+        await self._store(entries, generation)
+        self._calls.update({call.call_id: call for call in calls})
+        self._waiting.extend(calls)
+        self._fill_places()
+
     def _fill_places(self) -> None:
         while self._waiting and self._running < self._places:
             call = self._waiting.popleft()
@@ -238,44 +256,22 @@ class EffectShell:
             self._mark_dispatched(call)
             await self._store([call.stored()], generation)
         if call.cancelled is not None:
-            return self._cancelled(call, event)
+            return self._runs.cancelled(call, event)
         failpoints.reach("call_dispatched")
-        try:
-            call.may_have_run = True
-            call.running = asyncio.current_task()
-            async with asyncio.timeout(self._executor.duration_ms_max(event) / 1_000):
-                return await self._executor.run(event, call.entry.attempt)
-        except TimeoutError:
-            return self._executor.broken(event, "the call took longer than it may", self._latency_ms(call))
-        except asyncio.CancelledError as error:
-            self._check(generation)
-            assert call.running is not None, "only while it runs may a call be cancelled"
-            if not call.running.cancelling():
-                return self._executor.broken(event, f"cancelled itself: {error}", self._latency_ms(call))
-            if call.cancelled is None:
-                raise
-            call.running.uncancel()
-            return self._cancelled(call, event)
-        except (Exception, SystemExit, BaseExceptionGroup) as error:
-            # A bug of an executor, or a tool that exits, ends its call: it would come back for ever.
-            _log.exception("executor_raised", shell=self.name, call_id=call.call_id)
-            message = f"{type(error).__name__}: {error}"[:500]
-            return self._executor.broken(event, message, self._latency_ms(call))
-        finally:
-            call.running = None
+        return await self._runs.outcome(call, event, partial(self._check, generation))
 
     async def _end(self, call: Call, outcome: Outcome, generation: int) -> None:
         assert call.event is not None
         records = written(self._codec, outcome.events)
         if isinstance(records, str):
             _log.warning("outcome_refused", shell=self.name, call_id=call.call_id, reason=records)
-            outcome = self._executor.broken(call.event, records, self._latency_ms(call))
+            outcome = self._runs.broken(call, call.event, records)
             records = [outgoing(self._codec, event) for event in outcome.events]
         call.end(records)
         await self._store([call.stored()], generation)
         failpoints.reach("outcome_stored")
         name = self._executor.name(call.event)
-        self._metrics.call_ended(name, outcome.label, self._latency_ms(call) / 1_000)
+        self._metrics.call_ended(name, outcome.label, self._runs.latency_ms(call) / 1_000)
         await self._publish(call, records, generation)
 
     async def _publish_ended(self, call: Call) -> None:
@@ -350,12 +346,6 @@ class EffectShell:
         if call.running is not None:
             call.running.cancel()
 
-    def _cancelled(self, call: Call, event: Envelope) -> Outcome:
-        end = self._executor.stopped if call.refused else self._executor.cancelled
-        return end(
-            event, call.cancelled or "", dispatched=call.may_have_run, latency_ms=self._latency_ms(call)
-        )
-
     def _mark_dispatched(self, call: Call) -> None:
         event = call.event
         assert event is not None
@@ -364,19 +354,17 @@ class EffectShell:
         call.entry.attempt += 1
         call.entry.deadline_at_ms = self._now_ms() + self._executor.duration_ms_max(event)
 
-    def _latency_ms(self, call: Call) -> int:
-        return max(self._now_ms() - call.started_at_ms, 0)
-
     async def _wait_for_room(self, generation: int) -> None:
         while len(self._waiting) >= self._places * WAITING_SHARE:
             self._room.clear()
             await self._room.wait()
             self._check(generation)
 
-    def _start(self, work: Coroutine[object, object, None]) -> None:
+    def _start(self, work: Coroutine[object, object, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
+        return task
 
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

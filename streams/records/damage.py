@@ -15,6 +15,17 @@ def tell_key(damaged: RecordDamaged, *, shell: str, changelog: str, key: bytes) 
     _tell(damaged, shell, changelog, key, "what comes for this key is put aside")
 
 
+def tell_call(damaged: RecordDamaged, *, shell: str, changelog: str, key: bytes) -> None:
+    """Name a damaged record of one call."""
+    _tell(
+        damaged,
+        shell,
+        changelog,
+        key,
+        "the call is looked for on the log; it counts as one that may have run",
+    )
+
+
 def tell_stopped(damaged: RecordDamaged, *, shell: str, changelog: str, partition: int) -> None:
     """Name a damaged record without which nothing of its partition can be taken in."""
     command = f"cartrita tables restore {changelog.removesuffix('-changelog')} {partition}"

@@ -9,6 +9,7 @@ from functools import partial
 from streams.effects.changelog import check_noted
 from streams.effects.executor import Executor
 from streams.effects.feed import Feed
+from streams.effects.recall import KafkaLogOfCalls
 from streams.effects.shell import EffectShell
 from streams.engine.app import ShellApp
 from streams.engine.context import ShellContext
@@ -70,6 +71,12 @@ def build_effect(
         now_ms=context.now_ms,
         owner=f"{socket.gethostname()}/{os.getpid()}",
         places=spec.places,
+        calls=KafkaLogOfCalls(
+            kafka_bootstrap=context.kafka_bootstrap,
+            topic_prefix=context.topic_prefix,
+            codec=context.codec,
+            source=source.name,
+        ),
     )
     log.owned_by(shell.is_owner)
     heed(shell.restrain)

@@ -22,7 +22,7 @@ from schemas.wire.codec import Codec, UndecodableError
 from sinks.intake import Delivery
 from sinks.log_reader import LogReader
 from streams.effects.changelog import check_noted
-from streams.effects.ledger import encode_position, position_key
+from streams.effects.ledger import encode_position, position_key, position_place
 from streams.engine.checked import Check
 from streams.process.settings import Settings
 from streams.records.delivery import Entry
@@ -278,13 +278,11 @@ def _verdict(table: str, record: Delivery, check: Check) -> tuple[str, str]:
     except RecordForeign as foreign:
         return str(foreign), "none is needed: the table leaves it out"
     except RecordDamaged as damaged:
-        holds_up_all = is_marks(key) or key.startswith(b"position/")
-        remedy = (
-            f"cartrita tables restore {table} {record.place.partition}"
-            if holds_up_all
-            else "docs/operations.md#damaged-table"
-        )
-        return damaged.reason, remedy
+        if is_marks(key) or position_place(key) is not None:
+            return damaged.reason, f"cartrita tables restore {table} {record.place.partition}"
+        if table in _RESULTS:
+            return damaged.reason, "none is needed: a worker settles the call when it takes the partition up"
+        return damaged.reason, "docs/operations.md#damaged-table"
     return "", ""
 
 

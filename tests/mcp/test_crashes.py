@@ -25,7 +25,7 @@ from streams.shells.tool import ToolExecutor
 from tests.mcp.worlds import SUM, World, tool
 from tests.processors.world import configuration
 from tests.streams.scene import Offers
-from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, event, metrics
+from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, TwinLogOfCalls, event, metrics
 from topics.catalog import TOOL_CALLS, TOOL_RESULTS
 
 WAIT_S = 20.0
@@ -105,6 +105,7 @@ class Worker:
             now_ms=lambda: 10_000,
             owner="me",
             places=1,
+            calls=TwinLogOfCalls(kafka, TOOL_CALLS),
             fatal=lambda error, _: self.errors.append(error),
         )
 

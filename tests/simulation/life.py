@@ -1,7 +1,7 @@
 """One life of one shell's process: every await on the outside is a gate that the scheduler opens."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, Generic, TypeVar, cast
@@ -14,6 +14,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Envelope
 from schemas.events.inputs import SessionForked
 from schemas.references import RecordReference
+from streams.effects.recall import OnTheLog
 from streams.effects.shell import EffectShell
 from streams.process.ending import ExitCode, ShellStopped
 from streams.records.delivery import Delivery, Entry, Log, Outgoing, OwnershipLost
@@ -257,6 +258,7 @@ class Life:
             now_ms=self._now_ms,
             owner="me",
             places=PLACES,
+            calls=_NothingDamaged(),
             fatal=lambda error, _: self.errors.append(error),
         )
 
@@ -267,6 +269,13 @@ class Life:
 
     def _now_ms(self) -> int:
         return self._loop.now_ms
+
+
+class _NothingDamaged:
+    """No table is damaged here."""
+
+    async def find(self, partition: int, call_ids: Collection[str]) -> OnTheLog:
+        raise AssertionError(f"{call_ids} on {partition} were lost")
 
 
 class GatedLog:

@@ -20,7 +20,7 @@ from schemas.events.models import (
 from schemas.ids import derived_id
 from streams.effects.executor import Cancellation
 from streams.effects.shell import EffectShell
-from tests.streams.twin import CODEC, Kafka, TwinLog, event, metrics
+from tests.streams.twin import CODEC, Kafka, TwinLog, TwinLogOfCalls, event, metrics
 from topics.catalog import MODEL_CALLS
 
 WAIT_S = 5.0
@@ -175,6 +175,7 @@ class Process:
         self.kafka = kafka
         self.log = TwinLog(kafka, crash_at)
         self.errors: list[BaseException] = []
+        self.calls = TwinLogOfCalls(kafka, MODEL_CALLS)
         self.now_ms = 10_000
         self.shell = EffectShell(
             FakeExecutor(world),
@@ -189,6 +190,7 @@ class Process:
             now_ms=lambda: self.now_ms,
             owner="me",
             places=places,
+            calls=self.calls,
             fatal=self._fatal,
         )
 

@@ -31,7 +31,7 @@ from streams.shells.ingress import IngressShell
 from streams.stateful.shell import StatefulShell
 from tests.aliens import ID, Alien, codec_and_aliens, envelope_of
 from tests.streams.scene import Scene
-from tests.streams.twin import CODEC, PARTITIONS, Kafka, TwinLog, metrics
+from tests.streams.twin import CODEC, PARTITIONS, Kafka, TwinLog, TwinLogOfCalls, metrics
 from topics.catalog import (
     ACCOUNT_REQUESTS,
     DEAD_LETTERS,
@@ -110,6 +110,7 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
             now_ms=lambda: NOW_MS,
             owner="me",
             places=1_000,
+            calls=TwinLogOfCalls(Kafka(), topic),
             fatal=lambda error, _: errors.append(error),
         )
     deciders: dict[Topic, object] = {

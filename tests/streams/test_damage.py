@@ -7,13 +7,17 @@ from types import SimpleNamespace
 from typing import Final, cast
 
 import pytest
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError  # type: ignore[import-untyped]  # no types
 from faust.types import TP, AppT, CollectionT, EventT
 
 from processors.decider import Step
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
+from schemas.events.models import ModelCallCompleted, ModelCallFailed
 from schemas.ids import derived_id
+from sinks.errors import RecordsMissing
+from streams.effects import recall
 from streams.effects.changelog import check_noted
 from streams.effects.ledger import LedgerEntry, Status, call_key, encode_position, position_key
 from streams.engine.checked import held
@@ -326,21 +330,129 @@ def test_a_mark_tells_where_the_damage_is() -> None:
     assert found.value.place == (3, 2**40)
 
 
-@pytest.mark.parametrize("value", GARBAGE)
-async def test_a_damaged_entry_of_a_ledger_is_never_run_and_its_neighbours_are(value: bytes) -> None:
-    kafka, world = Kafka(), World()
-    deliveries = [kafka.send(requested(number, session=number), MODEL_CALLS) for number in range(8)]
-    damaged = call_key(derived_id("call", "0"))
-    kafka.changelog.append(Entry(key=damaged, value=value, partition=deliveries[0].partition))
-    process = Process(kafka, world)
-    process.log.table.update(recovered(kafka.changelog, CHECK_NOTED))
+CALL = derived_id("call", "0")
 
-    stopped = await process.shell.own(kafka.ends())
+
+async def damaged_call(
+    kafka: Kafka, world: World, value: bytes = b"garbage", *, faults: Sequence[Exception] = ()
+) -> Process:
+    """Start a shell whose entry of the first call is damaged, and let it do all that there is to do."""
+    home = partition_of(session_id(0).encode(), PARTITIONS)
+    kafka.changelog.append(Entry(key=call_key(CALL), value=value, partition=home))
+    process = Process(kafka, world)
+    process.calls.faults.extend(faults)
+    process.log.table.clear()
+    process.log.table.update(recovered(kafka.changelog, CHECK_NOTED))
+    assert not await process.shell.own(kafka.ends())
     await process.process()
     await process.finish()
+    return process
 
-    assert not stopped
-    assert len(kafka.events(MODEL_RESULTS)) == 7
+
+def outcomes(kafka: Kafka, call_id: str = CALL) -> list[object]:
+    """Return the different outcomes of a call."""
+    bodies = {one.event_id: one.body for one in kafka.events(MODEL_RESULTS)}
+    return [body for body in bodies.values() if getattr(body, "call_id", "") == call_id]
+
+
+@pytest.mark.parametrize("value", GARBAGE)
+async def test_a_damaged_entry_of_a_ledger_fails_its_call_at_once_and_its_neighbours_run(
+    value: bytes,
+) -> None:
+    kafka, world = Kafka(), World()
+    for number in range(8):
+        kafka.send(requested(number, session=number), MODEL_CALLS)
+
+    await damaged_call(kafka, world, value)
+
+    assert world.runs[CALL] == 0
+    [outcome] = outcomes(kafka)
+    assert isinstance(outcome, ModelCallFailed)
+    assert (outcome.kind, outcome.maybe_billed) == ("interrupted", True)
+    assert len(kafka.events(MODEL_RESULTS)) == 8
+    assert not letters(kafka)
+    again = Process(kafka, world)
+    await again.start()
+    await again.process()
+    await again.finish()
+    assert len(outcomes(kafka)) == 1
+    assert LedgerEntry.decode(kafka.table()[call_key(CALL)]).status is Status.DONE
+
+
+async def test_a_call_whose_entry_is_damaged_runs_again_if_that_does_no_harm() -> None:
+    kafka, world = Kafka(), World(idempotent=True)
+    kafka.send(requested(0), MODEL_CALLS)
+
+    await damaged_call(kafka, world)
+
+    assert world.runs[CALL] == 1
+    [outcome] = outcomes(kafka)
+    assert isinstance(outcome, ModelCallCompleted)
+
+
+async def test_a_call_that_was_done_before_its_entry_was_damaged_stays_done() -> None:
+    kafka, world = Kafka(), World(idempotent=True)
+    kafka.send(requested(0), MODEL_CALLS)
+    first = Process(kafka, world)
+    await first.start()
+    await first.process()
+    await first.finish()
+    told = list(kafka.published)
+
+    await damaged_call(kafka, world)
+
+    assert world.runs[CALL] == 1
+    assert kafka.published == told
+    assert LedgerEntry.decode(kafka.table()[call_key(CALL)]).status is Status.DONE
+
+
+async def test_a_call_that_nobody_asked_for_leaves_the_ledger() -> None:
+    kafka, world = Kafka(), World(idempotent=True)
+    foreign = kafka.send(requested(0), MODEL_CALLS, key=session_id(1).encode())
+    kafka.committed[foreign.topic, foreign.partition] = foreign.offset + 1
+
+    await damaged_call(kafka, world)
+
+    assert not world.runs
+    assert call_key(CALL) not in kafka.table()
+
+
+async def test_a_call_is_looked_for_until_kafka_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "_RETRY_S", 0.0)
+    kafka, world = Kafka(), World()
+    kafka.send(requested(0), MODEL_CALLS)
+
+    await damaged_call(kafka, world, faults=[KafkaConnectionError(), KafkaTimeoutError()])
+
+    assert len(outcomes(kafka)) == 1
+
+
+async def test_a_log_that_lost_the_call_stops_nobody() -> None:
+    kafka, world = Kafka(), World()
+    kafka.send(requested(0), MODEL_CALLS)
+    kafka.send(requested(1), MODEL_CALLS)
+
+    await damaged_call(kafka, world, faults=[RecordsMissing("gone")])
+
+    assert not outcomes(kafka)
+    assert len(outcomes(kafka, derived_id("call", "1"))) == 1
+
+
+async def test_a_revoked_partition_is_not_searched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "_RETRY_S", 0.0)
+    kafka, world = Kafka(), World()
+    delivery = kafka.send(requested(0), MODEL_CALLS)
+    kafka.changelog.append(Entry(key=call_key(CALL), value=b"garbage", partition=delivery.partition))
+    process = Process(kafka, world)
+    process.calls.faults.extend([KafkaConnectionError()] * 1_000)
+    process.log.table.update(recovered(kafka.changelog, CHECK_NOTED))
+    await process.shell.own(kafka.ends())
+
+    process.shell.disown()
+    await process.shell.settle()
+
+    assert not process.errors
+    assert not outcomes(kafka)
 
 
 @pytest.mark.parametrize("value", [one for one in GARBAGE if one])

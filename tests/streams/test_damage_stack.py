@@ -1,22 +1,25 @@
 """Damaged tables on the real stack: a worker goes on past what is damaged, and the log restores the rest."""
 
 import json
+import signal
 from dataclasses import replace
 
 import pytest
 
 from schemas.events.dead_letters import RecordRejected
+from schemas.events.models import ModelCallFailed, ModelCallRequested
+from schemas.events.outputs import AnswerGiven
 from schemas.ids import derived_id
-from streams.effects.ledger import position_key
+from streams.effects.ledger import call_key, position_key
 from streams.process.settings import Settings
 from streams.worker.restoring import NotRestored, Restorer
 from tests.streams.real_scene import Scene, question
 from tests.streams.world import PARTITIONS
-from topics.catalog import MODEL_CALLS
+from topics.catalog import MODEL_CALLS, MODEL_RESULTS
 from topics.routing import partition_of
 from topics.tables import MODEL_LEDGER, SESSION_STATES, changelog_of
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 def home_of(session: str) -> int:
@@ -85,4 +88,30 @@ async def test_a_worker_starts_past_damage_and_what_stands_goes_on_once_it_is_re
     assert answered == {derived_id("session", name) for name in (before[0], *after)}
     left = {json.dumps(one.key) for one in await restorer.damaged() if one.table != MODEL_LEDGER}
     assert len(left) == 3
+    await scene.assert_sequences_sound()
+
+
+async def test_a_call_whose_ledger_entry_is_damaged_is_told_at_the_next_start_and_its_turn_goes_on(
+    scene: Scene,
+) -> None:
+    worker = scene.worker(CARTRITA_FAILPOINT="call_dispatched:1")
+    await scene.ready(worker)
+    await scene.send(question("one"))
+    assert await worker.ended() == -signal.SIGKILL
+    [asked] = [one for one in await scene.events(MODEL_CALLS) if isinstance(one.body, ModelCallRequested)]
+    assert isinstance(asked.body, ModelCallRequested)
+    await put(scene, MODEL_LEDGER, call_key(asked.body.call_id), b"garbage", home_of("one"))
+
+    await scene.ready(scene.worker())
+
+    [answer] = await scene.answers(1)
+    assert isinstance(answer.body, AnswerGiven)
+    assert answer.body.complete
+    told = [
+        one.body
+        for one in await scene.events(MODEL_RESULTS)
+        if isinstance(one.body, ModelCallFailed) and one.body.call_id == asked.body.call_id
+    ]
+    assert [(one.kind, one.maybe_billed) for one in told] == [("interrupted", True)]
+    assert not await Restorer(Settings.from_environment(scene.environment()), scene.world.codec).damaged()
     await scene.assert_sequences_sound()

@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +10,7 @@ from schemas.envelope import Envelope, Fact
 from schemas.events.tools import ToolCallFailed, ToolFailureKind
 from schemas.ids import derived_id
 from schemas.wire.codec import Codec
+from streams.effects.recall import OnTheLog
 from streams.process.metrics import Metrics, ShellMetrics
 from streams.records.delivery import Delivery, Entry, Outgoing
 from streams.records.floors import FloorsFound
@@ -92,6 +93,30 @@ class Kafka:
     def events(self, topic: Topic) -> list[Envelope]:
         """Return what was published to a topic, in order."""
         return [record.event for record in self.published if record.topic is topic]
+
+
+class TwinLogOfCalls:
+    """What the topics of calls and of their outcomes hold."""
+
+    def __init__(self, kafka: Kafka, source: Topic) -> None:
+        """Take the topics, and which is the calls'."""
+        self.kafka = kafka
+        self.source = source
+        self.faults: list[Exception] = []
+        """Raised, one at a time, before anything is found."""
+
+    async def find(self, partition: int, call_ids: Collection[str]) -> OnTheLog:
+        """Look through everything."""
+        if self.faults:
+            raise self.faults.pop(0)
+        named = [call_id.encode() for call_id in call_ids]
+        asked = [
+            one
+            for one in self.kafka.sources.get((self.source.name, partition), [])
+            if any(call_id in (one.value or b"") for call_id in named)
+        ]
+        told = {getattr(record.event.body, "call_id", "") for record in self.kafka.published}
+        return OnTheLog(asked=asked, ended=frozenset(told & set(call_ids)))
 
 
 class TwinLog:

@@ -23,7 +23,7 @@ from topics.routing import key_of, partition_of
 
 PARTITIONS: Final = 4
 SESSION_TIMEOUT_MS: Final = 6_000
-WAIT_S: Final = 60.0
+WAIT_S: Final = 240.0
 PROJECT_DIRECTORY: Final = Path(__file__).parents[2]
 
 

@@ -34,12 +34,6 @@ _WHOLE_NAMESPACES = re.compile(
 _ROUTES_MIN = 5
 
 
-_FIRST = re.compile(
-    r"(?:error|theme|colou?r-?(?:mode|scheme)|config|env|polyfill|settings)[\w-]*\.m?js", re.I
-)
-"""Small scripts that must run before anything is drawn or fails."""
-
-
 def _script_blocking(document: Document, tally: Tally) -> None:
     if document.full_page is None:
         return
@@ -53,7 +47,7 @@ def _script_blocking(document: Document, tally: Tally) -> None:
             "importmap",
             "speculationrules",
         )
-        if in_head and _FIRST.search(element.get("src") or "") is None:
+        if in_head:
             tally.check(
                 deferred, element, "this script stops the page from being drawn until it has loaded and run"
             )

@@ -20,11 +20,6 @@ _MOCK_FILE = re.compile(
 )
 
 
-_TRIAL = re.compile(
-    r"(?:^|[/._-])(?:mock|demo|sandbox|playground|example|preview|showcase|storybook)s?(?:[/._-]|$)",
-    re.I,
-)
-"""Pages that say themselves that they only show what a thing looks like."""
 _MOCK_SWITCH = re.compile(
     r"(?:enable|start|setup|init|use|install|with|is|should)[A-Z]|worker$|server$|handlers?$|$"
 )
@@ -42,7 +37,6 @@ def _is_data(script: Script, statement: Syntax) -> bool:
 def _mock_data(document: Document, tally: Tally) -> None:
     if document.server or document.language == "html":
         return
-    trial = _TRIAL.search(document.path) is not None
     for script in document.scripts:
         judged: set[int] = set()
         renders = bool(document.elements) or any(True for _ in script.hooks())
@@ -51,9 +45,9 @@ def _mock_data(document: Document, tally: Tally) -> None:
                 continue
             judged.add(entry.item.start)
             own = entry.module.startswith((".", "@/", "~/", "src/", "$lib/", "#"))
-            mocked = (
-                own and renders and not trial and _MOCK_FILE.search(entry.module) is not None
-            ) or _GENERATORS.match(entry.module) is not None
+            mocked = (own and renders and _MOCK_FILE.search(entry.module) is not None) or _GENERATORS.match(
+                entry.module
+            ) is not None
             if mocked and _MOCK_SWITCH.match(entry.imported if entry.imported != "default" else entry.local):
                 continue  # Starts a mock server for development; the data itself is not imported.
             if mocked and own and not _is_data(script, entry.item):
@@ -65,7 +59,7 @@ def _mock_data(document: Document, tally: Tally) -> None:
                 tally.failed(
                     entry.item,
                     f"made-up data from {entry.module} is shown as if it were real",
-                    confidence=None if document.elements and not trial else Confidence.LOW,
+                    confidence=None if document.elements else Confidence.LOW,
                 )
             elif document.elements and entry.module.startswith((".", "@/", "~/")):
                 tally.passed()
