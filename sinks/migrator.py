@@ -23,7 +23,7 @@ _COMMON_SINCE: Final = 2
 """The migration that makes a function under a common name …"""
 _OWN_SINCE: Final = 17
 """… and the one since which nothing of ours uses it."""
-_ROLE_SINCE: Final = 23
+_ROLE_SINCE: Final = 24
 """The migration that needs the gateway's role."""
 _COMMON: Final = "update_updated_at_column"
 _KEPT: Final = "cartrita_kept_update_updated_at_column"

@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 from sinks.errors import MigrationRefused
 
 GATEWAY: Final = "cartrita_gateway"
-"""Reads what the transaction's tenant and user may see (migration 0023), and can do nothing else."""
+"""Reads what the transaction's tenant and user may see (migration 0024), and can do nothing else."""
 _IS_THERE: Final = "SELECT count(*) = 1 FROM pg_roles WHERE rolname = %s"
 _MAY_TAKE: Final = "SELECT pg_has_role(%s, %s, 'SET')"
 

@@ -1,6 +1,6 @@
 """What the gateway sees of Postgres: in each transaction what belongs to one tenant, or to one user of it.
 
-It reads as a role of its own (migration 0023), whose policies compare every row with what the transaction
+It reads as a role of its own (migration 0024), whose policies compare every row with what the transaction
 names. So a query that forgets to ask whose a row is finds nothing of others. What a query asks for by itself
 is the first wall, and stays; this is the second.
 """
@@ -130,7 +130,7 @@ class Database:
 
 
 async def _enter(connection: Connection, sight: Sight | None) -> None:
-    # Names begin with '=', as migration 0023 compares them: what is unset or empty is nobody's.
+    # Names begin with '=', as migration 0024 compares them: what is unset or empty is nobody's.
     tenant, user = ("", "") if sight is None else (_named(sight.tenant), _named(sight.user))
     await connection.execute(_ENTER, [GATEWAY, tenant, user])
 

@@ -64,10 +64,7 @@ class Settings:
         secret=True,
     )
     gateway_postgres_dsn: str = _setting(
-        "",
-        "Postgres as the gateway connects, with a login of its own, which `cartrita migrate` makes where "
-        "it lacks; empty: as all others.",
-        secret=True,
+        "", "Postgres by the gateway's own login, which `migrate` makes; empty: as all others.", secret=True
     )
     gateway_postgres_password: str = _setting(
         "", "Password of the gateway's login, where that address has none.", secret=True
@@ -76,6 +73,15 @@ class Settings:
         None,
         "File of TOML that says how V1's tables are written where they have another form than V2's; "
         "`cartrita doctor` tells what to write there.",
+    )
+    version_one_dsn: str = _setting(
+        "",
+        "V1's Postgres, as libpq takes it, for `cartrita backfill`; may hold a password. Empty: what "
+        "DATABASE_URL says, or else V2's own.",
+        secret=True,
+    )
+    database_url: str = _setting(
+        "", "The same, as V1's own programs are told it.", variable="DATABASE_URL", secret=True
     )
     topic_prefix: str = _setting("", "Put before the name of every topic, subject and consumer group.")
     app_id: str = _setting("cartrita", "Name of the deployment; consumer groups are this and a shell's name.")

@@ -44,6 +44,7 @@ UNREADABLE: Final = frozenset(
         "tool_capability_index",
         "document_passages",
         "document_collections",
+        "imports",
         "projections",
         "cartrita_migrations",
     }
