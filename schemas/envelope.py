@@ -11,6 +11,7 @@ from schemas.events.client_calls import ClientAnswerFact, ClientCallFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
+from schemas.events.imports import ImportFact
 from schemas.events.inputs import ForkRequested, InputFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
@@ -54,6 +55,7 @@ Fact: TypeAlias = (
     | ClientAnswerFact
     | RestraintFact
     | RedriveFact
+    | ImportFact
 )
 
 

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
 from processors.projections.event_log import COLUMNS
+from processors.projections.imports import ADOPTED
 from processors.projections.tables import Resolve
 from sinks.errors import is_passing
 from sinks.forms import Target, literal
@@ -31,6 +32,8 @@ class Compared:
     keys: tuple[str, ...]
     columns: tuple[str, ...]
     """What projections write, beside the keys."""
+    adoptable: frozenset[str] = frozenset()
+    """Which of them are V1's alone in a row that V2 adopted, and are not compared there."""
     earlier: tuple[str, ...] = ()
     """Times that may be earlier in the live table: others may have written the row first."""
     stays: str = "false"
@@ -107,6 +110,21 @@ class Comparison:
         return all(table.is_equal for table in self.tables)
 
 
+# What the design's own backfill script wrote past the log; it stays until `cartrita backfill` takes it over.
+_ITS_ROOTS: Final = (
+    "SELECT id FROM tasks_v2 WHERE parent_id IS NULL AND intent = 'root_conversation_objective' "
+    "AND spec_json ->> 'inferred_from' = 'v1_backfill' AND NOT spec_json ? 'origin'"
+)
+_LEFT_BEHIND: Final = {
+    "tasks_v2": f"(id IN ({_ITS_ROOTS}) OR parent_id IN ({_ITS_ROOTS}))",
+    "graph_snapshots": "(node_name = 'migration_baseline' AND snapshot_json ? 'migration_info' "
+    "AND NOT snapshot_json -> 'migration_info' ? 'origin')",
+    "retrieval_metrics": '(model_feedback = \'{"source": "v1_backfill"}\'::jsonb)',
+    # It gave random ids; all of the log's are made of names.
+    "tool_capability_index": "(substr(id::text, 15, 1) = '4')",
+}
+
+
 def compared_tables(targets: Sequence[Target]) -> tuple[Compared, ...]:
     """Return what is compared, parents first, of the tables that are written."""
     log = Compared(
@@ -132,11 +150,14 @@ def _compared(target: Target) -> Compared:
     return Compared(
         name=target.name,
         keys=(target.key,),
+        adoptable=frozenset(
+            one.name for one in target.columns if one.is_of_v1 and "graph_node" in target.written
+        ),
         columns=tuple(name for name in target.written if name not in earlier),
         earlier=tuple(name for name in target.written if name in earlier),
         also=tuple(target.constants),
         override=" OVERRIDING SYSTEM VALUE" if target.demands_override else "",
-        stays="true" if is_of_v1 else "false",
+        stays="true" if is_of_v1 else _LEFT_BEHIND.get(target.table.name, "false"),
         is_of_v1=is_of_v1,
     )
 
@@ -215,7 +236,7 @@ def _insert(table: Compared, key: str | None = None) -> str:
     """Return what puts the rows that differ, or the one of that key, into the live table."""
     keys = ", ".join(table.keys)
     every = (*table.keys, *map(quoted, (*table.columns, *table.earlier, *table.also)))
-    sets = [f"{quoted(name)} = EXCLUDED.{quoted(name)}" for name in table.columns]
+    sets = [f"{quoted(name)} = {_put_value(table, name)}" for name in table.columns]
     sets += [f"{quoted(name)} = LEAST(t.{quoted(name)}, EXCLUDED.{quoted(name)})" for name in table.earlier]
     only = "" if key is None else f"WHERE d.id::text = {literal(key)} "
     return (
@@ -224,6 +245,14 @@ def _insert(table: Compared, key: str | None = None) -> str:
         f"FROM {SCHEMA}.{table.name} s JOIN {_differing(table)} d USING ({keys}) {only}"
         f"ORDER BY {', '.join(f's.{key}' for key in table.keys)} "
         f"ON CONFLICT ({keys}) DO " + (f"UPDATE SET {', '.join(sets)}" if sets else "NOTHING")
+    )
+
+
+def _put_value(table: Compared, name: str) -> str:
+    if name not in table.adoptable:
+        return f"EXCLUDED.{quoted(name)}"
+    return (
+        f"CASE WHEN EXCLUDED.graph_node = '{ADOPTED}' THEN t.{quoted(name)} ELSE EXCLUDED.{quoted(name)} END"
     )
 
 
@@ -264,7 +293,7 @@ def _paired(table: Compared) -> str:
     earlier = [quoted(name) for name in table.earlier]
     carried = "".join(f", {name}" for name in earlier)
     # Hashed before they are joined: a join that carries whole rows would spill to disk.
-    hashed = f"{_hash([quoted(name) for name in table.columns])} AS hash"
+    hashed = f"{_hash([_compared_value(table, name) for name in table.columns])} AS hash"
     live, rebuilt = "l.hash", "s.hash"
     if earlier:
         times = [f"CASE WHEN l.{name} < s.{name} THEN s.{name} ELSE l.{name} END" for name in earlier]
@@ -277,6 +306,12 @@ def _paired(table: Compared) -> str:
         f"FROM (SELECT {keys}, {hashed}{carried}, {table.stays} AS stays FROM {table.name}) l "
         f"FULL JOIN (SELECT {keys}, {hashed}{carried} FROM {SCHEMA}.{table.name}) s USING ({keys}))"
     )
+
+
+def _compared_value(table: Compared, name: str) -> str:
+    if name not in table.adoptable:
+        return quoted(name)
+    return f"CASE WHEN graph_node IS DISTINCT FROM '{ADOPTED}' THEN {quoted(name)} END"
 
 
 def _hash(expressions: Sequence[str]) -> str:

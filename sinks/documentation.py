@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from processors.projections.tables import TABLES, Table
+from processors.projections.tables import TABLES, Column, Table
 from sinks.metrics import METRICS
 from sinks.trace import TracedEvent
 
@@ -38,6 +38,11 @@ def between(text: str, name: str) -> str:
     return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
 
 
+def _sources(table: Table, column: Column) -> tuple[str, ...]:
+    past = [topic for one in table.columns if one.into == column.name for topic in one.topics]
+    return (*column.topics, *past)
+
+
 def _section(table: Table) -> str:
     head = [
         f"### {table.name}",
@@ -50,8 +55,9 @@ def _section(table: Table) -> str:
     if not any(column.name == "id" for column in table.columns):
         head.append("| id | uuid | every event of the row | Made from the ids in the event. |")
     rows = [
-        f"| {column.name} | {column.type} | {', '.join(column.topics) or 'every event of the row'} "
+        f"| {column.name} | {column.type} | {', '.join(_sources(table, column)) or 'every event of the row'} "
         f"| {column.meaning} |"
         for column in table.columns
+        if not column.into
     ]
     return "\n".join([*head, *rows, ""])

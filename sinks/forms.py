@@ -13,15 +13,19 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
 from processors.projections.tables import Column, Table
+from schemas.frozen import replace
 from sinks.errors import DatabaseUnfit
 from sinks.mapping import IdForm, TableMapping
 
+_ADDED_BEFORE, _ADDED_LAST = "graph_node", "cost_tokens"
+"""Of the columns that V2 adds to V1's messages, in their order."""
 SEQUENCE: Final = "version_one_numbers"
 """Gives numbers to rows of tables that have no sequence: -1, -2, …"""
 _COLUMNS_OF: Final = """
     SELECT a.attname, a.attnotnull, a.atthasdef OR a.attidentity <> '',
            format_type(a.atttypid, NULL), format_type(a.atttypid, a.atttypmod),
-           a.attidentity = 'a', a.attgenerated <> '', pg_get_serial_sequence(%(table)s, a.attname)
+           a.attidentity = 'a', a.attgenerated <> '', a.attnum,
+           COALESCE(pg_get_serial_sequence(%(table)s, a.attname), '')
     FROM pg_attribute a
     WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdropped
 """
@@ -96,6 +100,10 @@ class Filled:
     words: Mapping[str, str] = field(default_factory=dict)
     refers_to: IdForm | None = None
     """Not None: it holds the id of a session, and sessions of V1 have ids of this form."""
+    past: str = ""
+    """Not '': the column of ours whose value, where it is said, counts past all others."""
+    is_of_v1: bool = False
+    """True: in a row of V1's own that V2 adopted it is V1's alone, and only a new row gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +139,8 @@ class _There:
     full_type: str
     is_identity_always: bool
     is_generated: bool
+    number: int
+    """Its place among the columns, in the order in which they were made."""
     sequence: str
 
 
@@ -177,6 +187,8 @@ async def form_of(
     in_the_way = await _of_key(connection, table.name, name, key, mapping)
     columns = []
     for column in table.columns:
+        if column.into:
+            continue
         called = mapping.name_of(column.name)
         found = there.get(called)
         if found is None or found.is_generated:
@@ -184,7 +196,11 @@ async def form_of(
                 line = f'{column.name} = ""'
                 in_the_way.append(_obstacle(table, called, "is not in the table", "columns", line))
             continue
-        filled = _filled(column, called, found, mapping, sessions)
+        past = next((one.name for one in table.columns if one.into == column.name), "")
+        filled = replace(
+            _filled(column, called, found, mapping, sessions, past),
+            is_of_v1=column.is_of_v1 or (column.name == _ADDED_LAST and _was_there(found, there)),
+        )
         in_the_way += await _of_column(connection, table, filled, found)
         columns.append(filled)
     taken = {"id", *(one.name for one in columns)}
@@ -217,12 +233,17 @@ async def form_of(
 async def _there(connection: AsyncConnection[TupleRow], name: str) -> dict[str, _There]:
     cursor = await connection.execute(_COLUMNS_OF, {"table": name})
     found = {
-        row[0]: _There(**dict(zip(_There.__slots__, (*row[1:7], row[7] or ""), strict=True)))
-        for row in await cursor.fetchall()
+        row[0]: _There(**dict(zip(_There.__slots__, row[1:], strict=True))) for row in await cursor.fetchall()
     }
     if not found:
         raise DatabaseUnfit(f"the database has no table {name}: run the migrations first")
     return found
+
+
+def _was_there(found: _There, there: Mapping[str, _There]) -> bool:
+    """Tell whether V1 had a column before V2 added its own, of which this is one where V1 has none."""
+    before = there.get(_ADDED_BEFORE)
+    return before is None or found.number < before.number
 
 
 async def _of_key(
@@ -275,7 +296,9 @@ async def _of_column(
     return []
 
 
-def _filled(column: Column, called: str, found: _There, mapping: TableMapping, sessions: IdForm) -> Filled:
+def _filled(
+    column: Column, called: str, found: _There, mapping: TableMapping, sessions: IdForm, past: str
+) -> Filled:
     short = column.type.partition("(")[0]
     refers_to = sessions if column.belongs and sessions is not IdForm.UUID else None
     initial = column.initial
@@ -294,6 +317,7 @@ def _filled(column: Column, called: str, found: _There, mapping: TableMapping, s
         initial=initial,
         words=mapping.words.get(column.name, {}),
         refers_to=refers_to,
+        past=past,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from psycopg import sql
 
+from processors.projections.imports import ADOPTED
 from processors.projections.tables import Column, Resolve
 from sinks.copying import FoldedText, folded_text
 from sinks.forms import Filled, Target, literal
@@ -21,6 +22,7 @@ from sinks.mapping import IdForm
 
 IDS: Final = "version_one_ids"
 """Keeps which number stands for which id in a table of V1."""
+_SAYS_ADOPTED: Final = "graph_node"
 _SUM_MAX = {"bigint": 2**63 - 1, "integer": 2**31 - 1}
 _LENGTH = re.compile(r"character(?: varying)?\((\d+)\)")
 
@@ -47,24 +49,28 @@ class Statements:
 def statements(target: Target) -> Statements:
     """Make the SQL for a table as the database has it."""
     stage = f"stage_{target.name}"
-    names = tuple(one.column.name for one in target.columns)
-    types = ", ".join(
-        ("id uuid", *(f"{one.column.name} {_staging_type(one.column)}" for one in target.columns))
-    )
+    said_of = staged_columns(target)
+    names = tuple(column.name for column in said_of)
+    types = ", ".join(("id uuid", *(f"{column.name} {_staging_type(column)}" for column in said_of)))
     listed = ", ".join(map(quoted, (target.key, *target.written, *target.constants)))
     constants = [f"{literal(value)}::{type_}" for type_, value in target.constants.values()]
     fresh = ", ".join((_key(target), *map(_staged, target.columns), *constants))
     override = " OVERRIDING SYSTEM VALUE" if target.demands_override else ""
-    sets = ", ".join(f"{quoted(one.name)} = {_resolved(one)}" for one in target.columns)
+    adopts = any(column.name == _SAYS_ADOPTED for column in said_of)
+    resolved = {quoted(one.name): _settled(one, adopts=adopts) for one in target.columns}
+    sets = ", ".join(f"{name} = {value}" for name, value in resolved.items())
     said = " OR ".join(f"s.{name} IS NOT NULL" for name in names)
     key = quoted(target.key)
+    # V1's own rows have triggers that tell of each update: one that changes nothing is none.
+    changes = " OR ".join(f"t.{name} IS DISTINCT FROM {value}" for name, value in resolved.items())
+    only = f" AND ({changes})" if target.table.name == "sessions" else ""
     update = (
         f"WITH s AS (DELETE FROM {stage} RETURNING *) "  # noqa: S608  # names from the catalogue, quoted
-        f"UPDATE {target.name} t SET {sets} FROM s WHERE t.{key} = {_key(target)} AND ({said})"
+        f"UPDATE {target.name} t SET {sets} FROM s WHERE t.{key} = {_key(target)} AND ({said}){only}"
     )
     return Statements(
         target=target,
-        text=folded_text({one.column.name: one.column.type for one in target.columns}),
+        text=folded_text({column.name: column.type for column in said_of}),
         create=f"CREATE TEMP TABLE {stage} ({types})".encode(),
         copy=f"COPY {stage} ({', '.join(('id', *names))}) FROM STDIN".encode(),
         number=_numbering(target, stage).encode() if target.form is IdForm.NUMBER else b"",
@@ -76,6 +82,16 @@ def statements(target: Target) -> Statements:
         ),
         update=update.encode() if names else f"DELETE FROM {stage}".encode(),  # noqa: S608  # as above
         truncate=f"TRUNCATE {stage}".encode(),
+    )
+
+
+def staged_columns(target: Target) -> tuple[Column, ...]:
+    """Return what is said of a row, by our columns: those of the table, and what decides about them."""
+    written = [one.column for one in target.columns]
+    deciding = {_SAYS_ADOPTED, *(one.past for one in target.columns)}
+    return (
+        *written,
+        *(column for column in target.table.columns if column.name in deciding and column not in written),
     )
 
 
@@ -122,7 +138,20 @@ def _staged(one: Filled) -> str:
     if one.column.resolve is Resolve.ADD:
         return _converted(one, _sum(one.column, f"COALESCE(s.{one.column.name}, {one.column.initial})"))
     said = _said(one)
+    if one.past:
+        said = f"COALESCE({_converted(one, f's.{one.past}')}, {said})"
     return said if one.initial == "NULL" else f"COALESCE({said}, {one.initial})"
+
+
+def _settled(one: Filled, *, adopts: bool) -> str:
+    """Return what a row that is there gets: as `_resolved`, but for what came over from V1."""
+    resolved = _resolved(one)
+    if one.past:
+        return f"COALESCE({_converted(one, f's.{one.past}')}, {resolved})"
+    if one.is_of_v1 and adopts:
+        # V1 may have changed its row since it was read.
+        return f"CASE WHEN s.graph_node = '{ADOPTED}' THEN t.{quoted(one.name)} ELSE {resolved} END"
+    return resolved
 
 
 def _resolved(one: Filled) -> str:

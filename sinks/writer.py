@@ -1,7 +1,7 @@
 """Writes batches of projected records to Postgres: rows and offsets in one transaction, each event once."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -19,6 +19,7 @@ from sinks.errors import DatabaseUnfit, OffsetsMoved, RowRefused, is_passing
 from sinks.fitting import Fitted, fitted
 from sinks.mapping import AS_THEY_ARE, VersionOne
 from sinks.staging import statements
+from topics.catalog import SESSION_IMPORTS
 
 CONNECT_TIMEOUT_S: Final = 10
 
@@ -240,15 +241,8 @@ class Writer:
         fresh = await self._log(logged, prepared.log_text)
         staged = prepared.staged
         if len(fresh) < len(logged):
-            staged = self._staged(
-                (
-                    change
-                    for record in records
-                    if record.log is not None and _PLACE_OF(record.log) in fresh
-                    for change in record.changes
-                ),
-                prepared.leaves_out,
-            )
+            new = [one for one in records if one.log is not None and _PLACE_OF(one.log) in fresh]
+            staged = self._staged(new, prepared.leaves_out)
         rows = {table: await self._guarded(table, *folded) for table, folded in staged.items()}
         return Written(fresh=frozenset(fresh), rows=rows, conflicts=await self._conflicts(logged))
 
@@ -274,7 +268,7 @@ class Writer:
         logged = sorted((record.log for record in records if record.log is not None), key=_PLACE_OF)
         leaves_out = frozenset[str]().union(*(record.leaves_out for record in records))
         assert not leaves_out or len(records) == 1
-        staged = self._staged((change for record in records for change in record.changes), leaves_out)
+        staged = self._staged(records, leaves_out)
         return _Prepared(
             records=records, logged=logged, log_text=_LOG_TEXT(logged), staged=staged, leaves_out=leaves_out
         )
@@ -311,8 +305,9 @@ class Writer:
         try:
             async with self._connection.transaction():
                 await self._copy(_COPY_LOG, text)
-        except psycopg.errors.UniqueViolation:
-            # Some are there already, as after a crash or a producer's retry: then each is looked at.
+        except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported):
+            # Some are there already, as after a crash or a producer's retry: then each is looked at. Or the
+            # table is another role's: where it has policies, only its owner may copy into it.
             await self._copy(_COPY_LOG_STAGE, text)
             cursor = await self._connection.execute(_INSERT_LOG)
             fresh = {(row[0], row[1], row[2]) for row in await cursor.fetchall()}
@@ -321,15 +316,21 @@ class Writer:
         return set(map(_PLACE_OF, rows))
 
     def _staged(
-        self, changes: Iterable[RowChange], leaves_out: frozenset[str]
+        self, records: Sequence[Projected], leaves_out: frozenset[str]
     ) -> dict[str, tuple[int, bytes]]:
         """Return by table, parents first, how many rows are to be written, and their text."""
-        folded = fold(changes)
-        return {
-            name: (len(folded[made.target.table.name]), made.text(folded[made.target.table.name]))
-            for name, made in self._statements.items()
-            if made.target.table.name in folded and name not in leaves_out
-        }
+        every = mirrored = fold(change for record in records for change in record.changes)
+        if self._own and any(record.place.topic == SESSION_IMPORTS.name for record in records):
+            # What came over from V1 stands in its own table already, under ids of its own.
+            ours = [record for record in records if record.place.topic != SESSION_IMPORTS.name]
+            mirrored = fold(change for record in ours for change in record.changes)
+        staged = {}
+        for name, made in self._statements.items():
+            table = made.target.table.name
+            rows = (mirrored if name == table and table in self._own else every).get(table)
+            if rows and name not in leaves_out:
+                staged[name] = (len(rows), made.text(rows))
+        return staged
 
     async def _guarded(self, table: str, number: int, text: bytes) -> int:
         """Write the rows of one table; what a table of V1 refuses is a row, whatever Postgres calls it.

@@ -14,6 +14,7 @@ from schemas.events.client_calls import ClientAnswerFact, ClientCallFact
 from schemas.events.configurations import ConfigurationFact
 from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
+from schemas.events.imports import ImportFact
 from schemas.events.inputs import ForkRequested, InputFact, OperatorFact, SentFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
@@ -249,6 +250,14 @@ SESSION_OUTPUTS: Final = Topic(
     purpose="What the user sees: progress, answers, errors, approval requests.",
     writers="session shell",
 )
+SESSION_IMPORTS: Final = Topic(
+    name="session.imports",
+    facts=_facts(ImportFact),
+    keying=Keying.SESSION,
+    purpose="What came over from V1; no shell reads it, and whoever can write here is believed as to tenant "
+    "and user.",
+    writers="`cartrita backfill` alone",
+)
 SESSION_DELTAS: Final = Topic(
     name="session.deltas",
     facts=_facts(DeltaFact),
@@ -331,6 +340,7 @@ TOPICS: Final = (
     GRAPH_SNAPSHOTS,
     SESSION_OUTPUTS,
     CLIENT_ANSWERS,
+    SESSION_IMPORTS,
     SESSION_DELTAS,
     TOOL_CAPABILITIES,
     CONFIGURATION,

@@ -8,8 +8,15 @@ from typing import Final, NamedTuple, get_args
 
 from processors.projections.rows import Place
 from processors.projections.values import as_uuid, clean, cut, json_of, moment
-from schemas.envelope import Envelope, Versions
+from schemas.envelope import Envelope, Fact, Versions
 from schemas.events.client_calls import ClientAnswerFact
+from schemas.events.imports import (
+    BaselineImported,
+    ConversationImported,
+    InvocationImported,
+    MessageImported,
+    RetrievalImported,
+)
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.plans import PlanFact
 from schemas.events.policies import PolicyDecided
@@ -39,7 +46,7 @@ class LogRow(NamedTuple):
     correlation_id: str | None
     evidence_ids: list[str]
     subject_id: str | None
-    """What the event is about: a task, call, plan, decision or snapshot. Traces start from it."""
+    """What the event is about: a task, call, plan, decision, snapshot or message. Traces start from it."""
     occurred_at: str
     recorded_at: str
     tenant_id: str
@@ -74,6 +81,11 @@ _SUBJECTS: Final[dict[type, str]] = {
     **dict.fromkeys((*get_args(TaskFact), *get_args(CallFact)), "task_id"),
     PolicyDecided: "decision_id",
     GraphSnapshotTaken: "snapshot_id",
+    ConversationImported: "task_id",
+    MessageImported: "message_id",
+    InvocationImported: "invocation_id",
+    RetrievalImported: "retrieval_id",
+    BaselineImported: "snapshot_id",
 }
 
 
@@ -96,15 +108,20 @@ class _Head:
     state_digest: str | None
 
 
+def subject_of(fact: Fact) -> str | None:
+    """Return the id of what a fact is about; None where it is about no one thing."""
+    subject = _SUBJECTS.get(type(fact))
+    return None if subject is None else getattr(fact, subject)
+
+
 def log_row(envelope: Envelope, place: Place) -> LogRow:
     """Return an event's row."""
     body = envelope.body
-    subject = _SUBJECTS.get(type(body))
     return _row(
         envelope,
         place,
         type_=type(body).__name__,
-        subject_id=None if subject is None else getattr(body, subject),
+        subject_id=subject_of(body),
         versions=_versions_json(envelope.versions),
         body=json_of(to_plain(body)),
     )

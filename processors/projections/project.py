@@ -5,6 +5,7 @@ from typing import Final
 from processors.projections import (
     conversation_messages,
     graph_snapshots,
+    imports,
     policy_decisions,
     retrieval_metrics,
     sessions,
@@ -19,6 +20,14 @@ from schemas.events.budgets import BudgetCharged, BudgetGranted
 from schemas.events.capabilities import ToolCapabilityMeasured
 from schemas.events.client_calls import ClientCallReceived
 from schemas.events.dead_letters import RecordRejected
+from schemas.events.imports import (
+    BaselineImported,
+    ConversationImported,
+    InvocationImported,
+    MessageImported,
+    RetrievalImported,
+    ToolUseImported,
+)
 from schemas.events.inputs import (
     ApprovalEdited,
     ApprovalReceived,
@@ -120,6 +129,15 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             return policy_decisions.of_decided(envelope, fact)
         case ToolCapabilityMeasured() as fact:
             return tool_capability_index.of_measured(fact)
+        case (
+            ConversationImported()
+            | MessageImported()
+            | InvocationImported()
+            | RetrievalImported()
+            | BaselineImported()
+            | ToolUseImported() as fact
+        ):
+            return imports.of_import(envelope, fact)
         case _:
             return _of_session_alone(envelope, place)
 

@@ -39,6 +39,11 @@ class Column:
     """SQL of what a new row has where no event has said a value; never the time of writing."""
     belongs: bool = False
     """True when it says whose the row is: the same whoever says it, so that any topic may."""
+    into: str = ""
+    """Not '': it is no column of the table. Its value goes into that one, and counts there past what other
+    topics say, whichever comes first: what came over from V1 was before all that V2 knows."""
+    is_of_v1: bool = False
+    """True: in a row of V1's own that V2 adopted it is V1's alone, and only a new row gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +63,19 @@ class Table:
 
 
 def _column(
-    name: str, type_: str, topic: str, meaning: str, resolve: Resolve = Resolve.LAST, initial: str = "NULL"
+    name: str,
+    type_: str,
+    topic: str | tuple[str, ...],
+    meaning: str,
+    resolve: Resolve = Resolve.LAST,
+    initial: str = "NULL",
 ) -> Column:
-    return Column(name=name, type=type_, topics=(topic,), meaning=meaning, resolve=resolve, initial=initial)
+    topics = topic if isinstance(topic, tuple) else (topic,)
+    return Column(name=name, type=type_, topics=topics, meaning=meaning, resolve=resolve, initial=initial)
+
+
+def _imported(into: str, type_: str) -> Column:
+    return Column(name=f"imported_{into}", type=type_, topics=(_IMPORTS,), meaning="As V1 had it.", into=into)
 
 
 def _session() -> Column:
@@ -76,13 +91,19 @@ def _session() -> Column:
 
 _FIRST, _LAST, _ADD, _GREATEST = Resolve.FIRST, Resolve.LAST, Resolve.ADD, Resolve.GREATEST
 _INPUTS, _OUTPUTS, _BUDGETS = "session.inputs", "session.outputs", "budget.events"
-_TASKS, _MODELS, _TOOLS = "task.events", "model.results", "tool.results"
+_IMPORTS: Final = "session.imports"
+_TASKS: Final = ("task.events", _IMPORTS)
+_TOOLS: Final = "tool.results"
+_INVOCATIONS: Final = (_TOOLS, _IMPORTS)
 
 SESSIONS: Final = Table(
     name="sessions",
     purpose="The sessions, as V1 has them; what V2 knows more of them is in `session_summaries`.",
     version_one=True,
-    columns=(_column("created_at", "timestamptz", _INPUTS, "When its first input was taken in.", _FIRST),),
+    columns=(
+        _column("created_at", "timestamptz", _INPUTS, "When its first input was taken in.", _FIRST),
+        _imported("created_at", "timestamptz"),
+    ),
 )
 SESSION_SUMMARIES: Final = Table(
     name="session_summaries",
@@ -129,6 +150,14 @@ SESSION_SUMMARIES: Final = Table(
             "dead.letters",
             "When an input of it could not be applied; if nothing was told since, it is quarantined.",
         ),
+        _column(
+            "imported_from", "text", _IMPORTS, "Name of the V1 that it came over from; NULL: it is V2's own."
+        ),
+        _column("imported_messages", "bigint", _IMPORTS, "How many messages it had there."),
+        _imported("tenant_id", "text"),
+        _imported("user_id", "text"),
+        _imported("title", "text"),
+        _imported("opened_at", "timestamptz"),
     ),
 )
 TASKS_V2: Final = Table(
@@ -170,20 +199,21 @@ TASK_EDGES: Final = Table(
         _column("created_at", "timestamptz", _TASKS, "When the later of the two tasks was created.", _FIRST),
     ),
 )
+_SNAPSHOTS: Final = ("graph.snapshots", _IMPORTS)
 GRAPH_SNAPSHOTS: Final = Table(
     name="graph_snapshots",
     purpose="A session's state at each node of its graph.",
     columns=(
         _session(),
-        _column("snapshot_json", "jsonb", "graph.snapshots", "The request, and the tasks or the plan."),
-        _column("node_name", "varchar(50)", "graph.snapshots", "The node that was reached."),
-        _column("created_at", "timestamptz", "graph.snapshots", "When."),
-        _column("agent_state", "jsonb", "graph.snapshots", "What each running agent waits for."),
-        _column("cost_summary", "jsonb", "graph.snapshots", "What is granted, reserved, used and left."),
-        _column("performance_metrics", "jsonb", "graph.snapshots", "Elapsed times and counts."),
+        _column("snapshot_json", "jsonb", _SNAPSHOTS, "The request, and the tasks or the plan."),
+        _column("node_name", "varchar(50)", _SNAPSHOTS, "The node that was reached."),
+        _column("created_at", "timestamptz", _SNAPSHOTS, "When."),
+        _column("agent_state", "jsonb", _SNAPSHOTS, "What each running agent waits for."),
+        _column("cost_summary", "jsonb", _SNAPSHOTS, "What is granted, reserved, used and left."),
+        _column("performance_metrics", "jsonb", _SNAPSHOTS, "Elapsed times and counts."),
     ),
 )
-_RETRIEVALS: Final = "retrieval.metrics"
+_RETRIEVALS: Final = ("retrieval.metrics", _IMPORTS)
 RETRIEVAL_METRICS: Final = Table(
     name="retrieval_metrics",
     purpose="How searches went and whether they helped; the row's id is the tool call's.",
@@ -207,7 +237,7 @@ RETRIEVAL_METRICS: Final = Table(
         _column("documents_used", "integer", _RETRIEVALS, "How many went into the result."),
     ),
 )
-_CAPABILITIES: Final = "tool.capabilities"
+_CAPABILITIES: Final = ("tool.capabilities", _IMPORTS)
 TOOL_CAPABILITY_INDEX: Final = Table(
     name="tool_capability_index",
     purpose="Rolling 30-day statistics of each tool and version.",
@@ -259,36 +289,57 @@ POLICY_DECISIONS: Final = Table(
         _column("user_context", "jsonb", _POLICIES, "For whom."),
     ),
 )
-_BY_ROLE: Final = (_INPUTS, _OUTPUTS)
+_BY_ROLE: Final = (_INPUTS, _OUTPUTS, _IMPORTS)
 
 
-def _message(name: str, type_: str, meaning: str, initial: str = "NULL") -> Column:
-    return Column(name=name, type=type_, topics=_BY_ROLE, meaning=meaning, initial=initial)
+def _message(name: str, type_: str, meaning: str, initial: str = "NULL", *, is_of_v1: bool = False) -> Column:
+    return Column(name=name, type=type_, topics=_BY_ROLE, meaning=meaning, initial=initial, is_of_v1=is_of_v1)
 
 
 CONVERSATION_MESSAGES: Final = Table(
     name="conversation_messages",
     purpose=(
-        "The chat: one row a user's message (session.inputs) and one an answer (session.outputs). Each kind "
-        "of row has its one topic, but for a message's task, which session.outputs says, and for its cost. "
+        "The chat: one row a user's message (session.inputs), one an answer (session.outputs), and one a "
+        "message of V1 (session.imports). Each kind of row has its one topic, but for a message's task, "
+        "which session.outputs says, and for its cost. "
         "What models and tools said on the way is in the view `conversation_steps`."
     ),
     version_one=True,
     columns=(
         _session(),
-        _message("role", "text", "user or assistant.", "'user'"),
-        _message("content", "text", "The text.", "''"),
-        _message("created_at", "timestamptz", "When it was said."),
-        _message("metadata", "jsonb", "What goes with it: event_id, attachments, model, citations.", "'{}'"),
-        _message("task_id", "uuid", "The root task of its turn."),
-        _message("graph_node", "varchar(50)", "intake, fork or answer.", "'intake'"),
+        _message(
+            "role",
+            "text",
+            "user or assistant; of V1's messages also system or tool.",
+            "'user'",
+            is_of_v1=True,
+        ),
+        _message("content", "text", "The text.", "''", is_of_v1=True),
+        _message("created_at", "timestamptz", "When it was said.", is_of_v1=True),
+        _message(
+            "metadata",
+            "jsonb",
+            "What goes with it: event_id, attachments, model, citations; of V1's messages what V1 has.",
+            "'{}'",
+            is_of_v1=True,
+        ),
+        _message(
+            "task_id", "uuid", "The root task of its turn; of V1's messages the task that it stands for."
+        ),
+        _message(
+            "graph_node",
+            "varchar(50)",
+            "intake, fork or answer; adopted: V1's own row, of which V2 fills task_id, graph_node and "
+            "cost_tokens alone; imported: a copy of V1's.",
+            "'intake'",
+        ),
         Column(
             name="cost_tokens",
             type="integer",
-            topics=(_BUDGETS, _OUTPUTS),
+            topics=(_BUDGETS, _OUTPUTS, _IMPORTS),
             meaning=(
                 "On an answer: what its turn used. On a message: what was charged and no answer tells of. "
-                "The sum over a session is what it used."
+                "The sum over a session is what it used. On a message of V1: what V1 says."
             ),
             resolve=_ADD,
             initial="0",
@@ -301,12 +352,12 @@ TOOL_INVOCATIONS: Final = Table(
     version_one=True,
     columns=(
         _session(),
-        _column("tool_name", "text", _TOOLS, "The tool."),
-        _column("category", "text", "tool.outcomes", "Its kind."),
-        _column("output_json", "jsonb", _TOOLS, "success, and result or error.", _LAST, "'{}'"),
-        _column("latency_ms", "integer", _TOOLS, "How long it took."),
-        _column("cost_tokens", "integer", _TOOLS, "What its own model calls used."),
-        _column("created_at", "timestamptz", _TOOLS, "When it ended."),
+        _column("tool_name", "text", _INVOCATIONS, "The tool."),
+        _column("category", "text", ("tool.outcomes", _IMPORTS), "Its kind."),
+        _column("output_json", "jsonb", _INVOCATIONS, "success, and result or error.", _LAST, "'{}'"),
+        _column("latency_ms", "integer", _INVOCATIONS, "How long it took."),
+        _column("cost_tokens", "integer", _INVOCATIONS, "What its own model calls used."),
+        _column("created_at", "timestamptz", _INVOCATIONS, "When it ended."),
     ),
 )
 

@@ -68,6 +68,13 @@ def moment(milliseconds: int) -> str:
     return f"{_second(seconds)}.{rest_ms:03}+00:00"
 
 
+def moment_us(microseconds: int) -> str:
+    """Return a time in ISO 8601, UTC, to the microsecond, likewise."""
+    milliseconds, rest_us = divmod(microseconds, 1_000)
+    text = moment(milliseconds)
+    return f"{text[:-6]}{rest_us:03}{text[-6:]}" if _MS_MIN <= milliseconds <= _MS_MAX else text
+
+
 def int32(number: int) -> int:
     """Return the nearest number that an INTEGER column holds."""
     return max(-INT32_MAX - 1, min(INT32_MAX, number))

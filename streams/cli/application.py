@@ -58,6 +58,7 @@ _PANELS: Final = {
     "Processes": {"worker": "processes:worker", "sink": "processes:sink", "gateway": "processes:gateway"},
     "Ground": {
         "migrate": "migrate:migrate",
+        "backfill": "backfill:backfill",
         "rebuild": "rebuild:rebuild",
         "snapshot": "rebuild:snapshot",
         "topics": "topics:topics",

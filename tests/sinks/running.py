@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from schemas.envelope import Envelope
 from schemas.events.budgets import BudgetCharged, ChargeBasis
 from schemas.events.inputs import MessageReceived
+from schemas.wire.codec import Codec
 from sinks.metrics import SinkMetrics
 from sinks.sink import SinkSettings, run_sink
 from tests.projections.envelopes import event
@@ -31,11 +32,11 @@ NUMBERS: Iterator[int] = count(1)
 
 @asynccontextmanager
 async def running(
-    settings: SinkSettings, metrics: SinkMetrics | None = None
+    settings: SinkSettings, metrics: SinkMetrics | None = None, codec: Codec = CODEC
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Run a sink until the block ends; what ends it earlier is raised."""
     stop = asyncio.Event()
-    sink = asyncio.create_task(run_sink(settings, CODEC, stop, metrics))
+    sink = asyncio.create_task(run_sink(settings, codec, stop, metrics))
     try:
         yield sink
     finally:

@@ -42,7 +42,6 @@ V2_INDEXES = {
     "idx_graph_snapshots_node",
     "idx_retrieval_metrics_session",
     "idx_retrieval_metrics_usefulness",
-    "idx_retrieval_metrics_embedding",
     "idx_tool_capability_name",
     "idx_tool_capability_category",
     "idx_tool_capability_performance",
@@ -52,6 +51,8 @@ V2_INDEXES = {
     "idx_conversation_messages_task",
     "idx_conversation_messages_graph_node",
 }
+DROPPED = {"idx_retrieval_metrics_embedding"}
+"""An index over no rows chooses its lists from none, and recalls little: `imports` drops it."""
 
 
 async def test_a_second_run_applies_nothing(empty_dsn: str) -> None:
@@ -106,7 +107,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(empty_dsn: str) -> N
     assert found == [(None, None)]
 
 
-async def test_every_index_and_check_of_the_design_is_there(
+async def test_every_index_and_check_of_the_design_is_there_but_one(
     connection: AsyncConnection[psycopg.rows.TupleRow],
 ) -> None:
     indexes = {row[0] for row in await rows(connection, "SELECT indexname FROM pg_indexes")}
@@ -118,6 +119,7 @@ async def test_every_index_and_check_of_the_design_is_there(
     )
 
     assert indexes >= V2_INDEXES
+    assert not indexes & DROPPED
     found = sorted((table, re.sub(r"\W+", " ", text)) for table, text in checks)
     assert [table for table, _ in found] == [
         "policy_decisions",
