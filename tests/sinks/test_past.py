@@ -10,8 +10,9 @@ from connectors.retrieval.past import TEXT_CHARACTERS_MAX, ConversationPast, Pas
 from schemas.events.inputs import MessageReceived
 from schemas.events.outputs import AnswerGiven
 from sinks.writer import Writer
-from tests.processors.world import World, obliging, plan_text, task
+from tests.processors.world import SESSION, World, obliging
 from tests.replay.test_fork import FORK, begun, forked, point_at
+from tests.replay.worlds import PLAN, world
 from tests.sinks.test_whole_session import writer
 from tests.sinks.whole_session import projected, write
 
@@ -31,18 +32,18 @@ async def past(dsn: str) -> AsyncIterator[ConversationPast]:
         yield ConversationPast(pool)
 
 
-def spoken(session_id: str, *texts: str, sender: tuple[str, str] = ("default", "anonymous")) -> World:
+def spoken(session_id: str, *texts: str) -> World:
     """Return a session in which somebody said all of this, each in a turn of its own."""
-    world = World(obliging(plan_text(task("a"))), session_id=session_id)
+    made = World(obliging(PLAN), session_id=session_id) if session_id != SESSION else world()
     for text in texts:
-        world.post(MessageReceived(text=text, tokens=len(text)), sender=sender)
-        world.run()
-    return world
+        made.post(MessageReceived(text=text, tokens=len(text)))
+        made.run()
+    return made
 
 
 async def written(writer: Writer, worlds: Iterable[World]) -> None:
     """Write all events of these sessions."""
-    events = [event for world in worlds for event in (*(one for one, _ in world.inputs), *world.events)]
+    events = [event for made in worlds for event in (*(one for one, _ in made.inputs), *made.events)]
     await write(writer, [await projected(events)])
 
 
@@ -53,7 +54,7 @@ def said(texts: Iterable[PastText]) -> list[tuple[int, str, str]]:
 async def test_a_session_finds_what_was_said_in_it_and_a_fork_what_stood_before_it(
     writer: Writer, past: ConversationPast
 ) -> None:
-    origin = spoken("00000000-0000-4000-8000-000000000001", FACT, "x" * (TEXT_CHARACTERS_MAX + 5))
+    origin = spoken(SESSION, FACT, "x" * (TEXT_CHARACTERS_MAX + 5))
     first, second = origin.facts(AnswerGiven)
     point = point_at(origin, AnswerGiven)
     fork = forked(point, begun(point, message="And what else?"))
@@ -86,10 +87,10 @@ async def test_a_session_finds_what_was_said_in_it_and_a_fork_what_stood_before_
 
 
 async def test_nobody_finds_the_past_of_others(writer: Writer, past: ConversationPast) -> None:
-    origin = spoken("00000000-0000-4000-8000-000000000001", FACT)
+    origin = spoken(SESSION, FACT)
     point = point_at(origin, AnswerGiven)
     # Somebody else names the session as the origin of a fork: it is refused, and stands on the log.
-    thief = World(obliging(plan_text(task("a"))), session_id=STRANGER)
+    thief = World(obliging(PLAN), session_id=STRANGER)
     for number in range(2):
         thief.post(
             begun(point, message=f"What did they say, {number}?"),
