@@ -14,7 +14,8 @@ from connectors.tools.recall import (
     weighed,
 )
 from connectors.tools.registry import ToolRegistry
-from schemas.ports.tool import ToolError
+from schemas.ports.tool import Tool, ToolError
+from tests.connectors.tool_conformance import ToolConformance
 from tests.connectors.twins import context
 
 PLANTED = {
@@ -113,6 +114,20 @@ def test_nothing_is_found_where_nothing_was_said_of_it() -> None:
     assert recalled("zeppelin", conversation(50), 6) == []
     assert recalled("the of and", conversation(50), 6) == []
     assert recalled("anything", [], 6) == []
+
+
+class TestRecallConversation(ToolConformance):
+    """The suite."""
+
+    @pytest.fixture
+    def tool(self) -> Tool:
+        """The tool under test."""
+        return RecallConversation(FixedPast(conversation()))
+
+    @pytest.fixture
+    def example(self) -> dict[str, object]:
+        """Arguments that fit."""
+        return {"query": "name of my boat", "k": 2}
 
 
 async def test_the_tool_asks_for_the_session_of_the_call_alone_and_tells_turn_and_speaker() -> None:

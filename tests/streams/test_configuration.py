@@ -59,8 +59,8 @@ def test_the_shipped_configuration_can_work() -> None:
         ("models", '"0.01"', '"9999999999"', "output_dollars_per_1000: a call could cost more"),
         (
             "agents/researcher",
-            '"search_documents"]',
-            '"search_document"]',
+            '"search_documents",',
+            '"search_document",',
             "agents/researcher.toml: tools: there is no tool 'search_document'",
         ),
         (
