@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -39,19 +40,31 @@ def logged(settings: Settings, session: str, turns: int) -> list[tuple[str, str,
     raise AssertionError("the sink does not come to the end of the session")
 
 
-def test_what_was_said_in_turn_3_is_told_in_turn_30_and_prompts_stay_bounded(
+def ask(http: httpx.Client, session: str, frames: Iterator[Json], text: str, **more: str) -> str:
+    """Say something, and return the answer."""
+    posted = http.post(f"/api/v2/sessions/{session}/messages", json={"content": text, **more})
+    assert posted.status_code == 202, posted.text
+    return str(until_answered(frames, posted.json()["messageId"])[-1]["text"])
+
+
+def test_what_was_said_in_turn_3_is_told_and_found_in_turn_30_and_prompts_stay_bounded(
     http: httpx.Client, settings: Settings, command_environment: dict[str, str]
 ) -> None:
     session = opened(http, title="A long talk")
     with followed(http, session) as frames:
-        for turn in range(1, TURNS + 1):
+        for turn in range(1, TURNS):
             # Who is asked by name makes no plan, which spares the test some calls.
-            agent = {} if turn == TURNS else {"agent": "writer"}
-            said = FACT if turn == 3 else f"This is message {turn}. {SMALL_TALK}"
-            posted = http.post(f"/api/v2/sessions/{session}/messages", json={"content": said, **agent})
-            assert posted.status_code == 202, posted.text
-            answer = until_answered(frames, posted.json()["messageId"])[-1]
-            assert answer["text"]
+            ask(
+                http,
+                session,
+                frames,
+                FACT if turn == 3 else f"This is message {turn}. {SMALL_TALK}",
+                agent="writer",
+            )
+        # What is searched is what the sink has written.
+        logged(settings, session, TURNS - 1)
+        answer = ask(http, session, frames, "What did I say the boat of my sister is called?")
+    assert FACT in answer
     log = logged(settings, session, TURNS)
 
     calls = [body for _, kind, body in log if kind == "ModelCallRequested"]
@@ -67,6 +80,14 @@ def test_what_was_said_in_turn_3_is_told_in_turn_30_and_prompts_stay_bounded(
     (told,) = [one for one in plan["messages"] if (one["text"] or "").startswith("Summary of turns 1 to ")]
     written = {event_id: body for event_id, kind, body in log if kind == "ModelCallCompleted"}
     assert "Marlin" in written[told["source"]["event_id"]]["text"]
+
+    (found,) = [json.loads(body["result_json"]) for _, kind, body in log if kind == "ToolCallCompleted"]
+    said = {event_id for event_id, kind, body in log if kind == "MessageReceived" and body["text"] == FACT}
+    (fact,) = [one for one in found["said"] if one["text"] == FACT]
+    assert (fact["turn"], fact["speaker"]) == (3, "user")
+    assert fact["event_id"] in said
+    measured = [body for _, kind, body in log if kind == "RetrievalMeasured"]
+    assert [body["query"] for body in measured] == [found["query"]]
 
     def run(*arguments: str) -> Json:
         command = [sys.executable, "-m", "streams.main", *arguments, "--json"]
