@@ -139,14 +139,15 @@ class _Told:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._began_s = time.monotonic()
-        self._next_s = self._began_s + _TOLD_EVERY_S
+        self._began_s = self._next_s = 0.0
         self._began_at: int | None = None
 
     def __call__(self, counts: Counts) -> None:
-        if self._began_at is None:
-            self._began_at = counts.messages
         now_s = time.monotonic()
+        if self._began_at is None:
+            # Some may be of a run that was interrupted.
+            self._began_at, self._began_s = counts.messages, now_s
+            self._next_s = now_s + _TOLD_EVERY_S
         if self._quiet or now_s < self._next_s:
             return
         self._next_s = now_s + _TOLD_EVERY_S
@@ -163,7 +164,7 @@ class _Told:
 
 
 def _show(counts: Counts, progress: Progress, elapsed_s: float, *, dry_run: bool) -> None:
-    output.say("[bold]V1 {origin}[/] in {elapsed_s:.1f} s", origin=progress.origin, elapsed_s=elapsed_s)
+    output.say("[bold]{origin}[/], in {elapsed_s:.1f} s", origin=progress.origin, elapsed_s=elapsed_s)
     lines = {
         "sessions processed": counts.sessions,
         "messages": counts.messages,
