@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients simulate chaos overspend bench check check-console format lock clean
+.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients open-responses simulate chaos overspend bench check check-console format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,9 @@ $(VENV)-aider/.installed: $(VENV)/.installed requirements/aider.txt
 
 test-clients: $(VENV)-clients/.installed $(VENV)-aider/.installed  ## Other people's clients against the front door
 	$(BIN)/pytest -q tests/pipeline/test_clients.py
+
+open-responses: $(VENV)-clients/.installed  ## Open Responses' tests of compliance; SUITE=… is a copy of its repository
+	$(BIN)/pytest -q -rs tests/pipeline/test_open_responses.py --open-responses $(abspath $(SUITE))
 
 chaos: setup  ## Faults on real processes for most of an hour, and a report; FAULTS=… SEED=…
 	$(BIN)/pytest -q -m slow tests/chaos/test_mutants.py

@@ -34,6 +34,10 @@ class DatabaseUnfit(SinkStopped):
     """The database lacks tables or columns, or refuses what has nothing to do with a row."""
 
 
+class MigrationRefused(Exception):
+    """The database cannot be migrated as it is; nothing was changed, and the text tells what to do."""
+
+
 class OffsetsMoved(Exception):
     """Another sink has written these partitions meanwhile: nothing was written here."""
 

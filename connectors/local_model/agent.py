@@ -76,7 +76,14 @@ def _first_calls(
             return calls
     if "search_documents" in offered and not (prompt.results and kind == intents.WRITING):
         return [("search_documents", {"query": query(intent), "k": SEARCH_RESULTS})]
-    return []
+    if role:
+        return []
+    # In a client's own call a function is meant when the words of its name are all in what is asked.
+    asked = set(content_words(intent))
+    meant = {name: set(content_words(name.replace("_", " "))) for name in offered}
+    return [
+        (name, _arguments(offered[name], prompt)) for name, said in meant.items() if said and said <= asked
+    ]
 
 
 def _second_call(

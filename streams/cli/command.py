@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 
 from connectors.embedded.errors import EmbeddedError
 from schemas.wire.registry import RegistryError
+from sinks.errors import MigrationRefused
 from sinks.mapping import MappingInvalid
-from sinks.migrator import MigrationRefused
 from streams.cli import output
 from streams.configuration.loading import ConfigurationInvalid
 from streams.process.settings import SettingsInvalid

@@ -12,7 +12,7 @@ from rich.table import Table
 from connectors.embedded.progress import Progress
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
-from sinks import projected
+from sinks import projected, roles
 from sinks.mapping import read_mapping
 from sinks.migrator import migrate
 from streams.cli import output
@@ -186,6 +186,8 @@ async def prepare(settings: Settings) -> None:
         await registry.close()
     async with await psycopg.AsyncConnection.connect(settings.postgres_dsn, autocommit=True) as connection:
         await migrate(connection, mapping=read_mapping(settings.version_one_tables))
+        if settings.gateway_postgres_dsn:
+            await roles.let_in(connection, settings.gateway_dsn)
 
 
 async def _due_rebuild(settings: Settings) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from connectors.sandbox.doctor import render, run_doctor
 from connectors.sandbox.errors import SandboxUnavailable
 from connectors.sandbox.sandbox import SandboxConfig
 from schemas.wire.registry import SchemaRegistry
-from sinks import projected
+from sinks import projected, roles
 from sinks.errors import SinkStopped
 from sinks.mapping import MappingInvalid, read_mapping
 from sinks.migrator import PostgresTooOld, demand_version, pending
@@ -282,8 +282,14 @@ async def _postgres(given: Settings) -> str:
         if lacks:
             raise _Wrong(f"{len(lacks)} migrations are not applied", "`cartrita migrate` applies them.")
         differs = await projected.difference(connection)
+        opened = await roles.unwalled(connection)
     if differs is not None:
         raise _Wrong(differs.detail, differs.remedy)
+    if opened:
+        raise _Wrong(
+            f"the gateway's role may read {', '.join(opened)} of all tenants",
+            f"REVOKE that from {roles.GATEWAY} or from PUBLIC, whichever has it (docs/postgres.md).",
+        )
     return f"version {version}, all migrations applied"
 
 

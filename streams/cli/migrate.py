@@ -2,7 +2,7 @@
 
 import psycopg
 
-from sinks import migrator
+from sinks import migrator, roles
 from sinks.mapping import read_mapping
 from streams.cli import output
 from streams.cli.command import command
@@ -17,6 +17,8 @@ async def migrate() -> None:
     connection = await psycopg.AsyncConnection.connect(settings().postgres_dsn, autocommit=True)
     async with connection:
         applied = await migrator.migrate(connection, mapping=mapping)
+        if settings().gateway_postgres_dsn:
+            await roles.let_in(connection, settings().gateway_dsn)
         of_v1 = await told_of_v1(connection, mapping)
     for step in applied:
         output.say("[green]applied[/] {version} {name}", version=step.version, name=step.name)

@@ -70,7 +70,15 @@ async def write_schemas() -> None:
 async def document_schemas(
     folder: Annotated[Path, typer.Argument(help="Where the pages are.")] = Path("docs"),
 ) -> None:
-    """Write the pages that are made from the contracts and from the tables of lifecycles."""
-    for name, text in (("events.md", events_markdown()), ("lifecycles.md", lifecycles_markdown())):
+    """Write the pages that are made from the contracts, the requests, and the tables of lifecycles."""
+    # The gateway takes half a second to import, which no other command should wait for.
+    from streams.gateway.reference import http_markdown
+
+    pages = {
+        "events.md": events_markdown(),
+        "lifecycles.md": lifecycles_markdown(),
+        "http.md": http_markdown(),
+    }
+    for name, text in pages.items():
         (folder / name).write_text(text, encoding="utf-8")
         output.say("wrote {path}", path=str(folder / name))

@@ -74,7 +74,7 @@ class Roster(Body):
 async def list_agents(front: Doors, bearer: Bearer) -> Roster:
     """List the agents and tools that workers published last, how they did, and what is held back."""
     demand_operator(bearer)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         parts = await system.in_force(connection)
         agents = await system.agents_used(connection, bearer.tenant)
         tools = await system.tools_used(connection, bearer.tenant)

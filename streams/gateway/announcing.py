@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow
 
 from connectors.webhook import WebhookFailed
 from sinks import approvals, open_outcomes
+from streams.gateway.database import EVERYBODY
 from streams.gateway.door import Door
 from streams.gateway.guard import SESSION_PAGE
 from streams.gateway.problems import Problem
@@ -121,7 +122,7 @@ async def open_questions(door: Door) -> list[Asked]:
     Raises:
         Problem: Postgres is away.
     """
-    async with door.database() as connection:
+    async with door.database(EVERYBODY) as connection:
         return await asked_now(connection, datetime.now(UTC))
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection
-from typing import Final
+from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI
@@ -12,46 +12,22 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streams.gateway import (
-    agents_api,
-    approvals_api,
-    console_files,
-    costs_api,
-    history_api,
-    letters_api,
-    lists_api,
-    openai_chat,
-    outcomes_api,
-    sessions_api,
-    sockets,
-    system_api,
-)
+from streams.gateway import console_files, lists_api, openai_chat, sockets
 from streams.gateway.embeddings import Embeddings
 from streams.gateway.front import Front
 from streams.gateway.guard import Guard
 from streams.gateway.login import login, logout
 from streams.gateway.openai_chat import Chat
 from streams.gateway.problems import Problem, response_of
+from streams.gateway.reference import APIS, OPENAPI_PATH, TITLE
 from streams.gateway.responses import Responses
 from streams.gateway.turns import SESSION_HEADER
 from streams.process.metrics import Metrics
 
 _log = structlog.get_logger()
-_APIS: Final = (
-    lists_api,
-    history_api,
-    costs_api,
-    letters_api,
-    system_api,
-    agents_api,
-    sessions_api,
-    approvals_api,
-    outcomes_api,
-)
-"""In the order of the reference."""
 
 
 def make_app(
@@ -67,9 +43,9 @@ def make_app(
     """
     chat, responses, embeddings = Chat(front), Responses(front), Embeddings(front)
     app = FastAPI(
-        title="Cartrita",
+        title=TITLE,
         version=front.version,
-        openapi_url="/api/v2/openapi.json",
+        openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
         middleware=[
@@ -93,7 +69,7 @@ def make_app(
     )
     app.state.front = front
     metrics.gateway_followers.set_function(lambda: front.feed.followers)
-    for api in _APIS:
+    for api in APIS:
         app.include_router(api.router)
     app.router.routes += [
         *console_files.routes(),
@@ -151,7 +127,16 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, Problem):
         return response_of(error.__cause__, request)
-    return response_of(Problem(error.status_code, str(error.detail)), request)
+    response = response_of(Problem(error.status_code, str(error.detail)), request)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # What Starlette says itself is of the first route of the path alone.
+        matching = (
+            route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE
+        )
+        response.headers["Allow"] = ", ".join(
+            sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
+        )
+    return response
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

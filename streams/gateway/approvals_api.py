@@ -40,7 +40,7 @@ router: Final = make_router()
 async def list_approvals(front: Doors, bearer: Bearer, limit: Limit = 50) -> Approvals:
     """List what waits for a person in the sessions that the token may see, the oldest first."""
     require(bearer, Scope.APPROVE)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await approvals.open_requests(connection, tenant=bearer.tenant, user=bearer.user, limit=limit)
     return Approvals(approvals=[_approval(one) for one in found])
 
@@ -51,7 +51,7 @@ async def list_past(
 ) -> PastDecisions:
     """List what became of earlier requests about calls of a tool, in the sessions that the token may see."""
     require(bearer, Scope.APPROVE)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await approvals.past_decisions(
             connection, tool=tool.replace("\0", ""), tenant=bearer.tenant, user=bearer.user, limit=limit
         )
@@ -144,7 +144,7 @@ async def _found(front: Front, bearer: Principal, session_id: str, approval_id: 
         return found if found is not None and bearer.may_see(found.tenant_id, found.user_id) else None
 
     # What was just told by a WebSocket may not be in Postgres yet.
-    found = await lately(front.door, request)
+    found = await lately(front.door, bearer, request)
     if found is None:
         raise Problem(404, "the session has no such request", code="approval_not_found")
     return found

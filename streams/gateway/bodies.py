@@ -4,21 +4,34 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
 from pydantic.alias_generators import to_camel
+
+
+def _written(given: object) -> object:
+    """Let no number pass for a moment."""
+    if isinstance(given, int | float) or (isinstance(given, str) and ":" not in given):
+        raise ValueError("a moment is written like 2026-01-31T12:00:00Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time that a request names, with its zone."""
 
 
 class Body(BaseModel):
     """What all of them have in common: names as JSON has them, and none that is not known."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", use_attribute_docstrings=True
+    )
 
 
 class Budget(Body):
     """What a session may use in all."""
 
-    tokens: Annotated[int, Field(ge=1)] | None = None
-    dollars: Annotated[float, Field(gt=0, lt=9_000_000)] | None = None
+    tokens: Annotated[int, Field(ge=1, strict=True)] | None = None
+    dollars: Annotated[float, Field(gt=0, lt=9_000_000, strict=True)] | None = None
 
 
 class NewSession(Body):
@@ -94,8 +107,8 @@ class NewFork(Body):
 class BudgetChange(Body):
     """What a session may use in all from now on; what is absent stays as it is."""
 
-    tokens: Annotated[int, Field(ge=0)] | None = None
-    dollars: Annotated[float, Field(ge=0, lt=9_000_000)] | None = None
+    tokens: Annotated[int, Field(ge=0, strict=True)] | None = None
+    dollars: Annotated[float, Field(ge=0, lt=9_000_000, strict=True)] | None = None
     reason: Annotated[str, Field(max_length=2_000)] | None = None
 
 
@@ -117,7 +130,8 @@ class _About(Body):
 class Decision(_About):
     """What a person decides about a tool call: this one, once."""
 
-    approved: bool
+    approved: StrictBool
+    """A decision is said as JSON's true or false: what only looks like one is refused."""
 
 
 class Edit(_About):
@@ -187,7 +201,7 @@ class PastDecisions(Body):
 class Finding(Body):
     """What an operator found out about a tool call."""
 
-    carried_out: bool
+    carried_out: StrictBool
     result: Annotated[str, Field(max_length=20_000)] | None = None
     """What it gave, as far as is known."""
     reason: Annotated[str, Field(max_length=2_000)] | None = None

@@ -5,13 +5,12 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import Query
-from pydantic import AwareDatetime
 
 from processors.amounts import NANODOLLARS
 from schemas.events.access import Scope
 from sinks import costs, session_lists
 from sinks.costs import By
-from streams.gateway.bodies import Body
+from streams.gateway.bodies import Body, Moment
 from streams.gateway.door import require
 from streams.gateway.sessions_api import Bearer, Doors, Limit, make_router
 
@@ -48,13 +47,13 @@ async def list_costs(
     bearer: Bearer,
     *,
     by: Literal["day", "session", "agent", "model", "tool", "token"] = "day",
-    since: Annotated[AwareDatetime | None, Query()] = None,
+    since: Annotated[Moment | None, Query()] = None,
     limit: Limit = 100,
 ) -> CostList:
     """Sum up what the token's sessions and calls were charged, of the last 30 days if no time is given."""
     require(bearer, Scope.READ)
     begin = since or datetime.now(UTC) - timedelta(days=DAYS)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await costs.costs(
             connection, By(by), since=begin, tenant=bearer.tenant, user=bearer.user, limit=limit + 1
         )

@@ -5,17 +5,14 @@ import json
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-import psycopg
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from processors.hidden_text import without_hidden
 from processors.inputs import InputInvalid, checked_input
@@ -41,8 +38,9 @@ from sinks import conversations
 from sinks.conversations import SessionStanding
 from streams.client.client import Client
 from streams.gateway.access import Principal
+from streams.gateway.database import Connection, Database, Sight
 from streams.gateway.posting import confirmed
-from streams.gateway.problems import Problem, away, key_reused, not_found
+from streams.gateway.problems import Problem, key_reused, not_found
 from streams.gateway.recent import remember
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
@@ -108,28 +106,21 @@ def demand_unbounded(principal: Principal) -> None:
 class Door:
     """Takes in what requests ask for."""
 
-    def __init__(
-        self, client: Client, pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]], limits: Limits
-    ) -> None:
+    def __init__(self, client: Client, database: Database, limits: Limits) -> None:
         """Take what it writes and reads with; both are open already."""
         self.client = client
-        self._pool = pool
+        self._database = database
         self._limits = limits
         self._owners: OrderedDict[str, Owner] = OrderedDict()
         self._keys: OrderedDict[str, Posted] = OrderedDict()
 
-    @asynccontextmanager
-    async def database(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-        """Lend a connection to Postgres.
+    def database(self, sight: Sight | None) -> AbstractAsyncContextManager[Connection]:
+        """Lend a connection to Postgres that shows what `sight` may see; None: what belongs to nobody.
 
         Raises:
             Problem: Postgres is away.
         """
-        try:
-            async with self._pool.connection(timeout=2.0) as connection:
-                yield connection
-        except (PoolTimeout, psycopg.OperationalError) as error:
-            raise away("Postgres") from error
+        return self._database.lent(sight)
 
     async def read_up(self, prefix: str, topic: Topic, session_id: str) -> None:
         """Wait until the sink has read all that the session's partition of a topic has now.
@@ -140,7 +131,7 @@ class Door:
         """
         partition, end = await self.client.end_of(topic, session_id.encode())
         while True:
-            async with self.database() as connection:
+            async with self.database(None) as connection:
                 if await conversations.read_up_to(connection, prefix + topic.name, partition) >= end:
                     return
             await asyncio.sleep(_SINK_POLL_S)
@@ -156,19 +147,22 @@ class Door:
         Raises:
             Problem: it is not there, or somebody else's, which is the same to whoever asks.
         """
-        found = self._owners.get(session_id)
-        until_s = time.monotonic() + (_SINK_S if wait else 0.0)
-        while found is None and is_uuid(session_id):
-            standing = await self._standing(session_id)
-            if standing is not None:
-                found = Owner(tenant=standing.tenant_id or "", user=standing.user_id or "")
-                self._remember_owner(session_id, found)
-            elif time.monotonic() >= until_s:
-                break
-            else:
-                await asyncio.sleep(_SINK_POLL_S)
-        if found is None or not principal.may_see(found.tenant, found.user):
+        known = self._owners.get(session_id)
+        if known is not None and principal.may_see(known.tenant, known.user):
+            return known
+        if not is_uuid(session_id):
             raise not_found()
+        # What is somebody else's is looked for as long as what is not there.
+        until_s, pause_s = time.monotonic() + (_SINK_S if wait else 0.0), _SINK_POLL_S
+        while (standing := await self._standing(principal, session_id)) is None:
+            if time.monotonic() >= until_s:
+                raise not_found()
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+        found = Owner(tenant=standing.tenant_id or "", user=standing.user_id or "")
+        if not principal.may_see(found.tenant, found.user):
+            raise not_found()
+        self._remember_owner(session_id, found)
         return found
 
     async def standing(self, principal: Principal, session_id: str) -> SessionStanding | None:
@@ -178,7 +172,7 @@ class Door:
             Problem: it is not there, or somebody else's.
         """
         await self.owner(principal, session_id)
-        return await self._standing(session_id)
+        return await self._standing(principal, session_id)
 
     async def open(
         self, principal: Principal, user: str | None, opened: SessionOpened, idempotency_key: str | None
@@ -194,6 +188,7 @@ class Door:
         event_id = id_of(principal, "sessions", idempotency_key)
         session_id = derived_id(event_id, "session")
         posted = await self._post(
+            principal,
             self._event(event_id, session_id, principal.tenant, user, opened),
             keyed=idempotency_key is not None,
         )
@@ -220,7 +215,7 @@ class Door:
         # An operator's act names the operator; all else is said by whom the session belongs to.
         user = principal.operator if isinstance(body, OperatorFact) else owner.user
         event = self._event(event_id, session_id, owner.tenant, user, body)
-        return await self._post(event, keyed=idempotency_key is not None)
+        return await self._post(principal, event, keyed=idempotency_key is not None)
 
     async def begin(self, principal: Principal, body: MessageReceived, idempotency_key: str | None) -> Posted:
         """Write the first message of a new session, which opens it.
@@ -234,7 +229,7 @@ class Door:
         session_id = derived_id(event_id, "session")
         user = self._user(principal, None)
         event = self._event(event_id, session_id, principal.tenant, user, body)
-        posted = await self._post(event, keyed=idempotency_key is not None)
+        posted = await self._post(principal, event, keyed=idempotency_key is not None)
         self._remember_owner(session_id, Owner(tenant=principal.tenant, user=user))
         return posted
 
@@ -249,7 +244,7 @@ class Door:
         event_id = id_of(principal, f"{wanted.origin_session_id}/fork", idempotency_key)
         session_id = derived_id(event_id, "session")
         event = self._event(event_id, session_id, owner.tenant, owner.user, wanted)
-        posted = await self._post(event, keyed=idempotency_key is not None)
+        posted = await self._post(principal, event, keyed=idempotency_key is not None)
         self._remember_owner(session_id, owner)
         return posted
 
@@ -262,14 +257,14 @@ class Door:
         except (KafkaError, OSError, TimeoutError):
             told["kafka"] = "disconnected"
         try:
-            async with asyncio.timeout(3.0), self.database() as connection:
-                await connection.execute("SELECT 1")
+            async with asyncio.timeout(3.0), self.database(None):
+                pass
         except (Problem, TimeoutError):
             told["postgres"] = "disconnected"
         return told
 
-    async def _standing(self, session_id: str) -> SessionStanding | None:
-        async with self.database() as connection:
+    async def _standing(self, principal: Principal, session_id: str) -> SessionStanding | None:
+        async with self.database(principal) as connection:
             return await conversations.session_of(connection, UUID(session_id))
 
     def _user(self, principal: Principal, user: str | None) -> str:
@@ -305,9 +300,9 @@ class Door:
         now_ms = time.time_ns() // 1_000_000
         return replace(event, tenant_id=checked.tenant_id, user_id=checked.user_id, occurred_at_ms=now_ms)
 
-    async def _post(self, event: Envelope, *, keyed: bool) -> Posted:
+    async def _post(self, principal: Principal, event: Envelope, *, keyed: bool) -> Posted:
         """Write an input once, whatever is asked how often under its key."""
-        if keyed and (earlier := await self._earlier(event)) is not None:
+        if keyed and (earlier := await self._earlier(principal, event)) is not None:
             return earlier
         async with confirmed():
             place = await self.client.post(event, _entrance_of(event.body))
@@ -316,7 +311,7 @@ class Door:
             remember(self._keys, event.event_id, posted, OPENED_MAX)
         return posted
 
-    async def _earlier(self, event: Envelope) -> Posted | None:
+    async def _earlier(self, principal: Principal, event: Envelope) -> Posted | None:
         """Return what was sent under the same key, here or at another gateway.
 
         Raises:
@@ -327,7 +322,7 @@ class Door:
             same = earlier.event.body == event.body
             place, at_ms = earlier.place, earlier.event.occurred_at_ms
         else:
-            async with self.database() as connection:
+            async with self.database(principal) as connection:
                 known = await conversations.known_input(connection, UUID(event.event_id), event.tenant_id)
             if known is None:
                 return None

@@ -93,12 +93,12 @@ class Following:
     async def _caught_up(self) -> AsyncIterator[Frame]:
         await self._await_sink()
         session_id = UUID(self._session_id)
-        async with self._door.database() as connection:
+        async with self._door.database(self._owner) as connection:
             turn = await conversations.turn_at(connection, session_id, self._cursor.sequence)
         self._turn = turn
         more = True
         while more:
-            async with self._door.database() as connection:
+            async with self._door.database(self._owner) as connection:
                 page = await conversations.outputs_after(connection, session_id, self._cursor.sequence, _PAGE)
             for event in page:
                 task_id = str(event.body.get("task_id", ""))

@@ -94,7 +94,7 @@ class Calls:
         now_s = int(time.time())
         budget = budget_at(bearer.token_id, bearer.budget, now_s)
         fact = replace(fact, token_id=bearer.token_id, budget=budget)
-        known = None if is_new else await self._earlier(event_id)
+        known = None if is_new else await self._earlier(bearer, event_id)
         if known is None:
             asked_at = datetime.fromtimestamp(now_s, UTC)
             known = KnownCall(front.calls_session(bearer, now_s // DAY_S), fact.body_sha256, asked_at)
@@ -125,11 +125,11 @@ class Calls:
         remember(self._known, event_id, known, KNOWN_MAX)
         return call
 
-    async def _earlier(self, event_id: str) -> KnownCall | None:
+    async def _earlier(self, bearer: Principal, event_id: str) -> KnownCall | None:
         known = self._known.get(event_id)
         if known is not None:
             return known
-        async with self._front.door.database() as connection:
+        async with self._front.door.database(bearer) as connection:
             return await client_calls.known_call(connection, UUID(event_id))
 
     async def cancel(self, tenant: str, user: str, session_id: str, input_id: str) -> None:
@@ -304,7 +304,7 @@ class Call:
 
     async def answered(self) -> ClientAnswerFact | None:
         """Return what the log's copy has of the call's end now."""
-        async with self._front.door.database() as connection:
+        async with self._front.door.database(self._bearer) as connection:
             found = await client_calls.answer_of(connection, UUID(self.input_id))
         if found is None:
             return None

@@ -59,7 +59,7 @@ async def timeline(
         types=tuple(one.replace("\0", "") for one in type),
         search=search.replace("\0", "").strip(),
     )
-    async with front.door.database() as connection:
+    async with front.door.database(owner) as connection:
         page = await session_history.timeline_of(
             connection,
             wanted,
@@ -80,7 +80,7 @@ async def one_event(session_id: str, event_id: UUID, front: Doors, bearer: Beare
     """Tell all that the log has of one event."""
     require(bearer, Scope.READ)
     owner = await front.door.owner(bearer, session_id)
-    async with front.door.database() as connection:
+    async with front.door.database(owner) as connection:
         found = await session_history.event_of(
             connection, UUID(session_id), (owner.tenant, owner.user), event_id
         )
@@ -111,8 +111,8 @@ async def one_event(session_id: str, event_id: UUID, front: Doors, bearer: Beare
 async def tasks(session_id: str, front: Doors, bearer: Bearer) -> TaskList:
     """List a session's tasks, and what each has to wait for."""
     require(bearer, Scope.READ)
-    await front.door.owner(bearer, session_id)
-    async with front.door.database() as connection:
+    owner = await front.door.owner(bearer, session_id)
+    async with front.door.database(owner) as connection:
         found = await session_history.tasks_of(connection, UUID(session_id))
     listed = [
         Task(
@@ -140,8 +140,8 @@ async def tasks(session_id: str, front: Doors, bearer: Bearer) -> TaskList:
 async def balance(session_id: str, front: Doors, bearer: Bearer) -> SessionBalance:
     """Tell what a session may use, has set aside and has used."""
     require(bearer, Scope.READ)
-    await front.door.owner(bearer, session_id)
-    async with front.door.database() as connection:
+    owner = await front.door.owner(bearer, session_id)
+    async with front.door.database(owner) as connection:
         found = await session_history.balance_of(connection, UUID(session_id))
     return _balance(found)
 
@@ -160,12 +160,12 @@ async def event_trace(
     if not is_uuid(event_id):
         raise _no_event()
     wanted = UUID(event_id)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         session = await owned_trace.session_of_event(connection, wanted, bearer.tenant, bearer.user)
     if session is None:
         raise _no_event()
     owner = await front.door.owner(bearer, str(session))
-    async with front.door.database() as connection:
+    async with front.door.database(owner) as connection:
         found = await owned_trace.owned_trace(
             connection,
             session,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import Query
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import Field, JsonValue, StrictBool
 
 from processors.redrives import LETTERS_MAX, RECORDS_PER_S_DEFAULT, RECORDS_PER_S_MAX, checked_redrive
 from schemas.envelope import Envelope
@@ -25,7 +25,7 @@ from sinks import letters
 from sinks.letters import GroupRow, LetterDetail, LetterRow, Mine, RedriveRow, Which
 from streams.gateway.access import Principal
 from streams.gateway.acts import post_act
-from streams.gateway.bodies import Body
+from streams.gateway.bodies import Body, Moment
 from streams.gateway.door import PRODUCER, id_of, require
 from streams.gateway.front import Front
 from streams.gateway.pages import mark_of, moment_in, parts_of, uuid_in
@@ -112,10 +112,10 @@ class NewRedrive(Body):
     letters: list[UUID] = Field(default=[], max_length=LETTERS_MAX)
     like: UUID | None = None
     """Instead: this letter and all of its group."""
-    put_aside_until: AwareDatetime | None = None
+    put_aside_until: Moment | None = None
     """Letters of later are left alone."""
-    records_per_second: int = Field(default=RECORDS_PER_S_DEFAULT, ge=1, le=RECORDS_PER_S_MAX)
-    dry: bool = False
+    records_per_second: int = Field(default=RECORDS_PER_S_DEFAULT, ge=1, le=RECORDS_PER_S_MAX, strict=True)
+    dry: StrictBool = False
     """true: nothing is written, and what would pass is told."""
     edit: dict[str, JsonValue] | None = None
     """Merged into what each record says (RFC 7386); of user.inputs alone."""
@@ -165,7 +165,7 @@ class RedriveList(Body):
 async def list_groups(front: Doors, bearer: Bearer) -> LetterGroups:
     """Group what was put aside by code, topic, schema and reason."""
     mine = _mine(bearer)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await letters.groups(connection, mine, GROUPS_MAX + 1)
     return LetterGroups(
         groups=[_group(front, one) for one in found[:GROUPS_MAX]], truncated=len(found) > GROUPS_MAX
@@ -196,7 +196,7 @@ async def list_letters(
         reason=_clean(reason),
         schema_id=schema_id,
     )
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         page = await letters.letters(connection, mine, which, before=mark, limit=limit)
     last = page[-1] if len(page) == limit else None
     return LetterPage(
@@ -262,7 +262,7 @@ async def ask_redrive(
 async def list_redrives(front: Doors, bearer: Bearer, limit: Limit = 20) -> RedriveList:
     """List redrives, the newest first."""
     mine = _mine(bearer)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await letters.redrives(connection, mine, limit=limit)
     return RedriveList(redrives=[_redrive(one) for one in found])
 
@@ -271,7 +271,7 @@ async def list_redrives(front: Doors, bearer: Bearer, limit: Limit = 20) -> Redr
 async def show_redrive(redrive_id: UUID, front: Doors, bearer: Bearer) -> Redrive:
     """Tell how a redrive stands; one that was asked for just now may not be there yet."""
     mine = _mine(bearer)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await letters.redrives(connection, mine, redrive_id=redrive_id, limit=1)
     if not found:
         raise Problem(404, "there is no such redrive", code="redrive_not_found")
@@ -285,7 +285,7 @@ def _mine(bearer: Principal) -> Mine:
 
 async def _found(front: Front, bearer: Principal, letter_id: UUID) -> LetterDetail:
     mine = _mine(bearer)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await letters.letter(connection, mine, letter_id)
     if found is None:
         raise Problem(404, "there is no such dead letter", code="letter_not_found")

@@ -61,7 +61,7 @@ async def list_sessions(
         statuses=tuple(one.replace("\0", "") for one in status),
         search=search.replace("\0", "").strip(),
     )
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         page = await session_lists.sessions_of(
             connection,
             wanted,
@@ -114,7 +114,7 @@ async def _changes(front: Front, bearer: Principal) -> AsyncGenerator[ServerSent
     while front.book.holder(bearer.token_id) is not None:
         told: list[str] = []
         try:
-            async with front.door.database() as connection:
+            async with front.door.database(bearer) as connection:
                 moved, now = await session_lists.moved(connection)
                 if moved != moved_before:
                     found = await session_lists.changed(connection, wanted, now - LOOK_BACK, CHANGES_MAX)

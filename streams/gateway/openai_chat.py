@@ -19,6 +19,7 @@ from streams.gateway.frames import Frame
 from streams.gateway.front import Front
 from streams.gateway.governed_calls import Calls
 from streams.gateway.governed_chat import Begun, Completion, Streamed
+from streams.gateway.leaving import unless_gone
 from streams.gateway.problems import Problem, openai_error, response_of
 from streams.gateway.retries import Retries, json_of
 from streams.gateway.turns import (
@@ -163,7 +164,7 @@ class Chat:
         if asked.stream:
             return EventSourceResponse(answering.chunks(), ping=PING_S, sep="\n", headers=headers)
         try:
-            return JSONResponse(await answering.whole(), headers=headers)
+            return JSONResponse(await unless_gone(request, answering.whole()), headers=headers)
         except Problem as problem:
             return response_of(problem, request)
 
@@ -184,7 +185,7 @@ class Chat:
         with self._retries.asking(key):
             if not asked.stream:
                 with closing(call):
-                    return JSONResponse(await completion.whole())
+                    return JSONResponse(await unless_gone(request, completion.whole()))
             begun = Begun(call)
             try:
                 await begun.wait()

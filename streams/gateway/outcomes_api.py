@@ -23,7 +23,7 @@ router: Final = make_router()
 async def list_outcomes(front: Doors, bearer: Bearer, limit: Limit = 50) -> Outcomes:
     """List the calls that somebody has to find out about, of the sessions that the token may see."""
     require(bearer, Scope.APPROVE)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         found = await open_outcomes.open_questions(
             connection, tenant=bearer.tenant, user=bearer.user, limit=limit, now=datetime.now(UTC)
         )
@@ -69,7 +69,7 @@ async def _found(front: Front, bearer: Principal, session_id: str, call_id: UUID
         return await open_outcomes.question_of(connection, UUID(session_id), str(call_id), datetime.now(UTC))
 
     # What was just told by a WebSocket may not be in Postgres yet.
-    found = await lately(front.door, question)
+    found = await lately(front.door, bearer, question)
     if found is None:
         raise Problem(404, "nobody is asked about such a call", code="outcome_not_found")
     return found

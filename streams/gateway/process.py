@@ -11,11 +11,8 @@ from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Final
 
-import psycopg
 import structlog
 import uvicorn
-from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
 
 from connectors.models.tokens import ENCODING_DEFAULT, count_tokens_in_pieces, prepare_vocabularies
 from connectors.webhook import Webhook, secret_of
@@ -28,6 +25,7 @@ from streams.gateway.announcing import Announcer, open_questions
 from streams.gateway.app import make_app
 from streams.gateway.bounds import Bounds, Limits
 from streams.gateway.connections import HurriedProtocol
+from streams.gateway.database import Database
 from streams.gateway.door import Door
 from streams.gateway.feed import Feed, keep_tokens
 from streams.gateway.front import Front
@@ -43,7 +41,6 @@ from streams.records.reader import RecordReader
 _log = structlog.get_logger()
 FRAME_BYTES_MAX: Final = 65_536
 """Of a WebSocket's message; longer texts come by POST."""
-_POOL_MAX: Final = 8
 _READER_CACHE_BYTES: Final = 4_194_304
 _ORIGIN: Final = re.compile(
     r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
@@ -129,7 +126,10 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
     )
     held.push_async_callback(health.stop)
     await health.start()
-    front = await _front(settings, client, feed, book, metrics, held)
+    database = Database(settings.gateway_dsn)
+    held.push_async_callback(database.close)
+    await database.open()
+    front = await _front(settings, client, database, feed, book, metrics, held)
     app = make_app(front, metrics, hosts=_listed(settings.gateway_hosts), origins=origins_of(settings))
     sockets = [_listen(settings.gateway_host, settings.gateway_port)]
     if settings.gateway_socket_port:
@@ -154,6 +154,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, held: AsyncExitStack) 
     running = [
         asyncio.create_task(feed.run()),
         asyncio.create_task(keep_tokens(client, book, known)),
+        asyncio.create_task(database.watch()),
         *[asyncio.create_task(one.run()) for one in announcers],
         asyncio.create_task(server.serve(sockets)),
     ]
@@ -191,23 +192,13 @@ async def _announcers(
 async def _front(
     settings: Settings,
     client: Client,
+    database: Database,
     feed: Feed,
     book: TokenBook,
     metrics: Metrics,
     held: AsyncExitStack,
 ) -> Front:
     """Return what the routes share; connections are closed with what holds them."""
-    pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
-        settings.postgres_dsn,
-        min_size=1,
-        max_size=_POOL_MAX,
-        open=False,
-        kwargs={"autocommit": True},
-        # A restart of Postgres leaves connections that have ended, and nobody is to be refused for those.
-        check=AsyncConnectionPool.check_connection,
-    )
-    held.push_async_callback(pool.close)
-    await pool.open(wait=False)
     configuration = load_configuration((), settings.configuration_directory)
     reader = RecordReader(
         kafka_bootstrap=settings.kafka_bootstrap,
@@ -218,7 +209,7 @@ async def _front(
     )
     held.push_async_callback(reader.stop)
     return Front(
-        door=Door(client, pool, configuration.limits),
+        door=Door(client, database, configuration.limits),
         feed=feed,
         book=book,
         bounds=Bounds(_limits(settings)),

@@ -186,7 +186,7 @@ class CallAnswering:
             if end is not None:
                 self._events_of(end, call)
                 return
-            async with self._front.door.database() as connection:
+            async with self._front.door.database(self._bearer) as connection:
                 reason = await responses.put_aside(
                     connection, UUID(self.placed.event_id), UUID(self.placed.session_id)
                 )

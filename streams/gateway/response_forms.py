@@ -23,10 +23,12 @@ _INCOMPLETE: Final = {
 }
 _USUAL: Final[Mapping[str, object]] = {
     "background": False,
+    "frequency_penalty": 0.0,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
     "previous_response_id": None,
     "prompt_cache_key": None,
     "safety_identifier": None,

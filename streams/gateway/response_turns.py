@@ -128,7 +128,7 @@ class TurnAnswering:
         Raises:
             Problem: Postgres is away.
         """
-        async with self._front.door.database() as connection:
+        async with self._front.door.database(self.placed.owner) as connection:
             return await responses.has_failed_attempt(connection, UUID(self.placed.event_id))
 
     def close(self) -> None:

@@ -281,7 +281,7 @@ class Responses:
         if latest is not None and bearer.may_see(latest.owner.tenant, latest.owner.user):
             return _kept(replace(latest, is_new=False))
         asked = partial(responses.request_of, event_id=UUID(event_id), tenant=bearer.tenant, user=bearer.user)
-        known = await lately(self._front.door, asked, FIND_S)
+        known = await lately(self._front.door, bearer, asked, FIND_S)
         if known is None:
             return None
         body: ClientCallReceived | MessageReceived

@@ -177,7 +177,7 @@ async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: 
         is_there = await conversations.is_answer(connection, UUID(session_id), given.answer_id)
         return given.answer_id if is_there else None
 
-    if await lately(front.door, answer) is None:
+    if await lately(front.door, bearer, answer) is None:
         raise Problem(404, "the session has no such answer", code="answer_not_found", param="answerId")
     fact = FeedbackGiven(answer_id=str(given.answer_id), rating=Rating(given.rating), comment=given.comment)
     return await act(front, bearer, session_id, fact)
@@ -191,7 +191,9 @@ async def session_status(
     require(bearer, Scope.READ)
     if after is not None:
         await front.door.owner(bearer, session_id, wait=True)
-        await lately(front.door, partial(conversations.known_input, event_id=after, tenant=bearer.tenant))
+        await lately(
+            front.door, bearer, partial(conversations.known_input, event_id=after, tenant=bearer.tenant)
+        )
     standing = await front.door.standing(bearer, session_id)
     return status_of(front, session_id, standing)
 
@@ -251,7 +253,7 @@ async def _page(
     if after is not None:
         at, sequence, topic, partition, offset = parts_of(after, 5)
         mark = moment_in(at), number_in(sequence), topic, number_in(partition), number_in(offset)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         page = await conversations.events_of(
             connection,
             UUID(session_id),

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from aiokafka import TopicPartition  # type: ignore[import-untyped]  # it ships no types
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # as above
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from processors.inputs import checked_restraint
 from processors.objections import EVERY_TENANT
@@ -140,7 +140,7 @@ class NewStop(Body):
     name: Annotated[str, Field(max_length=200)]
     """A tool; a server, for all its tools; or `*`, for every tool."""
     reason: str | None = None
-    stopped: bool
+    stopped: StrictBool
     """false: take the stop of this name back."""
 
 
@@ -154,7 +154,7 @@ class AskedStop(Body):
 async def show_system(front: Doors, bearer: Bearer) -> System:
     """Tell how the deployment stands: parts, topics and lag, what is stopped, and which policy decides."""
     demand_operator(bearer)
-    async with front.door.database() as connection:
+    async with front.door.database(bearer) as connection:
         sunk = await system.sunk(connection)
         parts = await system.in_force(connection)
         quarantined = await queries.sessions(

@@ -91,7 +91,7 @@ class Turn:
         Args:
             is_new: it was sent just now, so that what the sink has read is no answer to it.
         """
-        async with self._front.door.database() as connection:
+        async with self._front.door.database(self._owner) as connection:
             session_id = UUID(self.session_id)
             told = await conversations.told_up_to(connection, session_id) if is_new else 0
             begun = await conversations.turn_of(connection, session_id, self.input_id)
@@ -107,7 +107,7 @@ class Turn:
     async def _logged(self, cursor: Cursor) -> AsyncGenerator[Frame, None]:
         more = True
         while more:
-            async with self._front.door.database() as connection:
+            async with self._front.door.database(self._owner) as connection:
                 page = await conversations.outputs_after(
                     connection, UUID(self.session_id), cursor.sequence, _PAGE
                 )

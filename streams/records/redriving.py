@@ -269,12 +269,18 @@ class Redriver:
     def _event(
         self, wanted: Envelope, body: RedriveFact, event_id: str, letter: Envelope | None = None
     ) -> Envelope:
+        # Whoever a letter belongs to may know that it was tried again; and of an end, whoever all of them do.
+        request = wanted.body
+        tenant, user = wanted.tenant_id, wanted.user_id
+        if letter is not None:
+            tenant, user = letter.tenant_id, letter.user_id
+        elif isinstance(request, RedriveRequested):
+            tenant, user = request.tenant or tenant, request.user or user
         return Envelope(
             event_id=event_id,
             type=type(body).__name__,
-            # Whoever the letter belongs to may know that it was tried again.
-            tenant_id=wanted.tenant_id if letter is None else letter.tenant_id,
-            user_id=wanted.user_id if letter is None else letter.user_id,
+            tenant_id=tenant,
+            user_id=user,
             causation_id=wanted.event_id,
             evidence_ids=() if letter is None else (letter.event_id,),
             occurred_at_ms=self._now_ms(),

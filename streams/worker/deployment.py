@@ -100,7 +100,11 @@ class Deployment:
         own = {key: value for key, value in self._environment.items() if _is_setting(key)}
         if _names_own_door(own):
             own = {key: value for key, value in own.items() if not key.startswith("OPENAI_")}
-        return {**self._approver_settings(), **self.recorded(), **own}
+        recorded = self.recorded()
+        if own.get("CARTRITA_POSTGRES_DSN"):
+            # The recorded login is one of the embedded Postgres.
+            recorded.pop("CARTRITA_GATEWAY_POSTGRES_DSN", None)
+        return {**self._approver_settings(), **recorded, **own}
 
     def start_services(self, progress: Progress) -> None:
         """Start Kafka, registry, Postgres and, unless another is named, the local model; keep what runs."""
@@ -110,6 +114,7 @@ class Deployment:
             "CARTRITA_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
             "CARTRITA_REGISTRY_URL": endpoints.registry_url,
             "CARTRITA_POSTGRES_DSN": endpoints.postgres_dsn,
+            "CARTRITA_GATEWAY_POSTGRES_DSN": endpoints.gateway_postgres_dsn,
             "CARTRITA_TIKTOKEN_CACHE_DIRECTORY": str(endpoints.tiktoken_cache_directory),
             "CARTRITA_DATA_DIRECTORY": str(home / "worker"),
             "PORT": str(self._door_port()),

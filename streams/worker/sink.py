@@ -7,10 +7,10 @@ import psycopg
 import structlog
 
 from schemas.wire.registry import SchemaRegistry
-from sinks.errors import SinkStopped
+from sinks.errors import MigrationRefused, SinkStopped
 from sinks.mapping import MappingInvalid, read_mapping
 from sinks.metrics import SinkMetrics
-from sinks.migrator import MigrationEdited, pending
+from sinks.migrator import pending
 from sinks.sink import SinkSettings, run_sink
 from streams.process import failpoints
 from streams.process.ending import ExitCode, ShellStopped
@@ -49,7 +49,7 @@ async def run_sink_process(settings: Settings, stop: asyncio.Event) -> ExitCode:
     except MappingInvalid as error:
         _log.error("sink_stopped", exit_code=int(ExitCode.USAGE), reason=str(error))
         return ExitCode.USAGE
-    except (SinkStopped, MigrationEdited) as error:
+    except (SinkStopped, MigrationRefused) as error:
         _log.error("sink_stopped", exit_code=int(ExitCode.FAILED), reason=str(error))
         return ExitCode.FAILED
     finally:

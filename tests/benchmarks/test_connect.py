@@ -53,6 +53,7 @@ def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_converter_is_sent_to_the_registry_beside_the_interface_that_we_use(tmp_path: Path) -> None:
     endpoints = Endpoints(
+        gateway_postgres_dsn="",
         kafka_bootstrap="127.0.0.1:1",
         registry_url="http://127.0.0.1:2/apis/ccompat/v7",
         postgres_dsn="",

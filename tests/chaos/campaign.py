@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +14,7 @@ from connectors.embedded.kafka import Listener
 from connectors.embedded.ports import LOOPBACK, choose_port
 from connectors.embedded.progress import Silent
 from tests.chaos.arena import Arena, arena
+from tests.chaos.callers import Callers
 from tests.chaos.checker import check
 from tests.chaos.faults import Planned
 from tests.chaos.journal import Blow, Journal
@@ -114,6 +115,8 @@ def run(
             pause_s=pace.pause_s,
             ended=progress.ended,
         )
+        direct = replace(one.settings, kafka_bootstrap=bootstrap, postgres_dsn=dsn)
+        callers = Callers(direct, seed=seed, pause_s=pace.pause_s)
         nemesis = Nemesis(
             one,
             processes=processes,
@@ -132,12 +135,14 @@ def run(
         # Whatever ends the campaign: nothing may be started again once the deployment is taken down.
         stack.callback(processes.stop_watching)
         load.start()
+        callers.start()
         began_s = time.monotonic()
         nemesis.work(plan, seconds_max)
         last_s = time.monotonic()
         outcome.took_s = last_s - began_s
         load.stop()
-        one.sent.update(load.sent())
+        callers.stop()
+        one.sent.update(load.sent() | callers.sent())
         journal.note(f"all faults are over after {outcome.took_s:.0f} s; {len(one.sent)} inputs")
         # From here on the arena itself starts again what ends.
         processes.stop_watching()

@@ -25,6 +25,7 @@ from tests.chaos.gathering import SOURCES, TABLES_OF, gather
 from tests.chaos.positions import complete, forward
 from tests.chaos.replaying import replays
 from tests.chaos.rows import expected_rows, first_of_each, in_its_place, logged_row
+from tests.invariants import client_calls
 from tests.invariants.books import books
 from tests.invariants.calls import calls, outcomes_of
 from tests.invariants.entries import balance, entries_of
@@ -34,6 +35,7 @@ from tests.invariants.violation import INVARIANTS, Violation
 from tests.simulation.users import STRANGER
 from topics.catalog import (
     BY_NAME,
+    CLIENT_CALLS,
     DEAD_LETTERS,
     SESSION_DELTAS,
     SESSION_INPUTS,
@@ -76,6 +78,7 @@ def _violations(evidence: Evidence) -> Iterator[Violation]:
         for rule in (sequences, steps, books, ends, order):
             yield from rule(story)
         yield from calls(story, outcomes, runs, billed)
+    yield from _client_calls(evidence, distinct, stories)
     yield from _bills_without_a_call(evidence, stories)
     yield from _effects(evidence, distinct.values())
     yield from _leases(distinct.values())
@@ -103,10 +106,12 @@ def _inputs(
     aside = {_place_of(r.event.body) for r in _letters(evidence) if r.event}
     posted = set()
     for record in evidence.records:
-        if record.place.topic != USER_INPUTS.name:
+        if record.place.topic not in (USER_INPUTS.name, CLIENT_CALLS.name):
             continue
         event_id = record.event.event_id if record.event else ""
         posted.add(event_id)
+        if record.place.topic == CLIENT_CALLS.name:
+            continue
         # An input without an id gets one by its place; it is looked for by its session.
         if record.at in aside or event_id in ids or (record.event and not event_id):
             continue
@@ -120,6 +125,18 @@ def _inputs(
                 yield _broken("I1", story.session_id, f"the input {input_id} began {count} turns")
             if (story.session_id, input_id) not in taken:
                 yield _broken("I1", story.session_id, f"the turn of {input_id} has no input")
+
+
+def _client_calls(
+    evidence: Evidence, distinct: Mapping[str, Envelope], stories: Mapping[str, Story]
+) -> Iterator[Violation]:
+    """Each call of a client has one end, and no token's budget is overspent."""
+    asked = client_calls.asked_in(distinct.values())
+    aside = {record.event.causation_id for record in _letters(evidence) if record.event}
+    for session_id in {event.session_id for event in asked.values()} | stories.keys():
+        story = stories.get(session_id, Story(session_id=session_id))
+        yield from client_calls.told(story, asked, aside)
+    yield from client_calls.within_budgets(stories, asked)
 
 
 def _causes(placed: Iterable[LogRecord]) -> Iterator[Violation]:

@@ -273,7 +273,8 @@ def _unended(dsn: str, inputs: Sequence[str]) -> int:
             SELECT count(*) FROM unnest(%s::text[]) AS sent(id)
             WHERE NOT EXISTS (
                 SELECT FROM event_log e
-                WHERE e.type IN ('AnswerGiven', 'ErrorReported') AND e.body ->> 'input_id' = sent.id)
+                WHERE e.type IN ('AnswerGiven', 'ErrorReported', 'ClientCallAnswered', 'ClientCallFailed')
+                AND e.body ->> 'input_id' = sent.id)
             AND NOT EXISTS (
                 SELECT FROM event_log i JOIN event_log e USING (session_id)
                 WHERE i.event_id::text = sent.id AND e.type = 'SessionEnded')

@@ -104,6 +104,33 @@ def test_an_analyst_asks_for_each_analysis_that_the_task_names() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "called"),
+    [
+        ("What's the weather like in Oslo?", ["get_weather"]),
+        ("Book a table for two, please.", []),
+        ("What is the weather, and what do flight prices do?", ["get_weather", "get_flight_prices"]),
+        ("What do prices do?", []),
+    ],
+)
+def test_a_clients_functions_are_called_when_their_names_words_are_in_what_is_asked(
+    asked: str, called: list[str]
+) -> None:
+    schema = json.dumps(
+        {"type": "object", "required": ["place"], "properties": {"place": {"type": "string"}}}
+    )
+    tools = tuple(
+        ToolOffered(name=name, description="", parameters_json=schema)
+        for name in ("get_weather", "get_flight_prices")
+    )
+    call = ChatCall(model="gpt-4o", messages=(user(asked),), tools=tools, tool_choice="auto")
+
+    reply = reply_to(call)
+
+    assert [one.name for one in reply.tool_calls] == called
+    assert all(asked in json.loads(one.arguments_json)["place"] for one in reply.tool_calls)
+
+
 def test_a_failed_tool_is_told_and_nothing_is_made_up() -> None:
     given = (user("Task t1: Summarise it (attachment:a.txt)"),)
     asked = step("analyst", *given, tools=(ANALYZE,))

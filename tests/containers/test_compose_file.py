@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from jsonschema import Draft202012Validator
+from psycopg.conninfo import conninfo_to_dict
 
 from connectors.embedded.kafka import BROKER_SETTINGS
 from connectors.embedded.lock import read_lock
@@ -176,7 +177,7 @@ def test_the_password_of_development_is_named_so_and_yields_to_one_of_the_operat
     secret = "it's: $own #1"  # a made-up password with characters that need care
 
     assert set(re.findall(r"POSTGRES_PASSWORD:-([^}]*)}", text)) == {"for-development-only"}
-    given = {"POSTGRES_PASSWORD": secret}
+    given = {"POSTGRES_PASSWORD": secret, "GATEWAY_POSTGRES_PASSWORD": f"{secret}!"}
     for name, variable in (
         ("postgres", "POSTGRES_PASSWORD"),
         ("registry", "REGISTRY_DATASOURCE_PASSWORD"),
@@ -185,6 +186,10 @@ def test_the_password_of_development_is_named_so_and_yields_to_one_of_the_operat
         ("sink", "PGPASSWORD"),
     ):
         assert service(name, given).environment[variable] == secret
+    for name in ("setup", "gateway"):
+        settings = Settings.from_environment(service(name, given).environment)
+        assert conninfo_to_dict(settings.gateway_dsn)["password"] == f"{secret}!"
+    assert not {"PGPASSWORD", "CARTRITA_POSTGRES_DSN"} & set(service("gateway", given).environment)
     assert "for-development-only" not in json.dumps(document(given))
     assert not re.search(r"(?m)^\s*\w*(PASSWORD|SECRET|KEY|TOKEN)\w*:\s+(?!\$\{)", text)
 

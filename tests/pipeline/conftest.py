@@ -32,6 +32,13 @@ Bearing = Callable[[str, str], httpx.Client]
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option; it is known when this folder is named on the command line."""
+    parser.addoption(
+        "--open-responses", type=Path, default=None, help="a copy of Open Responses' public repository"
+    )
+
+
 @pytest.fixture(scope="package")
 def home() -> Iterator[Path]:
     """A folder for the deployment, below which the project's downloads are found."""

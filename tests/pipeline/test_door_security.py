@@ -15,10 +15,11 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.typing import Origin
+from websockets.typing import Origin, Subprotocol
 
 from connectors.embedded.ports import choose_port
 from streams.gateway.guard import COOKIE
+from streams.gateway.reference import openapi_document
 from streams.worker.deployment import Deployment
 from tests.pipeline.conftest import Bearing, Make
 from tests.pipeline.test_front_door import in_pages, opened, say, settled, told, until_answered
@@ -130,39 +131,126 @@ async def test_who_takes_too_much_is_told_when_to_come_again(
         assert (frame["status"], frame["retryAfter"]) == (429, 1)
 
 
-WAYS = 12
+CHAT: Json = {"model": "cartrita", "messages": [{"role": "user", "content": "Tell me all."}]}
+SAID: Json = {"model": "cartrita", "input": "Tell me all."}
+# Every place in which a request names a session, or something of one: method, path, and what else is sent.
+# FOREIGN stands for the id of somebody else's session, OWN for one of whoever asks.
+WAYS: dict[str, tuple[str, str, Json]] = {
+    "status": ("GET", "/api/v2/sessions/FOREIGN/status", {}),
+    "status after": ("GET", "/api/v2/sessions/FOREIGN/status", {"params": {"after": "OWN"}}),
+    "events": ("GET", "/api/v2/sessions/FOREIGN/events", {}),
+    "messages": ("GET", "/api/v2/sessions/FOREIGN/messages", {}),
+    "stream": ("GET", "/api/v2/sessions/FOREIGN/stream", {}),
+    "stream, cursor": ("GET", "/api/v2/sessions/FOREIGN/stream", {"params": {"cursor": "0.FOREIGN.1.1"}}),
+    "stream, last event": ("GET", "/api/v2/sessions/FOREIGN/stream", {"headers": {"Last-Event-ID": "3"}}),
+    "say": ("POST", "/api/v2/sessions/FOREIGN/messages", {"json": {"content": "Tell me all."}}),
+    "say, key": (
+        "POST",
+        "/api/v2/sessions/FOREIGN/messages",
+        {"json": {"content": "Tell me all."}, "headers": {"Idempotency-Key": "FOREIGN"}},
+    ),
+    "cancel": ("POST", "/api/v2/sessions/FOREIGN/cancel", {"json": {}}),
+    "close": ("POST", "/api/v2/sessions/FOREIGN/close", {"json": {}}),
+    "fork": ("POST", "/api/v2/sessions/FOREIGN/fork", {"json": {"at": "FOREIGN"}}),
+    "budget": ("POST", "/api/v2/sessions/FOREIGN/budget", {"json": {"tokens": 1}}),
+    "feedback": (
+        "POST",
+        "/api/v2/sessions/FOREIGN/feedback",
+        {"json": {"answerId": "FOREIGN", "rating": "bad"}},
+    ),
+    "approval": ("GET", "/api/v2/sessions/FOREIGN/approvals/FOREIGN", {}),
+    "approve": (
+        "POST",
+        "/api/v2/sessions/FOREIGN/approvals/FOREIGN",
+        {"json": {"approved": True, "digest": "0" * 64}},
+    ),
+    "edit": (
+        "POST",
+        "/api/v2/sessions/FOREIGN/approvals/FOREIGN/edit",
+        {"json": {"arguments": "{}", "digest": "0" * 64}},
+    ),
+    "outcome": ("GET", "/api/v2/sessions/FOREIGN/outcomes/FOREIGN", {}),
+    "tell outcome": ("POST", "/api/v2/sessions/FOREIGN/outcomes/FOREIGN", {"json": {"carriedOut": True}}),
+    "timeline": ("GET", "/api/v2/sessions/FOREIGN/timeline", {}),
+    "event": ("GET", "/api/v2/sessions/FOREIGN/events/FOREIGN", {}),
+    "tasks": ("GET", "/api/v2/sessions/FOREIGN/tasks", {}),
+    "balance": ("GET", "/api/v2/sessions/FOREIGN/balance", {}),
+    "trace": ("GET", "/api/v2/events/FOREIGN/trace", {}),
+    "letter": ("GET", "/api/v2/dead-letters/FOREIGN", {}),
+    "redrive": ("GET", "/api/v2/redrives/FOREIGN", {}),
+    "redrive of what is like a letter": ("POST", "/api/v2/redrives", {"json": {"like": "FOREIGN"}}),
+    "feedback on another's answer": (
+        "POST",
+        "/api/v2/sessions/OWN/feedback",
+        {"json": {"answerId": "FOREIGN", "rating": "bad"}},
+    ),
+    "chat, header": (
+        "POST",
+        "/v1/chat/completions",
+        {"json": CHAT, "headers": {"X-Cartrita-Session": "FOREIGN"}},
+    ),
+    "chat, metadata": (
+        "POST",
+        "/v1/chat/completions",
+        {"json": CHAT | {"metadata": {"session_id": "FOREIGN"}}},
+    ),
+    "response": ("GET", "/v1/responses/resp_FOREIGN", {}),
+    "response, stream": (
+        "GET",
+        "/v1/responses/resp_FOREIGN",
+        {"params": {"stream": "true", "starting_after": 1}},
+    ),
+    "response, input": ("GET", "/v1/responses/resp_FOREIGN/input_items", {}),
+    "response, cancel": ("POST", "/v1/responses/resp_FOREIGN/cancel", {"json": {}}),
+    "response, previous": (
+        "POST",
+        "/v1/responses",
+        {"json": SAID | {"previous_response_id": "resp_FOREIGN"}},
+    ),
+    "response, conversation": ("POST", "/v1/responses", {"json": SAID | {"conversation": "conv_FOREIGN"}}),
+    "response, conversation's id": (
+        "POST",
+        "/v1/responses",
+        {"json": SAID | {"conversation": {"id": "FOREIGN"}}},
+    ),
+    "response, header": (
+        "POST",
+        "/v1/responses",
+        {"json": SAID, "headers": {"X-Cartrita-Session": "FOREIGN"}},
+    ),
+    "response, metadata": ("POST", "/v1/responses", {"json": SAID | {"metadata": {"session_id": "FOREIGN"}}}),
+}
+AT_ONCE = 60
 
 
-async def tried(client: httpx.AsyncClient, own: str, foreign: str, way: int) -> httpx.Response:
-    """Try to reach what is somebody else's."""
-    base = f"/api/v2/sessions/{foreign}"
-    chat = {"model": "cartrita", "messages": [{"role": "user", "content": "Tell me all."}]}
-    match way:
-        case 0 | 1 | 2 | 3:
-            return await client.get(f"{base}/{('status', 'events', 'messages', 'stream')[way]}")
-        case 4:
-            return await client.post(f"{base}/messages", json={"content": "Tell me all."})
-        case 5 | 6:
-            return await client.post(f"{base}/{('cancel', 'close')[way - 5]}", json={})
-        case 7:
-            return await client.post(
-                f"{base}/approvals/{uuid.uuid4()}", json={"approved": True, "digest": "0" * 64}
-            )
-        case 8:
-            header = {"X-Cartrita-Session": foreign}
-            return await client.post("/v1/chat/completions", json=chat, headers=header)
-        case 9:
-            named = chat | {"metadata": {"session_id": foreign}}
-            return await client.post("/v1/chat/completions", json=named)
-        case 10:
-            return await client.get(f"{base}/status", params={"after": own})
-        case _:
-            return await client.get(f"{base}/stream", params={"cursor": f"0.{foreign}.1.1"})
+def test_every_request_that_names_something_is_tried_with_foreign_ids() -> None:
+    described = {
+        (method.upper(), re.sub(r"\{\w+\}", "FOREIGN", path))
+        for path, methods in openapi_document("2")["paths"].items()
+        for method in methods
+        if "{" in path
+    }
+
+    assert described <= {(method, path) for method, path, _ in WAYS.values()}
+
+
+async def tried(client: httpx.AsyncClient, own: str, foreign: str, way: str) -> tuple[int, str]:
+    """Try to reach what is somebody else's; returns what is told of it, without the id."""
+
+    def filled(value: Json) -> Json:
+        if isinstance(value, dict):
+            return {key: filled(item) for key, item in value.items()}
+        return value.replace("FOREIGN", foreign).replace("OWN", own) if isinstance(value, str) else value
+
+    method, path, more = WAYS[way]
+    answer = await client.request(method, filled(path), **filled(more))
+    return answer.status_code, answer.text.replace(foreign, "").replace(own, "")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 async def test_a_thousand_foreign_ids_open_nothing(bearing: Bearing, make_token: Make, address: str) -> None:
-    scopes = ("--scope", "read", "--scope", "send", "--scope", "approve")
+    scopes = [part for scope in ("read", "send", "approve", "administer") for part in ("--scope", scope)]
     ann = await asyncio.to_thread(make_token, "--user", "ann", *scopes)
     strangers = [
         await asyncio.to_thread(make_token, *options, *scopes)
@@ -171,29 +259,70 @@ async def test_a_thousand_foreign_ids_open_nothing(bearing: Bearing, make_token:
     whose = bearing(address, ann)
 
     def open_all() -> list[str]:
-        return [opened(whose) for _ in range(500)]
+        found = [opened(whose) for _ in range(500)]
+        until_answered(told(whose, found[0]), say(whose, found[0], "Calculate 6 * 9 with code."))
+        settled(whose, found[0])
+        return found
 
-    ids = await asyncio.to_thread(open_all)
+    annes = await asyncio.to_thread(open_all)
     # As many that are nobody's: what is said of both has to be the same.
-    ids += [str(uuid.uuid4()) for _ in range(500)]
+    ids = annes + [str(uuid.uuid4()) for _ in range(500)]
     random.Random(7).shuffle(ids)
-    answers: dict[str, set[tuple[int, str]]] = {}
-    for stranger in strangers:
+    answers: dict[str, set[tuple[int, str]]] = {way: set() for way in WAYS}
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(client: httpx.AsyncClient, own: str, foreign: str, way: str) -> None:
+        async with turns:
+            answers[way].add(await tried(client, own, foreign, way))
+
+    ways = list(WAYS)
+    for shift, stranger in enumerate(strangers):
         own = await asyncio.to_thread(opened, bearing(address, stranger))
         headers = {"Authorization": f"Bearer {stranger}"}
         async with httpx.AsyncClient(base_url=address, headers=headers, timeout=60) as client:
-            for number, foreign in enumerate(ids):
-                # Ways turn from id to id, and from stranger to stranger: each of them meets each way.
-                for way in ((number + 5 * strangers.index(stranger)) % WAYS, (number + 7) % WAYS):
-                    answer = await tried(client, own, foreign, way)
-                    told_of = answer.text.replace(foreign, "")
-                    answers.setdefault("v1" if way in (8, 9) else "v2", set()).add(
-                        (answer.status_code, told_of)
-                    )
+            # Ways turn from id to id, and every way is tried with an id that is surely somebody's.
+            tries = [(foreign, ways[(number + shift) % len(ways)]) for number, foreign in enumerate(ids)]
+            tries += [(annes[0], way) for way in ways]
+            await asyncio.gather(*(one(client, own, foreign, way) for foreign, way in tries))
             listed = (await client.get("/api/v2/sessions", params={"limit": 200})).json()["sessions"]
-            assert [one["sessionId"] for one in listed] in ([], [own])
-    assert {status for status, _ in answers["v1"] | answers["v2"]} == {404}
-    assert [len(told_of) for told_of in answers.values()] == [1, 1]
+            # Other tests may have opened some for the same users.
+            assert not {session["sessionId"] for session in listed} & set(annes)
+    assert {status for told_of in answers.values() for status, _ in told_of} == {404}, answers
+    assert {way: len(told_of) for way, told_of in answers.items()} == dict.fromkeys(WAYS, 1), answers
+    standing = await asyncio.to_thread(whose.get, f"/api/v2/sessions/{annes[0]}/status")
+    assert (standing.json()["messages"], standing.json()["status"]) == (1, "answered")
+
+
+async def test_a_socket_to_another_s_session_is_none(
+    bearing: Bearing, make_token: Make, address: str
+) -> None:
+    ann, bob, other = [
+        await asyncio.to_thread(make_token, *options)
+        for options in (("--user", "ann"), ("--user", "bob"), ("--tenant", "other", "--user", "ann"))
+    ]
+    made = await asyncio.to_thread(lambda: bearing(address, ann).post("/api/v2/sessions", json={}).json())
+    own = await asyncio.to_thread(lambda: bearing(address, bob).post("/api/v2/sessions", json={}).json())
+    told_of = set()
+    for session in (made["sessionId"], str(uuid.uuid4())):
+        url = address.replace("http", "ws", 1) + f"/ws/{session}"
+        for token in (bob, other):
+            async with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as socket:
+                with pytest.raises(ConnectionClosed) as closed:
+                    await socket.recv()
+                assert closed.value.rcvd is not None
+                told_of.add((closed.value.rcvd.code, closed.value.rcvd.reason))
+        # A ticket is for its session alone.
+        async with connect(url, subprotocols=[Subprotocol("cartrita"), _ticket(own["ticket"])]) as socket:
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1008
+    assert len(told_of) == 1
+    assert next(iter(told_of))[0] == 1008
+
+
+def _ticket(ticket: str) -> Subprotocol:
+    return Subprotocol(f"cartrita.ticket.{ticket}")
 
 
 def test_marks_and_cursors_of_others_open_nothing(bearing: Bearing, make_token: Make, address: str) -> None:

@@ -19,16 +19,18 @@ from schemas.plain import from_plain
 from streams.records.delivery import Delivery
 from streams.stateful.marks import is_marks
 from streams.stateful.stored_record import StoredRecord
+from tests.invariants import client_calls
 from tests.invariants.approvals import approvals
 from tests.invariants.books import books, used
 from tests.invariants.calls import calls, outcomes_of
+from tests.invariants.client_calls import asked_in
 from tests.invariants.stories import Story, conflicts, once, sequences, steps, stories_of
 from tests.invariants.tasks import ends, order
 from tests.invariants.violation import Violation
 from tests.simulation.broker import Broker
 from tests.simulation.provider import Provider
 from tests.simulation.users import STRANGER
-from topics.catalog import SESSION_INPUTS
+from topics.catalog import CLIENT_CALLS, SESSION_INPUTS
 
 
 class Violated(AssertionError):
@@ -61,6 +63,8 @@ def check(
     _unbelieved(distinct.values())
     # What somebody forged counts for nothing.
     outcomes = outcomes_of(event for event in distinct.values() if event.producer != STRANGER)
+    aside = {event.causation_id for event in distinct.values() if isinstance(event.body, RecordRejected)}
+    asked = asked_in(distinct.values())
     for session_id in set(sent.values()):
         story = stories.setdefault(session_id, Story(session_id=session_id))
         state = _each_input_once(broker, story)
@@ -69,9 +73,11 @@ def check(
             _demand(rule(story))
         _demand(approvals(story, configuration))
         _demand(calls(story, outcomes, provider.runs, provider.billed_tokens))
+        _demand(client_calls.told(story, asked, aside))
         _at_rest(story, state)
         _owned(story, distinct.values())
     _leases_returned(broker)
+    _demand(client_calls.within_budgets(stories, asked))
     return stories
 
 
@@ -183,7 +189,7 @@ def _late(
     repeats = _repeats(broker, story.session_id.encode())
     for delivery in late:
         place = (delivery.topic, delivery.partition, delivery.offset)
-        asked = delivery.topic == SESSION_INPUTS.name
+        asked = delivery.topic in (SESSION_INPUTS.name, CLIENT_CALLS.name)
         # A repeat may have come while the session was still there.
         answered = asked == (place in refused) or place in repeats
         _hold(answered, f"{delivery.coordinates} came late, and was wrongly answered")
@@ -222,7 +228,7 @@ def _at_rest(story: Story, state: SessionState | None) -> None:
         (budget.tokens_used, budget.nanodollars_used) == used(story),
         "the state's books are not those of the log",
     )
-    _hold(state.turn is None and not state.queue, "the session is not at rest")
+    _hold(state.turn is None and not state.queue and not state.calls, "the session is not at rest")
     has_ended = bool(story.facts(SessionEnded))
     _hold((state.status is SessionStatus.ENDED) == has_ended, "the session's end is not on the log")
 
@@ -276,6 +282,7 @@ def _leases_returned(broker: Broker) -> None:
     table = broker.tables.get("session", {})
     states = [_state(data) for key, data in table.items() if not is_marks(key)]
     held = {state.lease_id for state in states if state.status is not SessionStatus.ENDED}
+    held |= {state.account.lease_id for state in states if state.account is not None}
     for key, data in broker.tables.get("account", {}).items():
         account = from_plain(AccountState, orjson.loads(StoredRecord.decode(data).state))
         lost = account.leases.keys() - held

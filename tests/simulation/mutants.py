@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 from unittest.mock import patch
 
-from processors import budgets, tool_calls
+from processors import budgets, client_calls, client_failures, tool_calls
 from processors import calls as session_calls
+from processors.accounts import NO_LIMIT, AccountDecider
 from processors.budgets import Admission, Left, Refusal, Wish
+from processors.client_state import ClientCall
 from processors.state import Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
@@ -159,6 +162,22 @@ def _floors_first() -> AbstractContextManager[object]:
     return patch.object(ForwardingShell, "process", hasty)
 
 
+def _lends_without_end() -> AbstractContextManager[object]:
+    return patch.object(AccountDecider, "_left", lambda *_: (NO_LIMIT, NO_LIMIT))
+
+
+def _told_nothing_of_money() -> AbstractContextManager[object]:
+    """Tell clients of calls that failed that nothing was charged."""
+    fail = client_failures.fail
+
+    def free(
+        transition: Transition, call: ClientCall, *said: Any, **more: Any
+    ) -> None:  # Any: as it is called
+        fail(transition, call, *said, **{**more, "charged": (0, 0)})
+
+    return patch.object(client_calls, "fail", free)
+
+
 MUTANTS = (
     Mutant(name="floors forgotten", patches=lambda: patch.object(Floors, "is_taken", lambda *_: False)),
     Mutant(name="floors first", patches=_floors_first),
@@ -174,6 +193,12 @@ MUTANTS = (
     Mutant(name="budget check after the call", patches=checked_after_the_call),
     Mutant(name="ledger not consulted after a crash", patches=ledger_not_consulted),
     Mutant(name="repeated calls run again", patches=repeats_run),
+    Mutant(
+        name="clients' repeats are made again",
+        patches=lambda: patch.object(client_calls, "has_seen", lambda *_: False),
+    ),
+    Mutant(name="an account lends what it has not", patches=_lends_without_end),
+    Mutant(name="a client is told another sum", patches=_told_nothing_of_money),
     Mutant(
         name="what waits is not refused",
         patches=lambda: patch.object(effect_shell.EffectShell, "_give_up", _cancels_what_runs),

@@ -85,6 +85,8 @@ class Provider:
             case "critique":
                 score = random.choice(("0.9", "0.9", "0.4"))
                 return completed(call, f'{{"score": {score}, "remarks": "more."}}')
+            case "client" if random.random() < 0.3:
+                return completed(call, "", _proposal(call, "look", 0), _proposal(call, "buy", 1))
             case "step" if random.random() < 0.7:
                 names = random.sample(TOOLS, random.randint(1, 2))
                 return completed(

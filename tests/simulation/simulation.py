@@ -12,6 +12,7 @@ from processors import repeats
 from processors.approvals.statements import key_id, public_key_of
 from processors.objections import EVERY_TENANT
 from schemas.envelope import Envelope
+from schemas.events.client_calls import ClientCallReceived
 from schemas.events.inputs import ApprovalEdited, ApprovalReceived, OutcomeTold
 from schemas.events.outputs import ApprovalRequested, OutcomeAsked
 from schemas.events.restraints import RestraintAct
@@ -29,16 +30,15 @@ from tests.simulation.invariants import Violated, check
 from tests.simulation.life import SOURCES, Gate, Kinds, Life
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, forged_outcome
-from tests.simulation.users import REPEATER, STRANGER, Act, Scenario, acts_of, limits_of
+from tests.simulation.users import REPEATER, START_MS, STRANGER, Act, Scenario, acts_of, limits_of
 from tests.streams.twin import CODEC, Crash
-from topics.catalog import FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
+from topics.catalog import CLIENT_CALLS, FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
 from topics.shells import TOOL
 
 OPERATOR: Final = EVERY_TENANT
 APPROVER: Final = "olga"
 FORGER: Final = "mallory"
 FORGED_KEY: Final = key_id(public_key_of(private_key(FORGER)))
-START_MS: Final = 1_700_000_000_000
 REST_STEPS_MAX: Final = 60_000
 """Without faults, everything comes to rest in fewer steps than this."""
 _BATCH_MAX: Final = 6
@@ -239,7 +239,7 @@ class Simulation:
             return self._forge()
         if who == REPEATER:
             return self._repeat()
-        topic = OPERATOR_INPUTS if isinstance(body, RestraintAct) else USER_INPUTS
+        topic = _entrance(body)
         if body is None:
             topic = OPERATOR_INPUTS
             asked = self._approvals.pop(0)
@@ -261,10 +261,17 @@ class Simulation:
             # What nobody signed who may ends where it enters.
             self._sent[event_id] = session_id
         self._inputs.append((event, topic))
-        # Producers use any partitioner.
-        self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
+        self._send(event, topic)
         self._note(None, f"{who} sends {event.type}")
         return True
+
+    def _send(self, event: Envelope, topic: Topic) -> None:
+        if topic is CLIENT_CALLS:
+            # Gateways alone write it, as the shells write theirs.
+            self._broker.write(outgoing(CODEC, event), self._loop.now_ms)
+        else:
+            # Producers use any partitioner.
+            self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
 
     def _decision(self, asked: ApprovalRequested) -> ApprovalReceived | ApprovalEdited:
         """Let an approver approve, refuse or edit; now and then with a signature that is not theirs."""
@@ -278,7 +285,7 @@ class Simulation:
         """Let a producer send an input again, under the same id and on any partition."""
         if self._inputs:
             event, topic = self._random.choice(self._inputs)
-            self._broker.send(event, topic, self._random.randrange(PARTITIONS), self._loop.now_ms)
+            self._send(event, topic)
             self._note(None, f"{event.tenant_id} sends {event.type} again")
         return True
 
@@ -495,3 +502,10 @@ def _few_known(seed: int) -> Iterator[None]:
     let_go = random.choice((1, 2))
     with patch.multiple(repeats, SEEN_MAX=let_go + random.choice((1, 2)), LET_GO=let_go):
         yield
+
+
+def _entrance(body: object) -> Topic:
+    """Return the topic by which something enters."""
+    if isinstance(body, ClientCallReceived):
+        return CLIENT_CALLS
+    return OPERATOR_INPUTS if isinstance(body, RestraintAct) else USER_INPUTS

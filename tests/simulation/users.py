@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 from processors.objections import EVERY_TENANT
 from schemas.configuration import Limits
 from schemas.envelope import Fact
+from schemas.events.client_calls import CallBudget, ClientCallReceived, ClientMessage
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed
+from schemas.events.models import ChatRole
 from schemas.events.restraints import ToolsStarted, ToolsStopped
 from schemas.ids import derived_id
 from tests.simulation.forks import fork_of
@@ -24,6 +26,10 @@ REPEATER: Final = "repeater"
 _TALKATIVE: Final = 0.25
 """In so many lives somebody says _SAID things more in one session, which its state does not know for long."""
 _SAID: Final = 7
+_BUDGETED: Final = 0.7
+"""Share of the tokens that have a budget of their own."""
+START_MS: Final = 1_700_000_000_000
+"""When every life begins."""
 
 
 class Act(NamedTuple):
@@ -106,11 +112,43 @@ def acts_of(random: Random, seed: int) -> deque[Act]:
             acts.insert(repeaters.randrange(len(acts) + 1), Act(session_id, said))
     for _ in range(repeaters.choice((0, 0, 2, 8))):
         acts.insert(repeaters.randrange(len(acts) // 2, len(acts) + 1), Act("", None, REPEATER))
-    stoppers = Random(f"{seed} stoppers")
-    for _ in range(stoppers.choice((0, 0, 1, 2))):
-        name = stoppers.choice(("*", "look", "buy"))
-        begins = stoppers.randrange(len(acts) + 1)
-        ends = stoppers.randrange(begins, len(acts) + 1)
+    _call(Random(f"{seed} callers"), acts, seed)
+    _stop(Random(f"{seed} stoppers"), acts)
+    return deque(acts)
+
+
+def _stop(random: Random, acts: list[Act]) -> None:
+    """Let an operator of every tenant stop tools for a while."""
+    for _ in range(random.choice((0, 0, 1, 2))):
+        name = random.choice(("*", "look", "buy"))
+        begins = random.randrange(len(acts) + 1)
+        ends = random.randrange(begins, len(acts) + 1)
         acts.insert(ends, Act("", ToolsStarted(name=name), EVERY_TENANT))
         acts.insert(begins, Act("", ToolsStopped(name=name), EVERY_TENANT))
-    return deque(acts)
+
+
+def _call(random: Random, acts: list[Act], seed: int) -> None:
+    """Let programs ask models for single answers: by one or two tokens, on one or two days at once."""
+    for token in range(random.choice((0, 1, 1, 2))):
+        token_id = derived_id("simulated", str(seed), "token", str(token))
+        budget = None
+        if random.random() < _BUDGETED:
+            budget = CallBudget(
+                account_id=f"token:{token_id}",
+                tokens=random.choice((None, 1_500, 8_000)),
+                nanodollars=random.choice((None, 400_000, 10**12)),
+                ends_at_ms=random.choice((None, START_MS + 120_000)),
+            )
+        for number in range(random.randint(1, 8)):
+            call = ClientCallReceived(
+                token_id=token_id,
+                route="chat.completions",
+                model=random.choice(("gpt-4o-mini", "gpt-4o-mini", "gpt-4o", "no-such-model")),
+                messages=(ClientMessage(role=ChatRole.USER, text="hello"),),
+                output_tokens_max=random.choice((None, 50, 300, 300, 3_000)),
+                prompt_tokens=random.choice((10, 200, 200_000)),
+                body_sha256=f"{number:064x}",
+                budget=budget,
+            )
+            session_id = derived_id(token_id, "day", str(random.randrange(2)))
+            acts.insert(random.randrange(len(acts) + 1), Act(session_id, call))

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from tests.sinks.kafka import create_topics
 from tests.sinks.story import Log, story
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
-TEMPLATE = "migrated"
 
 
 @pytest.fixture(scope="package")
@@ -55,8 +54,7 @@ async def empty_dsn(endpoints: Endpoints) -> AsyncIterator[str]:
 @pytest.fixture
 async def dsn(endpoints: Endpoints) -> AsyncIterator[str]:
     """A database with all migrations, copied from one that is migrated once."""
-    await migrated_template(endpoints.postgres_dsn)
-    async with database(endpoints.postgres_dsn, TEMPLATE) as dsn:
+    async with copied(endpoints.postgres_dsn, "migrated") as dsn:
         yield dsn
 
 
@@ -112,14 +110,21 @@ async def database(postgres_dsn: str, template: str) -> AsyncIterator[str]:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-async def migrated_template(postgres_dsn: str) -> None:
-    """Make the database that others are copied from, if it is not there."""
+@asynccontextmanager
+async def copied(
+    postgres_dsn: str, name: str, fill: Callable[[str], Awaitable[None]] | None = None
+) -> AsyncIterator[str]:
+    """Give the address of a copy of a database that is migrated, and filled, by whoever asks for it first."""
     async with await AsyncConnection.connect(postgres_dsn, autocommit=True) as admin:
-        if await rows(admin, f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
-            return
-        await admin.execute(f"CREATE DATABASE {TEMPLATE}".encode())
-    async with await AsyncConnection.connect(address_of(postgres_dsn, TEMPLATE), autocommit=True) as one:
-        await migrate(one)
+        if not await rows(admin, f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            async with database(postgres_dsn, "template1") as made:
+                async with await AsyncConnection.connect(made, autocommit=True) as one:
+                    await migrate(one)
+                if fill is not None:
+                    await fill(made)
+                await admin.execute(f"CREATE DATABASE {name} TEMPLATE {made.rpartition('/')[2]}".encode())
+    async with database(postgres_dsn, name) as dsn:
+        yield dsn
 
 
 def address_of(postgres_dsn: str, name: str) -> str:

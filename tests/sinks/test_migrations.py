@@ -27,6 +27,7 @@ LANDED = (
     ("steps_cost_what_was_charged", "119c55ae104e34f6"),
     ("acts_of_operators_in_traces", "685696905630b11b"),
     ("imports", "8da54c990399e105"),
+    ("row_level_security", "4481bb5add81e3a3"),
 )
 
 

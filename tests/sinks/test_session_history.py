@@ -27,8 +27,10 @@ from sinks.session_history import (
     types_of,
 )
 from sinks.trace import Node
+from streams.gateway.database import EVERYBODY
 from tests.projections.envelopes import SESSION, TASK, event, event_id
 from tests.sinks.story import ANSWER, DONE, MESSAGE, Log, story
+from tests.sinks.test_walls import Somebody, gateway
 
 pytestmark = pytest.mark.stack
 
@@ -108,7 +110,7 @@ ACTS: list[tuple[OperatorFact, int]] = [
 
 
 async def test_what_operators_do_is_told_to_whom_the_session_belongs(
-    log: Log, connection: Connection
+    log: Log, connection: Connection, dsn: str
 ) -> None:
     assert {type(act) for act, _ in ACTS} == set(get_args(OperatorFact))
     for act, number in ACTS:
@@ -116,9 +118,20 @@ async def test_what_operators_do_is_told_to_whom_the_session_belongs(
         await log.add(replace(event(act, number + 10), tenant_id="rival", user_id="olga"))
 
     wanted = await wanted_of(connection, *(type(act).__name__ for act, _ in ACTS))
+    told = {event_id(number) for _, number in ACTS}
     lines = await timeline_of(connection, wanted, ascending=True, after=None, limit=50)
+    assert {str(one.event_id) for one in lines} == told
 
-    assert {str(one.event_id) for one in lines} == {event_id(number) for _, number in ACTS}
+    # The gateway's role sees them for the owner and for the tenant, and for no other user or tenant.
+    tenant, user = await owner_of(connection)
+    async with gateway(dsn) as database:
+        for sight in (Somebody(tenant, user), Somebody(tenant, None), EVERYBODY):
+            async with database.lent(sight) as lent:
+                lines = await timeline_of(lent, wanted, ascending=True, after=None, limit=50)
+                assert {str(one.event_id) for one in lines} == told
+        for sight in (Somebody(tenant, "somebody else"), Somebody("rival", None), Somebody("third", None)):
+            async with database.lent(sight) as lent:
+                assert await timeline_of(lent, wanted, ascending=True, after=None, limit=50) == []
 
 
 async def test_an_event_is_told_whole(log: Log, connection: Connection) -> None:
