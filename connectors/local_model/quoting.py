@@ -165,7 +165,9 @@ def _from_tool(outcome: str) -> str:
     said = value.get("said")
     if isinstance(said, list):
         lines = [
-            f"- In turn {one.get('turn')} the {one.get('speaker')} said: {one.get('text')}" for one in said
+            f"- In turn {one.get('turn')} the {one.get('speaker')} said: {one.get('text')} "
+            f"[{one.get('citation')}]"
+            for one in said
         ]
         return "\n".join(lines) or "Nothing of it was said in earlier turns."
     stdout, embeddings = value.get("stdout"), value.get("embeddings")

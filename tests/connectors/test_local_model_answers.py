@@ -89,6 +89,25 @@ def test_what_was_said_in_earlier_turns_is_no_task_of_now() -> None:
     assert [call.name for call in asked.tool_calls] == ["search_documents"]
 
 
+def test_who_is_asked_what_was_said_looks_for_it_and_cites_it() -> None:
+    recall = ToolOffered(name="recall_conversation", description="Find what was said.", parameters_json="{}")
+    question = "What did I say my boat is called?"
+    given = (user(f"Request:\n{question}"), user(f"Task t1: {question}"))
+    asked = step("researcher", *given, tools=(SEARCH, recall))
+    said = {"citation": "turn 3 user#1", "turn": 3, "speaker": "user", "text": "My boat is called Marlin."}
+
+    answered = step(
+        "researcher",
+        *given,
+        ChatMessage(role="assistant", text="", tool_calls=asked.tool_calls),
+        ChatMessage(role="tool", text=json.dumps({"query": question, "said": [said]}), tool_call_id="x"),
+        tools=(SEARCH, recall),
+    )
+
+    assert [call.name for call in asked.tool_calls] == ["recall_conversation"]
+    assert "- In turn 3 the user said: My boat is called Marlin. [turn 3 user#1]" in answered.text
+
+
 def test_a_search_that_found_nothing_is_repeated_once_with_fewer_words() -> None:
     given = (user("Task t1: Find out how extraordinary budgets are reserved"),)
     nothing = json.dumps({"query": "q", "passages": [], "left_out": 0})
