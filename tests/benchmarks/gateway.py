@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import os
+import secrets
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -16,13 +19,22 @@ import psycopg
 from connectors.embedded.ports import choose_port
 from streams.cli.door import local_token
 from tests.benchmarks.gateway_servers import MODEL
-from tests.benchmarks.ground import Ground, ground
+from tests.benchmarks.ground import PROJECT, Ground, ground
 from tests.benchmarks.result import Row, row
 
 CONCURRENCY: Final = 10
 CALLS: Final = 400
 WARM_UP: Final = 60
 KEY: Final = "of-the-benchmark"
+LITELLM: Final = PROJECT / ".venv-litellm" / "bin" / "litellm"
+"""What `make litellm` installs; without it that peer is left out."""
+LITELLM_READY_S: Final = 180.0
+_LITELLM_CONFIGURATION: Final = """
+model_list:
+  - model_name: {model}
+    litellm_params: {{model: openai/{model}, api_base: {address}/v1, api_key: none}}
+general_settings: {{master_key: {key}}}
+"""
 _PAGE_BYTES: Final = 4_096
 # When each call's records came onto the log, as Kafka stamped them.
 _WAYS: Final = """
@@ -59,15 +71,30 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server beside the gateway."""
+
+    address: str
+    pid: int
+    ready_s: float
+    token: str = ""
+    """What it asks for; empty: whatever is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """One run."""
 
     alone: Series
     """The model without anything before it."""
     passed: Series
+    litellm: Series | None
+    """By LiteLLM's proxy; None: it is not installed."""
     governed: Series
     memory_mb: float
     ready_s: float
+    litellm_memory_mb: float | None
+    litellm_ready_s: float | None
     ways_ms: Sequence[float]
     """Medians: to the session's shell, through the model's, and back to the answer on the log."""
 
@@ -84,6 +111,15 @@ def measure(runs: int) -> list[Row]:
         f"on the log: {ways[0]:.0f} ms until a reservation lets the call go, {ways[1]:.0f} ms until the "
         f"model has answered, {ways[2]:.0f} ms until it is charged; the rest is HTTP"
     )
+    both = [(one, one.litellm) for one in taken if one.litellm is not None]
+    beside = [
+        row(
+            "the same, beside LiteLLM's proxy",
+            "ms",
+            [(one.governed.p50_ms - one.alone.p50_ms, it.p50_ms - one.alone.p50_ms) for one, it in both],
+            note="peer: one process of it, without a database: it keeps and bills nothing",
+        )
+    ]
     return [
         row(
             "governed call: added, p50",
@@ -92,6 +128,7 @@ def measure(runs: int) -> list[Row]:
             target="ours <= 20",
             note=f"{note}; {where}",
         ),
+        *(beside if both else ()),
         row(
             "governed call: added, p99",
             "ms",
@@ -99,15 +136,27 @@ def measure(runs: int) -> list[Row]:
             target="ours <= 60",
         ),
         row("governed calls", "calls/s", [(one.governed.per_s, one.passed.per_s) for one in taken]),
-        row("gateway: memory", "MB", [(one.memory_mb, None) for one in taken], target="ours <= 300"),
-        row("gateway: start until ready", "s", [(one.ready_s, None) for one in taken], target="ours <= 5"),
+        row(
+            "gateway: memory",
+            "MB",
+            [(one.memory_mb, one.litellm_memory_mb) for one in taken],
+            target="ours <= 300",
+            note="peer: LiteLLM's proxy",
+        ),
+        row(
+            "gateway: start until ready",
+            "s",
+            [(one.ready_s, one.litellm_ready_s) for one in taken],
+            target="ours <= 5",
+            note="peer: LiteLLM's proxy",
+        ),
     ]
 
 
 async def _measure(runs: int) -> list[Taken]:
-    async with _servers() as (model, proxy), ground(workers=0) as where:
+    async with _servers() as servers, ground(workers=0) as where:
         environment = {
-            "OPENAI_BASE_URL": f"{model}/v1",
+            "OPENAI_BASE_URL": f"{servers['model'].address}/v1",
             "OPENAI_API_KEY": KEY,
             # A rate per token is not what is measured here.
             "CARTRITA_GATEWAY_TOKEN_REQUESTS_PER_S": "10000",
@@ -122,31 +171,38 @@ async def _measure(runs: int) -> list[Taken]:
             await where.start(
                 "gateway", "streams.main", "gateway", environment={**environment, "PORT": str(port)}
             )
-            ready_s = time.monotonic() - began_s
+            gateway = Server(
+                address=f"http://127.0.0.1:{port}",
+                pid=where.parts["gateway"].pid,
+                ready_s=time.monotonic() - began_s,
+                token=token,
+            )
             try:
-                taken.append(await _taken(where, model, proxy, f"http://127.0.0.1:{port}", token, ready_s))
+                taken.append(await _taken(where, {**servers, "gateway": gateway}))
             finally:
                 where.end("gateway")
         return taken
 
 
-async def _taken(where: Ground, model: str, proxy: str, gateway: str, token: str, ready_s: float) -> Taken:
-    for target in (model, proxy, gateway):
-        await _calls(target, token, WARM_UP)
-    alone = await _calls(model, token, CALLS)
-    passed = await _calls(proxy, token, CALLS)
-    governed = await _calls(gateway, token, CALLS)
+async def _taken(where: Ground, servers: Mapping[str, Server]) -> Taken:
+    for server in servers.values():
+        await _calls(server, WARM_UP)
+    calls = {name: await _calls(server, CALLS) for name, server in servers.items()}
+    litellm = servers.get("litellm")
     return Taken(
-        alone=alone,
-        passed=passed,
-        governed=governed,
-        memory_mb=_memory_mb(where.parts["gateway"].pid),
-        ready_s=ready_s,
+        alone=calls["model"],
+        passed=calls["proxy"],
+        litellm=calls.get("litellm"),
+        governed=calls["gateway"],
+        memory_mb=_memory_mb(servers["gateway"].pid),
+        ready_s=servers["gateway"].ready_s,
+        litellm_memory_mb=None if litellm is None else _memory_mb(litellm.pid),
+        litellm_ready_s=None if litellm is None else litellm.ready_s,
         ways_ms=await _ways_ms(where.settings.postgres_dsn),
     )
 
 
-async def _calls(target: str, token: str, count: int) -> Series:
+async def _calls(server: Server, count: int) -> Series:
     """Ask so often, `CONCURRENCY` at a time.
 
     Raises:
@@ -163,8 +219,8 @@ async def _calls(target: str, token: str, count: int) -> Series:
             latencies_ms.append(1_000 * (time.perf_counter() - began_s))
             told.raise_for_status()
 
-    headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=target, headers=headers, timeout=60) as client:
+    headers = {"Authorization": f"Bearer {server.token or KEY}"}
+    async with httpx.AsyncClient(base_url=server.address, headers=headers, timeout=60) as client:
         began_s = time.perf_counter()
         await asyncio.gather(*(ask(client) for _ in range(CONCURRENCY)))
         elapsed_s = time.perf_counter() - began_s
@@ -190,28 +246,53 @@ def _memory_mb(pid: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def _servers() -> AsyncIterator[tuple[str, str]]:
-    """Serve the model and the proxy, each in a process of its own, and return where they are."""
+async def _servers() -> AsyncIterator[dict[str, Server]]:
+    """Serve the model and what may stand before it, each in a process of its own."""
     running: list[asyncio.subprocess.Process] = []
 
-    async def serve(*more: str) -> str:
+    async def serve(path: str, *command: str, ready_s_max: float = 30, token: str = "") -> Server:
         port = choose_port((None,))
-        module = "tests.benchmarks.gateway_servers"
-        running.append(await asyncio.create_subprocess_exec(sys.executable, "-m", module, str(port), *more))
+        began_s = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            *(part.format(port=port) for part in command),
+            stdout=asyncio.subprocess.DEVNULL,
+            # It would otherwise ask the network for prices.
+            env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        )
+        running.append(process)
         address = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=address) as client, asyncio.timeout(30):
-            while running[-1].returncode is None:
+        async with httpx.AsyncClient(base_url=address) as client, asyncio.timeout(ready_s_max):
+            while process.returncode is None:
                 with contextlib.suppress(httpx.TransportError):
-                    if (await client.get("/healthz")).is_success:
-                        return address
+                    if (await client.get(path)).is_success:
+                        return Server(
+                            address=address, pid=process.pid, ready_s=time.monotonic() - began_s, token=token
+                        )
                 await asyncio.sleep(0.05)
-        raise RuntimeError(f"{module} ended with {running[-1].returncode}")
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}")
 
-    try:
-        model = await serve()
-        yield model, await serve(model)
-    finally:
-        for one in running:
-            with contextlib.suppress(ProcessLookupError):
-                one.terminate()
-            await one.wait()
+    ours = (sys.executable, "-m", "tests.benchmarks.gateway_servers", "{port}")
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            model = await serve("/healthz", *ours)
+            servers = {"model": model, "proxy": await serve("/healthz", *ours, model.address)}
+            if LITELLM.exists():
+                key = f"sk-{secrets.token_hex()}"
+                configuration = Path(directory) / "litellm.yaml"
+                configuration.write_text(
+                    _LITELLM_CONFIGURATION.format(model=MODEL, address=model.address, key=key),
+                    encoding="utf-8",
+                )
+                options = ("--host", "127.0.0.1", "--port", "{port}", "--telemetry", "False")
+                servers["litellm"] = await serve(
+                    "/health/liveliness",
+                    *(str(LITELLM), "--config", str(configuration), *options),
+                    ready_s_max=LITELLM_READY_S,
+                    token=key,
+                )
+            yield servers
+        finally:
+            for one in running:
+                with contextlib.suppress(ProcessLookupError):
+                    one.terminate()
+                await one.wait()
