@@ -158,6 +158,8 @@ async def _measure(runs: int) -> list[Taken]:
         environment = {
             "OPENAI_BASE_URL": f"{servers['model'].address}/v1",
             "OPENAI_API_KEY": KEY,
+            # Agents with instant tools, as the other benchmarks have them, are not asked here.
+            "CARTRITA_CONFIGURATION_DIRECTORY": "",
             # A rate per token is not what is measured here.
             "CARTRITA_GATEWAY_TOKEN_REQUESTS_PER_S": "10000",
             "CARTRITA_GATEWAY_TENANT_REQUESTS_PER_S": "10000",
