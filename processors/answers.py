@@ -5,8 +5,9 @@ from typing import Final
 
 from processors import retrievals, snapshots
 from processors.amounts import what_to_do
+from processors.memory.summaries import note_exchange
 from processors.retries import retry_delay_ms
-from processors.state import Exchange, Task, TaskStatus
+from processors.state import Task, TaskStatus
 from processors.transition import Transition
 from schemas.events.models import FinishReason, ModelCallCompleted, ModelCallFailed, ModelFailureKind
 from schemas.events.outputs import AnswerGiven, AnswerReason, Citation, NoticeCode, NoticeGiven
@@ -22,8 +23,6 @@ from schemas.events.tasks import (
 )
 from schemas.frozen import replace
 
-HISTORY_MAX: Final = 6
-"""Earlier turns that a session remembers by reference."""
 EXCERPT_CHARACTERS_MAX: Final = 1_000
 ERROR_CHARACTERS_MAX: Final = 1_000
 
@@ -212,12 +211,9 @@ def _give(transition: Transition, *, text: str, reason: AnswerReason, model: str
     )
     _end_root(transition, text, reason, rests_on, answered=bool(model) or bool(found))
     snapshots.take(transition, _node(transition, reason))
-    history = transition.state.history
-    if model:
-        answered = transition.reference(_output_tokens(transition))
-        exchange = Exchange(message=turn.message.reference, answer=answered)
-        history = (*history, exchange)[-HISTORY_MAX:]
-    transition.state = replace(transition.state, turn=None, history=history)
+    answered = transition.reference(_output_tokens(transition)) if model else None
+    note_exchange(transition, turn, answered, len(text) if model else 0)
+    transition.state = replace(transition.state, turn=None)
 
 
 def _end_root(

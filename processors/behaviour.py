@@ -29,6 +29,8 @@ checks what this behaviour decided, and says of the rest which one did.
     14  A decision about a tool call is signed, and binds to exactly what was asked; after a change of the
         policy, or of the arguments by an approver, the call is decided and asked for anew. Rules ask for
         arguments, tenants, users, hours, and calls of a turn or a session, which the state counts.
+    15  Turns that no longer fit a prompt are summed up by a call of its own; of long texts of earlier turns
+        both ends are told; turns without an answer are remembered; who works alone is told the past.
 """
 
 from typing import Final
@@ -37,7 +39,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 14
+BEHAVIOUR: Final = 15
 
 
 def stamped(configuration: Configuration) -> Configuration:

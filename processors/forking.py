@@ -106,6 +106,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
             attachments=(),
             received_at_ms=transition.now_ms,
             traceparent=transition.event.traceparent,
+            characters=len(body.text),
         )
         queue = (message,)
     transition.override(overrides)
@@ -116,6 +117,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
         # A turn that was in progress is begun again under its number, whether by itself or by a new message.
         turns=origin.turns - (1 if origin.turn is not None and turn is None else 0),
         history=origin.history,
+        summary=origin.summary,
     )
     leases.open_session(transition, body.budget_tokens, body.budget_nanodollars)
 
@@ -293,5 +295,11 @@ def _restore_end(transition: Transition, task: Task, origin: Task) -> None:
             )
     restored = ended_task(task, origin.status, ended, origin.error, now_ms=transition.now_ms)
     transition.put(
-        replace(restored, steps_total=origin.steps_total, result=origin.result, excerpt=origin.excerpt)
+        replace(
+            restored,
+            steps_total=origin.steps_total,
+            tools_called=origin.tools_called,
+            result=origin.result,
+            excerpt=origin.excerpt,
+        )
     )

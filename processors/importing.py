@@ -35,6 +35,8 @@ NAME_CHARACTERS_MAX: Final = 200
 """Of the names of tools, categories and roles."""
 BASELINE_TASKS_MAX: Final = 1_000
 """So many of a conversation's tasks, the oldest, stand in its snapshot."""
+SNAPSHOT_CHARACTERS_MAX: Final = 240_000
+"""A longer one gets fewer of the tasks; a character has at most 4 bytes, and a record holds 1,000,000."""
 BASELINE_DAYS: Final = 7
 """A conversation whose newest task is older than that gets no snapshot."""
 TEXT_BYTES_MAX: Final = 600_000
@@ -222,23 +224,23 @@ class Conversation:
 
     def _baseline(self, status: ImportedStatus, began_us: int | None) -> Envelope:
         root = _of_snapshot(self._root_id, None, ROOT_INTENT, status, ROOT_PRIORITY, began_us)
-        snapshot = {
-            "tasks": [root, *self._tasks],
-            "migration_info": {
-                "backfilled_at": moment_us(self._source.as_of_us),
-                "task_count": self.tasks,
-                "origin": self._source.origin,
-            },
+        info = {
+            "backfilled_at": moment_us(self._source.as_of_us),
+            "task_count": self.tasks,
+            "origin": self._source.origin,
         }
+        tasks = [root, *self._tasks]
+        while (
+            len(snapshot_json := json_of({"tasks": tasks, "migration_info": info})) > SNAPSHOT_CHARACTERS_MAX
+        ):
+            tasks = tasks[: len(tasks) // 2]
         made = derived_id("import", self._source.origin, "snapshot", self._session.key)
         fact = BaselineImported(
             origin=self._source.origin,
             snapshot_id=self._left.snapshot_id or made,
-            snapshot_json=json_of(snapshot),
+            snapshot_json=snapshot_json,
         )
-        return self._event(
-            fact, self._session.key, self._source.as_of_us, [fact.snapshot_id, snapshot["tasks"]]
-        )
+        return self._event(fact, self._session.key, self._source.as_of_us, [fact.snapshot_id, tasks])
 
     def _retrieval(self, key: str, found: Mapping[str, object], at_us: int | None) -> list[Envelope]:
         told = next((found[name] for name in _RETRIEVALS if isinstance(found.get(name), Mapping)), None)

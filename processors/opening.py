@@ -56,6 +56,7 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
         received_at_ms=transition.now_ms,
         traceparent=transition.event.traceparent,
         agent=body.agent,
+        characters=len(body.text),
     )
     transition.state = replace(state, queue=(*state.queue, taken))
 

@@ -201,7 +201,10 @@ def _propose(transition: Transition, plan: tuple[PlannedTask, ...]) -> None:
     """Write the estimates beside the tasks, and take them for the plan in the making."""
     turn = transition.turn
     before = prerequisites_of(plan)
-    estimates = {task.key: estimated_tokens(transition, task, len(before[task.key])) for task in plan}
+    estimates = {
+        task.key: estimated_tokens(transition, task, len(before[task.key]), alone=len(plan) == 1)
+        for task in plan
+    }
     tasks = with_estimates(plan, estimates)
     proposed = transition.emit(
         PlanProposed(

@@ -4,22 +4,19 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from processors.memory.history import MESSAGE_TOKENS, past_messages
 from processors.state import Task, TaskStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Agent, Configuration
 from schemas.events.models import ChatRole, PromptMessage
 from schemas.events.plans import PlannedTask
 
-MESSAGE_TOKENS: Final = 4
-"""What the chat format adds to each message, rounded up."""
 PROMPT_TOKENS: Final = 8
 """What it adds to each prompt, rounded up."""
 TOKEN_BYTES_USUAL: Final = 4
 """Of English text; what is reserved rests on fewer."""
 CALL_TOKENS_USUAL: Final = 30
 """What a model writes to call a tool."""
-HISTORY_TOKENS_MAX: Final = 2_000
-"""How much of earlier turns a planner and a synthesizer are reminded of."""
 
 
 def text_tokens(text: str) -> int:
@@ -56,7 +53,7 @@ def plan_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     request = f"Agents:\n{agents}\n\n{_attachments(turn)}Request:\n"
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=configuration.prompts["planner"]),
-        *history_messages(transition),
+        *past_messages(transition.state, configuration, finds=True),
         PromptMessage(role=ChatRole.USER, text=request, source=turn.message.reference),
         *turn.draft.conversation,
     )
@@ -73,8 +70,13 @@ def critique_messages(transition: Transition) -> tuple[PromptMessage, ...]:
 
 
 def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ...]:
-    """What an agent reads: its role, the request, its task, the results it builds on, its own steps."""
+    """What an agent reads: its role, the request, its task, the results it builds on, its own steps.
+
+    Who does all the work of a turn reads the earlier turns as well: no plan has put into words what of them
+    counts.
+    """
     turn = transition.turn
+    alone = len(turn.tasks) == 1
     agent = transition.configuration.agents[task.agent]
     results = tuple(
         PromptMessage(
@@ -86,6 +88,7 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     )
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=agent.prompt),
+        *(past_messages(transition.state, transition.configuration) if alone else ()),
         PromptMessage(
             role=ChatRole.USER, text=f"{_attachments(turn)}Request:\n", source=turn.message.reference
         ),
@@ -114,27 +117,19 @@ def synthesis_messages(transition: Transition, complete: Iterable[Task]) -> tupl
     )
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=transition.configuration.prompts["synthesizer"]),
-        *history_messages(transition),
+        *past_messages(transition.state, transition.configuration),
         PromptMessage(role=ChatRole.USER, text="Request:\n", source=turn.message.reference),
         *results,
         *gaps,
     )
 
 
-def history_messages(transition: Transition) -> tuple[PromptMessage, ...]:
-    """Earlier turns, newest first as long as they fit, told in their order."""
-    told: list[PromptMessage] = []
-    tokens = 0
-    for exchange in reversed(transition.state.history):
-        tokens += exchange.message.tokens + exchange.answer.tokens
-        if tokens > HISTORY_TOKENS_MAX:
-            break
-        told = [
-            PromptMessage(role=ChatRole.USER, source=exchange.message),
-            PromptMessage(role=ChatRole.ASSISTANT, source=exchange.answer),
-            *told,
-        ]
-    return tuple(told)
+def both_ends(text: str, characters_max: int) -> str:
+    """Return a referred text as a prompt tells it: of one that is too long the beginning and the end."""
+    if not characters_max or len(text) <= characters_max:
+        return text
+    end = characters_max // 3
+    return f"{text[: characters_max - end]}\n[…]\n{text[len(text) - end :]}"
 
 
 def evidence_of(messages: Iterable[PromptMessage]) -> tuple[str, ...]:
@@ -163,12 +158,15 @@ def plan_json(tasks: Iterable[PlannedTask]) -> str:
     return json.dumps(output, ensure_ascii=False)
 
 
-def estimated_tokens(transition: Transition, task: PlannedTask, prerequisites: int) -> int:
+def estimated_tokens(
+    transition: Transition, task: PlannedTask, prerequisites: int, *, alone: bool = False
+) -> int:
     """Estimate what a task will use: its prompt for each expected step, what its tool brings, and its answer.
 
     An agent with tools is expected to call the first of its list once, and to read what it gave in a second
     step unless that is its answer. A tool that reads an attachment is expected to read all of them. Answers
-    and results of prerequisites are expected to be a quarter as long as the agent may write.
+    and results of prerequisites are expected to be a quarter as long as the agent may write. Who works alone
+    reads the earlier turns.
     """
     agent = transition.configuration.agents[task.agent]
     message = transition.turn.message
@@ -183,6 +181,9 @@ def estimated_tokens(transition: Transition, task: PlannedTask, prerequisites: i
         + message.reference.tokens
         + prerequisites * answer
     )
+    if alone:
+        past = past_messages(transition.state, transition.configuration)
+        prompt += sum(MESSAGE_TOKENS + message.source.tokens for message in past if message.source)
     if not tools:
         return prompt + answer
     attached = sum(attachment.tokens for attachment in message.attachments)

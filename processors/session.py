@@ -29,6 +29,7 @@ from processors import (
 from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
+from processors.memory import summaries
 from processors.objections import objection
 from processors.outcomes import Outcome
 from processors.repeats import has_seen, let_go, mark_of, with_mark
@@ -231,6 +232,10 @@ def _outcome(transition: Transition, body: Outcome) -> None:
         cancellation.return_lease(transition)
         return
     settled = settle(transition, body)
+    if isinstance(body, ModelCallCompleted | ModelCallFailed) and summaries.is_asked_for(
+        transition, body.call_id
+    ):
+        summaries.ended(transition, body)
     turn = transition.state.turn
     if (
         settled is not None

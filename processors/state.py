@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from processors.client_state import CallAccount, ClientCall
+from processors.memory.state import Exchange, Summary, SummaryCall
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
@@ -243,6 +244,8 @@ class MessageTaken:
     """Event id of the fork that took the message over from another session."""
     agent: str | None = None
     """The agent that the message names; None: a plan is made."""
+    characters: int = 0
+    """How long its text is."""
 
     @property
     def input_id(self) -> str:
@@ -313,14 +316,6 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """An earlier turn: what was asked and answered, by reference."""
-
-    message: RecordReference
-    answer: RecordReference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
     """What decides in this session in place of what is configured."""
 
@@ -368,7 +363,12 @@ class SessionState:
     turns: int = 0
     """Turns that have begun."""
     history: tuple[Exchange, ...] = ()
-    """The latest turns, oldest first; at most HISTORY_MAX."""
+    """The latest turns, oldest first; at most HISTORY_MAX of processors/memory/summaries.py."""
+    summary: Summary | None = None
+    """Of the turns before; None while there is no summary of them."""
+    summary_call: SummaryCall | None = None
+    summary_tokens_missed: int = 0
+    """How much longer the prompt of the latest one was counted to be than it was thought."""
     idle_since_ms: int | None = None
     """Since when an open session has nothing to do; None while it works, and before it opens."""
     ended_at_ms: int | None = None

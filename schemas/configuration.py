@@ -290,6 +290,11 @@ class Limits:
     critique_temperature: float = 0.0
     synthesis_temperature: float = 0.0
     """How freely planner, critic and synthesizer choose their words, from 0 to 1."""
+    history_tokens_max: int = 2_000
+    """How much of earlier turns prompts tell word for word; older ones are summed up."""
+    summary_output_tokens_max: int = 400
+    """How long the summary of the turns before may be; 0: none is made, and they are forgotten."""
+    summary_temperature: float = 0.0
     synthesis_share: float = 0.15
     """Of the session's budget, held back from tasks so that an answer can be written."""
     repairs_max: int = 2
@@ -347,7 +352,7 @@ class Configuration:
     models: Models
     agents: Mapping[str, Agent]
     prompts: Mapping[str, str]
-    """planner, critic and synthesizer: system prompts; repair, revision: user prompts with fields."""
+    """planner, critic, synthesizer and summarizer: system prompts."""
     tools: Mapping[str, ToolSpec]
     policy: Policy
     limits: Limits

@@ -51,6 +51,8 @@ def consumer_of(bootstrap: str, *, group: str | None = None, **settings: object)
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,
+        # Kafka names a group's members by it, and so do the pages and commands that list them.
+        client_id=group or "cartrita",
         enable_auto_commit=False,
         isolation_level=ISOLATION_LEVEL,
         **settings,

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from connectors.local_model import agent, analysis, critic, planner, prompts, quoting
+from connectors.local_model import agent, analysis, critic, planner, prompts, quoting, summaries
 from connectors.local_model.wire import ChatCall, Completion, Reply
 from connectors.models.tokens import TokenCounter
 from schemas.events.models import ToolCallProposed
@@ -20,6 +20,8 @@ def reply_to(call: ChatCall, counter: TokenCounter | None = None) -> Reply:
         return Reply(text=planner.plan(call.messages, lambda text: _fits(text, call, counter)))
     if role == "critic":
         return Reply(text=critic.critique(call.messages))
+    if role == "summarizer":
+        return Reply(text=summaries.summary(call.messages, lambda text: _fits(text, call, counter)))
     if role == "synthesizer":
         text = quoting.synthesis(prompts.synthesis_prompt(call.messages))
     elif role.startswith("analysis "):

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from schemas.ports.chat import ChatMessage
 
-_ROLE = re.compile(r"\ARole: (planner|critic|synthesizer|agent [\w-]+|analysis [\w-]+)\s*$", re.MULTILINE)
+_ROLE = re.compile(
+    r"\ARole: (planner|critic|synthesizer|summarizer|agent [\w-]+|analysis [\w-]+)\s*$", re.MULTILINE
+)
 _AGENT = re.compile(r"^- ([\w-]+): (.*?)(?: \(tools: ([^)]*)\))?$", re.MULTILINE)
 _ATTACHMENT = re.compile(r"^Attachment: (.+?) \((\d+) tokens\).*$", re.MULTILINE)
 _REQUEST = re.compile(r"\A(?:Attachment: .*\n+)*Request:\n")
@@ -112,7 +114,8 @@ def step_prompt(messages: Sequence[ChatMessage]) -> StepPrompt:
     """Read an agent's messages."""
     request, key, intent = "", "", ""
     results: list[Source] = []
-    for message in messages:
+    of_turn = _of_turn(messages)
+    for message in of_turn:
         if message.role != "user":
             continue
         if _is_request(message.text) and not request:
@@ -121,9 +124,7 @@ def step_prompt(messages: Sequence[ChatMessage]) -> StepPrompt:
             key, intent = task.group(1), task.group(2).strip()
         elif result := _RESULT.match(message.text):
             results.append(Source(key=result.group(1), intent=result.group(2), text=result.group(3)))
-    named = _attachments(
-        "\n".join(message.text for message in messages if message.role in ("user", "system"))
-    )
+    named = _attachments("\n".join(message.text for message in of_turn if message.role == "user"))
     return StepPrompt(
         request=request.strip(),
         key=key,
@@ -137,7 +138,7 @@ def synthesis_prompt(messages: Sequence[ChatMessage]) -> SynthesisPrompt:
     """Read a synthesizer's messages."""
     request, missing = "", ""
     results: list[Source] = []
-    for message in messages:
+    for message in _of_turn(messages):
         if message.role != "user":
             continue
         if _is_request(message.text):
@@ -149,6 +150,16 @@ def synthesis_prompt(messages: Sequence[ChatMessage]) -> SynthesisPrompt:
                 Source(key=result.group(1), intent=result.group(2).strip(), text=result.group(3).strip())
             )
     return SynthesisPrompt(request=request, results=tuple(results), missing=missing)
+
+
+def _of_turn(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+    """Leave out what is told of earlier turns: nothing that was said then is a task of now."""
+    asked = [
+        place
+        for place, message in enumerate(messages)
+        if message.role == "user" and _is_request(message.text)
+    ]
+    return messages[asked[-1] :] if asked else messages
 
 
 def _is_planning(message: ChatMessage) -> bool:

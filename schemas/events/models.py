@@ -29,6 +29,8 @@ class CallPurpose(Word):
     """To write the answer."""
     CLIENT = "client"
     """To answer a client's single call."""
+    SUMMARIZE = "summarize"
+    """To sum up a conversation's earlier turns."""
 
 
 class FinishReason(Word):
@@ -80,6 +82,9 @@ class PromptMessage:
     source: RecordReference | None = None
     tool_call_id: Impersonal | None = None
     """For role tool: the id that the model gave its tool call."""
+    characters_max: int = 0
+    """Of the referred text: of a longer one its beginning and its end are told, and the reference counts the
+    tokens of these. 0: all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

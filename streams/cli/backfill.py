@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from connectors.version_one.columns import VersionOneUnreadable
+from processors.inputs import ACCOUNT_CHARACTERS_MAX
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
 from sinks.errors import SinkStopped
@@ -63,8 +64,8 @@ async def backfill(
     V1 is only read, and may be used meanwhile. Interrupted, it goes on where it was. Run it again for what
     changed since; what V1 deletes stays. Exit code 1 where rows could not be brought over: each is named.
     """
-    if not origin or len(origin) > _ORIGIN_CHARACTERS_MAX or not origin.isprintable():
-        fail(Code.USAGE, f"--origin is a name of at most {_ORIGIN_CHARACTERS_MAX} characters")
+    for option, name in (("--origin", origin), ("--tenant", tenant), ("--user", user)):
+        _demand_name(option, name)
     given = settings()
     of_import = ImportSettings(
         dsn=given.postgres_dsn,
@@ -118,6 +119,12 @@ async def _run(
         return await bring_over(of_import, log, counts, told)
 
 
+def _demand_name(option: str, name: str) -> None:
+    most = _ORIGIN_CHARACTERS_MAX if option == "--origin" else ACCOUNT_CHARACTERS_MAX
+    if not name or name != name.strip() or len(name) > most or not name.isprintable():
+        fail(Code.USAGE, f"{option} is a name of at most {most} characters")
+
+
 def _source_dsn(given: Settings, file: Path | None) -> str:
     if file is not None:
         text = file.read_text(encoding="utf-8").strip()
@@ -132,17 +139,21 @@ class _Told:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._began_s = time.monotonic()
-        self._next_s = self._began_s + _TOLD_EVERY_S
+        self._began_s = self._next_s = 0.0
         self._began_at: int | None = None
 
     def __call__(self, counts: Counts) -> None:
-        if self._began_at is None:
-            self._began_at = counts.messages
         now_s = time.monotonic()
+        if self._began_at is None:
+            # Some may be of a run that was interrupted.
+            self._began_at, self._began_s = counts.messages, now_s
+            self._next_s = now_s + _TOLD_EVERY_S
         if self._quiet or now_s < self._next_s:
             return
         self._next_s = now_s + _TOLD_EVERY_S
+        if counts.waiting:
+            output.note("waits for the sink: {waiting:,} records", waiting=counts.waiting)
+            return
         output.note(
             "{sessions:,} sessions, {messages:,} messages, {speed:,.0f} messages a second, {bad:,} bad rows",
             sessions=counts.sessions,
@@ -153,7 +164,7 @@ class _Told:
 
 
 def _show(counts: Counts, progress: Progress, elapsed_s: float, *, dry_run: bool) -> None:
-    output.say("[bold]V1 {origin}[/] in {elapsed_s:.1f} s", origin=progress.origin, elapsed_s=elapsed_s)
+    output.say("[bold]{origin}[/], in {elapsed_s:.1f} s", origin=progress.origin, elapsed_s=elapsed_s)
     lines = {
         "sessions processed": counts.sessions,
         "messages": counts.messages,
@@ -177,5 +188,10 @@ def _show(counts: Counts, progress: Progress, elapsed_s: float, *, dry_run: bool
         output.say("[green]every row was brought over[/]")
     if dry_run:
         output.say("a dry run: nothing was written")
+    elif counts.waiting:
+        output.say(
+            "[yellow]the sink does not go on[/]: {waiting:,} records are on the log and not in Postgres",
+            waiting=counts.waiting,
+        )
     else:
-        output.say("the sink writes them into Postgres; run it again for what V1 writes meanwhile")
+        output.say("all of it is in Postgres; run it again for what V1 wrote meanwhile")

@@ -29,6 +29,7 @@ _MAY_BE_ZERO: Final = frozenset(
         "account_nanodollars",
         "critique_score_min",
         "critique_temperature",
+        "history_tokens_max",
         "plan_temperature",
         "queue_max",
         "repairs_max",
@@ -37,6 +38,8 @@ _MAY_BE_ZERO: Final = frozenset(
         "revisions_max",
         "session_idle_ms",
         "session_retention_ms",
+        "summary_output_tokens_max",
+        "summary_temperature",
         "synthesis_share",
         "synthesis_temperature",
     }
@@ -204,7 +207,13 @@ def _of_limits(limits: Limits, models: Models) -> Iterator[str]:
     if limits.text_bytes_max > TEXT_BYTES_MAX:
         yield f"limits.toml: text_bytes_max: no record has room for so many; the most is {TEXT_BYTES_MAX:,}"
     room = _room_of(models)
-    for name in ("plan_output_tokens_max", "critique_output_tokens_max", "synthesis_output_tokens_max"):
+    for name in (
+        "plan_output_tokens_max",
+        "critique_output_tokens_max",
+        "synthesis_output_tokens_max",
+        "summary_output_tokens_max",
+        "history_tokens_max",
+    ):
         if getattr(limits, name) > room:
             yield f"limits.toml: {name}: no model has room for so many; the most is {room:,}"
     if limits.retry_delay_ms > limits.retry_delay_ms_max:

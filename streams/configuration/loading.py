@@ -37,6 +37,8 @@ class _PromptsFile(Strict):
     planner: str
     critic: str
     synthesizer: str
+    summarizer: str | None = None
+    """None: the shipped one, for files from before there was any."""
 
 
 class _PersonaFile(Strict):
@@ -71,7 +73,10 @@ def load_configuration(
     specs = {spec.name: spec for spec in tools}
     sources = sources_of(directory)
     agents = agents_of(sources, specs)
-    given = checked(_PromptsFile, texts["prompts"], "prompts").model_dump()
+    given = {
+        **shipped("prompts"),
+        **checked(_PromptsFile, texts["prompts"], "prompts").model_dump(exclude_none=True),
+    }
     prompts = {name: str(text).strip() for name, text in given.items()}
     persona = _persona(directory)
     if persona is not None:

@@ -7,13 +7,15 @@ from typing import Final
 from processors.amounts import NANODOLLARS
 from processors.effects import Ending, ModelOutcomes, Outcome, model_request
 from processors.outputs import schema_of_critique, schema_of_plan
+from processors.prompts import both_ends
 from schemas.configuration import Configuration
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, Fact
 from schemas.events.client_calls import EMBEDDINGS, ClientCallReceived
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
     CallPurpose,
+    ChatRole,
     ModelCallCancelled,
     ModelCallCompleted,
     ModelCallRequested,
@@ -199,24 +201,15 @@ class ModelExecutor:
         if message.source is None:
             return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
         source = (await self._reader.event(message.source)).body
-        if isinstance(source, ModelCallCompleted):
+        text += both_ends(_text_of(source), message.characters_max)
+        # Who is quoted to a model as material does not speak in its own voice.
+        if isinstance(source, ModelCallCompleted) and message.role is ChatRole.ASSISTANT:
             return ChatMessage(
                 role=message.role,
-                text=text + source.text,
+                text=text,
                 tool_calls=source.tool_calls,
                 provider_state_json=source.provider_state_json,
             )
-        if isinstance(source, MessageReceived):
-            text += source.text
-        elif isinstance(source, SessionForked):
-            text += source.text or ""
-        elif isinstance(source, ToolCallCompleted):
-            text += source.result_json
-        elif isinstance(source, ToolCallFailed):
-            # The form that models know from tools that fail, told apart from a result that is a string.
-            text += source.message
-        else:
-            raise RecordMissing(f"a prompt cannot take its text from a {type(source).__name__}")
         return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
 
     def _offered(self, name: str) -> ToolOffered:
@@ -250,3 +243,18 @@ def _clients_request(asked: ClientCallReceived, body: ModelCallRequested, on_tex
         attempts_max=body.attempts_max,
         on_text=on_text,
     )
+
+
+def _text_of(fact: Fact | None) -> str:
+    match fact:
+        case ModelCallCompleted() | MessageReceived():
+            return fact.text
+        case SessionForked():
+            return fact.text or ""
+        case ToolCallCompleted():
+            return fact.result_json
+        case ToolCallFailed():
+            # The form that models know from tools that fail, told apart from a result that is a string.
+            return fact.message
+        case _:
+            raise RecordMissing(f"a prompt cannot take its text from a {type(fact).__name__}")

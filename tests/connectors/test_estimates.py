@@ -18,6 +18,7 @@ from connectors.sandbox.tool import RESULT as CODE_RESULT
 from connectors.tools.documents import AnalyzeDocument
 from connectors.tools.embeddings import GenerateEmbeddings
 from connectors.tools.search import SearchDocuments
+from processors.prompts import both_ends
 from processors.session import SessionDecider
 from schemas.configuration import ToolSpec
 from schemas.envelope import Envelope, Fact
@@ -186,9 +187,10 @@ class Session:
         text, source = message.text or "", message.source
         body = None if source is None else self._inputs[source.event_id]
         if isinstance(body, ModelCallCompleted):
-            return ChatMessage(role=message.role, text=text + body.text, tool_calls=body.tool_calls)
+            said = both_ends(body.text, message.characters_max)
+            return ChatMessage(role=message.role, text=text + said, tool_calls=body.tool_calls)
         if isinstance(body, MessageReceived):
-            text += body.text
+            text += both_ends(body.text, message.characters_max)
         elif isinstance(body, ToolCallCompleted):
             text += body.result_json
         elif isinstance(body, ToolCallFailed):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.version_one.reader import KEY_CHARACTERS_MAX, OWNER_CHARACTERS_MAX
 from processors.import_source import NOTHING, Kept, LeftBehind, Source, session_id_of
 from processors.import_tools import ToolUse
 from processors.importing import TEXT_BYTES_MAX, Conversation, status_of
@@ -24,7 +25,7 @@ from schemas.events.imports import (
 from schemas.ids import is_uuid
 from schemas.ports.version_one import PastInvocation, PastMessage, PastSession
 from schemas.wire.codec import Codec
-from topics.catalog import SESSION_IMPORTS
+from topics.catalog import RECORD_BYTES_MAX, SESSION_IMPORTS
 
 NOON_US = 1_767_268_800_000_000
 HOUR_US = 3_600_000_000
@@ -313,3 +314,25 @@ def test_whatever_v1_holds_becomes_events_that_can_be_written(
             | RetrievalImported
             | BaselineImported,
         )
+
+
+@pytest.mark.parametrize("character", ["a", "🚀", "\x01", '"'])
+def test_whatever_v1_has_fits_into_a_record(character: str) -> None:
+    long, tool = character * 1_000_000, {"tool_name": character * 1_000}
+    key, owner = character * KEY_CHARACTERS_MAX, character * OWNER_CHARACTERS_MAX
+    session = PastSession(
+        key=key, title=long, status=long, owner=owner, created_at_us=SOURCE.as_of_us - HOUR_US
+    )
+    rows: list[PastMessage | PastInvocation] = [
+        PastMessage(key=key, session_key=key, role=long, text=long, metadata={"rag": {"query": long}}),
+        PastInvocation(key=key, session_key=key, tool=long, category=long, output={"result": long}),
+        PastInvocation(key=key, session_key=key, output=long),
+        *(replace(message(number, "tool", metadata=tool), key=key) for number in range(1_500)),
+    ]
+
+    events = events_of(*rows, session=session)
+
+    assert {one.type for one in events} >= {"BaselineImported", "RetrievalImported", "InvocationImported"}
+    for one in {one.type: one for one in events}.values():
+        headers = sum(len(name) + len(value) for name, value in CODEC.headers(SESSION_IMPORTS, one))
+        assert len(CODEC.encode(SESSION_IMPORTS, one)) + headers < RECORD_BYTES_MAX

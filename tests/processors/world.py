@@ -131,7 +131,7 @@ def configuration(limits: Limits | None = None, tools: Iterable[ToolSpec] = ()) 
     return Configuration(
         models=MODELS,
         agents=agents,
-        prompts={"planner": "Role: planner", "critic": "Role: critic", "synthesizer": "Role: synthesizer"},
+        prompts={role: f"Role: {role}" for role in ("planner", "critic", "synthesizer", "summarizer")},
         tools={
             "look": tool_spec("look"),
             "buy": tool_spec("buy", "caution", idempotent=False),

@@ -63,7 +63,7 @@ class Simulation:
         self._random = random = Random(seed)
         self._kinds = kinds or Kinds()
         self._loop = VirtualLoop(START_MS)  # type: ignore[abstract]  # it has no outside, so no sockets
-        self._configuration = configuration(limits_of(random))
+        self._configuration = configuration(limits_of(random, seed))
         self._provider = Provider(seed=seed, moody=random.choice((0.0, 0.1, 0.3)))
         self._fault_rate = random.choice((0.005, 0.02, 0.06))
         self._faulty_steps = random.randint(100, 2_000)

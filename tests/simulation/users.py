@@ -55,9 +55,11 @@ class Scenario:
     acts: tuple[Act, ...]
 
 
-def limits_of(random: Random) -> Limits:
+def limits_of(random: Random, seed: int) -> Limits:
     """Draw the limits of a life: tight ones, loose ones, with accounts and without."""
     accounts = random.random() < 0.5
+    # Drawn apart, so that a seed means the same whether its sessions sum up their turns or not.
+    forgetful = Random(f"{seed} forgetful")
     return replace(
         Limits(),
         running_max=random.randint(1, 4),
@@ -70,6 +72,8 @@ def limits_of(random: Random) -> Limits:
         session_retention_ms=random.choice((1_000, 60_000, 86_400_000)),
         account_tokens=random.choice((3_000, 150_000)) if accounts else 0,
         account_nanodollars=10**12 if accounts else 0,
+        history_tokens_max=forgetful.choice((100, 2_000)),
+        summary_output_tokens_max=forgetful.choice((0, 100, 400)),
     )
 
 

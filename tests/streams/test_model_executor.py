@@ -155,6 +155,26 @@ async def test_references_in_a_prompt_resolve_by_what_they_point_to() -> None:
     assert [tool.name for tool in request.tools] == ["search"]
 
 
+async def test_of_a_long_text_both_ends_are_told_and_who_is_quoted_speaks_as_a_user() -> None:
+    scene = Scene()
+    outcome = await scene.models.run(model_call(), 1)
+    said = outcome.events[0].body
+    assert isinstance(said, ModelCallCompleted)
+    long = replace(said, text="begin" + "x" * 500 + "end", provider_state_json='{"state": 1}')
+    place = scene.on_log(long, MODEL_RESULTS, 2)
+    quoted = PromptMessage(role=ChatRole.USER, text="The answer was:\n", source=place, characters_max=30)
+    own = PromptMessage(role=ChatRole.ASSISTANT, source=place)
+
+    await scene.models.run(model_call((quoted, own)), 1)
+
+    told, whole = scene.model.requests[-1].messages
+    assert told.text.startswith("The answer was:\nbegin")
+    assert told.text.endswith("end")
+    assert len(told.text) < 60
+    assert told.provider_state_json is None
+    assert (whole.text, whole.provider_state_json) == (long.text, long.provider_state_json)
+
+
 async def test_a_reference_to_another_event_fails_the_call_without_asking() -> None:
     scene = Scene()
     reference = scene.on_log(MessageReceived(text="where?"), SESSION_INPUTS, 1)

@@ -173,7 +173,7 @@ function Letter({ id, onAsked }) {
       <dd>${value.redrivenAt ? exact(value.redrivenAt) : "no"}</dd>
     </dl>
     ${value.redrivenAt
-      ? html`<p class="muted">What was tried again is not again: if it was put aside once more, that is a letter of its own.</p>`
+      ? html`<p class="muted">A letter is tried again once. If its record was put aside once more, that is a letter of its own.</p>`
       : html`<${RedriveForm} about=${{ letters: [value.id] }} many=${1} said=${value.editable ? value.event.body : null} onAsked=${onAsked} />`}
     <h3>What it says</h3>
     ${value.event
