@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients open-responses simulate chaos overspend bench check check-console format lock clean
+.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients open-responses simulate chaos overspend bench litellm check check-console format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,14 @@ $(VENV)-aider/.installed: $(VENV)/.installed requirements/aider.txt
 	$(BIN)/uv pip sync --python $(VENV)-aider/bin/python --require-hashes requirements/aider.txt
 	@touch $@
 
+# A proxy of others, to measure the front door beside; `make bench` leaves it out where this was not made.
+$(VENV)-litellm/.installed: $(VENV)/.installed requirements/litellm.txt
+	$(PYTHON) -m venv $(VENV)-litellm
+	$(BIN)/uv pip sync --python $(VENV)-litellm/bin/python --require-hashes requirements/litellm.txt
+	@touch $@
+
+litellm: $(VENV)-litellm/.installed  ## LiteLLM's proxy, beside which `make bench NAMES=gateway` then measures
+
 test-clients: $(VENV)-clients/.installed $(VENV)-aider/.installed  ## Other people's clients against the front door
 	$(BIN)/pytest -q tests/pipeline/test_clients.py
 
@@ -113,7 +121,8 @@ lock: setup  ## Resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/bench.in -o requirements/bench.txt
 	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/clients.in -o requirements/clients.txt
 	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/aider.in -o requirements/aider.txt
+	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/litellm.in -o requirements/litellm.txt
 	printf 'uv\n' | $(BIN)/uv pip compile --upgrade $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## Remove the environment and all local data
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-console $(VENV)-clients $(VENV)-aider .cartrita
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-console $(VENV)-clients $(VENV)-aider $(VENV)-litellm .cartrita

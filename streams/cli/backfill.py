@@ -62,7 +62,8 @@ async def backfill(
     """Bring V1's conversations over: read them, and put what they did onto the log, which the sink reads.
 
     V1 is only read, and may be used meanwhile. Interrupted, it goes on where it was. Run it again for what
-    changed since; what V1 deletes stays. Exit code 1 where rows could not be brought over: each is named.
+    changed since; what V1 deletes stays. Exit code 1 where rows could not be brought over: each is named; and
+    where the sink does not write what was brought over.
     """
     for option, name in (("--origin", origin), ("--tenant", tenant), ("--user", user)):
         _demand_name(option, name)
@@ -98,7 +99,7 @@ async def backfill(
         output.emit_json(told | {"dry_run": dry_run, "elapsed_s": round(elapsed_s, 3)})
     else:
         _show(counts, progress, elapsed_s, dry_run=dry_run)
-    if counts.bad:
+    if counts.bad or counts.waiting:
         raise typer.Exit(Code.FAILED)
 
 
@@ -122,7 +123,7 @@ async def _run(
 def _demand_name(option: str, name: str) -> None:
     most = _ORIGIN_CHARACTERS_MAX if option == "--origin" else ACCOUNT_CHARACTERS_MAX
     if not name or name != name.strip() or len(name) > most or not name.isprintable():
-        fail(Code.USAGE, f"{option} is a name of at most {most} characters")
+        fail(Code.USAGE, f"{option} is a name of 1 to {most} characters without spaces around it")
 
 
 def _source_dsn(given: Settings, file: Path | None) -> str:

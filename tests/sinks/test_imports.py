@@ -442,6 +442,33 @@ async def test_a_later_pass_waits_until_the_sink_has_written_what_was_told(dsn: 
     assert log.events == []
 
 
+async def test_a_role_that_may_only_read_v1_is_enough(dsn: str, empty_dsn: str) -> None:
+    await fill(empty_dsn, SAMPLE)
+    role = f"reads_{uuid.uuid4().hex}"
+    async with await AsyncConnection.connect(empty_dsn, autocommit=True) as old:
+        await old.execute(f"CREATE ROLE {role}".encode())
+        try:
+            await old.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+            counts = await brought(settings_of(dsn, f"{empty_dsn}?options=-crole%3D{role}"), SinkLog(dsn))
+        finally:
+            await old.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+    assert (counts.sessions, counts.bad) == (40, SAMPLE.orphans)
+
+
+async def test_an_import_tells_of_what_the_sink_does_not_write(dsn: str, empty_dsn: str) -> None:
+    class Unread(SinkLog):
+        async def ends(self) -> Mapping[int, int]:
+            return {0: len(self.events)}
+
+    await fill(empty_dsn, SAMPLE)
+    log = Unread(dsn)
+
+    counts = await brought(settings_of(dsn, empty_dsn, sink_patience_s=0.0), log)
+
+    assert counts.waiting == counts.events == len(log.events) > 0
+
+
 async def test_v1_s_edits_between_reading_and_writing_stay(empty_dsn: str) -> None:
     class Late(SinkLog):
         async def put(self, events: Sequence[Envelope]) -> None:
