@@ -57,7 +57,6 @@ def _section(table: Table) -> str:
     rows = [
         f"| {column.name} | {column.type} | {', '.join(_sources(table, column)) or 'every event of the row'} "
         f"| {column.meaning} |"
-        for column in table.columns
-        if not column.into
+        for column in table.stored
     ]
     return "\n".join([*head, *rows, ""])

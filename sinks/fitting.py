@@ -118,5 +118,5 @@ async def _of_v1(
 def _is_shared(table: Table, target: Target) -> bool:
     """Tell whether a table of V1 has all of V2's form, so that it is V2's table too."""
     there = {one.column.name for one in target.columns if one.name == one.column.name and not one.words}
-    lacks = {column.name for column in table.columns if not column.into} - there - set(ADDED)
+    lacks = {column.name for column in table.stored} - there - set(ADDED)
     return target.form is IdForm.UUID and not lacks

@@ -61,6 +61,11 @@ class Table:
         """Index the columns."""
         object.__setattr__(self, "by_name", MappingProxyType({c.name: c for c in self.columns}))
 
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The columns that the table has: all but those whose values go into another one."""
+        return tuple(column for column in self.columns if not column.into)
+
 
 def _column(
     name: str,

@@ -217,9 +217,11 @@ def _postgres(dsn: str) -> _Read:
         rows = {
             table.name: {
                 str(row["id"]): {
-                    column.name: canonical(row[column.name], column.type) for column in table.columns
+                    column.name: canonical(row[column.name], column.type) for column in table.stored
                 }
-                for row in connection.execute(f'SELECT id, {_listed(table.by_name)} FROM "{table.name}"')
+                for row in connection.execute(
+                    f'SELECT id, {_listed([column.name for column in table.stored])} FROM "{table.name}"'
+                )
             }
             for table in TABLES
         }

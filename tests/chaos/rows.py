@@ -25,7 +25,7 @@ def expected_rows(records: Iterable[LogRecord]) -> dict[str, dict[str, Row]]:
     ]
     rows: dict[str, dict[str, Row]] = {}
     for name, folded in fold(changes).items():
-        columns = BY_NAME[name].columns
+        columns = BY_NAME[name].stored
         rows[name] = {
             key: {
                 column.name: canonical(_or_initial(column, row.get(column.name)), column.type)
