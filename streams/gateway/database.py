@@ -67,6 +67,8 @@ class Database:
             open=False,
             kwargs={"autocommit": True},
             configure=self._demand_wall,
+            # Then given up, so that whoever asks next has it tried at once: pauses would double for minutes.
+            reconnect_timeout=_LENT_S,
             # A restart of Postgres leaves connections that have ended, and nobody is to be refused for those.
             check=AsyncConnectionPool.check_connection,
         )

@@ -81,6 +81,8 @@ def test_whoever_asks_after_a_restart_of_the_database_is_answered(
     assert http.get("/api/v2/sessions").status_code == 200
     stack = deployment.stack()
     stack.stop_service("postgres", hard=True)
+    # Long enough for whoever connects anew to have failed several times, and to pause.
+    assert [http.get("/api/v2/sessions").status_code for _ in range(4)] == [503] * 4
     stack.start_service("postgres")
 
     answer = http.get("/api/v2/sessions")
