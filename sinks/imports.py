@@ -1,5 +1,6 @@
 """What an import asks of Postgres: whose sessions are, what is V2's own or known, and how far it is."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,10 @@ from sinks.mapping import V1_TABLES, VersionOne
 
 # Any number that nobody else takes for an advisory lock of the same database.
 _LOCK: Final = 0x6361_7276
+_TAKE: Final = "SELECT pg_try_advisory_lock(%s)"
+_LET_GO_S: Final = 5.0
+"""So long Postgres may hold the lock of an import that has just ended, or was killed."""
+_ASKED_AGAIN_S: Final = 0.1
 _MESSAGES, _INVOCATIONS = "conversation_messages", "tool_invocations"
 _OWNERS: Final = """
     SELECT id::text, tenant_id, user_id, imported_from FROM session_summaries
@@ -154,9 +159,12 @@ async def hold(connection: AsyncConnection[TupleRow]) -> None:
     Raises:
         ImportBusy: another one runs.
     """
-    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])).fetchone()
-    if row != (True,):
-        raise ImportBusy("another import into this database runs")
+    clock = asyncio.get_running_loop().time
+    deadline_s = clock() + _LET_GO_S
+    while await (await connection.execute(_TAKE, [_LOCK])).fetchone() != (True,):
+        if clock() >= deadline_s:
+            raise ImportBusy("another import into this database runs")
+        await asyncio.sleep(_ASKED_AGAIN_S)
 
 
 async def database_of(connection: AsyncConnection[TupleRow]) -> tuple[str, dict[str, int]]:
