@@ -283,7 +283,7 @@ def test_what_runs_can_be_cancelled_and_then_it_ends(
         assert names.count("BudgetCharged") == 1
         session = rows(settings, "SELECT session_id FROM client_calls WHERE id = %s", event_of(begun))[0][0]
         cancels = "SELECT count(*) FROM event_log WHERE session_id = %s AND type = 'ClientCallCancelled'"
-        assert rows(settings, cancels, session)[0][0] >= 1
+        assert any(rows(settings, cancels, session)[0][0] >= 1 for _ in tries())
         told = "SELECT 1 FROM client_calls calls JOIN event_log asked ON asked.event_id = calls.id"
         assert not rows(settings, told + " WHERE asked.type = 'ClientCallCancelled'")
 
@@ -295,7 +295,11 @@ def test_an_agent_that_is_named_does_the_work_without_a_plan(openai: OpenAI, set
     query = (
         "SELECT body ->> 'purpose' FROM event_log WHERE correlation_id = %s AND type = 'ModelCallRequested'"
     )
-    purposes = [str(purpose) for (purpose,) in rows(settings, query, event_of(made))]
+    purposes: list[str] = []
+    for _ in tries():
+        purposes = [str(purpose) for (purpose,) in rows(settings, query, event_of(made))]
+        if "step" in purposes:
+            break
     assert "plan" not in purposes
     assert "step" in purposes
     chat = openai.chat.completions.create(
