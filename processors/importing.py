@@ -26,6 +26,7 @@ from schemas.events.imports import (
     RetrievalImported,
 )
 from schemas.ids import derived_id
+from schemas.plain import is_number
 from schemas.ports.version_one import PastInvocation, PastMessage, PastSession
 
 ANSWER_CHARACTERS_MIN: Final = 201
@@ -255,7 +256,7 @@ class Conversation:
             source_key=key,
             retrieval_id=derived_id("import", self._source.origin, "retrieval", key),
             query=query[:4_000],
-            usefulness_score=float(score) if _is_number(score) and 0 <= score <= 1 else None,  # type: ignore[operator, arg-type]  # it is a number
+            usefulness_score=float(score) if is_number(score) and 0 <= score <= 1 else None,
             **{name: _count(told.get(name)) for name in _COUNTS},
         )
         return [self._event(fact, key, at_us)]
@@ -307,11 +308,7 @@ def _of_snapshot(
     }
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _count(value: object) -> int | None:
-    if not _is_number(value) or not -_INT64_MAX <= value <= _INT64_MAX:  # type: ignore[operator]  # a number
+    if not is_number(value) or not -_INT64_MAX <= value <= _INT64_MAX:
         return None
-    return int(value)  # type: ignore[call-overload, no-any-return]  # likewise
+    return int(value)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Final, TypeGuard, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -32,6 +32,11 @@ class Dialect(StrEnum):
 _ENCODERS: Final[dict[tuple[type, Dialect], Callable[[object], Plain]]] = {}
 _SPARSE: Final[dict[type, Callable[[object], Plain]]] = {}
 _DECODERS: Final[dict[type, Callable[[Mapping[str, object]], object]]] = {}
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell whether a plain value is a number; Python's true and false would be."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def to_plain(record: object, dialect: Dialect = Dialect.JSON) -> Plain:

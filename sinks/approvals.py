@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import class_row
 
 from schemas.events.outputs import ApprovalRequested
 from schemas.plain import from_plain
-
-Connection = AsyncConnection[TupleRow]
+from sinks.connection import Connection
 
 # Requests of programs before decisions were signed have no digest, and can't be decided any more.
 _REQUESTS: Final = """

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sinks.conversations import Connection
+from sinks.connection import Connection
 
 _KNOWN: Final = """
     SELECT session_id, body ->> 'body_sha256', occurred_at FROM event_log

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Final, get_args
 from uuid import UUID
 
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import class_row
 
 from schemas.events.inputs import OperatorFact
+from sinks.connection import Connection
 from topics.catalog import DEAD_LETTERS, ENTRANCES, SESSION_INPUTS
 
 STANDINGS: Final = """
@@ -122,9 +122,6 @@ class KnownInput:
     session_id: UUID | None
     body: dict[str, object]
     occurred_at: datetime
-
-
-Connection = AsyncConnection[TupleRow]
 
 
 def owns(owner: tuple[str, str]) -> dict[str, object]:

@@ -39,8 +39,8 @@ def between(text: str, name: str) -> str:
 
 
 def _sources(table: Table, column: Column) -> tuple[str, ...]:
-    past = [topic for one in table.columns if one.into == column.name for topic in one.topics]
-    return (*column.topics, *past)
+    past = table.past_of(column)
+    return column.topics if past is None else (*column.topics, *past.topics)
 
 
 def _section(table: Table) -> str:

@@ -186,9 +186,7 @@ async def form_of(
         return (Obstacle(table=table.name, column="id", what="is missing"),)
     in_the_way = await _of_key(connection, table.name, name, key, mapping)
     columns = []
-    for column in table.columns:
-        if column.into:
-            continue
+    for column in table.stored:
         called = mapping.name_of(column.name)
         found = there.get(called)
         if found is None or found.is_generated:
@@ -196,9 +194,9 @@ async def form_of(
                 line = f'{column.name} = ""'
                 in_the_way.append(_obstacle(table, called, "is not in the table", "columns", line))
             continue
-        past = next((one.name for one in table.columns if one.into == column.name), "")
+        past = table.past_of(column)
         filled = replace(
-            _filled(column, called, found, mapping, sessions, past),
+            _filled(column, called, found, mapping, sessions, "" if past is None else past.name),
             is_of_v1=column.is_of_v1 or (column.name == _ADDED_LAST and _was_there(found, there)),
         )
         in_the_way += await _of_column(connection, table, filled, found)

@@ -17,7 +17,7 @@ from schemas.events.imports import TaskColumns
 from schemas.ids import derived_id
 from sinks.fitting import fitted, is_there
 from sinks.forms import own_name
-from sinks.mapping import V1_TABLES, VersionOne
+from sinks.mapping import VersionOne
 
 # Any number that nobody else takes for an advisory lock of the same database.
 _LOCK: Final = 0x6361_7276
@@ -165,26 +165,6 @@ async def hold(connection: AsyncConnection[TupleRow]) -> None:
         if clock() >= deadline_s:
             raise ImportBusy("another import into this database runs")
         await asyncio.sleep(_ASKED_AGAIN_S)
-
-
-async def database_of(connection: AsyncConnection[TupleRow]) -> tuple[str, dict[str, int]]:
-    """Return which database it is, as V1's reader tells of its own, and the numbers of V1's tables in it."""
-    cursor = await connection.execute(
-        "SELECT system_identifier::text || '/' || "
-        "(SELECT oid::text FROM pg_database WHERE datname = current_database()) FROM pg_control_system()"
-    )
-    row = await cursor.fetchone()
-    return ("" if row is None else str(row[0])), await relations_of(connection)
-
-
-async def relations_of(connection: AsyncConnection[TupleRow]) -> dict[str, int]:
-    """Return by name the numbers of V1's tables, as they are on the search path."""
-    cursor = await connection.execute(
-        "SELECT name, to_regclass(name)::oid::bigint FROM unnest(%s::text[]) AS wanted(name) "
-        "WHERE to_regclass(name) IS NOT NULL",
-        [list(V1_TABLES)],
-    )
-    return {str(row[0]): int(row[1]) for row in await cursor.fetchall()}
 
 
 async def places(connection: AsyncConnection[TupleRow], mapping: VersionOne) -> Places:

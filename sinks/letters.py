@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow, class_row, dict_row
+from psycopg.rows import class_row, dict_row
 
 from schemas.events.redrives import LettersKept
+from sinks.connection import Connection
 
-Connection = AsyncConnection[TupleRow]
 LOOKED_AT_MAX: Final = 200_000
 """Letters that a look at groups takes in, the newest."""
 

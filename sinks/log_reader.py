@@ -1,7 +1,7 @@
 """Reads the log from given offsets to given ends, and nothing past them; it belongs to no consumer group."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
 from aiokafka import TopicPartition  # type: ignore[import-untyped]  # it ships no types
@@ -18,6 +18,7 @@ from sinks.writer import Slot
 from topics.clients import consumer_of, partitions_of
 
 _POLL_MS: Final = 500
+_AT_ONCE: Final = 1_000
 _SILENCE_S: Final = 60.0
 """How long there may come nothing before the end."""
 
@@ -118,3 +119,33 @@ class LogReader:
 
     def _slot(self, tp: TopicPartition) -> Slot:
         return (tp.topic.removeprefix(self._prefix), tp.partition)
+
+
+async def whole(
+    bootstrap: str, topic_prefix: str, topic: str, partition: int | None = None
+) -> AsyncGenerator[Sequence[Delivery], None]:
+    """Give a topic as it is now, some records at once, each partition in order.
+
+    Args:
+        bootstrap: host:port, several by commas.
+        topic_prefix: before the topic's name.
+        topic: its name without that; one that is not there gives nothing.
+        partition: of it; None: all of them.
+
+    Raises:
+        aiokafka.errors.KafkaError: Kafka is away.
+        RecordsMissing: records went while it was read.
+    """
+    reader = LogReader(bootstrap=bootstrap, topic_prefix=topic_prefix, topics=[topic])
+    await reader.start()
+    try:
+        bounds = (await reader.locate()).bounds
+        wanted = {slot: one for slot, one in bounds.items() if partition in (None, slot[1])}
+        reader.seek(
+            {slot: first for slot, (first, _) in wanted.items()},
+            {slot: end for slot, (_, end) in wanted.items()},
+        )
+        while fetched := await reader.fetch(_AT_ONCE):
+            yield fetched
+    finally:
+        await reader.stop()

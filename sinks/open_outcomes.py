@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow, class_row
+from psycopg.rows import class_row
 
 from schemas.events.outputs import OutcomeAsked
 from schemas.plain import from_plain
+from sinks.connection import Connection
 
-Connection = AsyncConnection[TupleRow]
 TASK_ENDS: Final = ("TaskCompleted", "TaskFailed", "TaskPruned", "TaskAborted")
 # What an operator of another tenant told did not count, and stands in no session of this one's.
 _QUESTIONS: Final = """

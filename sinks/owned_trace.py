@@ -3,7 +3,8 @@
 from typing import Final
 from uuid import UUID
 
-from sinks.conversations import OWNS, Connection, owns
+from sinks.connection import Connection
+from sinks.conversations import OWNS, owns
 from sinks.trace import COLUMNS, Trace, events_of, tree
 
 # An event of a session of the owner's, or of none; the owner of a session is who opened it.

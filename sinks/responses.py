@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from sinks.conversations import Connection
+from sinks.connection import Connection
 
 _REQUEST: Final = """
     SELECT type, session_id, tenant_id, user_id, occurred_at, body FROM event_log

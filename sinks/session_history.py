@@ -8,7 +8,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from sinks.conversations import OWNS, Connection, owns
+from sinks.connection import Connection
+from sinks.conversations import OWNS, owns
 from sinks.patterns import literal_of
 from sinks.trace import LABEL
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from sinks.conversations import STANDINGS, Connection, SessionStanding
+from sinks.connection import Connection
+from sinks.conversations import STANDINGS, SessionStanding
 from sinks.patterns import literal_of
 
 _ACTIVITY: Final = "greatest(last_input_at, last_output_at, ended_at)"

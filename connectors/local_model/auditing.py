@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from schemas.plain import is_number
+
 METRICS_SHOWN: Final = 3
 FINDINGS_SHOWN: Final = 5
 _SEVERITIES: Final = ("critical", "serious", "moderate", "minor")
@@ -16,7 +18,7 @@ def audited(result: Mapping[str, object]) -> str:
         return f"There is no score for {result.get('target', 'this folder')}. {reasons}".strip()
     subject, status = result.get("target", "the user interface"), str(result.get("status")).replace("_", " ")
     lines = [f"Overall effectiveness of {subject}: {overall} of 100 ({status})."]
-    scored = [metric for metric in _mappings(result.get("metrics")) if _is_number(metric.get("score"))]
+    scored = [metric for metric in _mappings(result.get("metrics")) if is_number(metric.get("score"))]
     weakest = sorted(scored, key=lambda metric: float(str(metric["score"])))[:METRICS_SHOWN]
     lines += [
         f"- Weak metric {metric.get('title', metric.get('category'))}: {metric['score']}."
@@ -46,7 +48,3 @@ def _entries(value: object) -> Sequence[object]:
 
 def _mappings(value: object) -> list[Mapping[str, object]]:
     return [entry for entry in _entries(value) if isinstance(entry, dict)]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -4,7 +4,7 @@ It only reads, and needs no index: three cursors in the order of sessions, which
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import TupleRow
 
 from connectors.version_one.columns import INVOCATIONS, MESSAGES, SESSIONS, PastTable, discover
+from connectors.version_one.database import database_of, relations_of
 from connectors.version_one.values import NoTime, as_json, as_object, as_time
 from schemas.ports.version_one import BadRow, PastInvocation, PastMessage, PastSession
 
@@ -25,10 +26,8 @@ _BEGIN: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _MOMENT: Final = """
     SELECT (extract(epoch FROM now()) * 1000000)::bigint,
            pg_snapshot_xmin(pg_current_snapshot())::text::bigint,
-           (SELECT oid::text FROM pg_database WHERE datname = current_database()),
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 """
-_IDENTITY: Final = "SELECT system_identifier::text FROM pg_control_system()"
 _T = TypeVar("_T", bound=PastMessage | PastInvocation)
 
 
@@ -82,19 +81,7 @@ class Reader:
 
     async def relations(self) -> dict[str, int]:
         """Return by name the tables' numbers in their database."""
-        cursor = await self._connection.execute(
-            "SELECT name, to_regclass(name)::oid::bigint FROM unnest(%s::text[]) AS wanted(name)",
-            [list(self.tables)],
-        )
-        return {str(row[0]): int(row[1]) for row in await cursor.fetchall()}
-
-    async def count(self, table: str) -> int:
-        """Return about how many rows a table has, as Postgres last counted them; 0: it does not know."""
-        cursor = await self._connection.execute(
-            "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(%s)", [table]
-        )
-        row = await cursor.fetchone()
-        return 0 if row is None else int(row[0])
+        return await relations_of(self._connection, self.tables)
 
     async def sessions(self, wanted: Wanted) -> AsyncGenerator[Sequence[PastSession], None]:
         """Give sessions in the order of their keys, some at once.
@@ -347,27 +334,15 @@ async def reading(
     async with await AsyncConnection.connect(
         dsn, autocommit=True, connect_timeout=10, application_name="cartrita-backfill"
     ) as connection:
-        identity = await _identity(connection)
+        database = ""
+        with suppress(InsufficientPrivilege):
+            database = await database_of(connection)
         await connection.execute("SET TIME ZONE 'UTC'")
         async with connection.transaction(), AsyncExitStack() as cursors:
             await connection.execute(_BEGIN)
             tables = await discover(connection, named)
             row = await (await connection.execute(_MOMENT)).fetchone()
             assert row is not None
-            at_us, seen_before, database, following = row
-            moment = Moment(
-                at_us=at_us,
-                seen_before=seen_before,
-                following=following,
-                database=f"{identity}/{database}" if identity else "",
-            )
+            at_us, seen_before, following = row
+            moment = Moment(at_us=at_us, seen_before=seen_before, following=following, database=database)
             yield Reader(connection, tables, moment, bad, cursors)
-
-
-async def _identity(connection: AsyncConnection[TupleRow]) -> str:
-    """Return the cluster's own number; '' where the role may not ask."""
-    try:
-        row = await (await connection.execute(_IDENTITY)).fetchone()
-    except InsufficientPrivilege:
-        return ""
-    return "" if row is None else str(row[0])

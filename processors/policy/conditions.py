@@ -16,6 +16,7 @@ from processors.policy.hosts import host_of, is_meant, pattern_of
 from processors.policy.paths import lies_under, plain_path
 from schemas.canonical import NotCanonical, canonical
 from schemas.configuration import ArgumentCondition
+from schemas.plain import is_number
 
 OPERATORS: Final = (
     "equal",
@@ -212,11 +213,7 @@ def _demand_number(number: float | None) -> float:
 
 def _at_most(number: float | None) -> Test:
     most = _demand_number(number)
-    return lambda value: value <= most if _is_number(value) else None  # type: ignore[operator]  # it is one
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return lambda value: value <= most if is_number(value) else None
 
 
 def _no_longer_than(number: float | None) -> Test:

@@ -66,6 +66,10 @@ class Table:
         """The columns that the table has: all but those whose values go into another one."""
         return tuple(column for column in self.columns if not column.into)
 
+    def past_of(self, column: Column) -> Column | None:
+        """Return what goes into a column from V1; None: nothing does."""
+        return next((one for one in self.columns if one.into == column.name), None)
+
 
 def _column(
     name: str,

@@ -7,6 +7,7 @@ waiting for its deadline; one that has an outcome on the log is done.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -16,7 +17,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import RegistryUnavailable
 from sinks.errors import RecordsMissing
-from sinks.log_reader import LogReader
+from sinks.log_reader import whole
 from streams.effects.admission import Admission
 from streams.effects.calls import Call
 from streams.effects.ledger import Status, call_key
@@ -26,7 +27,6 @@ from topics.catalog import MODEL_CALLS, MODEL_RESULTS, TOOL_CALLS, TOOL_RESULTS
 _log = structlog.get_logger()
 RESULTS: Final = {MODEL_CALLS.name: MODEL_RESULTS.name, TOOL_CALLS.name: TOOL_RESULTS.name}
 """By topic of calls, where their outcomes stand, on the partition of the same number."""
-_BATCH: Final = 1_000
 _RETRY_S: Final = 1.0
 
 
@@ -85,29 +85,22 @@ class KafkaLogOfCalls:
 
     async def _naming(self, named: re.Pattern[bytes], topic: str, partition: int) -> list[Delivery]:
         # Avro writes texts as they are, so that most records need not be decoded.
-        reader = LogReader(bootstrap=self._bootstrap, topic_prefix=self._prefix, topics=[topic])
-        await reader.start()
-        try:
-            first, end = (await reader.locate()).bounds[topic, partition]
-            reader.seek({(topic, partition): first}, {(topic, partition): end})
-            found = []
-            while records := await reader.fetch(_BATCH):
-                found += [
-                    Delivery(
-                        topic=topic,
-                        partition=partition,
-                        offset=one.place.offset,
-                        key=one.key,
-                        value=one.value,
-                        headers=one.headers,
-                        timestamp_ms=one.place.timestamp_ms,
-                    )
-                    for one in records
-                    if one.value is not None and named.search(one.value)
-                ]
-            return found
-        finally:
-            await reader.stop()
+        read = whole(self._bootstrap, self._prefix, topic, partition)
+        async with aclosing(read) as batches:
+            return [
+                Delivery(
+                    topic=topic,
+                    partition=partition,
+                    offset=one.place.offset,
+                    key=one.key,
+                    value=one.value,
+                    headers=one.headers,
+                    timestamp_ms=one.place.timestamp_ms,
+                )
+                async for some in batches
+                for one in some
+                if one.value is not None and named.search(one.value)
+            ]
 
 
 class Recall:

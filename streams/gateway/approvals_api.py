@@ -16,6 +16,7 @@ from schemas.canonical import NotCanonical
 from schemas.events.access import Scope
 from sinks import approvals
 from sinks.approvals import Request
+from sinks.connection import Connection
 from streams.configuration.approvers import ApproverKey, signed_decision, signed_edit
 from streams.gateway.access import Principal
 from streams.gateway.bodies import (
@@ -29,7 +30,6 @@ from streams.gateway.bodies import (
 )
 from streams.gateway.door import require
 from streams.gateway.front import Front
-from streams.gateway.lately import lately
 from streams.gateway.problems import Problem
 from streams.gateway.sessions_api import Bearer, Doors, Limit, act, make_router
 
@@ -139,12 +139,12 @@ async def _asked(
 async def _found(front: Front, bearer: Principal, session_id: str, approval_id: UUID) -> Request:
     await front.door.owner(bearer, session_id, wait=True)
 
-    async def request(connection: approvals.Connection) -> Request | None:
+    async def request(connection: Connection) -> Request | None:
         found = await approvals.request_of(connection, str(approval_id), UUID(session_id))
         return found if found is not None and bearer.may_see(found.tenant_id, found.user_id) else None
 
     # What was just told by a WebSocket may not be in Postgres yet.
-    found = await lately(front.door, bearer, request)
+    found = await front.door.lately(bearer, request)
     if found is None:
         raise Problem(404, "the session has no such request", code="approval_not_found")
     return found

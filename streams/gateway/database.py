@@ -6,24 +6,27 @@ is the first wall, and stays; this is the second.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import psycopg
-from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from sinks.connection import Connection
 from sinks.roles import GATEWAY
 from streams.gateway.problems import away
 from streams.process.ending import ExitCode, ShellStopped
 
-Connection = psycopg.AsyncConnection[TupleRow]
+T = TypeVar("T")
 Pool = AsyncConnectionPool[Connection]
 _POOL_MAX: Final = 8
 _LENT_S: Final = 2.0
 """How long a request waits for a connection."""
+_PAUSE_S: Final = 0.02
+_PAUSE_S_MAX: Final = 0.1
 _ENTER: Final = """
     SELECT set_config('role', %s, true), set_config('cartrita.tenant', %s, true),
            set_config('cartrita.user', %s, true)
@@ -106,6 +109,28 @@ class Database:
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise away("Postgres") from error
+
+    async def lately(
+        self, sight: Sight, look: Callable[[Connection], Awaitable[T | None]], within_s: float
+    ) -> T | None:
+        """Return what a look finds, and look again for a moment: the sink may be about to read of it.
+
+        Args:
+            sight: for whom it looks.
+            look: returns None as long as nothing is there.
+            within_s: how long to look again.
+
+        Raises:
+            Problem: Postgres is away.
+        """
+        until_s, pause_s = time.monotonic() + within_s, _PAUSE_S
+        while True:
+            async with self.lent(sight) as connection:
+                found = await look(connection)
+            if found is not None or time.monotonic() >= until_s:
+                return found
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _PAUSE_S_MAX)
 
     async def _demand_wall(self, connection: Connection) -> None:
         """See that a new connection can take the role, and that its policies count."""

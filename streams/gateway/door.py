@@ -5,11 +5,12 @@ import json
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
@@ -35,17 +36,18 @@ from schemas.frozen import replace
 from schemas.ids import derived_id, is_uuid
 from schemas.plain import to_plain
 from sinks import conversations
+from sinks.connection import Connection
 from sinks.conversations import SessionStanding
 from streams.client.client import Client
 from streams.gateway.access import Principal
-from streams.gateway.database import Connection, Database, Sight
+from streams.gateway.database import Database, Sight
 from streams.gateway.posting import confirmed
 from streams.gateway.problems import Problem, key_reused, not_found
 from streams.gateway.recent import remember
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
+T = TypeVar("T")
 PRODUCER: Final = "gateway"
-"""How long Kafka may take to have an input, before whoever sent it is told to try again."""
 OPENED_MAX: Final = 100_000
 IDEMPOTENCY_CHARACTERS_MAX: Final = 255
 DEPTH_MAX: Final = 32
@@ -122,6 +124,12 @@ class Door:
         """
         return self._database.lent(sight)
 
+    async def lately(
+        self, sight: Sight, look: Callable[[Connection], Awaitable[T | None]], within_s: float = _SINK_S
+    ) -> T | None:
+        """Return what a look finds, and look again for a moment; see `Database.lately`."""
+        return await self._database.lately(sight, look, within_s)
+
     async def read_up(self, prefix: str, topic: Topic, session_id: str) -> None:
         """Wait until the sink has read all that the session's partition of a topic has now.
 
@@ -153,12 +161,10 @@ class Door:
         if not is_uuid(session_id):
             raise not_found()
         # What is somebody else's is looked for as long as what is not there.
-        until_s, pause_s = time.monotonic() + (_SINK_S if wait else 0.0), _SINK_POLL_S
-        while (standing := await self._standing(principal, session_id)) is None:
-            if time.monotonic() >= until_s:
-                raise not_found()
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
+        look = partial(conversations.session_of, session_id=UUID(session_id))
+        standing = await self.lately(principal, look, _SINK_S if wait else 0.0)
+        if standing is None:
+            raise not_found()
         found = Owner(tenant=standing.tenant_id or "", user=standing.user_id or "")
         if not principal.may_see(found.tenant, found.user):
             raise not_found()

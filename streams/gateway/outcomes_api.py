@@ -7,12 +7,12 @@ from uuid import UUID
 from schemas.events.access import Scope
 from schemas.events.inputs import OutcomeTold
 from sinks import open_outcomes
+from sinks.connection import Connection
 from sinks.open_outcomes import Question
 from streams.gateway.access import Principal
 from streams.gateway.bodies import Finding, Outcome, Outcomes, QueuedMessage
 from streams.gateway.door import id_of, require
 from streams.gateway.front import Front
-from streams.gateway.lately import lately
 from streams.gateway.problems import Problem
 from streams.gateway.sessions_api import Bearer, Doors, IdempotencyKey, Limit, make_router, queued
 
@@ -65,11 +65,11 @@ async def _found(front: Front, bearer: Principal, session_id: str, call_id: UUID
     require(bearer, Scope.APPROVE)
     await front.door.owner(bearer, session_id, wait=True)
 
-    async def question(connection: open_outcomes.Connection) -> Question | None:
+    async def question(connection: Connection) -> Question | None:
         return await open_outcomes.question_of(connection, UUID(session_id), str(call_id), datetime.now(UTC))
 
     # What was just told by a WebSocket may not be in Postgres yet.
-    found = await lately(front.door, bearer, question)
+    found = await front.door.lately(bearer, question)
     if found is None:
         raise Problem(404, "nobody is asked about such a call", code="outcome_not_found")
     return found

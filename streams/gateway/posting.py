@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it shi
 from streams.gateway.problems import unconfirmed
 
 POST_S: Final = 10.0
+"""How long Kafka may take to have an input, before whoever sent it is told to try again."""
 
 
 @asynccontextmanager

@@ -28,7 +28,6 @@ from streams.gateway.front import Front
 from streams.gateway.governed_calls import Calls
 from streams.gateway.governed_chat import Streamed
 from streams.gateway.governed_requests import invalid
-from streams.gateway.lately import lately
 from streams.gateway.problems import Problem, response_of
 from streams.gateway.recent import remember
 from streams.gateway.response_calls import CallAnswering, fact_of
@@ -281,7 +280,7 @@ class Responses:
         if latest is not None and bearer.may_see(latest.owner.tenant, latest.owner.user):
             return _kept(replace(latest, is_new=False))
         asked = partial(responses.request_of, event_id=UUID(event_id), tenant=bearer.tenant, user=bearer.user)
-        known = await lately(self._front.door, bearer, asked, FIND_S)
+        known = await self._front.door.lately(bearer, asked, FIND_S)
         if known is None:
             return None
         body: ClientCallReceived | MessageReceived

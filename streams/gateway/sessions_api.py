@@ -24,6 +24,7 @@ from schemas.events.inputs import (
     SessionOpened,
 )
 from sinks import conversations
+from sinks.connection import Connection
 from sinks.conversations import LoggedEvent, SessionStanding
 from streams.gateway.access import LIFETIME_S, Principal, Purpose
 from streams.gateway.bodies import (
@@ -44,7 +45,6 @@ from streams.gateway.bodies import (
 )
 from streams.gateway.door import Posted, metadata_json, require
 from streams.gateway.front import Front
-from streams.gateway.lately import lately
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of
 from streams.gateway.problems import OPENAPI_RESPONSES, Problem
 
@@ -173,11 +173,11 @@ async def give_feedback(session_id: str, given: Feedback, front: Doors, bearer: 
     require(bearer, Scope.SEND)
     await front.door.owner(bearer, session_id, wait=True)
 
-    async def answer(connection: conversations.Connection) -> UUID | None:
+    async def answer(connection: Connection) -> UUID | None:
         is_there = await conversations.is_answer(connection, UUID(session_id), given.answer_id)
         return given.answer_id if is_there else None
 
-    if await lately(front.door, bearer, answer) is None:
+    if await front.door.lately(bearer, answer) is None:
         raise Problem(404, "the session has no such answer", code="answer_not_found", param="answerId")
     fact = FeedbackGiven(answer_id=str(given.answer_id), rating=Rating(given.rating), comment=given.comment)
     return await act(front, bearer, session_id, fact)
@@ -191,8 +191,8 @@ async def session_status(
     require(bearer, Scope.READ)
     if after is not None:
         await front.door.owner(bearer, session_id, wait=True)
-        await lately(
-            front.door, bearer, partial(conversations.known_input, event_id=after, tenant=bearer.tenant)
+        await front.door.lately(
+            bearer, partial(conversations.known_input, event_id=after, tenant=bearer.tenant)
         )
     standing = await front.door.standing(bearer, session_id)
     return status_of(front, session_id, standing)

@@ -6,16 +6,17 @@ it begins when the sink has written what was told before.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from connectors.version_one.columns import INVOCATIONS, MESSAGES, SESSIONS
+from connectors.version_one.database import database_of, relations_of
 from connectors.version_one.reader import Reader, Wanted, reading
 from processors.import_source import NOTHING, LeftBehind, Source, again, session_id_of
 from processors.import_tools import ToolUse
@@ -36,6 +37,7 @@ STATISTICS_DAYS: Final = 30
 _AGE_MAX: Final = 2**31 - 1
 """Of a transaction, in transactions: of older ones Postgres does not tell which came first."""
 _LOOKS_EVERY_S: Final = 0.2
+_Row = TypeVar("_Row", PastMessage, PastInvocation)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -180,12 +182,13 @@ class _Pass:
         return not waiting
 
     async def _look_around(self) -> None:
-        database, relations = await imports.database_of(self._connection)
         moment = self._reader.moment
+        database = await database_of(self._connection)
         self._is_same_database = bool(moment.database) and moment.database == database
         if not self._is_same_database:
             return
         theirs = await self._reader.relations()
+        relations = await relations_of(self._connection, theirs)
         places = await imports.places(self._connection, self._settings.mapping)
         self._places = replace(
             places,
@@ -242,24 +245,20 @@ class _Pass:
         conversation = Conversation(source, session, standing.left.get(session_id, NOTHING))
         owner = standing.owners.get(session_id)
         refusal = _refusal(source, session, owner)
-        async for message in self._reader.messages_of(session.key):
-            if self._is_own(message, MESSAGES, standing.own_rows):
-                self._counts.own += 1
-                continue
-            found = conversation.message(message)
-            if not refusal:
-                self._events += found
-            if len(self._events) >= EVENTS_AT_ONCE:
-                await self._flush()
-        async for call in self._reader.invocations_of(session.key):
-            if self._is_own(call, INVOCATIONS, standing.own_rows):
-                self._counts.own += 1
-                continue
-            found = conversation.invocation(call)
-            if not refusal:
-                self._events += found
-            if len(self._events) >= EVENTS_AT_ONCE:
-                await self._flush()
+
+        async def take(rows: AsyncIterator[_Row], table: str, made: Callable[[_Row], list[Envelope]]) -> None:
+            async for row in rows:
+                if self._is_own(row, table, standing.own_rows):
+                    self._counts.own += 1
+                    continue
+                found = made(row)
+                if not refusal:
+                    self._events += found
+                if len(self._events) >= EVENTS_AT_ONCE:
+                    await self._flush()
+
+        await take(self._reader.messages_of(session.key), MESSAGES, conversation.message)
+        await take(self._reader.invocations_of(session.key), INVOCATIONS, conversation.invocation)
         is_empty = not (conversation.messages or conversation.invocations)
         is_of_v2 = owner is not None and owner.imported_from is None
         if is_empty and (is_of_v2 or session.key in self._numbers.get(SESSIONS, ())):

@@ -6,7 +6,7 @@ calls twice. All of it follows from topics that keep everything, and from what t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,9 +20,10 @@ from schemas.events.outputs import SessionEnded
 from schemas.events.tools import ToolCallRequested
 from schemas.wire.codec import Codec, UndecodableError
 from sinks.intake import Delivery
-from sinks.log_reader import LogReader
+from sinks.log_reader import whole
 from streams.effects.changelog import check_noted
 from streams.effects.ledger import encode_position, position_key, position_place
+from streams.effects.recall import RESULTS
 from streams.engine.checked import Check
 from streams.process.settings import Settings
 from streams.records.delivery import Entry
@@ -34,11 +35,9 @@ from streams.stateful.marks import DEPARTED, INPUTS, MarksRecord, is_marks
 from streams.stateful.stored_record import StoredRecord
 from topics.catalog import (
     MODEL_CALLS,
-    MODEL_RESULTS,
     SESSION_INPUTS,
     SESSION_OUTPUTS,
     TOOL_CALLS,
-    TOOL_RESULTS,
     read_by,
 )
 from topics.clients import consumer_of, producer_of
@@ -60,8 +59,8 @@ _SHELLS: Final = {
     MODEL_LEDGER: MODEL,
     TOOL_LEDGER: TOOL,
 }
-_RESULTS: Final = {MODEL_LEDGER: (MODEL_CALLS, MODEL_RESULTS), TOOL_LEDGER: (TOOL_CALLS, TOOL_RESULTS)}
-_BATCH: Final = 1_000
+_CALLS: Final = {MODEL_LEDGER: MODEL_CALLS.name, TOOL_LEDGER: TOOL_CALLS.name}
+"""By ledger, where its calls stand."""
 _TRIES: Final = 5
 RESTORABLE: Final = (SESSION_STATES, MODEL_LEDGER, TOOL_LEDGER)
 """Tables with records of their own; of the others nothing ever leaves, and nothing is noted."""
@@ -126,28 +125,28 @@ class Restorer:
             raise NotRestored(f"only {', '.join(RESTORABLE)} have records that hold up a whole partition")
         if not 0 <= partition < self._settings.partitions:
             raise NotRestored(f"there is no partition {partition}; there are {self._settings.partitions}")
-        if table in _RESULTS:
+        if table in _CALLS:
             return await self._restore_position(table, partition)
         return await self._restore_departures(table, partition)
 
     async def _restore_position(self, table: str, partition: int) -> str:
-        source, results = _RESULTS[table]
+        source = _CALLS[table]
         offsets = {}
-        for record, event in await self._events(source.name, partition):
+        for record, event in await self._events(source, partition):
             if isinstance(event.body, ModelCallRequested | ToolCallRequested):
                 offsets[event.body.call_id] = record.place.offset
         # Calls are noted in their order: whichever came before one that has an outcome was noted, too.
         noted = [
             offsets.get(getattr(event.body, "call_id", ""), -1)
-            for _, event in await self._events(results.name, partition)
+            for _, event in await self._events(RESULTS[source], partition)
         ]
         committed = await self._committed(table, partition)
-        offset = max([committed.get(source.name, 0) - 1, *noted])
+        offset = max([committed.get(source, 0) - 1, *noted])
         value = None if offset < 0 else encode_position(offset)
-        key = position_key(source.name, partition)
+        key = position_key(source, partition)
         await self._write(table, [Entry(key=key, value=value, partition=partition)])
         told = "no call is noted yet" if offset < 0 else f"calls are noted up to offset {offset}"
-        return f"{source.name}/{partition}: {told}"
+        return f"{source}/{partition}: {told}"
 
     async def _restore_departures(self, table: str, partition: int) -> str:
         ended = {
@@ -209,25 +208,10 @@ class Restorer:
 
     async def _read(self, topic: str, partition: int | None = None) -> list[Delivery]:
         """Read a topic as it is now, by its name without prefix; each partition in order."""
-        reader = LogReader(
-            bootstrap=self._settings.kafka_bootstrap,
-            topic_prefix=self._settings.topic_prefix,
-            topics=[topic],
-        )
-        await reader.start()
-        try:
-            bounds = (await reader.locate()).bounds
-            wanted = {slot: one for slot, one in bounds.items() if partition in (None, slot[1])}
-            reader.seek(
-                {slot: first for slot, (first, _) in wanted.items()},
-                {slot: end for slot, (_, end) in wanted.items()},
-            )
-            found: list[Delivery] = []
-            while fetched := await reader.fetch(_BATCH):
-                found += fetched
-            return found
-        finally:
-            await reader.stop()
+        given = self._settings
+        read = whole(given.kafka_bootstrap, given.topic_prefix, topic, partition)
+        async with aclosing(read) as batches:
+            return [record async for some in batches for record in some]
 
     async def _committed(self, table: str, partition: int) -> Mapping[str, int]:
         """Return the next offset of each source of a table's shell, as its group has committed it."""
@@ -261,8 +245,8 @@ class Restorer:
 
 
 def _check_of(table: str, partitions: int) -> Check:
-    if table in _RESULTS:
-        return partial(check_noted, source=_RESULTS[table][0].name)
+    if table in _CALLS:
+        return partial(check_noted, source=_CALLS[table])
     return partial(check_stored, partitions=partitions)
 
 
@@ -273,14 +257,14 @@ def _verdict(table: str, record: Delivery, check: Check) -> tuple[str, str]:
         return "", ""
     try:
         check(key, value, record.place.partition)
-        if table not in _RESULTS and not is_marks(key):
+        if table not in _CALLS and not is_marks(key):
             StoredRecord.decode(value)
     except RecordForeign as foreign:
         return str(foreign), "none is needed: the table leaves it out"
     except RecordDamaged as damaged:
         if is_marks(key) or position_place(key) is not None:
             return damaged.reason, f"cartrita tables restore {table} {record.place.partition}"
-        if table in _RESULTS:
+        if table in _CALLS:
             return damaged.reason, "none is needed: a worker settles the call when it takes the partition up"
         return damaged.reason, "docs/operations.md#damaged-table"
     return "", ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import psycopg
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from streams.process.settings import Settings
 from tests.console.browsing import Watched, needs_browser, overflows, photograph, violations
@@ -105,6 +105,24 @@ def test_an_answer_is_shown_while_it_is_written(page: Page, http: httpx.Client) 
     assert any("Working on its tasks" in one or "Making a plan" in one for one in seen)
     assert "delta" in frames
     expect(page.locator(".said-coming")).to_have_count(0)
+
+
+def test_a_turn_that_ends_while_the_page_opens_is_told_whole(page: Page, http: httpx.Client) -> None:
+    title = f"Opened late {uuid.uuid4().hex[:8]}"
+    session = opened(http, title=title, userId="ann")
+
+    def held(route: Route) -> None:
+        before = http.get(f"/api/v2/sessions/{session}/status").json()
+        say(http, session, QUESTION)
+        settled(http, session)
+        route.fulfill(json=before)
+
+    # The first look at how the session stands is answered when all is over: no frame of it is to come.
+    page.route(re.compile(rf"/api/v2/sessions/{session}/status$"), held, times=1)
+    page.goto(f"/sessions/{session}")
+
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+    expect(page.locator(".facts")).to_contain_text("answered")
 
 
 def test_the_plan_shows_what_waits_for_what(page: Page, http: httpx.Client) -> None:

@@ -25,8 +25,8 @@ from sinks import (
     session_lists,
     system,
 )
+from sinks.connection import Connection
 from sinks.letters import Mine, Which
-from streams.gateway.database import Connection
 from tests.sinks.conftest import rows
 from tests.sinks.test_walls import Somebody, gateway
 

@@ -20,8 +20,8 @@ const TABS = [
   { id: "events", name: "Events" },
 ];
 const ENDED = new Set(["closed", "cancelled", "idle", "lease_refused"]);
-/** After the last sign of a change what is shown is read once more, for rows come later than frames. */
-const SETTLE_MS = 1_500;
+/** After the last sign of a change what is shown is read again at these times, for rows come later than frames. */
+const SETTLE_MS = [1_500, 5_000, 20_000];
 const REFRESH_MS_MIN = 700;
 
 /** @param {{id: string}} props */
@@ -57,8 +57,8 @@ export default function Session({ id }) {
     let stop = () => {};
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let soon;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let settling;
+    /** @type {ReturnType<typeof setTimeout>[]} */
+    let settling = [];
     const again = () => {
       soon = undefined;
       readAt = Date.now();
@@ -66,13 +66,15 @@ export default function Session({ id }) {
     };
     const change = () => {
       soon ??= setTimeout(again, Math.max(0, REFRESH_MS_MIN - (Date.now() - readAt)));
-      clearTimeout(settling);
-      settling = setTimeout(again, SETTLE_MS);
+      settling.forEach(clearTimeout);
+      settling = SETTLE_MS.map((wait) => setTimeout(again, wait));
     };
     (async () => {
       await read();
       const cursor = await conversation.begin();
       if (ended) return;
+      // No frame follows of what happened since the first read, up to the cursor.
+      again();
       stop = followSession(
         id,
         (frame) => {
@@ -88,7 +90,7 @@ export default function Session({ id }) {
       stop();
       conversation.end();
       clearTimeout(soon);
-      clearTimeout(settling);
+      settling.forEach(clearTimeout);
       clearInterval(ticking);
     };
   }, [id]);
