@@ -6,12 +6,14 @@ from typing import Final
 
 from processors.amounts import NANODOLLARS
 from processors.effects import Ending, ModelOutcomes, Outcome, model_request
+from processors.hidden_text import without_hidden
 from processors.outputs import schema_of_critique, schema_of_plan
 from processors.prompts import both_ends
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.client_calls import EMBEDDINGS, ClientCallReceived
 from schemas.events.deltas import ModelDeltaReceived
+from schemas.events.imports import MessageImported
 from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
     CallPurpose,
@@ -40,10 +42,12 @@ from streams.effects.feed import Feed
 from streams.process.metrics import Metrics
 from streams.records.reader import RecordMissing, RecordReader
 from streams.shells.vectors import vectors_of
+from topics.catalog import SESSION_IMPORTS
 from topics.shells import MODEL
 
 _BACKOFF_MS_MAX: Final = 60_000
 """Between two attempts, at most, a Retry-After included."""
+NO_LONGER_THERE: Final = "(It is no longer kept.)"
 _MARGIN_MS: Final = 30_000
 """For resolving references and for publishing."""
 
@@ -200,7 +204,13 @@ class ModelExecutor:
         text = message.text or ""
         if message.source is None:
             return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
-        source = (await self._reader.event(message.source)).body
+        try:
+            source = (await self._reader.event(message.source)).body
+        except RecordMissing:
+            # What another system said may be deleted; a conversation goes on without it.
+            if message.source.topic != SESSION_IMPORTS.name:
+                raise
+            return ChatMessage(role=message.role, text=text + NO_LONGER_THERE)
         text += both_ends(_text_of(source), message.characters_max)
         # Who is quoted to a model as material does not speak in its own voice.
         if isinstance(source, ModelCallCompleted) and message.role is ChatRole.ASSISTANT:
@@ -249,6 +259,8 @@ def _text_of(fact: Fact | None) -> str:
     match fact:
         case ModelCallCompleted() | MessageReceived():
             return fact.text
+        case MessageImported():
+            return without_hidden(fact.text)
         case SessionForked():
             return fact.text or ""
         case ToolCallCompleted():
