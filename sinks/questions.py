@@ -112,6 +112,15 @@ async def answer(
         return [tuple(map(_exact, row)) for row in await cursor.fetchall()]
 
 
+def plain(value: Cell) -> int | float | str | None:
+    """Return a value as JSON has it; of a fraction what a float holds of it."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
+
+
 def _written(moment: datetime | None) -> str:
     return "" if moment is None else moment.isoformat()
 

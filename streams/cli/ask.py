@@ -52,7 +52,8 @@ async def ask(
         rows = await questions.answer(connection, question, since=since, tenant=tenant, limit=limit + 1)
     shown, is_cut = rows[:limit], len(rows) > limit
     if as_json:
-        told = [dict(zip((one.name for one in asked.columns), row, strict=True)) for row in shown]
+        names = [one.name for one in asked.columns]
+        told = [dict(zip(names, map(questions.plain, row), strict=True)) for row in shown]
         output.emit_json({"question": question, "since": since, "rows": told, "truncated": is_cut})
         return
     if as_csv:
@@ -89,7 +90,11 @@ def _explain(asked: Explained, *, as_json: bool) -> None:
 def _table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Table:
     table = Table(box=None, header_style="dim")
     for one in columns:
-        table.add_column(one.name, justify="right" if one.type in _RIGHT else "left", overflow="fold")
+        # In words, which a narrow terminal can put below one another.
+        name, is_id = one.name.replace("_", " "), one.type == "uuid"
+        table.add_column(
+            name, justify="right" if one.type in _RIGHT else "left", overflow="fold", no_wrap=is_id
+        )
     for row in rows:
         table.add_row(*(_shown(value) for value in row))
     return table

@@ -1,15 +1,13 @@
 """/api/v2: the questions that are ready for analysts, answered of what the token may see."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Final
-from uuid import UUID
 
 from fastapi import Query
 
 from schemas.events.access import Scope
 from sinks import questions
-from sinks.questions import Cell, Explained, Question
+from sinks.questions import Explained, Question
 from streams.gateway.bodies import Body, Moment
 from streams.gateway.door import require
 from streams.gateway.sessions_api import Bearer, Doors, Limit, make_router
@@ -88,7 +86,7 @@ async def answer_question(
         question=_question(asked),
         since=begin,
         until=until,
-        rows=[[_json(value) for value in row] for row in rows[:limit]],
+        rows=[[questions.plain(value) for value in row] for row in rows[:limit]],
         truncated=len(rows) > limit,
     )
 
@@ -99,11 +97,3 @@ def _question(asked: Explained) -> ReadyQuestion:
         question=asked.text,
         columns=[AnswerColumn(name=one.name, type=one.type, meaning=one.meaning) for one in asked.columns],
     )
-
-
-def _json(value: Cell) -> int | float | str | None:
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value
