@@ -64,8 +64,7 @@ print(json.dumps([[one[0] for one in rows.description], rows.fetchall()], defaul
         wanted = [[plain(one) for one in row] for row in await answer(connection, question, limit=1_000)]
         kept = [at for at, name in enumerate(columns) if not name.endswith("_last_at")]
         as_text = [
-            sorted([str(_number(row[at])) for at in kept] for row in these)
-            for these in (rows, wanted)
+            sorted([str(_number(row[at])) for at in kept] for row in these) for these in (rows, wanted)
         ]
         assert as_text[0] == as_text[1], question
         assert wanted or question is Question.RETRIEVAL_USEFULNESS
