@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
+import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow, class_row
 
@@ -52,6 +53,10 @@ class Explained:
         return self.text.partition("?")[0] + "?"
 
 
+class TakesTooLong(Exception):
+    """Postgres was given so much time to answer, and has not."""
+
+
 Cell = str | int | float | datetime | UUID | Decimal | None
 """One value of an answer."""
 
@@ -61,7 +66,10 @@ _COLUMNS: Final = """
            COALESCE(col_description(attrelid, attnum), '') AS meaning
     FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
-_PERIOD: Final = "SELECT set_config('cartrita.since', %s, true), set_config('cartrita.until', %s, true)"
+_PERIOD: Final = """
+    SELECT set_config('cartrita.since', %s, true), set_config('cartrita.until', %s, true),
+           set_config('statement_timeout', %s, true)
+"""
 _ANSWER: Final = """
     SELECT * FROM {view} WHERE %(tenant)s::text IS NULL OR tenant_id = %(tenant)s
     ORDER BY {order} LIMIT %(limit)s
@@ -94,6 +102,7 @@ async def answer(
     until: datetime | None = None,
     tenant: str | None = None,
     limit: int,
+    within_ms: int = 0,
 ) -> list[Sequence[Cell]]:
     """Return the rows of a question's view, in the order of its columns, what needs a look first.
 
@@ -104,12 +113,19 @@ async def answer(
         until: count what was before this moment; None: to the end.
         tenant: tell of this tenant alone.
         limit: return at most so many.
+        within_ms: let Postgres take so long at most; 0: as long as it takes.
+
+    Raises:
+        TakesTooLong: it took longer.
     """
     query = sql.SQL(_ANSWER).format(view=sql.Identifier(question.value), order=sql.SQL(_ORDER[question]))
-    async with connection.transaction():
-        await connection.execute(_PERIOD, [_written(since), _written(until)])
-        cursor = await connection.execute(query, {"tenant": tenant, "limit": limit})
-        return [tuple(map(_exact, row)) for row in await cursor.fetchall()]
+    try:
+        async with connection.transaction():
+            await connection.execute(_PERIOD, [_written(since), _written(until), str(within_ms)])
+            cursor = await connection.execute(query, {"tenant": tenant, "limit": limit})
+            return [tuple(map(_exact, row)) for row in await cursor.fetchall()]
+    except psycopg.errors.QueryCanceled as error:
+        raise TakesTooLong(f"{question} takes Postgres longer than {within_ms} ms") from error
 
 
 def plain(value: Cell) -> int | float | str | None:

@@ -10,10 +10,13 @@ from sinks import questions
 from sinks.questions import Explained, Question
 from streams.gateway.bodies import Body, Moment
 from streams.gateway.door import require
+from streams.gateway.problems import Problem
 from streams.gateway.sessions_api import Bearer, Doors, Limit, make_router
 
 DAYS: Final = 30
 """Without `since`, so many days are told."""
+ANSWER_MS_MAX: Final = 20_000
+"""Questions of a large log hold one of few connections meanwhile."""
 
 router: Final = make_router()
 
@@ -79,9 +82,18 @@ async def answer_question(
     async with front.door.database(bearer) as connection:
         asked = await questions.explained(connection, name)
         # Of which user they are, no row tells: the policies of the role count that user's events alone.
-        rows = await questions.answer(
-            connection, name, since=begin, until=until, tenant=bearer.tenant, limit=limit + 1
-        )
+        try:
+            rows = await questions.answer(
+                connection,
+                name,
+                since=begin,
+                until=until,
+                tenant=bearer.tenant,
+                limit=limit + 1,
+                within_ms=ANSWER_MS_MAX,
+            )
+        except questions.TakesTooLong as error:
+            raise Problem(503, f"{error}: ask of a shorter period", code="question_takes_too_long") from error
     return Answer(
         question=_question(asked),
         since=begin,

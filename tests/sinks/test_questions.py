@@ -25,7 +25,7 @@ from schemas.events.policies import PolicyDecided
 from schemas.events.retrieval import RetrievalMeasured
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
 from schemas.ids import derived_id
-from sinks.questions import Cell, Question, answer, explained
+from sinks.questions import Cell, Question, TakesTooLong, answer, explained
 from sinks.writer import Projected, Slot, Writer
 from tests.builders import FOUND, SEARCHED
 from tests.processors.world import (
@@ -495,6 +495,16 @@ async def test_the_period_is_one_of_a_connection_too(
     await connection.execute("SET cartrita.until = '1970-01-01'")
 
     assert await rows(connection, "SELECT 1 FROM cost_by_agent") == []
+
+
+async def test_an_answer_may_have_a_bound_in_time(dsn: str, connection: AsyncConnection[TupleRow]) -> None:
+    async with await AsyncConnection.connect(dsn) as obstacle:
+        await obstacle.execute("LOCK TABLE event_log IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(TakesTooLong, match="cost_by_agent takes Postgres longer than 50 ms"):
+            await answer(connection, Question.COST_BY_AGENT, limit=1, within_ms=50)
+        await obstacle.rollback()
+
+    assert await answer(connection, Question.COST_BY_AGENT, limit=1) == []
 
 
 async def test_every_question_and_every_column_says_what_it_means(
