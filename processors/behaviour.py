@@ -31,6 +31,9 @@ checks what this behaviour decided, and says of the rest which one did.
         arguments, tenants, users, hours, and calls of a turn or a session, which the state counts.
     15  Turns that no longer fit a prompt are summed up by a call of its own; of long texts of earlier turns
         both ends are told; turns without an answer are remembered; who works alone is told the past.
+    16  An answer has to fit its agent's output model, and is sent back to be mended where it does not; agents
+        may have fewer steps than the limit, and be told the past always or never; whoever sums up a
+        conversation has a name of its own.
 """
 
 from typing import Final
@@ -39,7 +42,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 15
+BEHAVIOUR: Final = 16
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -49,14 +49,18 @@ def plan_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     """What the planner reads: rules, earlier turns, agents and request; then what was said since."""
     configuration = transition.configuration
     turn = transition.turn
-    agents = "\n".join(_agent_line(agent) for _, agent in sorted(configuration.agents.items()))
-    request = f"Agents:\n{agents}\n\n{_attachments(turn)}Request:\n"
+    request = f"Agents:\n{agent_lines(configuration.agents.values())}\n\n{_attachments(turn)}Request:\n"
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=configuration.prompts["planner"]),
         *past_messages(transition.state, configuration, finds=True),
         PromptMessage(role=ChatRole.USER, text=request, source=turn.message.reference),
         *turn.draft.conversation,
     )
+
+
+def agent_lines(agents: Iterable[Agent]) -> str:
+    """Return what the planner reads of the agents: a line each, in the order of their names."""
+    return "\n".join(_agent_line(agent) for agent in sorted(agents, key=lambda agent: agent.name))
 
 
 def critique_messages(transition: Transition) -> tuple[PromptMessage, ...]:
@@ -73,10 +77,9 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     """What an agent reads: its role, the request, its task, the results it builds on, its own steps.
 
     Who does all the work of a turn reads the earlier turns as well: no plan has put into words what of them
-    counts.
+    counts. Agents may be told them always, or never.
     """
     turn = transition.turn
-    alone = len(turn.tasks) == 1
     agent = transition.configuration.agents[task.agent]
     finds = RECALL_TOOL in agent.tools
     results = tuple(
@@ -89,7 +92,11 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     )
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=agent.prompt),
-        *(past_messages(transition.state, transition.configuration, finds=finds) if alone else ()),
+        *(
+            past_messages(transition.state, transition.configuration, finds=finds)
+            if reads_past(agent, alone=len(turn.tasks) == 1)
+            else ()
+        ),
         PromptMessage(
             role=ChatRole.USER, text=f"{_attachments(turn)}Request:\n", source=turn.message.reference
         ),
@@ -97,6 +104,16 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
         PromptMessage(role=ChatRole.USER, text=f"Task {task.key}: {task.intent}"),
         *task.conversation,
     )
+
+
+def reads_past(agent: Agent, *, alone: bool) -> bool:
+    """Tell whether an agent is told the earlier turns.
+
+    Args:
+        agent: whose task it is.
+        alone: whether the task is the only one of its turn.
+    """
+    return agent.past == "always" or (alone and agent.past != "never")
 
 
 def synthesis_messages(transition: Transition, complete: Iterable[Task]) -> tuple[PromptMessage, ...]:
@@ -166,8 +183,7 @@ def estimated_tokens(
 
     An agent with tools is expected to call the first of its list once, and to read what it gave in a second
     step unless that is its answer. A tool that reads an attachment is expected to read all of them. Answers
-    and results of prerequisites are expected to be a quarter as long as the agent may write. Who works alone
-    reads the earlier turns.
+    and results of prerequisites are expected to be a quarter as long as the agent may write.
     """
     agent = transition.configuration.agents[task.agent]
     message = transition.turn.message
@@ -182,7 +198,7 @@ def estimated_tokens(
         + message.reference.tokens
         + prerequisites * answer
     )
-    if alone:
+    if reads_past(agent, alone=alone):
         past = past_messages(transition.state, transition.configuration)
         prompt += sum(MESSAGE_TOKENS + message.source.tokens for message in past if message.source)
     if not tools:

@@ -189,6 +189,8 @@ class Task:
     steps: int = 0
     """Model calls of this attempt."""
     steps_total: int = 0
+    repairs: int = 0
+    """How often, in this attempt, an answer was sent back that did not fit the agent's output model."""
     tokens_used: int = 0
     nanodollars_used: int = 0
     conversation: tuple[PromptMessage, ...] = ()

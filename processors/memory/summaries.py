@@ -34,7 +34,10 @@ LEFT_SHARE: Final = 0.5
 """How much of the bound the turns that stay may have."""
 BUDGET_SHARE_MAX: Final = 0.1
 """Of what the session has left: a summary that may take more is not worth its price to whoever still asks."""
-SUMMARIZER: Final = "summarizer"
+SUMMARIZER: Final = "conversation_summarizer"
+"""As calls and costs name who writes it; an agent that sums up what tasks found is called summarizer."""
+RULES: Final = "summarizer"
+"""Under which its prompt stands."""
 
 
 def note_exchange(
@@ -126,7 +129,7 @@ def _is_summary(outcome: ModelCallCompleted | ModelCallFailed) -> TypeGuard[Mode
 def _ask(transition: Transition) -> None:
     state = transition.state
     limits = transition.configuration.limits
-    rules = transition.configuration.prompts.get(SUMMARIZER)
+    rules = transition.configuration.prompts.get(RULES)
     count = to_sum_up(state.history, limits)
     # A session that is closing is not spoken in any more.
     if not count or not limits.summary_output_tokens_max or rules is None or _is_last(transition):
@@ -137,7 +140,7 @@ def _ask(transition: Transition) -> None:
     prompt = Prompt(
         purpose=CallPurpose.SUMMARIZE,
         agent=SUMMARIZER,
-        tier="standard",
+        tier=limits.summary_tier,
         messages=messages,
         output_tokens_max=limits.summary_output_tokens_max,
         temperature=limits.summary_temperature,
