@@ -33,7 +33,8 @@ checks what this behaviour decided, and says of the rest which one did.
         both ends are told; turns without an answer are remembered; who works alone is told the past.
     16  An answer has to fit its agent's output model, and is sent back to be mended where it does not; agents
         may have fewer steps than the limit, and be told the past always or never; whoever sums up a
-        conversation has a name of its own.
+        conversation has a name of its own. A call tells why it goes to its model; hard and easy tasks, calls
+        with tools and models that failed often lately count for that, too.
 """
 
 from typing import Final

@@ -73,6 +73,7 @@ def create_tasks(transition: Transition, evidence: tuple[str, ...], *, start: bo
                 agent=task.agent,
                 priority=task.priority,
                 budget_tokens=budget_tokens,
+                difficulty=task.difficulty,
                 prerequisites=before[task.key],
                 relations=tuple(f"{edge.relation}:{edge.other_key}" for edge in task.edges),
                 created_event_id=created_event_id,

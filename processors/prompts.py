@@ -9,7 +9,7 @@ from processors.state import Task, TaskStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Agent, Configuration
 from schemas.events.models import ChatRole, PromptMessage
-from schemas.events.plans import PlannedTask
+from schemas.events.plans import Difficulty, PlannedTask
 
 PROMPT_TOKENS: Final = 8
 """What it adds to each prompt, rounded up."""
@@ -164,6 +164,7 @@ def plan_json(tasks: Iterable[PlannedTask]) -> str:
                 "intent": task.intent,
                 "agent": task.agent,
                 "priority": task.priority,
+                **({} if task.difficulty is Difficulty.USUAL else {"difficulty": task.difficulty}),
                 "parent": task.parent_key,
                 "edges": [
                     {"relation": edge.relation, "task": edge.other_key, "weight": edge.weight}

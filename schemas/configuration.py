@@ -90,6 +90,8 @@ class ChatModel:
     """Prompt and answer together."""
     encoding: str
     """Name of tiktoken's encoding."""
+    calls_tools: bool = True
+    """False: calls that offer tools go to another model, where there is one."""
     profile: str = "openai"
     """The family whose parameters are the defaults."""
     parameters: RequestParameters = RequestParameters()
@@ -336,6 +338,10 @@ class Limits:
     """prune: a failed task's dependents are dropped; fail: the turn ends."""
     model_timeout_ms: int = 60_000
     model_attempts_max: int = 5
+    model_failures_max: int = 3
+    """After so many calls of a model that failed by its provider's fault, others are asked before it."""
+    model_rest_ms: int = 60_000
+    """For how long; 0: it is asked all the same."""
     turn_deadline_ms: int = 900_000
     stall_ms: int = 120_000
     approval_ms: int = 3_600_000

@@ -7,11 +7,11 @@ be paid or fails, the turns stay, and it is asked for again after the next turn.
 from collections.abc import Sequence
 from typing import Final, TypeGuard
 
-from processors.budgets import Admission
 from processors.calls import Prompt, Unaffordable, admission, request
 from processors.memory.history import exchange_messages, exchange_tokens, summary_message
 from processors.memory.state import Exchange, Summary, SummaryCall
 from processors.prompts import prompt_tokens
+from processors.routing import Admission
 from processors.state import Budget, SessionState, SessionStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Limits

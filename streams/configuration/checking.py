@@ -38,6 +38,7 @@ _MAY_BE_ZERO: Final = frozenset(
         "critique_score_min",
         "critique_temperature",
         "history_tokens_max",
+        "model_rest_ms",
         "plan_temperature",
         "queue_max",
         "repairs_max",
