@@ -4,16 +4,15 @@ Nothing is paid and nothing is asked of a network. It shows that requests, purpo
 plain rules; a language model may choose otherwise, and better.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from connectors.local_model.answers import reply_to
 from connectors.local_model.wire import ChatCall
-from processors.prompts import agent_lines
 from schemas.configuration import Agent, Configuration
 from schemas.ports.chat import ChatMessage, ToolOffered
 from streams.configuration.agents import Example, Source
+from streams.configuration.foresight import planned
 
 _MODEL: Final = "local"
 
@@ -33,7 +32,7 @@ def example_warnings(
         source = sources[name]
         for number, example in enumerate(source.file.examples, start=1):
             where = f"{source.place}: example {number}"
-            tasks = planned(planner, present, example)
+            tasks = planned(planner, present, example.request)
             intents = [intent for intent, chosen in tasks if chosen == name]
             if not intents:
                 others = ", ".join(sorted({chosen for _, chosen in tasks}))
@@ -42,14 +41,6 @@ def example_warnings(
                 yield f"{where}: calls: the agent has no tool {example.calls}"
             elif example.calls is not None and example.calls not in _called(agent, example, intents[0]):
                 yield f"{where}: calls: the local model does not call {example.calls} first"
-
-
-def planned(planner: str, agents: Mapping[str, Agent], example: Example) -> list[tuple[str, str]]:
-    """Return the tasks that the local model makes of an example's request: intent and agent."""
-    asked = f"Agents:\n{agent_lines(agents.values())}\n\nRequest:\n{example.request}"
-    messages = (ChatMessage(role="system", text=planner), ChatMessage(role="user", text=asked))
-    reply = reply_to(ChatCall(model=_MODEL, messages=messages, json_mode=True))
-    return [(str(task["intent"]), str(task["agent"])) for task in json.loads(reply.text)["tasks"]]
 
 
 def _called(agent: Agent, example: Example, intent: str) -> list[str]:

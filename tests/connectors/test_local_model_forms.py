@@ -12,9 +12,9 @@ from connectors.local_model.wire import ChatCall
 from connectors.models.tokens import TokenCounter
 from processors.output_models import answer_fault
 from schemas.ports.chat import ChatMessage
-from streams.cli.agent_examples import planned
-from streams.configuration.agents import Example, agents_of, output_model_of, sources_of
+from streams.configuration.agents import agents_of, output_model_of, sources_of
 from streams.configuration.checking import TOOLS
+from streams.configuration.foresight import planned
 from streams.configuration.loading import load_configuration
 from tests.connectors.conftest import ENCODINGS
 from tests.connectors.model_conformance import system, user
@@ -81,7 +81,7 @@ def test_a_prompt_without_a_form_has_none() -> None:
 def test_tasks_go_to_the_agent_that_is_made_for_them(request_text: str, agents: set[str]) -> None:
     planner = load_configuration(()).prompts["planner"]
 
-    tasks = planned(planner, agents_of(SOURCES, TOOLS), Example(request=request_text))
+    tasks = planned(planner, agents_of(SOURCES, TOOLS), request_text)
 
     assert {agent for _, agent in tasks} == agents
 
