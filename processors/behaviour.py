@@ -32,6 +32,10 @@ checks what this behaviour decided, and says of the rest which one did.
     15  Turns that no longer fit a prompt are summed up by a call of its own; of long texts of earlier turns
         both ends are told; turns without an answer are remembered; who works alone is told the past.
     16  A conversation that came over from V1 is gone on with: prompts and the first summary tell of it.
+    17  An answer has to fit its agent's output model, and is sent back to be mended where it does not; agents
+        may have fewer steps than the limit, and be told the past always or never; whoever sums up a
+        conversation has a name of its own. A call tells why it goes to its model; hard and easy tasks, calls
+        with tools and models that failed often lately count for that, too.
 """
 
 from typing import Final
@@ -40,7 +44,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 16
+BEHAVIOUR: Final = 17
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -1,7 +1,7 @@
 """The budget decider: reserve the most that a call can use, charge what it used, release the rest.
 
-Money and tokens are integers, and a call is admitted only if its whole reservation fits what is left,
-so that no order of outcomes can overspend.
+Money and tokens are integers, and a call is admitted (`processors/routing.py`) only if its whole reservation
+fits what is left, so that no order of outcomes can overspend.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from typing import Final
 from processors.decisions import tell_decision
 from processors.outcomes import Outcome, is_maybe_billed, used
 from processors.policy.decide import Verdict
-from processors.state import TOOL_PREFIX, Budget, Reservation, ToolCallStatus
+from processors.routing import Admission, Refusal, Wish, share_left
+from processors.state import TOOL_PREFIX, Reservation, ToolCallStatus
 from processors.transition import Transition
-from schemas.configuration import ChatModel, Limits
 from schemas.events.budgets import (
     BudgetCharged,
     BudgetDownshifted,
@@ -23,161 +23,11 @@ from schemas.events.budgets import (
     DownshiftCause,
     ReservationExceeded,
 )
-from schemas.events.models import CallPurpose
 from schemas.events.policies import Decision
 from schemas.frozen import replace
 
 DOWNSHIFT_RULE: Final = "budget_downshift"
 EXHAUSTED_RULE: Final = "budget_exhausted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """A model call that somebody would like to make."""
-
-    task_id: str
-    purpose: CallPurpose
-    agent: str
-    tier: str
-    input_tokens: int
-    """The most that its prompt can have."""
-    output_tokens: int
-    """The longest answer that is of use."""
-    tokens_left: int
-    """What the session may use for this purpose, what is held back for others taken off."""
-    nanodollars_left: int
-    task_tokens_left: int | None = None
-    """What the task may still use; None: it has no bound of its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """A model call that can be afforded."""
-
-    model: ChatModel
-    preferred: ChatModel
-    input_tokens: int
-    output_tokens: int
-    limited_by: DownshiftCause | None = None
-    """Why it is not the preferred model; None when it is."""
-
-    @property
-    def tokens(self) -> int:
-        """The most that the call can use."""
-        return self.input_tokens + self.output_tokens
-
-    @property
-    def nanodollars(self) -> int:
-        """The most that the call can cost."""
-        return price(self.model, self.input_tokens, self.output_tokens)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A model call that cannot be afforded, in the least that it would take."""
-
-    scope: BudgetScope
-    needed_tokens: int
-    needed_nanodollars: int
-
-
-def price(model: ChatModel, input_tokens: int, output_tokens: int) -> int:
-    """Return what a call costs, in nanodollars."""
-    return input_tokens * model.input_nanodollars + output_tokens * model.output_nanodollars
-
-
-def admit(wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Limits) -> Admission | Refusal:
-    """Choose a model and the length of its answer, so that the reservation fits.
-
-    The preferred model is that of the wished tier. Where it does not fit what is left, or where the call may
-    not take so much of the tokens or of the money while little is left, the cheapest model is taken: by
-    price, since the names of tiers say nothing of it. As the last resort the answer is shortened.
-    """
-    preferred = next((model for model in models if model.tier == wish.tier), models[0])
-    tokens_left = wish.tokens_left
-    scope = BudgetScope.SESSION
-    if wish.task_tokens_left is not None and wish.task_tokens_left < tokens_left:
-        tokens_left, scope = wish.task_tokens_left, BudgetScope.TASK
-    output = min(wish.output_tokens, tokens_left - wish.input_tokens)
-    output_min = min(limits.output_tokens_min, wish.output_tokens)
-    cheapest = min(models, key=lambda model: price(model, wish.input_tokens, output_min))
-    if output < output_min:
-        return Refusal(
-            scope=scope,
-            needed_tokens=wish.input_tokens + output_min,
-            needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
-        )
-    limited_by = _limited_by(wish, budget, preferred, output, limits)
-    if limited_by is None:
-        return Admission(
-            model=preferred, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
-        )
-    admission = _cheapest(wish, output, output_min, preferred, models)
-    if isinstance(admission, Admission) and admission.model != preferred:
-        return replace(admission, limited_by=limited_by)
-    return admission
-
-
-def _limited_by(
-    wish: Wish, budget: Budget, preferred: ChatModel, output: int, limits: Limits
-) -> DownshiftCause | None:
-    """Return what keeps a call from the preferred model; None when nothing does.
-
-    Tokens are looked at with the whole answer that is wished for: what is left for it shrinks with the rest,
-    and a call that takes all that is left takes much of it, however short it has become.
-    """
-    if preferred.context_tokens < wish.input_tokens + output:
-        return DownshiftCause.WINDOW
-    share_max = _call_share_max(budget, limits)
-    if wish.input_tokens + wish.output_tokens > wish.tokens_left * share_max and share_max < 1:
-        return DownshiftCause.TOKENS
-    if price(preferred, wish.input_tokens, output) > int(wish.nanodollars_left * share_max):
-        return DownshiftCause.MONEY
-    return None
-
-
-def _call_share_max(budget: Budget, limits: Limits) -> float:
-    """Return the share of what is left that one call may take while so little is left; 1: no bound."""
-    left = share_left(budget)
-    steps = [step for step in limits.downshift if left < step.share_left]
-    return min(steps, key=lambda step: step.share_left).call_share_max if steps else 1.0
-
-
-def _cheapest(
-    wish: Wish, output: int, output_min: int, preferred: ChatModel, models: tuple[ChatModel, ...]
-) -> Admission | Refusal:
-    """Take the cheapest model, and shorten its answer as far as money asks for it."""
-    fitting = [model for model in models if model.context_tokens >= wish.input_tokens + output_min]
-    if not fitting:
-        return Refusal(
-            scope=BudgetScope.SESSION, needed_tokens=wish.input_tokens + output_min, needed_nanodollars=0
-        )
-    cheapest = min(fitting, key=lambda model: price(model, wish.input_tokens, output))
-    spare = wish.nanodollars_left - price(cheapest, wish.input_tokens, 0)
-    by_money = spare // cheapest.output_nanodollars if cheapest.output_nanodollars else output
-    output = min(output, by_money, cheapest.context_tokens - wish.input_tokens)
-    if output < output_min:
-        return Refusal(
-            scope=BudgetScope.SESSION,
-            needed_tokens=wish.input_tokens + output_min,
-            needed_nanodollars=price(cheapest, wish.input_tokens, output_min),
-        )
-    return Admission(
-        model=cheapest, preferred=preferred, input_tokens=wish.input_tokens, output_tokens=output
-    )
-
-
-def share_left(budget: Budget) -> float:
-    """Return the share of tokens or of money that is left, whichever is less; 0 to 1."""
-    shares = [
-        left / granted
-        for left, granted in (
-            (budget.tokens_left, budget.tokens_granted),
-            (budget.nanodollars_left, budget.nanodollars_granted),
-        )
-        if granted > 0
-    ]
-    return max(0.0, min(shares, default=0.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

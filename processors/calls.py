@@ -2,21 +2,15 @@
 
 from dataclasses import dataclass
 
-from processors.budgets import (
-    Admission,
-    Left,
-    Refusal,
-    Wish,
-    admit,
-    exhausted,
-    reserve_model_call,
-    task_tokens_left,
-)
+from processors.budgets import Left, exhausted, reserve_model_call, task_tokens_left
+from processors.health import resting
 from processors.prompts import evidence_of, prompt_tokens
+from processors.routing import Admission, Refusal, Wish, route
 from processors.state import Task, ToolCallStatus
 from processors.transition import Transition
 from schemas.events.budgets import BudgetScope
 from schemas.events.models import CallPurpose, ModelCallCancelled, ModelCallRequested, PromptMessage
+from schemas.events.plans import Difficulty
 from schemas.events.tools import ToolCallCancelled
 from schemas.frozen import replace
 
@@ -53,7 +47,7 @@ def admission(transition: Transition, prompt: Prompt) -> Admission | Unaffordabl
     """Tell on what terms a model call can be afforded now; changes nothing."""
     wish = _wish(transition, prompt)
     models, limits = transition.configuration.models.chat, transition.configuration.limits
-    admitted = admit(wish, transition.budget, models, limits)
+    admitted = route(wish, transition.budget, models, limits)
     return Unaffordable(wish=wish, refusal=admitted) if isinstance(admitted, Refusal) else admitted
 
 
@@ -126,6 +120,10 @@ def _wish(transition: Transition, prompt: Prompt) -> Wish:
         tokens_left=max(0, budget.tokens_left - held_tokens),
         nanodollars_left=max(0, budget.nanodollars_left - held_money),
         task_tokens_left=task_tokens_left(transition, task.task_id) if task else None,
+        difficulty=task.difficulty if task else Difficulty.USUAL,
+        calls_tools=bool(prompt.tools),
+        is_json=prompt.json_mode,
+        resting=resting(transition.state.models_failed, transition.now_ms, transition.configuration.limits),
     )
 
 
@@ -153,4 +151,5 @@ def _requested(
         task_tokens_left=left.task_tokens,
         timeout_ms=limits.model_timeout_ms,
         attempts_max=limits.model_attempts_max,
+        routing=admitted.reasons,
     )

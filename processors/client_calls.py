@@ -9,7 +9,7 @@ reservations; what they release is for those who wait. Policy decides each tool 
 from typing import Final
 
 from processors import call_accounts
-from processors.budgets import price, reserve, settle, share_left
+from processors.budgets import reserve, settle
 from processors.client_failures import CLIENT, fail, fail_exhausted, fail_too_long
 from processors.client_state import ClientCall, ClientCallStatus
 from processors.decisions import tell_decision
@@ -18,6 +18,7 @@ from processors.lifecycles import BEGINS, CLIENT_CALL, ENDS
 from processors.policy import hindsight
 from processors.policy.decide import PolicyRequest, Verdict, decide_client_tool
 from processors.repeats import has_seen, mark_of, with_mark
+from processors.routing import price, share_left
 from processors.state import Reservation, SessionStatus
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Configuration

@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from processors.budgets import EXHAUSTED_RULE, price
+from processors.budgets import EXHAUSTED_RULE
 from processors.client_state import ClientCall
 from processors.decisions import tell_decision
 from processors.policy.decide import Verdict
+from processors.routing import price
 from processors.transition import Transition
 from schemas.configuration import ChatModel
 from schemas.events.budgets import BudgetExhausted, BudgetScope

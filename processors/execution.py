@@ -73,6 +73,7 @@ def create_tasks(transition: Transition, evidence: tuple[str, ...], *, start: bo
                 agent=task.agent,
                 priority=task.priority,
                 budget_tokens=budget_tokens,
+                difficulty=task.difficulty,
                 prerequisites=before[task.key],
                 relations=tuple(f"{edge.relation}:{edge.other_key}" for edge in task.edges),
                 created_event_id=created_event_id,
@@ -117,7 +118,7 @@ def _start_again(transition: Transition, task: Task) -> None:
     """Begin the next attempt of a task whose delay is over."""
     attempt = task.attempt + 1
     started = transition.emit(TaskStarted(task_id=task.task_id, attempt=attempt), (task.created_event_id,))
-    task = replace(task, retry_at_ms=None, attempt=attempt, steps=0, started_event_id=started)
+    task = replace(task, retry_at_ms=None, attempt=attempt, steps=0, repairs=0, started_event_id=started)
     transition.put(task)
     steps.take_step(transition, task)
 
@@ -229,13 +230,15 @@ def _budget_tokens(transition: Transition, task: PlannedTask) -> int:
     """Return the most that a task's calls may use together.
 
     It is enough for every attempt to use what is expected of one, and beside that for what a call has to
-    reserve: the longest answer, or the most that a tool uses. At most the configured bound, and what the
-    session was granted.
+    reserve: the longest answer, or the most that a tool uses; and, where answers have to fit a form, for
+    mending one. At most the configured bound, and what the session was granted.
     """
     configuration = transition.configuration
     limits, agent = configuration.limits, configuration.agents[task.agent]
     tools = [configuration.tools[name].tokens_max for name in agent.tools if name in configuration.tools]
     wanted = limits.attempts_max * task.estimated_tokens + agent.output_tokens_max + max(tools, default=0)
+    if agent.output_model_json:
+        wanted += limits.repairs_max * (task.estimated_tokens + agent.output_tokens_max)
     return max(1, min(wanted, limits.task_budget_tokens, transition.budget.tokens_granted))
 
 

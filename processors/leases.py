@@ -2,8 +2,8 @@
 
 from processors import cancellation
 from processors.amounts import held, in_words
-from processors.budgets import share_left
 from processors.memory.imported import kept_for
+from processors.routing import share_left
 from processors.state import BudgetWish, SessionStatus
 from processors.transition import Transition
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from processors.structured import values_in
-from schemas.events.plans import Relation
+from schemas.events.plans import Difficulty, Relation
 from schemas.words import listed
 
 DETAIL_CHARACTERS_MAX: Final = 1_000
@@ -24,6 +24,12 @@ def _or(default: object) -> BeforeValidator:
 
 def _relation(value: object) -> object:
     return value.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(value, str) else value
+
+
+def _difficulty(value: object) -> object:
+    """Read what is no difficulty as the usual one: a plan is not worse for it."""
+    known = isinstance(value, str) and Difficulty(value.strip().lower()).is_known
+    return str(value).strip().lower() if known else Difficulty.USUAL.value
 
 
 def _nobody(value: object) -> object:
@@ -49,6 +55,7 @@ class TaskOutput(_Output):
     intent: Annotated[str, Field(min_length=1)]
     agent: Annotated[str, Field(min_length=1, max_length=50)]
     priority: Annotated[int, Field(ge=1, le=10), _or(5)] = 5
+    difficulty: Annotated[Difficulty, BeforeValidator(_difficulty)] = Difficulty.USUAL
     parent: Annotated[Annotated[str, Field(max_length=60)] | None, BeforeValidator(_nobody)] = None
     edges: Annotated[list[EdgeOutput], _or([])] = []
 
@@ -101,6 +108,7 @@ def schema_of_plan(agents: Iterable[str]) -> str:
         intent={"type": "string"},
         agent={"type": "string", "enum": sorted(agents)},
         priority={"type": "integer"},
+        difficulty={"type": "string", "enum": [difficulty.value for difficulty in Difficulty]},
         parent={"type": ["string", "null"]},
         edges={"type": "array", "items": edge},
     )

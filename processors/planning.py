@@ -52,7 +52,7 @@ def ask_for_plan(transition: Transition) -> None:
     prompt = Prompt(
         purpose=CallPurpose.PLAN,
         agent="planner",
-        tier="premium",
+        tier=limits.plan_tier,
         messages=plan_messages(transition),
         output_tokens_max=limits.plan_output_tokens_max,
         temperature=limits.plan_temperature,
@@ -179,13 +179,14 @@ def _no_critic(transition: Transition, _outcome: ModelCallFailed) -> None:
 
 
 def _ask_for_critique(transition: Transition) -> None:
+    limits = transition.configuration.limits
     prompt = Prompt(
         purpose=CallPurpose.CRITIQUE,
         agent="critic",
-        tier="standard",
+        tier=limits.critique_tier,
         messages=critique_messages(transition),
-        output_tokens_max=transition.configuration.limits.critique_output_tokens_max,
-        temperature=transition.configuration.limits.critique_temperature,
+        output_tokens_max=limits.critique_output_tokens_max,
+        temperature=limits.critique_temperature,
         json_mode=True,
         prompt_tokens_min=transition.turn.prompt_tokens_min,
     )

@@ -35,6 +35,7 @@ def parse_plan(text: str, agents: Mapping[str, Agent], limits: Limits) -> tuple[
             intent=task.intent,
             agent=_known(task.agent, agents),
             priority=task.priority,
+            difficulty=task.difficulty,
             edges=tuple(
                 PlannedEdge(relation=Relation(edge.relation), other_key=edge.task, weight=edge.weight)
                 for edge in task.edges

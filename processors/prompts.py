@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from processors.memory.history import MESSAGE_TOKENS, RECALL_TOOL, past_messages
 from processors.state import Task, TaskStatus, Turn
 from processors.transition import Transition
-from schemas.configuration import Agent, Configuration
+from schemas.configuration import Agent, Configuration, ToolSpec
 from schemas.events.models import ChatRole, PromptMessage
-from schemas.events.plans import PlannedTask
+from schemas.events.plans import Difficulty, PlannedTask
 
 PROMPT_TOKENS: Final = 8
 """What it adds to each prompt, rounded up."""
@@ -49,14 +50,18 @@ def plan_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     """What the planner reads: rules, earlier turns, agents and request; then what was said since."""
     configuration = transition.configuration
     turn = transition.turn
-    agents = "\n".join(_agent_line(agent) for _, agent in sorted(configuration.agents.items()))
-    request = f"Agents:\n{agents}\n\n{_attachments(turn)}Request:\n"
+    request = f"Agents:\n{agent_lines(configuration.agents.values())}\n\n{_attachments(turn)}Request:\n"
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=configuration.prompts["planner"]),
         *past_messages(transition.state, configuration, finds=True),
         PromptMessage(role=ChatRole.USER, text=request, source=turn.message.reference),
         *turn.draft.conversation,
     )
+
+
+def agent_lines(agents: Iterable[Agent]) -> str:
+    """Return what the planner reads of the agents: a line each, in the order of their names."""
+    return "\n".join(_agent_line(agent) for agent in sorted(agents, key=lambda agent: agent.name))
 
 
 def critique_messages(transition: Transition) -> tuple[PromptMessage, ...]:
@@ -73,10 +78,9 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     """What an agent reads: its role, the request, its task, the results it builds on, its own steps.
 
     Who does all the work of a turn reads the earlier turns as well: no plan has put into words what of them
-    counts.
+    counts. Agents may be told them always, or never.
     """
     turn = transition.turn
-    alone = len(turn.tasks) == 1
     agent = transition.configuration.agents[task.agent]
     finds = RECALL_TOOL in agent.tools
     results = tuple(
@@ -89,7 +93,11 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     )
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=agent.prompt),
-        *(past_messages(transition.state, transition.configuration, finds=finds) if alone else ()),
+        *(
+            past_messages(transition.state, transition.configuration, finds=finds)
+            if reads_past(agent, alone=len(turn.tasks) == 1)
+            else ()
+        ),
         PromptMessage(
             role=ChatRole.USER, text=f"{_attachments(turn)}Request:\n", source=turn.message.reference
         ),
@@ -97,6 +105,16 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
         PromptMessage(role=ChatRole.USER, text=f"Task {task.key}: {task.intent}"),
         *task.conversation,
     )
+
+
+def reads_past(agent: Agent, *, alone: bool) -> bool:
+    """Tell whether an agent is told the earlier turns.
+
+    Args:
+        agent: whose task it is.
+        alone: whether the task is the only one of its turn.
+    """
+    return agent.past == "always" or (alone and agent.past != "never")
 
 
 def synthesis_messages(transition: Transition, complete: Iterable[Task]) -> tuple[PromptMessage, ...]:
@@ -147,6 +165,7 @@ def plan_json(tasks: Iterable[PlannedTask]) -> str:
                 "intent": task.intent,
                 "agent": task.agent,
                 "priority": task.priority,
+                **({} if task.difficulty is Difficulty.USUAL else {"difficulty": task.difficulty}),
                 "parent": task.parent_key,
                 "edges": [
                     {"relation": edge.relation, "task": edge.other_key, "weight": edge.weight}
@@ -159,39 +178,77 @@ def plan_json(tasks: Iterable[PlannedTask]) -> str:
     return json.dumps(output, ensure_ascii=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedUse:
+    """What a task is expected to use."""
+
+    input_tokens: int
+    output_tokens: int
+    tool: ToolSpec | None = None
+    """The one that is expected to be called."""
+    tool_tokens: int = 0
+    """What it uses by itself."""
+
+
 def estimated_tokens(
     transition: Transition, task: PlannedTask, prerequisites: int, *, alone: bool = False
 ) -> int:
-    """Estimate what a task will use: its prompt for each expected step, what its tool brings, and its answer.
+    """Estimate what a task will use in all. Who works alone reads the earlier turns."""
+    agent = transition.configuration.agents[task.agent]
+    message = transition.turn.message
+    past = 0
+    if reads_past(agent, alone=alone):
+        told = past_messages(transition.state, transition.configuration)
+        past = sum(MESSAGE_TOKENS + message.source.tokens for message in told if message.source)
+    use = expected_use(
+        agent,
+        transition.configuration,
+        intent=task.intent,
+        given_tokens=message.reference.tokens + prerequisites * (agent.output_tokens_max // 4) + past,
+        attached_tokens=sum(attachment.tokens for attachment in message.attachments),
+    )
+    return use.input_tokens + use.output_tokens + use.tool_tokens
+
+
+def expected_use(
+    agent: Agent, configuration: Configuration, *, intent: str, given_tokens: int, attached_tokens: int
+) -> ExpectedUse:
+    """Tell what a task is expected to use: its prompt for each step, what its tool brings, its answer.
 
     An agent with tools is expected to call the first of its list once, and to read what it gave in a second
     step unless that is its answer. A tool that reads an attachment is expected to read all of them. Answers
-    and results of prerequisites are expected to be a quarter as long as the agent may write. Who works alone
-    reads the earlier turns.
+    and results of prerequisites are expected to be a quarter as long as the agent may write.
+
+    Args:
+        agent: whose task it is.
+        configuration: with its tools.
+        intent: of the task.
+        given_tokens: of the message, of earlier results and of the past, as far as it reads them.
+        attached_tokens: of all attachments.
     """
-    agent = transition.configuration.agents[task.agent]
-    message = transition.turn.message
-    known = transition.configuration.tools
+    known = configuration.tools
     tools = [known[name] for name in agent.tools if name in known]
     answer = agent.output_tokens_max // 4
     offers = [spec.name + spec.description + spec.parameters_json for spec in tools]
-    prompt = (
-        PROMPT_TOKENS
-        + 4 * MESSAGE_TOKENS
-        + sum(len(text.encode()) // TOKEN_BYTES_USUAL for text in (agent.prompt, task.intent, *offers))
-        + message.reference.tokens
-        + prerequisites * answer
-    )
-    if alone:
-        past = past_messages(transition.state, transition.configuration)
-        prompt += sum(MESSAGE_TOKENS + message.source.tokens for message in past if message.source)
+    texts = (agent.prompt, intent, *offers)
+    prompt = PROMPT_TOKENS + 4 * MESSAGE_TOKENS + sum(map(usual_tokens, texts)) + given_tokens
     if not tools:
-        return prompt + answer
-    attached = sum(attachment.tokens for attachment in message.attachments)
-    used = min(tools[0].tokens_max, max(tools[0].used_tokens_usual or tools[0].tokens_max, attached))
+        return ExpectedUse(input_tokens=prompt, output_tokens=answer)
+    tool = tools[0]
+    used = min(tool.tokens_max, max(tool.used_tokens_usual or tool.tokens_max, attached_tokens))
     if agent.answers_with == "tool":
-        return prompt + CALL_TOKENS_USUAL + used
-    return 2 * prompt + CALL_TOKENS_USUAL + used + tools[0].result_tokens_usual + answer
+        return ExpectedUse(input_tokens=prompt, output_tokens=CALL_TOKENS_USUAL, tool=tool, tool_tokens=used)
+    return ExpectedUse(
+        input_tokens=2 * prompt + tool.result_tokens_usual,
+        output_tokens=CALL_TOKENS_USUAL + answer,
+        tool=tool,
+        tool_tokens=used,
+    )
+
+
+def usual_tokens(text: str) -> int:
+    """Return what a text of English usually has; what is reserved rests on more."""
+    return len(text.encode()) // TOKEN_BYTES_USUAL
 
 
 def _complete_prerequisites(turn: Turn, task: Task) -> list[Task]:

@@ -29,6 +29,7 @@ from processors import (
 from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
+from processors.health import noted
 from processors.memory import summaries
 from processors.memory.imported import session_imported
 from processors.objections import objection
@@ -240,6 +241,9 @@ def _outcome(transition: Transition, body: Outcome) -> None:
         cancellation.return_lease(transition)
         return
     settled = settle(transition, body)
+    if settled is not None and isinstance(body, ModelCallCompleted | ModelCallFailed):
+        failed = noted(transition.state.models_failed, settled.model, body, transition.now_ms)
+        transition.state = replace(transition.state, models_failed=failed)
     if isinstance(body, ModelCallCompleted | ModelCallFailed) and summaries.is_asked_for(
         transition, body.call_id
     ):

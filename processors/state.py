@@ -9,11 +9,12 @@ from enum import StrEnum
 from typing import Final
 
 from processors.client_state import CallAccount, ClientCall
+from processors.health import ModelFailures
 from processors.memory.state import Exchange, ImportedPast, Summary, SummaryCall
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
-from schemas.events.plans import PlannedTask
+from schemas.events.plans import Difficulty, PlannedTask
 from schemas.events.tools import CallApproval, Retrieval
 from schemas.references import RecordReference
 
@@ -189,6 +190,9 @@ class Task:
     steps: int = 0
     """Model calls of this attempt."""
     steps_total: int = 0
+    difficulty: Difficulty = Difficulty.USUAL
+    repairs: int = 0
+    """How often, in this attempt, an answer was sent back that did not fit the agent's output model."""
     tokens_used: int = 0
     nanodollars_used: int = 0
     conversation: tuple[PromptMessage, ...] = ()
@@ -376,6 +380,8 @@ class SessionState:
     ended_at_ms: int | None = None
     tools_called: Mapping[str, int] = field(default_factory=dict)
     """Calls of each tool that were decided in the session's turns."""
+    models_failed: Mapping[str, ModelFailures] = field(default_factory=dict)
+    """By the model's name; one that answers is taken out."""
     overrides: Overrides = Overrides()
     resumption: Turn | None = None
     """The turn of its origin that a fork goes on with once it is open."""

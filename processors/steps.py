@@ -10,6 +10,7 @@ from processors.answers import (
     tell_retried,
 )
 from processors.calls import Prompt, Unaffordable, admission, request, tell_unaffordable
+from processors.output_models import answer_fault
 from processors.prompts import task_messages
 from processors.retries import retry_delay_ms
 from processors.state import Task, TaskStatus, ToolCallPending, ToolCallStatus
@@ -33,8 +34,7 @@ from schemas.frozen import replace
 
 def take_step(transition: Transition, task: Task) -> None:
     """Request the task's next model call; wait for budget, or drop the task, where it is unaffordable."""
-    limits = transition.configuration.limits
-    if task.steps >= limits.steps_max:
+    if task.steps >= _steps_max(transition, task):
         fail(
             transition, task, TaskErrorKind.STEP_LIMIT, f"no answer after {task.steps} steps", retryable=False
         )
@@ -98,7 +98,7 @@ def step_completed(transition: Transition, task: Task, outcome: ModelCallComplet
         tool_calls.begin(transition, task.task_id, outcome.tool_calls)
         _go_on(transition, task.task_id)
     elif outcome.text.strip():
-        _complete(transition, task, outcome.text, outcome.output_tokens)
+        _answered(transition, task, outcome, said)
     else:
         # What was cut off or held back is so again: only a model that stopped by itself may do better.
         again = outcome.finish_reason not in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER)
@@ -235,6 +235,28 @@ def degrade(transition: Transition, reason: AnswerReason) -> None:
     transition.turn = replace(transition.turn, degraded=transition.turn.degraded or reason)
 
 
+def _answered(transition: Transition, task: Task, outcome: ModelCallCompleted, said: PromptMessage) -> None:
+    """End a task whose answer fits its agent's output model; have another mended, as often as is allowed."""
+    model_json = transition.configuration.agents[task.agent].output_model_json
+    fault = answer_fault(outcome.text, model_json) if model_json else None
+    if fault is None:
+        _complete(transition, task, outcome.text, outcome.output_tokens)
+        return
+    if outcome.finish_reason is FinishReason.LENGTH:
+        fault = f"it was cut off after {outcome.output_tokens} tokens: {fault}"
+    if task.repairs >= transition.configuration.limits.repairs_max or _is_last_step(transition, task):
+        # Who could not mend it will hardly do better from the beginning.
+        fail(transition, task, TaskErrorKind.OUTPUT_INVALID, fault, retryable=False)
+        return
+    told = PromptMessage(
+        role=ChatRole.USER,
+        text=f"Your answer has not the form that is asked for: {fault}. Answer with corrected JSON alone.",
+    )
+    task = replace(task, conversation=(*task.conversation, said, told), repairs=task.repairs + 1)
+    transition.put(task)
+    take_step(transition, task)
+
+
 def _complete(transition: Transition, task: Task, text: str, tokens: int) -> None:
     """End a task well; its result is the input's text."""
     excerpt = text[:EXCERPT_CHARACTERS_MAX]
@@ -266,11 +288,21 @@ def _go_on(transition: Transition, task_id: str) -> bool:
     return True
 
 
+def _steps_max(transition: Transition, task: Task) -> int:
+    own = transition.configuration.agents[task.agent].steps_max
+    limit = transition.configuration.limits.steps_max
+    return min(own, limit) if own else limit
+
+
+def _is_last_step(transition: Transition, task: Task) -> bool:
+    return task.steps >= _steps_max(transition, task)
+
+
 def _prompt(transition: Transition, task: Task) -> Prompt:
     configuration = transition.configuration
     agent = configuration.agents[task.agent]
-    # The last step offers no tools, so that it ends in an answer.
-    is_last = task.steps + 1 >= configuration.limits.steps_max
+    # The last step offers no tools, so that it ends in an answer; nor does one that mends an answer.
+    is_last = task.steps + 1 >= _steps_max(transition, task) or task.repairs > 0
     tools = () if is_last else tuple(name for name in agent.tools if name in configuration.tools)
     return Prompt(
         purpose=CallPurpose.STEP,
@@ -279,6 +311,8 @@ def _prompt(transition: Transition, task: Task) -> Prompt:
         messages=task_messages(transition, task),
         output_tokens_max=agent.output_tokens_max,
         temperature=agent.temperature,
+        # Where tools are offered it would keep some models from calling them.
+        json_mode=bool(agent.output_model_json) and not tools,
         tools=tools,
         task=task,
         prompt_tokens_min=task.prompt_tokens_min,

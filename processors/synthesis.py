@@ -24,13 +24,14 @@ def ask_for_answer(transition: Transition) -> None:
             transition, turn.degraded or AnswerReason.TASKS_FAILED, f"no task ended well ({errors})"
         )
         return
+    limits = transition.configuration.limits
     prompt = Prompt(
         purpose=CallPurpose.SYNTHESIZE,
         agent="synthesizer",
-        tier="premium",
+        tier=limits.synthesis_tier,
         messages=synthesis_messages(transition, complete),
-        output_tokens_max=transition.configuration.limits.synthesis_output_tokens_max,
-        temperature=transition.configuration.limits.synthesis_temperature,
+        output_tokens_max=limits.synthesis_output_tokens_max,
+        temperature=limits.synthesis_temperature,
         prompt_tokens_min=turn.prompt_tokens_min,
         may_use_reserve=True,
     )

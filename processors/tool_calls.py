@@ -6,12 +6,13 @@ from typing import Final
 
 from processors import retrievals
 from processors.approvals.asking import Again, ask, unaskable
-from processors.budgets import EXHAUSTED_RULE, reserve, share_left, task_tokens_left, what_is_left
+from processors.budgets import EXHAUSTED_RULE, reserve, task_tokens_left, what_is_left
 from processors.decisions import tell_decision
 from processors.policy import decide as policies
 from processors.policy import hindsight
 from processors.policy.decide import UNREADABLE_RULE, PolicyRequest, Verdict, narrowed
 from processors.prompts import text_tokens
+from processors.routing import share_left
 from processors.state import TOOL_PREFIX, Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
 from schemas.canonical import NotCanonical

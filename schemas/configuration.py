@@ -90,6 +90,8 @@ class ChatModel:
     """Prompt and answer together."""
     encoding: str
     """Name of tiktoken's encoding."""
+    calls_tools: bool = True
+    """False: calls that offer tools go to another model, where there is one."""
     profile: str = "openai"
     """The family whose parameters are the defaults."""
     parameters: RequestParameters = RequestParameters()
@@ -138,6 +140,13 @@ class Agent:
     answers_with: str = "text"
     """text: the model writes the task's result. tool: where a step makes one tool call alone and it succeeds,
     its result is the task's, and no further model call is paid to tell it again."""
+    output_model_json: str = ""
+    """JSON Schema that the task's answer has to fit, as far as `processors/output_models.py` understands it;
+    empty: any text."""
+    steps_max: int = 0
+    """Model calls of one attempt of a task, where they are fewer than the limit of all; 0: that limit."""
+    past: str = "alone"
+    """When it reads earlier turns: alone (it does all the work of its turn), always or never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,11 +299,16 @@ class Limits:
     critique_temperature: float = 0.0
     synthesis_temperature: float = 0.0
     """How freely planner, critic and synthesizer choose their words, from 0 to 1."""
+    plan_tier: str = "premium"
+    critique_tier: str = "standard"
+    synthesis_tier: str = "premium"
+    """The models that they begin with."""
     history_tokens_max: int = 2_000
     """How much of earlier turns prompts tell word for word; older ones are summed up."""
     summary_output_tokens_max: int = 400
     """How long the summary of the turns before may be; 0: none is made, and they are forgotten."""
     summary_temperature: float = 0.0
+    summary_tier: str = "standard"
     synthesis_share: float = 0.15
     """Of the session's budget, held back from tasks so that an answer can be written."""
     repairs_max: int = 2
@@ -324,6 +338,10 @@ class Limits:
     """prune: a failed task's dependents are dropped; fail: the turn ends."""
     model_timeout_ms: int = 60_000
     model_attempts_max: int = 5
+    model_failures_max: int = 3
+    """After so many calls of a model that failed by its provider's fault, others are asked before it."""
+    model_rest_ms: int = 60_000
+    """For how long; 0: it is asked all the same."""
     turn_deadline_ms: int = 900_000
     stall_ms: int = 120_000
     approval_ms: int = 3_600_000

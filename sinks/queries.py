@@ -54,6 +54,11 @@ _STEPS: Final = """
                        AND c.body ->> 'content_hash' = q.versions ->> 'models'
                        AND m.chat ->> 'name' = q.body ->> 'model'
                      LIMIT 1), '') AS tier,
+           COALESCE((SELECT array_agg(w.reason ->> 'detail' ORDER BY w.place)
+                     FROM jsonb_array_elements(
+                         CASE jsonb_typeof(q.body -> 'routing') WHEN 'array' THEN q.body -> 'routing' END
+                     ) WITH ORDINALITY AS w(reason, place)
+                     WHERE w.reason ->> 'cause' <> 'tier'), '{}') AS routing,
            r.type = 'ModelCallCompleted' AS succeeded,
            COALESCE((r.body ->> 'local')::boolean, false) AS local,
            (r.body ->> 'input_tokens')::bigint AS input_tokens,
@@ -151,6 +156,8 @@ class StepRow:
     model: str
     tier: str
     """Of the model that was asked for; empty when the configuration that decided is not known."""
+    routing: list[str]
+    """Why it is not simply the model of its agent's tier."""
     succeeded: bool
     local: bool
     """True when the deterministic local model answered."""

@@ -16,9 +16,15 @@ LABEL_CHARACTERS_MAX: Final = 120
 LABEL: Final = f"""
     left(regexp_replace(left(COALESCE(
         NULLIF(body ->> 'text', ''), body ->> 'intent', body ->> 'query', body ->> 'excerpt',
-        body ->> 'error', body ->> 'reason', body ->> 'detail', body ->> 'tool', body ->> 'purpose', ''
+        body ->> 'error', body ->> 'reason', body ->> 'detail', body ->> 'tool',
+        body ->> 'purpose' || COALESCE(': ' || (
+            SELECT string_agg(r.reason ->> 'detail', '; ' ORDER BY r.place)
+            FROM jsonb_array_elements(
+                CASE jsonb_typeof(body -> 'routing') WHEN 'array' THEN body -> 'routing' END
+            ) WITH ORDINALITY AS r(reason, place)
+        ), ''), ''
     ), {4 * LABEL_CHARACTERS_MAX}), '\\s+', ' ', 'g'), {LABEL_CHARACTERS_MAX})
-"""
+"""  # noqa: S608  # numbers of our own
 """What a person recognises an event by; the body itself may be large and stays in the database."""
 COLUMNS: Final = f"""
     event_id, topic, partition, "offset", type, session_id, sequence, occurred_at,

@@ -1,9 +1,10 @@
 """From a checked request to a whole answer: the role decides who answers, the limit how much of it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 
-from connectors.local_model import agent, analysis, critic, planner, prompts, quoting, summaries
+from connectors.local_model import agent, analysis, critic, filling, planner, prompts, quoting, summaries
 from connectors.local_model.wire import ChatCall, Completion, Reply
 from connectors.models.tokens import TokenCounter
 from schemas.events.models import ToolCallProposed
@@ -31,6 +32,8 @@ def reply_to(call: ChatCall, counter: TokenCounter | None = None) -> Reply:
         if reply.tool_calls:
             return reply
         text = reply.text
+        if (model := _output_model(call)) is not None:
+            return Reply(text=_fitting(model, text, call, counter))
     else:
         last = next((m.text for m in reversed(call.messages) if m.role == "user"), call.messages[-1].text)
         text = quoting.plain_answer(last)
@@ -58,6 +61,20 @@ def complete(
         prompt_tokens=counter.count_prompt(call.messages, call.tools, call.model),
         completion_tokens=tokens,
     )
+
+
+def _output_model(call: ChatCall) -> Mapping[str, object] | None:
+    found = (filling.output_model(one.text) for one in call.messages if one.role in ("system", "developer"))
+    return next((model for model in found if model is not None), None)
+
+
+def _fitting(model: Mapping[str, object], text: str, call: ChatCall, counter: TokenCounter | None) -> str:
+    """Fill the form with as much of a text as fits the limit: half a JSON object is worth nothing."""
+    filled = filling.filled(model, text)
+    while len(text) > 1 and not _fits(filled, call, counter):
+        text = text[: len(text) // 2]
+        filled = filling.filled(model, text)
+    return filled
 
 
 def _fits(text: str, call: ChatCall, counter: TokenCounter | None) -> bool:

@@ -10,6 +10,18 @@ CODING: Final = "coder"
 REVIEWING: Final = "reviewer"
 AUDITING: Final = "auditor"
 RECALLING: Final = "archivist"
+DOCUMENTS: Final = "document_analyst"
+SUMMARIZING: Final = "summarizer"
+TRANSLATING: Final = "translator"
+FACT_CHECKING: Final = "fact_checker"
+CODE_REVIEWING: Final = "code_reviewer"
+KNOWN: Final = frozenset(
+    {
+        *(RESEARCH, ANALYSIS, WRITING, CODING, REVIEWING, AUDITING, RECALLING),
+        *(DOCUMENTS, SUMMARIZING, TRANSLATING, FACT_CHECKING, CODE_REVIEWING, "coordinator"),
+    }
+)
+"""Agents that there are rules for."""
 
 _RECALLING = re.compile(
     r"\b(?:earlier in (?:this|our) conversation|(?:did|have) I (?:say|said|tell|told|mention(?:ed)?)|"
@@ -55,6 +67,23 @@ _ANALYSIS_TYPES: Final = (
     ),
     ("summary", re.compile(r"\b(?:summar(?:y|i[sz]e|ies)|overview|gist|abstract)\b", re.IGNORECASE)),
 )
+_TRANSLATING = re.compile(
+    r"\Atranslat(?:e|ion)\b|\btranslate (?:it|this|that|them|the)\b|"
+    r"\binto (?:English|French|German|Italian|Spanish)\b",
+    re.IGNORECASE,
+)
+_FACT_CHECKING = re.compile(
+    r"\bfact-?check|\b(?:check|verify) (?:whether|that|if|the (?:claims?|facts?|statements?))\b|"
+    r"\bis it true\b",
+    re.IGNORECASE,
+)
+_OF_CODE = re.compile(r"\b(?:code|scripts?|functions?|programs?|pull request|diff)\b|```", re.IGNORECASE)
+_SUMMARIZING = re.compile(r"\A(?:please )?(?:sum(?: up|mari[sz]e)\b|.{0,20}\bsummary of)", re.IGNORECASE)
+_OF_TALK = re.compile(
+    r"\b(?:conversation|discussion|so far|all of (?:it|this|that)|(?:the )?(?:results|findings)|both|them)\b",
+    re.IGNORECASE,
+)
+_NAMED_DOCUMENT = re.compile(r"attachment:|(?<![\w:/.])[\w/-]+\.(?:md|txt|rst)\b")
 _GROUND = re.compile(r"\A(?:based on|using|from|with|given)\b[^,]{0,80},\s*", re.IGNORECASE)
 """What a task rests on says nothing about what it does."""
 _IMPERATIVES_LISTED = """
@@ -106,6 +135,26 @@ def kind_of(intent: str, *, attached: bool) -> str:
         if pattern.search(intent):
             return kind
     return ANALYSIS if attached else RESEARCH
+
+
+def specialist_of(intent: str, kind: str) -> str | None:
+    """Return who is made for just this work of a kind; None: whoever does all of the kind.
+
+    Args:
+        intent: of a task.
+        kind: of its work, as `kind_of` tells.
+    """
+    if _TRANSLATING.search(intent):
+        return TRANSLATING
+    if _FACT_CHECKING.search(intent):
+        return FACT_CHECKING
+    if kind in (REVIEWING, CODING) and _REVIEWING.search(intent) and _OF_CODE.search(intent):
+        return CODE_REVIEWING
+    if kind == ANALYSIS and _NAMED_DOCUMENT.search(intent):
+        return DOCUMENTS
+    if kind in (ANALYSIS, RESEARCH) and _SUMMARIZING.search(intent) and _OF_TALK.search(intent):
+        return SUMMARIZING
+    return None
 
 
 def analysis_types(intent: str) -> list[str]:

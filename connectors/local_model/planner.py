@@ -10,6 +10,7 @@ from typing import Final
 from connectors.local_model import intents
 from connectors.local_model.prompts import OfferedAgent, PlanningPrompt, planning_prompt
 from connectors.local_model.splitting import Piece, split_request
+from connectors.text.words import stems
 from schemas.ports.chat import ChatMessage
 
 MISSING = re.compile(r"No task covers: ([^.\n]*)\.")
@@ -19,6 +20,8 @@ UNFIT = re.compile(r"Task (\S+) suits (\w+) better than [\w-]+\.")
 """How the critic words its remarks, and the planner finds them; any other remark changes nothing."""
 
 PRIORITY_FIRST: Final = 8
+PURPOSE_WORDS_MIN: Final = 2
+"""Words that a task must share with the purpose of an agent that this model has no rules for."""
 INTENT_CHARACTERS: Final = (2_000, 600, 300, 150, 80, 40)
 """To how many characters intents are cut, step by step, when a plan is too long."""
 _URGENT = re.compile(r"\b(?:urgent(?:ly)?|asap|immediately|important|above all|most of all)\b", re.IGNORECASE)
@@ -109,14 +112,33 @@ def _task(place: int, piece: Piece, prompt: PlanningPrompt) -> DraftTask:
     if piece.refines is not None:
         edges.append(("refines", f"t{piece.refines + 1}", 0.8))
     edges += [("blocks", f"t{other + 1}", 1.0) for other in piece.blocks]
+    intent = _with_attachment(piece, kind, prompt)
     return DraftTask(
         key=f"t{place + 1}",
-        intent=_with_attachment(piece, kind, prompt),
-        agent=choose_agent(kind, prompt.agents),
+        intent=intent,
+        agent=agent_for(intent, kind, prompt.agents),
         priority=PRIORITY_FIRST + 2 * bool(_URGENT.search(piece.intent)) - 2 * piece.optional,
         parent=f"t{piece.parent + 1}" if piece.parent is not None else None,
         edges=edges,
     )
+
+
+def agent_for(intent: str, kind: str, agents: Sequence[OfferedAgent]) -> str:
+    """Return the offered agent for a task; who is made for just this work goes before who does all of a kind.
+
+    A task that names a server's tool goes to who has it. An agent that there are no rules for, such as one
+    that a user added, gets what its purpose says in more words than that of who would get it otherwise.
+    """
+    asked = set(stems(intent))
+    said = {agent.name: len(asked & set(stems(agent.purpose))) for agent in agents}
+    for agent in agents:
+        if any("__" in tool and tool in intent for tool in agent.tools):
+            return agent.name
+    specialist = intents.specialist_of(intent, kind)
+    chosen = specialist if specialist in said else choose_agent(kind, agents)
+    others = [name for name in sorted(said) if name not in intents.KNOWN]
+    best = max(others, key=lambda name: said[name], default=chosen)
+    return best if said.get(best, 0) >= max(PURPOSE_WORDS_MIN, said.get(chosen, 0) + 1) else chosen
 
 
 def choose_agent(kind: str, agents: Sequence[OfferedAgent]) -> str:
@@ -241,4 +263,4 @@ def _with_missing(tasks: list[DraftTask], listed: str, prompt: PlanningPrompt) -
     kind = intents.kind_of(listed, attached=bool(prompt.attachments))
     key = next(f"t{number}" for number in range(1, 100) if f"t{number}" not in {task.key for task in tasks})
     named = _with_attachment(Piece(intent=f"Also cover: {listed}"), kind, prompt)
-    return [*tasks, DraftTask(key=key, intent=named, agent=choose_agent(kind, prompt.agents), priority=5)]
+    return [*tasks, DraftTask(key=key, intent=named, agent=agent_for(named, kind, prompt.agents), priority=5)]

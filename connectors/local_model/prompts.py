@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from connectors.local_model.filling import spoken
 from schemas.ports.chat import ChatMessage
 
 _ROLE = re.compile(
@@ -123,7 +124,7 @@ def step_prompt(messages: Sequence[ChatMessage]) -> StepPrompt:
         elif (task := _TASK.match(message.text)) and not intent:
             key, intent = task.group(1), task.group(2).strip()
         elif result := _RESULT.match(message.text):
-            results.append(Source(key=result.group(1), intent=result.group(2), text=result.group(3)))
+            results.append(Source(key=result.group(1), intent=result.group(2), text=spoken(result.group(3))))
     named = _attachments("\n".join(message.text for message in of_turn if message.role == "user"))
     return StepPrompt(
         request=request.strip(),
@@ -147,7 +148,9 @@ def synthesis_prompt(messages: Sequence[ChatMessage]) -> SynthesisPrompt:
             missing = message.text.removeprefix("Tasks without a result:").strip()
         elif result := _NUMBERED.match(message.text):
             results.append(
-                Source(key=result.group(1), intent=result.group(2).strip(), text=result.group(3).strip())
+                Source(
+                    key=result.group(1), intent=result.group(2).strip(), text=spoken(result.group(3).strip())
+                )
             )
     return SynthesisPrompt(request=request, results=tuple(results), missing=missing)
 

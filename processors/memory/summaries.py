@@ -7,7 +7,6 @@ be paid or fails, the turns stay, and it is asked for again after the next turn.
 from collections.abc import Sequence
 from typing import Final, TypeGuard
 
-from processors.budgets import Admission
 from processors.calls import Prompt, Unaffordable, admission, request
 from processors.memory.history import (
     came_over,
@@ -19,6 +18,7 @@ from processors.memory.history import (
 )
 from processors.memory.state import Exchange, ImportedMessage, Summary, SummaryCall
 from processors.prompts import prompt_tokens
+from processors.routing import Admission
 from processors.state import Budget, SessionState, SessionStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Limits
@@ -41,7 +41,10 @@ LEFT_SHARE: Final = 0.5
 """How much of the bound the turns that stay may have."""
 BUDGET_SHARE_MAX: Final = 0.1
 """Of what the session has left: a summary that may take more is not worth its price to whoever still asks."""
-SUMMARIZER: Final = "summarizer"
+SUMMARIZER: Final = "conversation_summarizer"
+"""As calls and costs name who writes it; an agent that sums up what tasks found is called summarizer."""
+RULES: Final = "summarizer"
+"""Under which its prompt stands."""
 
 
 def note_exchange(
@@ -134,7 +137,7 @@ def _is_summary(outcome: ModelCallCompleted | ModelCallFailed) -> TypeGuard[Mode
 def _ask(transition: Transition) -> None:
     state = transition.state
     limits = transition.configuration.limits
-    rules = transition.configuration.prompts.get(SUMMARIZER)
+    rules = transition.configuration.prompts.get(RULES)
     # What came over goes into the first summary, and so is what makes way first.
     came = came_over(state, limits.history_tokens_max, limits.history_tokens_max)
     count = to_sum_up(state.history, limits)
@@ -150,7 +153,7 @@ def _ask(transition: Transition) -> None:
     prompt = Prompt(
         purpose=CallPurpose.SUMMARIZE,
         agent=SUMMARIZER,
-        tier="standard",
+        tier=limits.summary_tier,
         messages=messages,
         output_tokens_max=limits.summary_output_tokens_max,
         temperature=limits.summary_temperature,

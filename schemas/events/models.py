@@ -33,6 +33,29 @@ class CallPurpose(Word):
     """To sum up a conversation's earlier turns."""
 
 
+class RouteCause(Word):
+    """What had a part in the choice of a model."""
+
+    TIER = "tier"
+    """The tier that the agent begins with."""
+    DIFFICULTY = "difficulty"
+    """How hard the planner says the task is."""
+    TOOLS = "tools"
+    """The model that was wished for cannot call tools."""
+    JSON = "json"
+    """It cannot be asked for JSON, and another of its tier can."""
+    HEALTH = "health"
+    """It failed too often lately."""
+    WINDOW = "window"
+    """The prompt and its answer do not fit it."""
+    TOKENS = "tokens"
+    """So little is left that the call may take only a share of the tokens."""
+    MONEY = "money"
+    """The same of the money."""
+    SHORTENED = "shortened"
+    """The model stays, and its answer may be less long."""
+
+
 class FinishReason(Word):
     """Why a model stopped; providers may say others."""
 
@@ -88,6 +111,17 @@ class PromptMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteReason:
+    """One reason for the choice of a model."""
+
+    cause: RouteCause
+    model: Impersonal
+    """What it led to."""
+    detail: Impersonal
+    """The same for people, with the numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCallRequested:
     """A model call was admitted against a reservation of the most that it can use."""
 
@@ -116,6 +150,8 @@ class ModelCallRequested:
     """For one attempt."""
     attempts_max: int
     """Attempts that are certain not to be billed may be repeated; one that may be billed is the last."""
+    routing: tuple[RouteReason, ...] = ()
+    """Why this model, in the order of the decision; the last reason names it. Empty: a client named it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

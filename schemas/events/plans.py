@@ -19,6 +19,14 @@ class Relation(Word):
     """The other must end well before it, whose result it improves."""
 
 
+class Difficulty(Word):
+    """How hard a task is, as the planner sees it."""
+
+    EASY = "easy"
+    USUAL = "usual"
+    HARD = "hard"
+
+
 class RejectReason(Word):
     """What is wrong with a plan."""
 
@@ -85,6 +93,8 @@ class PlannedTask:
     edges: tuple[PlannedEdge, ...] = ()
     estimated_tokens: int = 0
     """What the task is expected to use, counted from its texts before the run."""
+    difficulty: Difficulty = Difficulty.USUAL
+    """A hard one begins with a model of the next tier, an easy one with a cheaper model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ class TaskErrorKind(Word):
     """It had no answer after the most steps that a task may take."""
     EMPTY_ANSWER = "empty_answer"
     """The model wrote nothing."""
+    OUTPUT_INVALID = "output_invalid"
+    """What it wrote does not fit the agent's output model, and it could not mend it."""
     TOOL_EXECUTION_ERROR = "tool_execution_error"
     TOOL_STREAMING_ERROR = "tool_streaming_error"
     TOOL_TIMEOUT = "tool_timeout"

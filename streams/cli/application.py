@@ -44,6 +44,7 @@ _PANELS: Final = {
         "sessions": "sessions:sessions",
         "cost": "cost:cost",
         "ask": "ask:ask",
+        "estimate": "estimate:estimate",
         "trace": "trace:trace",
         "replay": "replay:replay",
         "record": "replay:record",

@@ -109,6 +109,8 @@ def _step(step: StepRow) -> Text:
             tier=step.tier or "unknown tier",
         )
     )
+    for reason in step.routing:
+        line.append_text(output.styled("[dim] ({reason})[/]", reason=reason))
     if step.local:
         line.append_text(output.styled(" [black on yellow] local [/]"))
     return line.append_text(

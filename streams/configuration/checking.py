@@ -13,6 +13,7 @@ from processors.client_failures import CLIENT
 from schemas.configuration import Agent, ChatModel, Configuration, Limits, Models, Policy
 from streams.configuration.agents import sources_of
 from streams.configuration.files import ConfigurationInvalid
+from streams.configuration.roles import PROMPTS
 from topics.catalog import RECORD_BYTES_MAX
 
 TOOLS: Final = (
@@ -37,6 +38,7 @@ _MAY_BE_ZERO: Final = frozenset(
         "critique_score_min",
         "critique_temperature",
         "history_tokens_max",
+        "model_rest_ms",
         "plan_temperature",
         "queue_max",
         "repairs_max",
@@ -70,7 +72,7 @@ def demand_usable(configuration: Configuration, places: Mapping[str, str]) -> No
         [
             *_of_models(models),
             *_of_agents(configuration.agents, models, places),
-            *_of_prompts(configuration.prompts),
+            *_of_prompts(configuration.prompts, places),
             *_of_policy(configuration.policy, places),
             *_of_limits(limits, models),
         ]
@@ -167,9 +169,11 @@ def _room_of(models: Models) -> int:
     return max(model.context_tokens for model in models.chat) - _PROMPT_TOKENS_MIN
 
 
-def _of_prompts(prompts: Mapping[str, str]) -> Iterator[str]:
+def _of_prompts(prompts: Mapping[str, str], places: Mapping[str, str]) -> Iterator[str]:
     for name, text in prompts.items():
-        yield from _of_prompt(f"prompts.toml: {name}", text)
+        # A file of their own may say them, and a prompts.toml may.
+        told = next((agent for agent, prompt in PROMPTS.items() if prompt == name), name)
+        yield from _of_prompt(f"prompts.toml: {name}, or {places.get(told, told)}: prompt", text)
 
 
 def _of_prompt(where: str, text: str) -> Iterator[str]:

@@ -19,26 +19,29 @@ from schemas.configuration import (
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
 from schemas.frozen import replace
-from streams.configuration.agents import agents_of, sources_of
+from streams.configuration.agents import Source, agents_of, sources_of
 from streams.configuration.approvers import load_approvers
 from streams.configuration.checking import demand_usable
 from streams.configuration.files import ConfigurationInvalid as ConfigurationInvalid
 from streams.configuration.files import Strict, checked, own, own_or_shipped, shipped, toml
 from streams.configuration.models import Profile, models_of, profiles_of
 from streams.configuration.policies import policy_of
+from streams.configuration.roles import session_limits, session_prompts
 
-FILES: Final = ("models", "prompts", "policy", "limits")
+FILES: Final = ("models", "policy", "limits")
 PROFILES: Final = "profiles"
+PROMPTS: Final = "prompts"
 PERSONA: Final = "persona"
 """Of one's own alone; none is shipped."""
 
 
 class _PromptsFile(Strict):
-    planner: str
-    critic: str
-    synthesizer: str
+    """Prompts of the session's own calls; each that is absent is that of its file in `agents/`."""
+
+    planner: str | None = None
+    critic: str | None = None
+    synthesizer: str | None = None
     summarizer: str | None = None
-    """None: the shipped one, for files from before there was any."""
 
 
 class _PersonaFile(Strict):
@@ -73,18 +76,20 @@ def load_configuration(
     specs = {spec.name: spec for spec in tools}
     sources = sources_of(directory)
     agents = agents_of(sources, specs)
-    given = {
-        **shipped("prompts"),
-        **checked(_PromptsFile, texts["prompts"], "prompts").model_dump(exclude_none=True),
-    }
-    prompts = {name: str(text).strip() for name, text in given.items()}
+    prompts = _prompts(sources, directory)
     persona = _persona(directory)
     if persona is not None:
         prompts["synthesizer"] += (
             f"\n\nYou are {persona.name}, and answer in this manner:\n{persona.text.strip()}"
         )
     policy = replace(policy_of(texts["policy"], "policy"), approvers=load_approvers(approvers))
-    limits = _limits(texts["limits"])
+    limits = _limits(
+        {
+            **session_limits(sources, own=False),
+            **texts["limits"],
+            **session_limits(sources, own=True),
+        }
+    )
     configuration = Configuration(
         models=models,
         agents=agents,
@@ -104,6 +109,17 @@ def load_configuration(
     )
     demand_usable(configuration, {name: source.place for name, source in sources.items()})
     return configuration
+
+
+def _prompts(sources: Mapping[str, Source], directory: Path | None) -> dict[str, str]:
+    """Return the prompts of the session's own calls, one's own before the shipped."""
+    told = checked(_PromptsFile, own(PROMPTS, directory) or {}, PROMPTS).model_dump(exclude_none=True)
+    given = {
+        **session_prompts(sources, own=False),
+        **{name: str(text).strip() for name, text in told.items()},
+        **session_prompts(sources, own=True),
+    }
+    return dict(sorted(given.items()))
 
 
 def _persona(directory: Path | None) -> _PersonaFile | None:

@@ -106,6 +106,7 @@ class _ChatFile(Strict):
     output_dollars_per_1000: str
     context_tokens: Annotated[int, Field(ge=1_000)]
     encoding: str
+    calls_tools: bool = True
     profile: str = PROFILE_DEFAULT
     parameters: _ParametersFile = _ParametersFile()
 
@@ -204,6 +205,7 @@ def _chat_model(file: _ChatFile, profiles: Mapping[str, Profile]) -> ChatModel:
         output_nanodollars=nanodollars_per_token(file.output_dollars_per_1000),
         context_tokens=file.context_tokens,
         encoding=file.encoding,
+        calls_tools=file.calls_tools,
         profile=file.profile,
         parameters=_with(profile.chat, file.parameters),
     )

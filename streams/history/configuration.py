@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from schemas.configuration import Agent, Configuration, Limits, Models, Policy, ToolSpec
+from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.events.configurations import ConfigurationKind, ConfigurationPublished
-from schemas.plain import from_plain
 from streams.configuration.loading import content_hash
+from streams.configuration.published import configuration_from
 
 
 class ConfigurationMissing(Exception):
@@ -23,16 +23,7 @@ def configuration_of(versions: Versions, parts: Iterable[ConfigurationPublished]
     """
     found = list(parts)
     content = {kind.value: _content(kind, getattr(versions, kind), found) for kind in ConfigurationKind}
-    agents, tools = _records(content["agents"]), _records(content["tools"])
-    return Configuration(
-        models=from_plain(Models, content["models"]),
-        agents={name: from_plain(Agent, agent) for name, agent in agents.items()},
-        prompts={name: str(text) for name, text in content["prompts"].items()},
-        tools={name: from_plain(ToolSpec, tool) for name, tool in tools.items()},
-        policy=from_plain(Policy, content["policy"]),
-        limits=from_plain(Limits, content["limits"]),
-        versions=versions,
-    )
+    return configuration_from(content, versions)
 
 
 def has_hash(part: ConfigurationPublished, wanted: str | None) -> bool:
@@ -45,7 +36,3 @@ def _content(kind: str, wanted: str | None, parts: Iterable[ConfigurationPublish
         if part.kind == kind and has_hash(part, wanted):
             return cast("Mapping[str, object]", json.loads(part.content_json))
     raise ConfigurationMissing(f"the log has no {kind} of hash {wanted}")
-
-
-def _records(content: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
-    return cast("Mapping[str, Mapping[str, object]]", content)

@@ -86,6 +86,11 @@ class ModelExecutor:
             CallPurpose.PLAN: schema_of_plan(configuration.agents),
             CallPurpose.CRITIQUE: schema_of_critique(),
         }
+        self._output_models = {
+            name: agent.output_model_json
+            for name, agent in configuration.agents.items()
+            if agent.output_model_json
+        }
         self._reader = reader
         self._feed = feed
         self._metrics = metrics
@@ -183,7 +188,7 @@ class ModelExecutor:
             messages=tuple([await self._message(message) for message in body.messages]),
             tools=tuple(self._offered(name) for name in body.tools if name in self._tools),
             json_mode=body.json_mode,
-            json_schema=self._schemas.get(body.purpose) if body.json_mode else None,
+            json_schema=self._schema(body) if body.json_mode else None,
             temperature=body.temperature,
             input_tokens_max=body.input_tokens_max,
             output_tokens_max=body.output_tokens_max,
@@ -191,6 +196,12 @@ class ModelExecutor:
             attempts_max=body.attempts_max,
             on_text=self._sink(event, body),
         )
+
+    def _schema(self, body: ModelCallRequested) -> str | None:
+        """Return the schema of what is wanted, as far as this process knows it."""
+        if body.purpose is CallPurpose.STEP:
+            return self._output_models.get(body.agent)
+        return self._schemas.get(body.purpose)
 
     async def _asked(self, body: ModelCallRequested) -> ClientCallReceived:
         """Return a client's call, which stands on the log as the client sent it."""

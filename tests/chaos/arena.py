@@ -20,7 +20,7 @@ from connectors.embedded.kafka import Listener
 from connectors.embedded.progress import Silent
 from connectors.embedded.stack import Ports
 from streams.cli.deployment import bring_up
-from streams.configuration.agents import sources_of
+from streams.configuration.agents import SESSION_AGENTS, sources_of
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.chaos.evidence import Evidence
@@ -200,10 +200,9 @@ def write_configuration(directory: Path, limits: str = LIMITS) -> Path:
     folder = directory / "agents"
     folder.mkdir()
     for name, source in sources_of(None).items():
-        plain = source.file.model_dump(exclude_none=True)
-        plain["tools"] = [*plain["tools"], *TOOLS]
-        # A string of JSON is one of TOML, too.
-        lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items())
-        (folder / f"{name}.toml").write_text("\n".join(lines), encoding="utf-8")
+        if name not in SESSION_AGENTS:
+            # A list of texts in JSON is one of TOML, too.
+            tools = json.dumps([*source.file.tools, *TOOLS])
+            (folder / f"{name}.toml").write_text(f'extends = "{name}"\ntools = {tools}\n', encoding="utf-8")
     (directory / "limits.toml").write_text(limits, encoding="utf-8")
     return directory

@@ -225,7 +225,7 @@ def _ran() -> dict[str, object]:
     return {**said, "return_value": "0", "error": None, "exit_code": 0, "limit_hit": None, "artefacts": []}
 
 
-def _code() -> ToolSpec:
+def simulated_code() -> ToolSpec:
     """Describe the sandbox's tool as it describes itself."""
     return ToolSpec(
         name="execute_python",
@@ -262,16 +262,21 @@ def _passages() -> list[FoundPassage]:
     return found
 
 
-async def test_the_estimates_of_tasks_are_off_by_at_most_half_in_the_median(local: Local) -> None:
+def shipped_tools(local: Local) -> list[Tool]:
+    """Return the tools that act in this process."""
     index = FixedIndex(*_passages())
-    tools: list[Tool] = [
+    return [
         SearchDocuments(index, local.embeddings),
         AnalyzeDocument(local.model, CHAT_MODEL, index),
         GenerateEmbeddings(local.embeddings),
     ]
+
+
+async def test_the_estimates_of_tasks_are_off_by_at_most_half_in_the_median(local: Local) -> None:
+    tools = shipped_tools(local)
     found: list[Off] = []
     for text, attached in REQUESTS:
-        session = Session(tools, [_code()])
+        session = Session(tools, [simulated_code()])
         if attached is not None:
             session.attach(attached)
         await session.say(text)

@@ -100,6 +100,16 @@ def test_an_answer_traces_to_the_message_and_its_session_shows_the_plan(
     assert by_agent["total"]["tokens"] == detail["session"]["tokens_used"]
     assert answered["session_id"] in run(*of_it, "session").stdout
 
+    def labels(node: Json) -> set[str]:
+        return {node["event"]["label"]}.union(*(labels(child) for child in node["children"]))
+
+    assert "plan: planner begins with the tier premium" in labels(found["root"])
+    told = json.loads(run("estimate", "Write a short greeting.", "--json").stdout)
+    assert {line["what"] for line in told["lines"]} > {"planner", "synthesizer"}
+    assert told["tokens"] == sum(line["tokens"] for line in told["lines"]) > 0
+    assert json.loads(run("estimate", "--check", "--json").stdout)["turns"] >= 1
+    run("estimate", code=2)
+
 
 def test_questions_are_listed_explained_and_answered(
     run: Run, command_environment: dict[str, str], answered: Json

@@ -91,6 +91,41 @@ def test_marks_of_one_order_are_refused_in_another(http: httpx.Client) -> None:
     assert http.get("/api/v2/sessions", params={"before": mark, "sort": "cost"}).status_code == 400
 
 
+def test_a_message_is_estimated_from_the_bearers_own_turns_before_it_runs(
+    bearing: Bearing, make_token: Make, address: str
+) -> None:
+    tenant = f"estimates-{uuid.uuid4().hex[:8]}"
+    ann = bearing(address, make_token("--tenant", tenant, "--user", "ann"))
+    asked = {"text": "Calculate 6 * 7 with code."}
+
+    def told(client: httpx.Client) -> dict[str, int]:
+        """Return on how many turns or tasks each line rests."""
+        answer = client.post("/api/v2/estimates", json=asked)
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        assert body["tokens"] == sum(line["tokens"] for line in body["lines"]) > 0
+        assert body["dollars"] > 0
+        return {line["what"]: line["samples"] for line in body["lines"]}
+
+    assert told(ann) == {"planner": 0, "critic": 0, "synthesizer": 0, "coder": 0}
+    for _ in range(3):
+        session = opened(ann)
+        say(ann, session, asked["text"])
+        settled(ann, session)
+    learnt: dict[str, int] = {}
+    for _ in tries():
+        learnt = told(ann)
+        if all(samples == 3 for samples in learnt.values()):
+            break
+    assert learnt == {"planner": 3, "critic": 3, "synthesizer": 3, "coder": 3}
+    bob = bearing(address, make_token("--tenant", tenant, "--user", "bob"))
+    assert set(told(bob).values()) == {0}
+    assert ann.post("/api/v2/estimates", json={**asked, "agent": "nobody"}).status_code == 404
+    assert ann.post("/api/v2/estimates", json={"text": ""}).status_code == 422
+    sender = bearing(address, make_token("--tenant", tenant, "--user", "ann", "--scope", "send"))
+    assert sender.post("/api/v2/estimates", json=asked).status_code == 403
+
+
 def test_costs_are_what_the_ledger_charged_and_nobody_elses(
     bearing: Bearing, make_token: Make, address: str
 ) -> None:

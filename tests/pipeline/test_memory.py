@@ -98,7 +98,7 @@ def test_what_was_said_in_turn_3_is_told_and_found_in_turn_30_and_prompts_stay_b
     (paid,) = [
         one
         for one in run("cost", "--by", "agent", "--session", session)["costs"]
-        if one["what"] == "summarizer"
+        if one["what"] == "conversation_summarizer"
     ]
     assert paid["calls"] == len(summaries)
     assert 0 < paid["nanodollars"] <= sum(call["reserved_nanodollars"] for call in summaries)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.budgets import Admission, Refusal, Wish, admit, price, share_left
 from processors.retries import retry_delay_ms
+from processors.routing import Admission, Refusal, Wish, price, route, share_left
 from processors.state import Budget, Reservation
 from schemas.configuration import Limits
 from schemas.events.budgets import BudgetScope
@@ -29,7 +29,7 @@ def wish(**more: int | str | None) -> Wish:
 
 
 def test_with_plenty_left_the_wished_tier_is_taken_in_full() -> None:
-    admission = admit(wish(), RICH, MODELS.chat, Limits())
+    admission = route(wish(), RICH, MODELS.chat, Limits())
 
     assert isinstance(admission, Admission)
     assert (admission.model.name, admission.output_tokens) == ("gpt-4o", 500)
@@ -37,7 +37,7 @@ def test_with_plenty_left_the_wished_tier_is_taken_in_full() -> None:
 
 
 def test_what_does_not_fit_goes_to_the_cheapest_model_by_price_not_by_name() -> None:
-    admission = admit(wish(nanodollars_left=2_000_000), RICH, MODELS.chat, Limits())
+    admission = route(wish(nanodollars_left=2_000_000), RICH, MODELS.chat, Limits())
 
     assert isinstance(admission, Admission)
     assert admission.model.name == "gpt-4o-mini"
@@ -48,8 +48,8 @@ def test_while_little_is_left_a_call_may_cost_only_a_share_of_it() -> None:
     left = budget.nanodollars_left
     just_over = wish(input_tokens=left // 2_500 // 4 + 1, nanodollars_left=left, output_tokens=64)
 
-    assert isinstance(admit(just_over, RICH, MODELS.chat, Limits()), Admission)
-    admission = admit(just_over, budget, MODELS.chat, Limits())
+    assert isinstance(route(just_over, RICH, MODELS.chat, Limits()), Admission)
+    admission = route(just_over, budget, MODELS.chat, Limits())
 
     assert isinstance(admission, Admission)
     assert admission.model.name == "gpt-4o-mini"
@@ -61,7 +61,7 @@ def test_as_tokens_run_out_the_cheaper_model_takes_over_however_much_money_is_le
 ) -> None:
     budget = Budget(tokens_granted=100_000, nanodollars_granted=10**12, tokens_used=used)
 
-    admission = admit(wish(tokens_left=budget.tokens_left), budget, MODELS.chat, Limits())
+    admission = route(wish(tokens_left=budget.tokens_left), budget, MODELS.chat, Limits())
 
     assert isinstance(admission, Admission)
     assert admission.model.name == model
@@ -74,7 +74,7 @@ def test_once_the_cheaper_model_has_taken_over_it_stays(granted: int, first: int
     def model(used: int) -> str | None:
         budget = Budget(tokens_granted=granted, nanodollars_granted=10**13, tokens_used=used)
         asked = wish(tokens_left=max(0, budget.tokens_left), nanodollars_left=10**13)
-        admission = admit(asked, budget, MODELS.chat, Limits())
+        admission = route(asked, budget, MODELS.chat, Limits())
         return admission.model.name if isinstance(admission, Admission) else None
 
     if model(first) in ("gpt-4o-mini", None):
@@ -82,14 +82,14 @@ def test_once_the_cheaper_model_has_taken_over_it_stays(granted: int, first: int
 
 
 def test_an_answer_is_shortened_before_a_call_is_refused() -> None:
-    admission = admit(wish(nanodollars_left=1_000 * 150 + 100 * 600), RICH, MODELS.chat, Limits())
+    admission = route(wish(nanodollars_left=1_000 * 150 + 100 * 600), RICH, MODELS.chat, Limits())
 
     assert isinstance(admission, Admission)
     assert (admission.model.name, admission.output_tokens) == ("gpt-4o-mini", 100)
 
 
 def test_an_answer_that_could_only_be_useless_is_refused_with_what_it_would_take() -> None:
-    refusal = admit(wish(nanodollars_left=1_000 * 150 + 63 * 600), RICH, MODELS.chat, Limits())
+    refusal = route(wish(nanodollars_left=1_000 * 150 + 63 * 600), RICH, MODELS.chat, Limits())
 
     assert refusal == Refusal(
         scope=BudgetScope.SESSION, needed_tokens=1_064, needed_nanodollars=1_000 * 150 + 64 * 600
@@ -97,18 +97,18 @@ def test_an_answer_that_could_only_be_useless_is_refused_with_what_it_would_take
 
 
 def test_a_tasks_own_bound_is_named_when_it_is_the_narrower() -> None:
-    refusal = admit(wish(task_tokens_left=1_010), RICH, MODELS.chat, Limits())
+    refusal = route(wish(task_tokens_left=1_010), RICH, MODELS.chat, Limits())
 
     assert isinstance(refusal, Refusal)
     assert refusal.scope == "task"
 
 
 def test_a_prompt_for_which_no_window_is_wide_enough_is_refused() -> None:
-    assert isinstance(admit(wish(input_tokens=200_000), RICH, MODELS.chat, Limits()), Refusal)
+    assert isinstance(route(wish(input_tokens=200_000), RICH, MODELS.chat, Limits()), Refusal)
 
 
 def test_a_prompt_too_long_for_the_preferred_window_goes_where_it_fits() -> None:
-    admission = admit(wish(tier="fallback", input_tokens=20_000), RICH, MODELS.chat, Limits())
+    admission = route(wish(tier="fallback", input_tokens=20_000), RICH, MODELS.chat, Limits())
 
     assert isinstance(admission, Admission)
     assert admission.model.context_tokens >= 20_500
@@ -137,7 +137,7 @@ def test_whatever_is_admitted_fits_everything(
     )
     budget = Budget(tokens_granted=400_000, nanodollars_granted=10**10, nanodollars_used=used)
 
-    admission = admit(asked, budget, MODELS.chat, Limits())
+    admission = route(asked, budget, MODELS.chat, Limits())
 
     if isinstance(admission, Admission):
         assert admission.tokens <= tokens

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.budgets import price
 from processors.client_calls import CALLS_MAX, MARGIN_TOKENS, OUTPUT_TOKENS_USUAL, WAIT_MS_MAX
 from processors.client_failures import CLIENT
 from processors.objections import objection
+from processors.routing import price
 from processors.state import SessionStatus
 from processors.timers import CALLS_IDLE_MS
 from schemas.configuration import Limits, Policy, PolicyRule

@@ -125,7 +125,8 @@ def test_agents_and_relations_are_enumerations_in_the_schema_of_a_plan() -> None
     schema = json.loads(schema_of_plan(AGENTS))
     wrong = json.loads(plan_text(task("a", agent="name")))
 
-    whole = {"parent": None, "edges": [{"relation": "refines", "task": "b", "weight": 1}], "priority": 5}
+    edges = [{"relation": "refines", "task": "b", "weight": 1}]
+    whole = {"parent": None, "edges": edges, "priority": 5, "difficulty": "hard"}
     jsonschema.validate({"tasks": [{**task("a"), **whole}]}, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"tasks": [{**wrong["tasks"][0], **whole}]}, schema)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
-from processors import budgets, client_calls, client_failures, tool_calls
+from processors import budgets, client_calls, client_failures, routing, tool_calls
 from processors import calls as session_calls
 from processors.accounts import NO_LIMIT, AccountDecider
-from processors.budgets import Admission, Left, Refusal, Wish
+from processors.budgets import Left
 from processors.client_state import ClientCall
+from processors.routing import Admission, Refusal, Wish
 from processors.state import Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
@@ -118,7 +119,7 @@ def _hold_without_looking(transition: Transition, call_id: str, reservation: Res
 def _admit_all(
     wish: Wish, budget: Budget, models: tuple[ChatModel, ...], limits: Limits
 ) -> Admission | Refusal:
-    return budgets.admit(
+    return routing.route(
         replace(wish, tokens_left=10**9, nanodollars_left=10**15, task_tokens_left=None),
         budget,
         models,
@@ -138,7 +139,7 @@ def checked_after_the_call() -> AbstractContextManager[object]:
     stack = ExitStack()
     for module in (budgets, tool_calls):
         stack.enter_context(patch.object(module, "reserve", _hold_without_looking))
-    stack.enter_context(patch.object(session_calls, "admit", _admit_all))
+    stack.enter_context(patch.object(session_calls, "route", _admit_all))
     return stack
 
 

@@ -124,7 +124,7 @@ def test_an_empty_prompt_is_refused(tmp_path: Path, name: str) -> None:
     text = "".join(f"{key} = '''{value}'''\n" for key, value in prompts.items())
     (tmp_path / "prompts.toml").write_text(text, encoding="utf-8")
 
-    assert f"prompts.toml: {name}: it is empty" in refused(tmp_path)
+    assert f"prompts.toml: {name}, or agents/{name}.toml: prompt: it is empty" in refused(tmp_path)
 
 
 def test_a_configuration_without_agents_is_refused(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_configuration_without_agents_is_refused(tmp_path: Path) -> None:
 def test_all_faults_are_told_together(tmp_path: Path) -> None:
     for file, text in (
         ("models", SHIPPED["models"].replace("o200k_base", "llama3")),
-        ("agents", f'[" "]\n{SHIPPED["agents/writer"]}'),
+        ("agents", f'[" "]\n{CLERK}'),
     ):
         write(tmp_path, file, text)
 
