@@ -8,6 +8,7 @@ from processors.amounts import NANODOLLARS
 from processors.effects import Ending, ModelOutcomes, Outcome, model_request
 from processors.outputs import schema_of_critique, schema_of_plan
 from processors.prompts import both_ends
+from processors.redaction.redactor import PATTERNS_ALONE, Redactor
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.client_calls import EMBEDDINGS, ClientCallReceived
@@ -20,8 +21,10 @@ from schemas.events.models import (
     ModelCallCompleted,
     ModelCallRequested,
     PromptMessage,
+    ToolCallProposed,
 )
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.frozen import replace
 from schemas.ports.chat import (
     ChatAnswer,
     ChatMessage,
@@ -37,6 +40,7 @@ from schemas.ports.chat import (
 from schemas.ports.embedding import Embedder
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
+from streams.effects.pieces import AnswerTold
 from streams.process.metrics import Metrics
 from streams.records.reader import RecordMissing, RecordReader
 from streams.shells.vectors import vectors_of
@@ -61,6 +65,7 @@ class ModelExecutor:
         feed: Feed,
         metrics: Metrics,
         now_ms: Callable[[], int],
+        redactor: Redactor = PATTERNS_ALONE,
     ) -> None:
         """Take the models and where texts are.
 
@@ -72,11 +77,13 @@ class ModelExecutor:
             feed: takes pieces of answers.
             metrics: counts tokens and cost.
             now_ms: the clock.
+            redactor: takes credentials out of answers.
         """
         self._model = model
         self._embedder = embedder
         prices = {chat.name: chat for chat in configuration.models.chat}
-        self._outcomes = ModelOutcomes(prices, MODEL)
+        self._outcomes = ModelOutcomes(prices, MODEL, redactor)
+        self._redactor = redactor
         self._tools = configuration.tools
         self._schemas = {
             CallPurpose.PLAN: schema_of_plan(configuration.agents),
@@ -151,12 +158,26 @@ class ModelExecutor:
         return self._outcomes.broken(event, message, self._ended(latency_ms))
 
     async def _answer(self, event: Envelope, body: ModelCallRequested) -> ChatAnswer:
+        told = AnswerTold(self._redactor, self._sink(event, body))
         if body.purpose is not CallPurpose.CLIENT:
-            return await self._model.complete(await self._chat_request(event, body))
-        asked = await self._asked(body)
-        if asked.route == EMBEDDINGS:
-            return await vectors_of(self._embedder, asked, body)
-        return await self._model.complete(_clients_request(asked, body, self._sink(event, body)))
+            request = await self._chat_request(body, told.take)
+        else:
+            asked = await self._asked(body)
+            if asked.route == EMBEDDINGS:
+                return await vectors_of(self._embedder, asked, body)
+            request = _clients_request(asked, body, told.take)
+        answer = await self._model.complete(request)
+        await told.finish()
+        return replace(
+            answer, tool_calls=tuple(self._counted(call, body.model) for call in answer.tool_calls)
+        )
+
+    def _counted(self, call: ToolCallProposed, model: str) -> ToolCallProposed:
+        """Return a tool call without credentials, with the tokens that it has then."""
+        told = self._redactor.fact(call)
+        if told.arguments_json == call.arguments_json:
+            return told
+        return replace(told, arguments_tokens=self._model.count_tokens(told.arguments_json, model))
 
     def _sink(self, event: Envelope, body: ModelCallRequested) -> TextSink:
         async def on_text(attempt: int, index: int, text: str) -> None:
@@ -172,7 +193,7 @@ class ModelExecutor:
 
         return on_text
 
-    async def _chat_request(self, event: Envelope, body: ModelCallRequested) -> ChatRequest:
+    async def _chat_request(self, body: ModelCallRequested, on_text: TextSink) -> ChatRequest:
         return ChatRequest(
             call_id=body.call_id,
             model=body.model,
@@ -185,7 +206,7 @@ class ModelExecutor:
             output_tokens_max=body.output_tokens_max,
             timeout_ms=body.timeout_ms,
             attempts_max=body.attempts_max,
-            on_text=self._sink(event, body),
+            on_text=on_text,
         )
 
     async def _asked(self, body: ModelCallRequested) -> ClientCallReceived:
