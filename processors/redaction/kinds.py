@@ -56,7 +56,7 @@ BY_SHAPE: Final = (
             f"fw_{_ALNUM}{{22,24}}",
             f"r8_{_ALNUM}{{37}}",
             f"lsv2_(?:pt|sk)_{_HEX}{{32}}_{_HEX}{{10}}",
-            f"(?:sk|pk)-lf-{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}",
+            f"sk-lf-{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}",
             f"tvly-(?:dev-|prod-)?{_ALNUM}{{32}}",
             f"pa-{_WORD}{{43}}",
             f"jina_{_HEX}{{32}}{_WORD}{{28}}",
@@ -67,7 +67,7 @@ BY_SHAPE: Final = (
     Kind(
         "github token",
         (
-            f"gh[pousr]_{_ALNUM}{{36,255}}",
+            f"gh[pousr]_{_ALNUM}{{36,}}",
             f"ghs_[0-9]+_eyJ{_WORD}+\\.{_WORD}+\\.{_WORD}+",
             f"github_pat_{_ALNUM}{{22}}_{_ALNUM}{{59}}",
         ),

@@ -73,7 +73,7 @@ def is_secret(kind: str, before: str, secret: str) -> bool:
     if _HEX.fullmatch(secret):
         # Digests are as long, and many names that end in token or secret hold one; a key is none.
         return kind in ("key", "secret") and len(secret) in (32, 40, 48, 64, 128) and not _has_run(secret)
-    return len(secret) >= 16 and _is_mixed(secret) and not _has_run(secret)
+    return secret.isascii() and len(secret) >= 16 and _is_mixed(secret) and not _has_run(secret)
 
 
 def _is_made(secret: str) -> bool:
