@@ -11,14 +11,20 @@ from schemas.events.inputs import OperatorFact
 from sinks.connection import Connection
 from topics.catalog import DEAD_LETTERS, ENTRANCES, SESSION_INPUTS
 
-STANDINGS: Final = """
-    SELECT id, tenant_id, user_id, status, title, opened_at, messages, turns, budget_tokens,
+IMPORTED: Final = "imported"
+"""How a session stands that came over from V1, until somebody speaks in it. It is stored as open."""
+STATUS: Final = f"""
+    CASE WHEN status = 'open' AND messages = 0 AND imported_from IS NOT NULL THEN '{IMPORTED}' ELSE status END
+"""
+"""How a row of session_summaries stands."""
+STANDINGS: Final = f"""
+    SELECT id, tenant_id, user_id, {STATUS} AS status, title, opened_at, messages, turns, budget_tokens,
            budget_nanodollars, tokens_used, nanodollars_used,
            greatest(last_input_at, last_output_at, ended_at) AS last_activity, ended_at,
            COALESCE(put_aside_at > COALESCE(last_output_at, '-infinity'), FALSE) AS quarantined,
-           forked_from
+           forked_from, imported_from, imported_at, COALESCE(imported_messages, 0) AS imported_messages
     FROM session_summaries
-"""
+"""  # noqa: S608  # names of our own columns
 """All that a SessionStanding has, of every session."""
 # What others have said in a session was refused, and is for them alone to see.
 _CLAIMED: Final = [*(topic.name for topic in ENTRANCES), SESSION_INPUTS.name, DEAD_LETTERS.name]
@@ -96,6 +102,10 @@ class SessionStanding:
     quarantined: bool
     """An input of it could not be applied, and nothing was told since."""
     forked_from: UUID | None
+    imported_from: str | None
+    """Name of the V1 that it came over from."""
+    imported_at: datetime | None
+    imported_messages: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

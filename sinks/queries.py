@@ -8,15 +8,18 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
-_STATUS: Final = """
+from sinks.conversations import STATUS
+
+_STATUS: Final = f"""
     CASE WHEN s.put_aside_at >= COALESCE(s.last_output_at, s.put_aside_at) THEN 'quarantined'
          WHEN s.opened_at IS NULL AND s.status = 'open' THEN 'unopened'
-         ELSE s.status END
+         ELSE {STATUS} END
 """
 _SESSION_COLUMNS: Final = f"""
     s.id, {_STATUS} AS status, s.title, s.tenant_id, s.user_id, s.messages, s.turns, s.budget_tokens,
     s.budget_nanodollars, s.tokens_used, s.nanodollars_used, s.opened_at, s.last_input_at,
-    s.last_answer_id, s.last_answer, s.last_answer_at, s.ended_at, s.forked_from, s.forked_at
+    s.last_answer_id, s.last_answer, s.last_answer_at, s.ended_at, s.forked_from, s.forked_at,
+    s.imported_from, s.imported_at, s.imported_messages
 """
 _SESSIONS: Final = f"""
     SELECT {_SESSION_COLUMNS} FROM session_summaries s
@@ -102,6 +105,10 @@ class SessionRow:
     """The session that it was forked from."""
     forked_at: UUID | None
     """Event id of the point in that session."""
+    imported_from: str | None
+    """Name of the V1 that it came over from."""
+    imported_at: datetime | None
+    imported_messages: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

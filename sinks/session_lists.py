@@ -10,25 +10,25 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from sinks.connection import Connection
-from sinks.conversations import STANDINGS, SessionStanding
+from sinks.conversations import IMPORTED, STANDINGS, STATUS, SessionStanding
 from sinks.patterns import literal_of
 
 _ACTIVITY: Final = "greatest(last_input_at, last_output_at, ended_at)"
 # Whose they are, and what is wanted of them; sessions of single calls have no tenant here, so are in no list.
-_WANTED: Final = """
+_WANTED: Final = f"""
     tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
-    AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
+    AND (%(statuses)s::text[] IS NULL OR status = ANY(%(stored)s) AND {STATUS} = ANY(%(statuses)s))
     AND (%(pattern)s::text IS NULL
          OR title ILIKE %(pattern)s OR last_answer ILIKE %(pattern)s OR user_id ILIKE %(pattern)s
          OR id::text LIKE %(beginning)s)
 """
 _COUNT: Final = f"SELECT count(*) FROM session_summaries WHERE {_WANTED}"  # noqa: S608  # a text of our own
 _CHANGED: Final = f"""
-    SELECT id, ({_ACTIVITY}, status, tokens_used, nanodollars_used, title, put_aside_at)::text
+    SELECT id, ({_ACTIVITY}, {STATUS}, tokens_used, nanodollars_used, title, put_aside_at)::text
     FROM session_summaries
     WHERE tenant_id = %(tenant)s AND (%(user)s::text IS NULL OR user_id = %(user)s)
-      AND greatest({_ACTIVITY}, put_aside_at) > %(since)s
-    ORDER BY {_ACTIVITY} DESC
+      AND greatest({_ACTIVITY}, put_aside_at, imported_at) > %(since)s
+    ORDER BY {_ACTIVITY} DESC NULLS LAST
     LIMIT %(limit)s
 """  # noqa: S608  # as above
 _TITLES: Final = "SELECT id::text, title FROM session_summaries WHERE id = ANY(%s) AND title IS NOT NULL"
@@ -74,6 +74,7 @@ class Wanted:
             "tenant": self.tenant,
             "user": self.user,
             "statuses": list(self.statuses) or None,
+            "stored": ["open" if one == IMPORTED else one for one in self.statuses],
             "pattern": f"%{literal}%" if literal else None,
             "beginning": f"{literal.lower()}%",
         }

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from processors.projections.parents import session_row, task_rows
-from processors.projections.rows import Cell, RowChange
+from processors.projections.rows import Cell, Place, RowChange
 from processors.projections.sessions import ACCOUNT_CHARACTERS_MAX, TITLE_CHARACTERS_MAX
 from processors.projections.values import (
     as_uuid,
@@ -44,7 +44,7 @@ TOOL_VERSION = "v1"
 _DECIMAL_8_2_MAX = 999_999.99
 
 
-def of_import(envelope: Envelope, fact: ImportFact) -> tuple[RowChange, ...]:
+def of_import(envelope: Envelope, fact: ImportFact, place: Place) -> tuple[RowChange, ...]:
     """Return the rows of one fact; V1's own tables get nothing that they have."""
     if isinstance(fact, ToolUseImported):
         return _tool_use(fact)
@@ -53,7 +53,7 @@ def of_import(envelope: Envelope, fact: ImportFact) -> tuple[RowChange, ...]:
         return ()
     match fact:
         case ConversationImported():
-            return _conversation(envelope, session_id, fact)
+            return _conversation(envelope, session_id, fact, moment(place.timestamp_ms))
         case MessageImported():
             return _message(envelope, session_id, fact)
         case InvocationImported():
@@ -66,11 +66,14 @@ def of_import(envelope: Envelope, fact: ImportFact) -> tuple[RowChange, ...]:
             assert_never(fact)
 
 
-def _conversation(envelope: Envelope, session_id: str, fact: ConversationImported) -> tuple[RowChange, ...]:
+def _conversation(
+    envelope: Envelope, session_id: str, fact: ConversationImported, came_at: str
+) -> tuple[RowChange, ...]:
     opened_at = moment(envelope.occurred_at_ms) if fact.began_at_us == 0 else moment_us(fact.began_at_us)
     summary: dict[str, Cell] = {
         "imported_from": cut(fact.origin, ACCOUNT_CHARACTERS_MAX),
         "imported_messages": int32(fact.messages),
+        "imported_at": came_at,
         "imported_tenant_id": cut(envelope.tenant_id, ACCOUNT_CHARACTERS_MAX),
         "imported_user_id": cut(envelope.user_id, ACCOUNT_CHARACTERS_MAX),
         "imported_title": cut(fact.title, TITLE_CHARACTERS_MAX) if fact.title else None,

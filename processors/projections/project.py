@@ -137,7 +137,7 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
             | BaselineImported()
             | ToolUseImported() as fact
         ):
-            return imports.of_import(envelope, fact)
+            return imports.of_import(envelope, fact, place)
         case _:
             return _of_session_alone(envelope, place)
 

@@ -141,7 +141,8 @@ SESSION_SUMMARIES: Final = Table(
             "status",
             "text",
             _OUTPUTS,
-            "open (where opened_at is NULL, something came for a session that nobody opened), running, "
+            "open (where opened_at is NULL, something came for a session that nobody opened; where "
+            "imported_from is not NULL and messages 0, it came over and nobody went on with it), running, "
             "waiting (for a person), answered, unanswered (the newest turn ended without a result), closed, "
             "cancelled, idle or lease_refused.",
             _LAST,
@@ -163,6 +164,7 @@ SESSION_SUMMARIES: Final = Table(
             "imported_from", "text", _IMPORTS, "Name of the V1 that it came over from; NULL: it is V2's own."
         ),
         _column("imported_messages", "bigint", _IMPORTS, "How many messages it had there."),
+        _column("imported_at", "timestamptz", _IMPORTS, "When it first came over.", _FIRST),
         _imported("tenant_id", "text"),
         _imported("user_id", "text"),
         _imported("title", "text"),

@@ -7,8 +7,9 @@ say of others that a rebuild is due. `python -m tests.projections` keeps the dig
     0   Until the number was there.
     1   The first that is told.
     2   Messages of prompts say how much of the text that they refer to is told.
+    3   Sessions say when they came over from V1.
 """
 
 from typing import Final
 
-PROJECTIONS: Final = 2
+PROJECTIONS: Final = 3

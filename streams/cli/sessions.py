@@ -55,7 +55,8 @@ def show_session(detail: SessionDetail) -> None:
     spent = f"{session.tokens_used:,} tokens, {output.money(session.nanodollars_used)}"
     granted = f" of {session.budget_tokens:,}" if session.budget_tokens else ""
     origin = f", forked from {session.forked_from}" if session.forked_from else ""
-    told = f"{session.status}, {session.turns} turns, {spent}{granted}{origin}"
+    came = f", {_came_over(session)}" if session.imported_from else ""
+    told = f"{session.status}, {session.turns} turns, {spent}{granted}{origin}{came}"
     root = Tree(output.styled("[bold]session {session}[/] {told}", session=session.id, told=told))
     for node in detail.tasks:
         _add_task(root, node)
@@ -125,6 +126,8 @@ def _sessions_table(rows: list[SessionRow]) -> Table:
     table = Table("session", "status", "turns", "tokens", "cost", "opened", "last answer", box=None)
     for row in rows:
         answer = (row.last_answer or "").replace("\n", " ")
+        if not answer and row.imported_from:
+            answer = f"({_came_over(row)})"
         table.add_row(
             str(row.id),
             row.status,
@@ -135,3 +138,9 @@ def _sessions_table(rows: list[SessionRow]) -> Table:
             answer[:60],
         )
     return table
+
+
+def _came_over(session: SessionRow) -> str:
+    """Say from where and when a session came over."""
+    at = f" on {session.imported_at:%Y-%m-%d %H:%M}" if session.imported_at else ""
+    return f"{session.imported_messages or 0:,} messages from {session.imported_from}{at}"

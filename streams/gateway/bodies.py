@@ -244,6 +244,7 @@ class SessionStatus(Body):
 
     session_id: UUID
     status: str
+    """imported: it came over from V1, and nobody has spoken in it since."""
     last_activity: datetime | None
     has_web_socket: bool
     """Whether somebody follows it at this gateway."""
@@ -260,6 +261,11 @@ class SessionStatus(Body):
     quarantined: bool = False
     """Whether an input of it could not be applied, and nothing was told since."""
     forked_from: UUID | None = None
+    imported_from: str | None = None
+    """Name of the V1 that it came over from."""
+    imported_at: datetime | None = None
+    imported_messages: int = 0
+    """How many it had there; `messages` are those of since then."""
 
 
 class SessionPage(Body):

@@ -318,4 +318,7 @@ def status_of(front: Front, session_id: str, standing: SessionStanding | None) -
         user_id=standing.user_id,
         quarantined=standing.quarantined,
         forked_from=standing.forked_from,
+        imported_from=standing.imported_from,
+        imported_at=standing.imported_at,
+        imported_messages=standing.imported_messages,
     )

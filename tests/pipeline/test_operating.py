@@ -111,6 +111,25 @@ def test_tools_are_stopped_and_started_in_the_console(
 
 @needs_browser
 @pytest.mark.browser
+@pytest.mark.parametrize("path", ["system", "approvals"])
+def test_a_page_that_nobody_saw_for_a_while_is_read_again_when_it_is_seen(page: Page, path: str) -> None:
+    page.clock.install()
+    with page.expect_response(f"**/api/v2/{path}*"):
+        page.goto(f"/{path}")
+    expect(page.get_by_role("heading", name=path.capitalize())).to_be_visible()
+    with page.expect_response(f"**/api/v2/{path}*"):
+        page.clock.fast_forward(10_000)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    # More than once, for the answer that is on its way has the page look again, too.
+    for _ in range(5):
+        page.clock.fast_forward(10_000)
+
+    with page.expect_request(f"**/api/v2/{path}*"):
+        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+
+
+@needs_browser
+@pytest.mark.browser
 def test_an_agent_is_looked_at_and_tried(page: Page, watched: Watched, context: BrowserContext) -> None:
     page.goto("/agents")
     page.get_by_role("link", name="writer", exact=True).click()

@@ -28,6 +28,7 @@ LANDED = (
     ("acts_of_operators_in_traces", "685696905630b11b"),
     ("imports", "8da54c990399e105"),
     ("row_level_security", "4481bb5add81e3a3"),
+    ("when_sessions_came_over", "82ead6997f87d53d"),
 )
 
 

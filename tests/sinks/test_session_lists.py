@@ -8,8 +8,15 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from sinks.conversations import SessionStanding
+from schemas.events.imports import ConversationImported, ImportedStatus
+from schemas.events.inputs import MessageReceived, SessionOpened
+from schemas.events.outputs import TurnStarted
+from schemas.frozen import replace
+from sinks import queries
+from sinks.conversations import SessionStanding, session_of
 from sinks.session_lists import Order, Wanted, changed, count_of, key_of, moved, sessions_of
+from tests.projections.envelopes import ROOT, SESSION, event
+from tests.sinks.test_imports import write
 
 pytestmark = pytest.mark.stack
 
@@ -200,3 +207,66 @@ async def test_the_sinks_progress_tells_whether_anything_can_have_changed(connec
     await connection.execute(row, [uuid.uuid4()])
 
     assert (await moved(connection))[0] == none + 5
+
+
+CAME_OVER = ConversationImported(
+    origin="old",
+    source_key="41",
+    task_id=ROOT,
+    status=ImportedStatus.RUNNING,
+    title="About ferries",
+    messages=7,
+    created_at_us=None,
+    began_at_us=1_700_000_000_000_000,
+    newest_at_us=1_700_000_900_000_000,
+    ended_at_us=None,
+)
+
+
+async def test_a_session_that_came_over_says_so_until_somebody_speaks_in_it(
+    dsn: str, connection: Connection
+) -> None:
+    wanted = Wanted(tenant="acme", user=None, statuses=("imported",))
+    working = replace(wanted, statuses=("open", "running"))
+
+    async def found() -> list[tuple[str, int, int]]:
+        told = [await sessions_of(connection, one, limit=9) for one in (wanted, working)]
+        assert [len(one) for one in told] == [await count_of(connection, one) for one in (wanted, working)]
+        listed = await queries.sessions(connection)
+        assert [one.status for one in listed] == [one.status for part in told for one in part]
+        assert await queries.sessions(connection, status=listed[0].status) == listed
+        return [(one.status, one.messages, one.imported_messages) for part in told for one in part]
+
+    await write(dsn, [event(CAME_OVER)])
+    (came,) = await sessions_of(connection, wanted, limit=9)
+    assert await found() == [("imported", 0, 7)]
+    await write(dsn, [event(replace(CAME_OVER, messages=8), 9)], 10)
+    assert await found() == [("imported", 0, 8)]
+    # Who opens it has not gone on with it.
+    await write(dsn, [event(SessionOpened(title="Mine"), 2)], 20)
+    assert await found() == [("imported", 0, 8)]
+    await write(dsn, [event(MessageReceived(text="go on"), 3)], 30)
+    assert await found() == [("open", 1, 8)]
+    await write(dsn, [event(TurnStarted(turn=1, task_id=ROOT, input_id="x"), 4)], 40)
+    assert await found() == [("running", 1, 8)]
+    standing = await session_of(connection, uuid.UUID(SESSION))
+    assert standing is not None
+    assert (standing.imported_from, standing.imported_at) == ("old", came.imported_at)
+    assert came.imported_at is not None
+
+
+async def test_what_comes_over_is_told_to_whoever_watches_a_list_behind_what_is_under_way(
+    connection: Connection,
+) -> None:
+    now = datetime.now(UTC)
+    busy = await insert(connection, opened=now)
+    many = [await insert(connection, opened=None) for _ in range(3)]
+    await connection.execute(
+        "UPDATE session_summaries SET imported_from = 'old', imported_at = %s, status = 'open' "
+        "WHERE id = ANY(%s)",
+        [now, many],
+    )
+    wanted = Wanted(tenant="acme", user=None)
+
+    assert set(await changed(connection, wanted, now - timedelta(seconds=1), 9)) == {busy, *many}
+    assert list(await changed(connection, wanted, now - timedelta(seconds=1), 1)) == [busy]

@@ -9,7 +9,7 @@ import { counted } from "./words.js";
 const KEPT = "cartrita.views";
 const ROWS_MAX = 10_000;
 const PAGE = 200;
-const COLUMNS = ["sessionId", "title", "status", "userId", "messages", "turns", "tokensUsed", "dollarsUsed", "budgetTokens", "openedAt", "lastActivity", "endedAt"];
+const COLUMNS = ["sessionId", "title", "status", "userId", "messages", "turns", "tokensUsed", "dollarsUsed", "budgetTokens", "openedAt", "lastActivity", "endedAt", "importedFrom", "importedAt"];
 
 /** @returns {Array<{name: string, url: string}>} Kept views that lead into the console. */
 function kept() {

@@ -61,6 +61,7 @@ export function Ago({ at, now }) {
 /** @type {Record<string, {sign: string, word: string, tone: string}>} */
 export const STATUSES = {
   open: { sign: "○", word: "open", tone: "" },
+  imported: { sign: "↧", word: "imported", tone: "" },
   queued: { sign: "○", word: "queued", tone: "" },
   running: { sign: "▶", word: "working", tone: "info" },
   waiting: { sign: "‖", word: "waits for a person", tone: "warn" },

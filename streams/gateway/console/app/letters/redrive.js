@@ -2,12 +2,12 @@
 import { useEffect, useRef, useState } from "../../vendor/hooks.js";
 import { newKey, post, sentence } from "../api.js";
 import { html } from "../html.js";
-import { useAnswer } from "../reading.js";
+import { useLive } from "../reading.js";
 import { Failed } from "../states.js";
 import { shown } from "../text.js";
 import { count, counted, exact } from "../words.js";
 
-const LOOK_MS = 1_000;
+const LOOK_MS = 2_000;
 
 /** @param {any} before @param {any} after @returns {Record<string, any>} What turns one into the other, as RFC 7386 says it. */
 export function difference(before, after) {
@@ -80,19 +80,7 @@ export function RedriveForm({ about, many, said, onAsked }) {
 
 /** @param {{moved: number}} props What redrives were asked for, and how they go; read again when `moved` changes. */
 export function Redrives({ moved }) {
-  const [look, setLook] = useState(0);
-  const { value, error, again } = useAnswer("/api/v2/redrives?limit=10", moved * 1_000 + look);
-  const soon = useRef(0);
-  useEffect(() => {
-    // What was just asked for is not in Postgres yet.
-    if (moved) soon.current = Date.now() + 10_000;
-  }, [moved]);
-  const runs = value?.redrives.some((/** @type {any} */ one) => one.status === "running");
-  useEffect(() => {
-    if (!runs && Date.now() > soon.current) return undefined;
-    const waiting = setTimeout(() => setLook(look + 1), LOOK_MS);
-    return () => clearTimeout(waiting);
-  }, [runs, look, moved, value]);
+  const { value, error, again } = useLive("/api/v2/redrives?limit=10", LOOK_MS, moved);
   if (!value) return error ? html`<${Failed} error=${error} again=${again} />` : null;
   if (value.redrives.length === 0) return html`<p class="muted">Nothing was tried again yet.</p>`;
   return html`<ol class="redrives">

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "../../vendor/hooks.js";
 import { post, queryOf, sentence } from "../api.js";
 import { Heading } from "../heading.js";
 import { html } from "../html.js";
-import { useAnswer } from "../reading.js";
+import { useAnswer, useLive } from "../reading.js";
 import { Empty, Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
 import { Ago, counted, exact, span } from "../words.js";
@@ -13,15 +13,10 @@ const READ_MS = 2_000;
 const FOLDED_CHARACTERS = 2_000;
 
 export default function Approvals() {
-  const [moved, setMoved] = useState(0);
-  const approvals = useAnswer("/api/v2/approvals?limit=100", moved);
-  const outcomes = useAnswer("/api/v2/outcomes?limit=100", moved);
+  const approvals = useLive("/api/v2/approvals?limit=100", READ_MS);
+  const outcomes = useLive("/api/v2/outcomes?limit=100", READ_MS);
   const [told, setTold] = useState("");
   const [done, setDone] = useState(/** @type {Record<string, boolean>} */ ({}));
-  useEffect(() => {
-    const waiting = setTimeout(() => document.hidden || setMoved(moved + 1), READ_MS);
-    return () => clearTimeout(waiting);
-  }, [moved, approvals.value, approvals.error]);
 
   /** @param {string} id @param {string} words What was decided; the next card has the focus. */
   function decided(id, words) {

@@ -12,7 +12,7 @@ import { Talk } from "../session/talk.js";
 import { Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
 import { place, urlWith } from "../url.js";
-import { Ago, Status, counted, money } from "../words.js";
+import { Ago, Status, count, counted, money } from "../words.js";
 
 const TABS = [
   { id: "", name: "Chat" },
@@ -103,11 +103,13 @@ export default function Session({ id }) {
         <${Heading} text=${standing.title ? shown(standing.title) : "Untitled session"} />
         <p class="facts">
           <${Status} status=${standing.quarantined ? "quarantined" : standing.status} />
-          <span>${counted(standing.messages, "message")}</span>
+          <span>${counted(standing.messages + standing.importedMessages, "message")}</span>
           <span>${money(standing.dollarsUsed)}</span>
           ${standing.userId && html`<span>for ${shown(standing.userId)}</span>`}
           ${standing.lastActivity && html`<span>active <${Ago} at=${standing.lastActivity} now=${now} /> ago</span>`}
           <span>id <code>${id}</code></span>
+          ${standing.importedFrom &&
+          html`<span>${count(standing.importedMessages)} of them came from ${shown(standing.importedFrom)} <${Ago} at=${standing.importedAt} now=${now} /> ago</span>`}
           ${standing.forkedFrom && html`<span>forked from <a href=${"/sessions/" + standing.forkedFrom}>${standing.forkedFrom.slice(0, 8)}</a></span>`}
         </p>
       </div>

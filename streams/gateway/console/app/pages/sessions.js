@@ -10,7 +10,7 @@ import { Empty, Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
 import { go, place, setQuery, urlWith } from "../url.js";
 import { Windowed } from "../windowed.js";
-import { Ago, STATUSES, Status, clock, count, counted, money } from "../words.js";
+import { Ago, STATUSES, Status, clock, count, counted, exact, money } from "../words.js";
 
 const PAGE = 100;
 /** The list is read again no sooner than this after it was read. */
@@ -21,7 +21,7 @@ const CHOICES = {
   working: { name: "Working", statuses: ["open", "running"] },
   attention: { name: "In need of somebody", statuses: ["waiting", "unanswered", "lease_refused"] },
   ...Object.fromEntries(
-    ["waiting", "answered", "unanswered", "closed", "cancelled", "idle", "lease_refused"].map((status) => [
+    ["waiting", "answered", "unanswered", "closed", "cancelled", "idle", "lease_refused", "imported"].map((status) => [
       status,
       { name: capital(STATUSES[status].word), statuses: [status] },
     ]),
@@ -231,19 +231,28 @@ function heads(wanted) {
 /** @param {any} one @param {number} now */
 function cellsOf(one, now) {
   const title = one.title ? shown(one.title) : "Untitled";
+  const messages = one.messages + one.importedMessages;
   const budget = one.budgetTokens ? ` of ${count(one.budgetTokens)}` : "";
   return [
     html`<a href=${"/sessions/" + one.sessionId} title=${title}>${title}</a>${one.forkedFrom
         ? html` <span class="tag">fork</span>`
+        : null}${one.importedFrom
+        ? html` <span class="tag" title=${cameOver(one)}>from ${shown(one.importedFrom)}</span>`
         : null}`,
     html`<${Status} status=${one.quarantined ? "quarantined" : one.status} />`,
     shown(one.userId ?? ""),
-    html`${count(one.messages)}<span class="unit"> ${one.messages === 1 ? "message" : "messages"}</span>`,
+    html`${count(messages)}<span class="unit"> ${messages === 1 ? "message" : "messages"}</span>`,
     html`<span title=${count(one.tokensUsed) + budget + " tokens"}>${count(one.tokensUsed)}<span class="unit"> tokens</span></span>`,
     html`<span>${money(one.dollarsUsed)}</span>`,
     html`<${Ago} at=${one.lastActivity} now=${now} /><span class="unit"> ago</span>`,
     html`<${Ago} at=${one.openedAt} now=${now} /><span class="unit"> old</span>`,
   ];
+}
+
+/** @param {any} one @returns {string} */
+function cameOver(one) {
+  const at = one.importedAt ? ` on ${exact(one.importedAt)}` : "";
+  return `${counted(one.importedMessages, "message")} came over from ${shown(one.importedFrom)}${at}`;
 }
 
 function NewSession() {

@@ -1,9 +1,9 @@
 /** How the deployment stands: its parts, topics and lag, what is stopped or put aside, and which policy decides. */
-import { useEffect, useState } from "../../vendor/hooks.js";
+import { useState } from "../../vendor/hooks.js";
 import { post, sentence } from "../api.js";
 import { Heading } from "../heading.js";
 import { html } from "../html.js";
-import { useAnswer } from "../reading.js";
+import { useLive } from "../reading.js";
 import { Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
 import { Ago, count, counted } from "../words.js";
@@ -17,14 +17,8 @@ const STATES = {
 };
 
 export default function System() {
-  const [moved, setMoved] = useState(0);
   const [paused, setPaused] = useState(false);
-  const { value, error, again } = useAnswer("/api/v2/system", moved);
-  useEffect(() => {
-    if (paused || !(value || error)) return undefined;
-    const waiting = setTimeout(() => document.hidden || setMoved(moved + 1), READ_MS);
-    return () => clearTimeout(waiting);
-  }, [value, error, paused, moved]);
+  const { value, error, again } = useLive("/api/v2/system", paused ? 0 : READ_MS);
   return html`
     <div class="page-head">
       <${Heading} text="System" />
@@ -35,7 +29,7 @@ export default function System() {
       ? error
         ? html`<${Failed} error=${error} again=${again} />`
         : html`<${Loading} what="how the deployment stands" />`
-      : html`<${Whole} value=${value} onActed=${() => setMoved(moved + 1)} />`}
+      : html`<${Whole} value=${value} onActed=${again} />`}
   `;
 }
 
