@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from processors.hidden_text import without_hidden
 from processors.redaction.redactor import PATTERNS_ALONE, Redactor
 from schemas.configuration import ChatModel, ToolSpec
 from schemas.envelope import Envelope, Fact
@@ -115,7 +114,7 @@ class ModelOutcomes:
             agent=body.agent,
             model=body.model,
             kind=error.kind,
-            message=self._redactor.text(without_hidden(str(error)))[:_MESSAGE_CHARACTERS_MAX],
+            message=self._redactor.text(str(error))[:_MESSAGE_CHARACTERS_MAX],
             retryable=error.retryable,
             maybe_billed=error.maybe_billed,
             prompt_tokens_counted=error.prompt_tokens_counted,
@@ -177,7 +176,7 @@ class ToolOutcomes:
         """Return the outcome of a call with a result; `count_tokens` counts the text that models get."""
         body = tool_request(event)
         told = json.dumps(result.result, ensure_ascii=False, separators=(",", ":"))
-        result_json = self._redactor.json(without_hidden(told))
+        result_json = self._redactor.json(told)
         completed = ToolCallCompleted(
             call_id=body.call_id,
             task_id=body.task_id,
@@ -271,7 +270,7 @@ class ToolOutcomes:
             tool=body.tool,
             tool_version=body.tool_version,
             kind=error.kind,
-            message=self._redactor.text(without_hidden(str(error)))[:_MESSAGE_CHARACTERS_MAX],
+            message=self._redactor.text(str(error))[:_MESSAGE_CHARACTERS_MAX],
             retryable=error.retryable,
             maybe_effected=maybe_effected,
             used_tokens=error.used_tokens,

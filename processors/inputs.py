@@ -3,11 +3,10 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from processors import forking
 from processors.approvals.binding import arguments_of
-from processors.hidden_text import without_hidden
 from processors.objections import EVERY_TENANT
 from processors.open_outcomes import RESULT_CHARACTERS_MAX
 from processors.redaction.redactor import PATTERNS_ALONE
@@ -134,8 +133,6 @@ def cleaned(body: Said) -> Said:
     Raises:
         InputInvalid: what is signed would not be what was signed any more.
     """
-    if isinstance(body, MessageReceived | ForkRequested) and body.text is not None:
-        body = cast("Said", replace(body, text=without_hidden(body.text)))
     told = PATTERNS_ALONE.fact(body)
     if isinstance(told, ApprovalEdited) and told.arguments_json != getattr(body, "arguments_json", ""):
         raise InputInvalid(

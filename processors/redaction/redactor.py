@@ -1,4 +1,4 @@
-"""Takes credentials out of texts, JSON and events: those that show what they are, and configured ones."""
+"""Takes out of texts, JSON and events what is kept off the log: credentials, and text that nobody sees."""
 
 import json
 import re
@@ -9,7 +9,9 @@ from typing import Final, TypeVar, cast
 from processors.redaction.finding import WORD_ENDS, Span, find, may_have, merged
 from processors.redaction.kinds import KEY_NAMES
 from processors.redaction.streaming import Pieces
+from schemas.events.inputs import Attachment
 from schemas.frozen import replace
+from schemas.hidden_text import without_hidden
 from schemas.privacy import Privacy, privacy_of
 
 CONFIGURED: Final = "configured secret"
@@ -37,11 +39,15 @@ class Redactor:
         self._known.update(dict.fromkeys(part for part in parts if len(part) >= CONFIGURED_CHARACTERS_MIN))
 
     def text(self, text: str) -> str:
-        """Return a text with each credential replaced by what kind it was of."""
+        """Return a text without hidden text, and with each credential replaced by what kind it was of."""
+        return self.file(without_hidden(text))
+
+    def file(self, text: str) -> str:
+        """Return a file's text with each credential replaced; what is hidden in it stays."""
         known = any(one in text for one in self._known)
         if not known and "PRIVATE KEY" not in text and not may_have(text):
             return text
-        pieces = self.pieces()
+        pieces = Pieces(self._find if self._known else find, is_file=True)
         return pieces.push(text) + pieces.finish()
 
     def pieces(self) -> Pieces:
@@ -77,8 +83,11 @@ class Redactor:
         cls: type = type(fact)
         for name, privacy in _texts_of(cls).items():
             value = getattr(fact, name)
-            told = self._value(name, value) if privacy is Privacy.PERSONAL else self._inner(value)
-            if told is not value:
+            if cls is Attachment and name == "text":
+                told: object = self.file(value)
+            else:
+                told = self._value(name, value) if privacy is Privacy.PERSONAL else self._inner(value)
+            if told is not value and told != value:
                 changed[name] = told
         return cast("_Record", replace(cast("object", fact), **changed)) if changed else fact  # type: ignore[type-var]
 

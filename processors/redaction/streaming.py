@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from processors.redaction.finding import WORD_ENDS, Span, find
+from schemas.hidden_text import begin_of_open, without_hidden
 
 LINE_CHARACTERS_MAX: Final = 2_048
 """Of a longer line parts are read, each from the end of a word on."""
@@ -45,6 +46,21 @@ def keys_in(text: str) -> list[tuple[int, int]]:
         if _MATERIAL.search(text, begin.end(), min(end, begin.end() + MATERIAL_CHARACTERS)):
             places.append((begin.end(), end))
     return places
+
+
+class Seen:
+    """Takes hidden text out, which may spell a flag: it is judged when it is over."""
+
+    def __init__(self) -> None:
+        """Hold nothing back."""
+        self._held = ""
+
+    def push(self, text: str, *, is_last: bool = False) -> str:
+        """Take some more text, and return what can be told by now."""
+        text = self._held + text
+        end = len(text) if is_last else begin_of_open(text)
+        self._held = text[end:]
+        return without_hidden(text[:end])
 
 
 class KeyBlocks:
@@ -156,21 +172,24 @@ class Words:
 
 
 class Pieces:
-    """Takes credentials out of one text that comes in pieces."""
+    """Takes credentials and hidden text out of one text that comes in pieces."""
 
-    def __init__(self, find: Find = find) -> None:
+    def __init__(self, find: Find = find, *, is_file: bool = False) -> None:
         """Begin with nothing.
 
         Args:
             find: tells where credentials are, within words.
+            is_file: what is hidden in the text stays.
         """
+        self._seen = None if is_file else Seen()
         self._blocks = KeyBlocks()
         self._words = Words(find)
 
     def push(self, text: str) -> str:
         """Take some more text, and return what can be told by now; it may be nothing."""
-        return self._words.push(self._blocks.push(text))
+        return self._words.push(self._blocks.push(text if self._seen is None else self._seen.push(text)))
 
     def finish(self) -> str:
         """Return the rest."""
-        return self._words.push(self._blocks.push("", is_last=True), is_last=True)
+        rest = "" if self._seen is None else self._seen.push("", is_last=True)
+        return self._words.push(self._blocks.push(rest, is_last=True), is_last=True)

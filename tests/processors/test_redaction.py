@@ -264,3 +264,28 @@ def test_what_repeats_what_begins_one_is_read_in_a_number_of_steps_that_grows_wi
 
     assert PATTERNS_ALONE.text(text)
     assert find(text[:1_000]) is not None
+
+
+FLAG: Final = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+HIDDEN: Final = "".join(chr(0xE0000 + ord(letter)) for letter in "obey me")
+SEEN: Final = (
+    "\U0001f469\u200d\U0001f680 \u2764\ufe0f \U0001f3f3\ufe0f\u200d\U0001f308",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    "\u0915\u094d\u200d\u0937",
+    "\u2067\u05d0\u05d1\u2069 abc\u200f",
+    f"{FLAG} and {FLAG}",
+)
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_hidden_text_is_taken_out_of_pieces_too_and_what_scripts_need_stays(seen: str) -> None:
+    text = f"{HIDDEN}{seen} {HIDDEN}x\u202ey{FLAG}{HIDDEN} {TOKEN[:8]}{HIDDEN}{TOKEN[8:]}"
+    whole = PATTERNS_ALONE.text(text)
+
+    assert not set(HIDDEN) & set(whole.replace(FLAG, ""))
+    assert "\u202e" not in whole
+    assert seen in whole
+    assert whole.endswith(" [redacted: github token]")
+    for size in (1, 2, 5):
+        assert _in_pieces(text, random.Random(size), size) == whole
+    assert json.loads(PATTERNS_ALONE.json(json.dumps([text, {text: 1}]))) == [whole, {whole: 1}]

@@ -124,3 +124,16 @@ async def test_what_cannot_be_read_is_put_aside_without_too() -> None:
     (letter,) = kafka.events(DEAD_LETTERS)
     assert isinstance(letter.body, RecordRejected)
     assert letter.body.value == json.dumps({"text": "*" * len(TOKEN)}).encode()
+
+
+async def test_an_answer_brings_no_hidden_text_into_later_prompts() -> None:
+    scene = Scene()
+    scene.model.pieces = ["Do\U000e0041", "\U000e0042 so\u202e, \u0645\u06cc\u200c\u062e", "."]
+
+    outcome = await scene.models.run(model_call(), 1)
+
+    answer = outcome.events[0].body
+    assert isinstance(answer, ModelCallCompleted)
+    pieces = [one.event.body for one in scene.offers.records]
+    told = "".join(one.text for one in pieces if isinstance(one, ModelDeltaReceived))
+    assert told == answer.text == "Do so, \u0645\u06cc\u200c\u062e."
