@@ -74,7 +74,7 @@ _ANSWER: Final = """
     SELECT 1 FROM event_log
     WHERE event_id = %s AND session_id = %s AND topic = 'session.outputs' AND type = 'AnswerGiven'
 """
-_READ_UP_TO: Final = "SELECT max(next_offset) FROM sink_offsets WHERE topic = %s AND partition = %s"
+_READ: Final = "SELECT topic, partition, max(next_offset) FROM sink_offsets GROUP BY topic, partition"
 _INPUT: Final = """
     SELECT type, session_id, body, occurred_at FROM event_log
     WHERE event_id = %s AND tenant_id = %s AND topic IN ('user.inputs', 'session.inputs') LIMIT 1
@@ -218,16 +218,10 @@ async def turn_at(connection: Connection, session_id: UUID, sequence: int) -> tu
     return (str(row[1]), row[2]) if row is not None and row[0] == TURN_BEGINS else None
 
 
-async def read_up_to(connection: Connection, topic: str, partition: int) -> int:
-    """Return the offset up to which the sink has read a partition.
-
-    Args:
-        topic: full name, with the configured prefix.
-        partition: its number.
-    """
-    cursor = await connection.execute(_READ_UP_TO, [topic, partition])
-    row = await cursor.fetchone()
-    return 0 if row is None or row[0] is None else int(row[0])
+async def read_up_to(connection: Connection) -> dict[tuple[str, int], int]:
+    """Return the offset that the sink reads next, by full name of the topic and partition."""
+    cursor = await connection.execute(_READ)
+    return {(str(topic), int(partition)): int(offset) for topic, partition, offset in await cursor.fetchall()}
 
 
 async def known_input(connection: Connection, event_id: UUID, tenant: str) -> KnownInput | None:

@@ -24,7 +24,9 @@ T = TypeVar("T")
 Pool = AsyncConnectionPool[Connection]
 _POOL_MAX: Final = 8
 _LENT_S: Final = 2.0
-"""How long a request waits for a connection."""
+"""How long a request waits for a connection to Postgres, of which nobody has heard for as long."""
+_BUSY_S: Final = 10.0
+"""How long it waits where Postgres answers others, who are before it."""
 _PAUSE_S: Final = 0.02
 _PAUSE_S_MAX: Final = 0.1
 _ENTER: Final = """
@@ -75,6 +77,7 @@ class Database:
             # A restart of Postgres leaves connections that have ended, and nobody is to be refused for those.
             check=AsyncConnectionPool.check_connection,
         )
+        self._answered_at_s = -_LENT_S
         self._open_to_all: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def open(self) -> None:
@@ -103,9 +106,12 @@ class Database:
         Raises:
             Problem: Postgres is away.
         """
+        is_busy = time.monotonic() < self._answered_at_s + _LENT_S
+        wait_s = _BUSY_S if is_busy else _LENT_S
         try:
-            async with self._pool.connection(timeout=_LENT_S) as connection, connection.transaction():
+            async with self._pool.connection(timeout=wait_s) as connection, connection.transaction():
                 await _enter(connection, sight)
+                self._answered_at_s = time.monotonic()
                 yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise away("Postgres") from error

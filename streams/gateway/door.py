@@ -43,6 +43,7 @@ from streams.gateway.database import Database, Sight
 from streams.gateway.posting import confirmed
 from streams.gateway.problems import Problem, key_reused, not_found
 from streams.gateway.recent import remember
+from streams.gateway.sink_progress import SinkProgress
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 T = TypeVar("T")
@@ -56,7 +57,6 @@ _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
     | dict.fromkeys((ApprovalReceived, ApprovalEdited, OutcomeTold), Scope.APPROVE)
 )
 """What a token needs for an operator's act; for all else, to send."""
-_SINK_POLL_S: Final = 0.05
 _SINK_S: Final = 1.0
 
 
@@ -112,6 +112,7 @@ class Door:
         self.client = client
         self._database = database
         self._limits = limits
+        self._sink = SinkProgress(self._read_up_to)
         self._owners: OrderedDict[str, Owner] = OrderedDict()
         self._keys: OrderedDict[str, Posted] = OrderedDict()
 
@@ -137,11 +138,11 @@ class Door:
             KafkaError: Kafka does not, or OSError.
         """
         partition, end = await self.client.end_of(topic, session_id.encode())
-        while True:
-            async with self.database(None) as connection:
-                if await conversations.read_up_to(connection, prefix + topic.name, partition) >= end:
-                    return
-            await asyncio.sleep(_SINK_POLL_S)
+        await self._sink.reached(prefix + topic.name, partition, end)
+
+    async def _read_up_to(self) -> dict[tuple[str, int], int]:
+        async with self.database(None) as connection:
+            return await conversations.read_up_to(connection)
 
     async def owner(self, principal: Principal, session_id: str, *, wait: bool = False) -> Owner:
         """Return whose a session is, if the bearer may know of it.

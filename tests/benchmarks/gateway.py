@@ -20,6 +20,7 @@ from connectors.embedded.ports import choose_port
 from streams.cli.door import local_token
 from tests.benchmarks.gateway_servers import MODEL
 from tests.benchmarks.ground import PROJECT, Ground, ground
+from tests.benchmarks.machine import memory_mb
 from tests.benchmarks.result import Row, row
 
 CONCURRENCY: Final = 10
@@ -35,7 +36,6 @@ model_list:
     litellm_params: {{model: openai/{model}, api_base: {address}/v1, api_key: none}}
 general_settings: {{master_key: {key}}}
 """
-_PAGE_BYTES: Final = 4_096
 # When each call's records came onto the log, as Kafka stamped them.
 _WAYS: Final = """
     SELECT asked.recorded_at, requested.recorded_at, made.recorded_at, told.recorded_at
@@ -197,9 +197,9 @@ async def _taken(where: Ground, servers: Mapping[str, Server]) -> Taken:
         passed=calls["proxy"],
         litellm=calls.get("litellm"),
         governed=calls["gateway"],
-        memory_mb=_memory_mb(servers["gateway"].pid),
+        memory_mb=memory_mb(servers["gateway"].pid),
         ready_s=servers["gateway"].ready_s,
-        litellm_memory_mb=None if litellm is None else _memory_mb(litellm.pid),
+        litellm_memory_mb=None if litellm is None else memory_mb(litellm.pid),
         litellm_ready_s=None if litellm is None else litellm.ready_s,
         ways_ms=await _ways_ms(where.settings.postgres_dsn),
     )
@@ -241,11 +241,6 @@ async def _ways_ms(dsn: str) -> Sequence[float]:
         median(1_000 * (one[number + 1] - one[number]).total_seconds() for one in found)
         for number in range(3)
     ]
-
-
-def _memory_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * _PAGE_BYTES / 1e6
 
 
 @contextlib.asynccontextmanager

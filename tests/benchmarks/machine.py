@@ -27,6 +27,12 @@ class Machine:
     """Processes that wanted to run in the minute before: the noise."""
 
 
+def memory_mb(pid: int) -> float:
+    """Return what a process holds in memory, in 10⁶ bytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def this_machine(packages: Iterable[str] = VERSIONS) -> Machine:
     """Describe this computer."""
     return Machine(

@@ -132,7 +132,7 @@ async def ask_everything(connection: Connection, user: str | None) -> None:
     await conversations.turn_of(connection, SESSION, str(EVENT))
     await conversations.is_answer(connection, SESSION, EVENT)
     await conversations.turn_at(connection, SESSION, 5)
-    await conversations.read_up_to(connection, "session.outputs", 0)
+    await conversations.read_up_to(connection)
     await conversations.known_input(connection, EVENT, tenant)
     await client_calls.known_call(connection, EVENT)
     await client_calls.answer_of(connection, EVENT)
