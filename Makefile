@@ -13,7 +13,7 @@ SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 # Locks that hold on every platform and name no host.
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header
 
-.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients open-responses simulate chaos overspend bench litellm check check-console format lock clean
+.PHONY: help setup demo test test-unit coverage test-stack test-all test-clients test-duckdb open-responses simulate chaos overspend bench litellm check check-console format lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,7 +46,7 @@ test-stack: setup  ## The tests on the real Kafka, registry and Postgres
 	$(BIN)/pytest -m "(stack or browser) and not slow" $(SIDE_BY_SIDE)
 
 test-all: setup  ## Everything, the slow tests too
-	-$(MAKE) $(VENV)-clients/.installed $(VENV)-aider/.installed
+	-$(MAKE) $(VENV)-clients/.installed $(VENV)-aider/.installed $(VENV)-duckdb/.installed
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 simulate: setup  ## A million simulated steps with faults; SEED=… runs and traces one
@@ -74,6 +74,12 @@ $(VENV)-aider/.installed: $(VENV)/.installed requirements/aider.txt
 	$(BIN)/uv pip sync --python $(VENV)-aider/bin/python --require-hashes requirements/aider.txt
 	@touch $@
 
+# DuckDB with its extension for Postgres, which is signed by DuckDB and for this one version.
+$(VENV)-duckdb/.installed: $(VENV)/.installed requirements/duckdb.txt
+	$(PYTHON) -m venv $(VENV)-duckdb
+	$(BIN)/uv pip sync --python $(VENV)-duckdb/bin/python --require-hashes requirements/duckdb.txt
+	@touch $@
+
 # A proxy of others, to measure the front door beside; `make bench` leaves it out where this was not made.
 $(VENV)-litellm/.installed: $(VENV)/.installed requirements/litellm.txt
 	$(PYTHON) -m venv $(VENV)-litellm
@@ -84,6 +90,9 @@ litellm: $(VENV)-litellm/.installed  ## LiteLLM's proxy, beside which `make benc
 
 test-clients: $(VENV)-clients/.installed $(VENV)-aider/.installed  ## Other people's clients against the front door
 	$(BIN)/pytest -q tests/pipeline/test_clients.py
+
+test-duckdb: $(VENV)-duckdb/.installed  ## The ready questions, asked through DuckDB
+	$(BIN)/pytest -q tests/sinks/test_questions_duckdb.py
 
 open-responses: $(VENV)-clients/.installed  ## Open Responses' tests of compliance; SUITE=… is a copy of its repository
 	$(BIN)/pytest -q -rs tests/pipeline/test_open_responses.py --open-responses $(abspath $(SUITE))
@@ -122,7 +131,8 @@ lock: setup  ## Resolve the dependencies anew and pin them with hashes
 	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/clients.in -o requirements/clients.txt
 	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/aider.in -o requirements/aider.txt
 	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/litellm.in -o requirements/litellm.txt
+	$(BIN)/uv pip compile --upgrade $(COMPILE) requirements/duckdb.in -o requirements/duckdb.txt
 	printf 'uv\n' | $(BIN)/uv pip compile --upgrade $(COMPILE) - -o requirements/uv.txt
 
 clean:  ## Remove the environment and all local data
-	rm -rf $(VENV) $(VENV)-bench $(VENV)-console $(VENV)-clients $(VENV)-aider $(VENV)-litellm .cartrita
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-console $(VENV)-clients $(VENV)-aider $(VENV)-litellm $(VENV)-duckdb .cartrita

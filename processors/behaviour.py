@@ -31,6 +31,7 @@ checks what this behaviour decided, and says of the rest which one did.
         arguments, tenants, users, hours, and calls of a turn or a session, which the state counts.
     15  Turns that no longer fit a prompt are summed up by a call of its own; of long texts of earlier turns
         both ends are told; turns without an answer are remembered; who works alone is told the past.
+    16  A conversation that came over from V1 is gone on with: prompts and the first summary tell of it.
 """
 
 from typing import Final
@@ -39,7 +40,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 15
+BEHAVIOUR: Final = 16
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -33,7 +33,7 @@ from schemas.ids import OUTCOME, outcome_id
 from schemas.ports.chat import ChatAnswer, ConnectorError
 from schemas.ports.tool import ToolError, ToolResult
 
-_NOT_THE_TOOLS_DOING: Final = (
+NOT_THE_TOOLS_DOING: Final = (
     "cancelled",
     "unknown_tool",
     "parse_error",
@@ -280,7 +280,7 @@ class ToolOutcomes:
             latency_ms=ending.latency_ms,
         )
         published = result_of(event, failed, body.call_id, self._producer, ending.now_ms)
-        if not observed or error.kind in _NOT_THE_TOOLS_DOING:
+        if not observed or error.kind in NOT_THE_TOOLS_DOING:
             return Outcome(events=(published,), label=error.kind)
         told = self._observed(event, published.event_id, False, error.used_tokens, ending)
         return Outcome(events=(published, *told), label=error.kind)

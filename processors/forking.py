@@ -11,6 +11,7 @@ import orjson
 
 from processors import execution, leases, opening, planning, progress, snapshots, steps, synthesis
 from processors.answers import ended_task, prune
+from processors.memory.state import ImportedPast
 from processors.plans import PlanFault, check_plan
 from processors.policy.conditions import fault_of
 from processors.state import (
@@ -117,6 +118,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
         # A turn that was in progress is begun again under its number, whether by itself or by a new message.
         turns=origin.turns - (1 if origin.turn is not None and turn is None else 0),
         history=origin.history,
+        imported=_taken_along(transition, origin),
         summary=origin.summary,
     )
     leases.open_session(transition, body.budget_tokens, body.budget_nanodollars)
@@ -160,6 +162,13 @@ def _read(cls: type[T], text: str, otherwise: str) -> T:
         return from_plain(cls, orjson.loads(text))
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForkInvalid(f"{otherwise}: {error!r}") from error
+
+
+def _taken_along(transition: Transition, origin: SessionState) -> ImportedPast | None:
+    """Return what the origin had from V1: it is the fork's, whose owner is the same."""
+    event = transition.event
+    past = origin.imported
+    return past and replace(past, tenant_id=event.tenant_id, user_id=event.user_id)
 
 
 def _turn_taken(transition: Transition, origin: SessionState, body: SessionForked) -> Turn | None:

@@ -3,6 +3,7 @@
 from processors import cancellation
 from processors.amounts import held, in_words
 from processors.budgets import share_left
+from processors.memory.imported import kept_for
 from processors.state import BudgetWish, SessionStatus
 from processors.transition import Transition
 from schemas.events.accounts import LeaseGranted, LeaseRefused, LeaseRequested
@@ -33,6 +34,7 @@ def open_session(transition: Transition, budget_tokens: int | None, budget_nanod
         tenant_id=event.tenant_id,
         user_id=event.user_id,
         lease_id=lease_id if leases else None,
+        imported=kept_for(transition.state, event),
     )
     if not leases:
         grant(transition, tokens, nanodollars)

@@ -87,7 +87,8 @@ def begin_turn(
         synthesis_nanodollars=int(max(0, state.budget.nanodollars_left) * limits.synthesis_share),
         draft=draft,
     )
-    evidence = (input_id,)
+    past = state.imported
+    evidence = (input_id,) if past is None else (input_id, past.event_id)
     transition.emit(TurnStarted(turn=number, input_id=input_id, task_id=root_task_id), evidence)
     transition.emit(
         TaskCreated(

@@ -30,6 +30,7 @@ from processors.behaviour import stamped
 from processors.budgets import settle
 from processors.decider import Step, Timer
 from processors.memory import summaries
+from processors.memory.imported import session_imported
 from processors.objections import objection
 from processors.outcomes import Outcome
 from processors.repeats import has_seen, let_go, mark_of, with_mark
@@ -51,6 +52,7 @@ from schemas.events.inputs import (
     SessionCancelled,
     SessionClosed,
     SessionForked,
+    SessionImported,
     SessionOpened,
 )
 from schemas.events.models import ModelCallCompleted, ModelCallFailed
@@ -133,6 +135,7 @@ def _apply(transition: Transition) -> None:
             | SessionBudgetSet()
             | ForkRefused()
             | OutcomeTold()
+            | SessionImported()
         ):
             _user_input(transition, body)
         case ClientCallReceived():
@@ -165,6 +168,11 @@ def _user_input(transition: Transition, body: CommandFact) -> None:
         return
     seen = with_mark(state.seen, mark)
     transition.let_go = let_go(state.seen, seen)
+    if isinstance(body, SessionImported):
+        # It comes with a message, which is told what there is to tell.
+        transition.state = replace(state, seen=seen)
+        session_imported(transition, body)
+        return
     transition.state = state = replace(state, seen=seen, idle_since_ms=None)
     if state.status is SessionStatus.ENDED:
         transition.refuse(ErrorCode.SESSION_CLOSED, "the session has ended and takes no more input")

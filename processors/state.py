@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from processors.client_state import CallAccount, ClientCall
-from processors.memory.state import Exchange, Summary, SummaryCall
+from processors.memory.state import Exchange, ImportedPast, Summary, SummaryCall
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
@@ -364,6 +364,8 @@ class SessionState:
     """Turns that have begun."""
     history: tuple[Exchange, ...] = ()
     """The latest turns, oldest first; at most HISTORY_MAX of processors/memory/summaries.py."""
+    imported: ImportedPast | None = None
+    """What came over from V1 before the first turn."""
     summary: Summary | None = None
     """Of the turns before; None while there is no summary of them."""
     summary_call: SummaryCall | None = None

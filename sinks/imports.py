@@ -1,6 +1,7 @@
 """What an import asks of Postgres: whose sessions are, what is V2's own or known, and how far it is."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,6 +41,11 @@ _OWN_EVENTS: Final = """
 """
 _OWN_ROWS: Final = (
     "SELECT id::text FROM {table} WHERE session_id = ANY(%s::uuid[]) AND graph_node <> 'imported'"
+)
+_NUMBER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
+"""As Postgres writes a bigint, but for the longest."""
+_NUMBERS: Final = (
+    "SELECT number::text FROM version_one_ids WHERE table_name = %s AND number = ANY(%s::bigint[])"
 )
 _TOLD: Final = """
     SELECT subject_id::text, type, array_agg(event_id::text ORDER BY recorded_at, "offset"),
@@ -200,13 +206,18 @@ async def own_rows(
     return frozenset(found)
 
 
-async def own_numbers(connection: AsyncConnection[TupleRow]) -> dict[str, frozenset[str]]:
-    """Return by table of V1 the numbers that rows of V2 have there."""
-    cursor = await connection.execute("SELECT table_name, number::text FROM version_one_ids")
-    found: dict[str, set[str]] = {}
-    for table, number in await cursor.fetchall():
-        found.setdefault(str(table), set()).add(str(number))
-    return {table: frozenset(numbers) for table, numbers in found.items()}
+async def numbered(connection: AsyncConnection[TupleRow]) -> frozenset[str]:
+    """Return the tables of V1 in which rows of V2 have numbers."""
+    cursor = await connection.execute("SELECT DISTINCT table_name FROM version_one_ids")
+    return frozenset(str(row[0]) for row in await cursor.fetchall())
+
+
+async def own_numbers(
+    connection: AsyncConnection[TupleRow], table: str, keys: Sequence[str]
+) -> frozenset[str]:
+    """Return which of these keys in a table of V1 are numbers that rows of V2 have there."""
+    cursor = await connection.execute(_NUMBERS, [table, [int(key) for key in keys if _NUMBER.fullmatch(key)]])
+    return frozenset(str(row[0]) for row in await cursor.fetchall())
 
 
 async def told(connection: AsyncConnection[TupleRow], subjects: Sequence[str]) -> dict[tuple[str, str], Told]:

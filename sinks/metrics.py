@@ -1,25 +1,17 @@
 """What a sink tells Prometheus."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sinks.described import Described
+from sinks.work_metrics import WORK_METRICS, WorkMetrics
 
 LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """One metric as the documentation lists it."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    text: str
-
-
-METRICS: Final = (
+_OWN: Final = (
     Described(
         name="cartrita_sink_events_total",
         kind="counter",
@@ -75,6 +67,7 @@ METRICS: Final = (
         text="Numbers of a session that two events have: two owners decided for it at once. Alarm on any.",
     ),
 )
+METRICS: Final = (*_OWN, *WORK_METRICS)
 
 
 class SinkMetrics:
@@ -83,7 +76,7 @@ class SinkMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register every metric."""
         self._registry = registry
-        self._by_name = {one.name: one for one in METRICS}
+        self._by_name = {one.name: one for one in _OWN}
         self.events = self._counter("cartrita_sink_events_total")
         self.rows = self._counter("cartrita_sink_rows_total")
         self.batch_records = self._histogram("cartrita_sink_batch_records", _BATCH)
@@ -94,6 +87,7 @@ class SinkMetrics:
         self.dead_letters = self._counter("cartrita_sink_dead_letters_total")
         self.retries = self._counter("cartrita_sink_retries_total")
         self.sequence_conflicts = self._counter("cartrita_sink_sequence_conflicts_total")
+        self.work = WorkMetrics(registry)
 
     def _counter(self, name: str) -> Counter:
         one = self._by_name[name]

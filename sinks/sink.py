@@ -29,6 +29,7 @@ from sinks.metrics import SinkMetrics
 from sinks.migrator import NotTheOwner, migrate
 from sinks.reader import Reader
 from sinks.storing import store
+from sinks.work_metrics import Recorded
 from sinks.writer import Slot, Writer, Written
 from topics.catalog import DEAD_LETTERS, TOPICS
 
@@ -232,6 +233,12 @@ class Sink:
         outcomes = Counter((taken.delivery.place.topic, _outcome(taken, written)) for taken in part)
         for (topic, outcome), number in outcomes.items():
             self._metrics.events.labels(topic, outcome).inc(number)
+        fresh = [
+            Recorded(taken.projected.log, taken.delivery.place.timestamp_ms)
+            for taken in part
+            if taken.projected.log is not None and _outcome(taken, written) == "applied"
+        ]
+        self._metrics.work.count(fresh, int(time.time() * 1_000))
         for table, rows in written.rows.items():
             self._metrics.rows.labels(table).inc(rows)
         for conflict in written.conflicts:

@@ -165,8 +165,7 @@ def _from_tool(outcome: str) -> str:
     said = value.get("said")
     if isinstance(said, list):
         lines = [
-            f"- In turn {one.get('turn')} the {one.get('speaker')} said: {one.get('text')} "
-            f"[{one.get('citation')}]"
+            f"- {_when(one)} the {one.get('speaker')} said: {one.get('text')} [{one.get('citation')}]"
             for one in said
         ]
         return "\n".join(lines) or "Nothing of it was said in earlier turns."
@@ -178,6 +177,10 @@ def _from_tool(outcome: str) -> str:
     if isinstance(embeddings, list):
         return f"{len(embeddings)} embeddings were made with {value.get('model_used', 'the model')}."
     return "\n".join(f"- {name}: {_short(entry)}" for name, entry in value.items())
+
+
+def _when(said: dict[str, object]) -> str:
+    return f"In turn {said.get('turn')}" if said.get("turn") else "In another system, before turn 1,"
 
 
 def _from_results(prompt: StepPrompt) -> str:

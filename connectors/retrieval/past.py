@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from topics.catalog import SESSION_INPUTS, SESSION_OUTPUTS
+from topics.catalog import SESSION_IMPORTS, SESSION_INPUTS, SESSION_OUTPUTS
 
 CHARACTERS_MAX: Final = 2_000_000
 """Of one conversation are read, the latest; a search of so many takes about a second of one core."""
@@ -39,22 +39,34 @@ WITH RECURSIVE line AS (
         ON event.session_id = line.session_id AND event.type IN ('TurnStarted', 'AnswerGiven')
         AND event.topic = %(outputs)s AND event.tenant_id = %(tenant)s AND event.user_id = %(user)s
         AND (line.sequence_max IS NULL OR event.sequence <= line.sequence_max)
+), imported AS (
+    SELECT DISTINCT ON (line.forks, event.subject_id) line.forks, event.event_id, event.occurred_at,
+        event."offset", event.body ->> 'role' AS role, event.body ->> 'text' AS text
+    FROM line JOIN event_log AS event
+        ON event.session_id = line.session_id AND event.type = 'MessageImported'
+        AND event.topic = %(imports)s AND event.tenant_id = %(tenant)s AND event.user_id = %(user)s
+    ORDER BY line.forks, event.subject_id, event."offset" DESC
 ), said AS (
-    SELECT told.forks, told.turn, 'user' AS speaker, input.event_id, input.body ->> 'text' AS text
+    SELECT told.forks, told.turn, 0::bigint AS number, 'user' AS speaker, input.event_id,
+        input.body ->> 'text' AS text
     FROM told JOIN event_log AS input
         ON input.event_id = told.input_id AND input.session_id = told.session_id
         AND input.type IN ('MessageReceived', 'SessionForked') AND input.topic = %(inputs)s
     WHERE told.type = 'TurnStarted'
     UNION ALL
-    SELECT forks, turn, 'answer', event_id, text FROM told WHERE type = 'AnswerGiven'
+    SELECT forks, turn, 0, 'answer', event_id, text FROM told WHERE type = 'AnswerGiven'
+    UNION ALL
+    SELECT forks, 0, row_number() OVER (PARTITION BY forks ORDER BY occurred_at, "offset"),
+        CASE role WHEN 'user' THEN 'user' ELSE 'answer' END, event_id, text
+    FROM imported WHERE role IN ('user', 'assistant')
 ), latest AS (
-    SELECT turn, speaker, event_id, left(text, %(text_characters)s) AS text,
+    SELECT turn, number, speaker, event_id, left(text, %(text_characters)s) AS text,
         sum(least(length(text), %(text_characters)s)) OVER (
-            ORDER BY turn DESC, forks, speaker, event_id ROWS UNBOUNDED PRECEDING
+            ORDER BY turn DESC, number DESC, forks, speaker, event_id ROWS UNBOUNDED PRECEDING
         ) AS characters
     FROM said WHERE text <> ''
 )
-SELECT turn, speaker, event_id::text, text FROM latest WHERE characters <= %(characters)s
+SELECT turn, number, speaker, event_id::text, text FROM latest WHERE characters <= %(characters)s
 ORDER BY characters
 """
 
@@ -64,6 +76,9 @@ class PastText:
     """What was said once."""
 
     turn: int
+    """0: before the first one, in V1."""
+    number: int = 0
+    """Among what was said in V1, from 1."""
     speaker: str
     """user or answer."""
     event_id: str
@@ -89,6 +104,7 @@ class ConversationPast:
             "user": user_id,
             "inputs": SESSION_INPUTS.name,
             "outputs": SESSION_OUTPUTS.name,
+            "imports": SESSION_IMPORTS.name,
             "forks": FORKS_MAX,
             "characters": CHARACTERS_MAX,
             "text_characters": TEXT_CHARACTERS_MAX,
@@ -96,6 +112,12 @@ class ConversationPast:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(_PAST, given)
             return [
-                PastText(turn=int(turn), speaker=str(speaker), event_id=str(event_id), text=str(text))
-                for turn, speaker, event_id, text in await cursor.fetchall()
+                PastText(
+                    turn=int(turn),
+                    number=int(number),
+                    speaker=str(speaker),
+                    event_id=str(event_id),
+                    text=str(text),
+                )
+                for turn, number, speaker, event_id, text in await cursor.fetchall()
             ]

@@ -21,6 +21,32 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedMessage:
+    """A message that came over from V1."""
+
+    is_users: bool
+    """False: an answer."""
+    reference: RecordReference
+    characters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedPast:
+    """What was said before the first turn, in another system; what that says is a claim."""
+
+    event_id: str
+    """Of the input that told of it."""
+    tenant_id: str
+    user_id: str
+    """Whose conversation it was."""
+    origin: str
+    messages: int
+    """How many there were."""
+    told: tuple[ImportedMessage, ...]
+    """The latest, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """The summary of the first turns, which a model wrote."""
 
@@ -28,9 +54,11 @@ class Summary:
     characters: int
     """How long its text is."""
     turns: int
-    """It tells of turns 1 to this."""
+    """It tells of turns 1 to this; 0: only of what came over."""
     outside: bool = False
     """As of the least trusted of what it was made from."""
+    imported: bool = False
+    """Whether it tells of what came over from V1 as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +74,5 @@ class SummaryCall:
     """How long its prompt was thought to be."""
     outside: bool = False
     """As of the least trusted of what goes into it."""
+    imported: bool = False
+    """Whether what came over from V1 goes into it."""

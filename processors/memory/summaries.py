@@ -9,8 +9,15 @@ from typing import Final, TypeGuard
 
 from processors.budgets import Admission
 from processors.calls import Prompt, Unaffordable, admission, request
-from processors.memory.history import exchange_messages, exchange_tokens, summary_message
-from processors.memory.state import Exchange, Summary, SummaryCall
+from processors.memory.history import (
+    came_over,
+    exchange_messages,
+    exchange_tokens,
+    imported_messages,
+    imported_tokens,
+    summary_message,
+)
+from processors.memory.state import Exchange, ImportedMessage, Summary, SummaryCall
 from processors.prompts import prompt_tokens
 from processors.state import Budget, SessionState, SessionStatus, Turn
 from processors.transition import Transition
@@ -78,6 +85,7 @@ def ended(transition: Transition, outcome: ModelCallCompleted | ModelCallFailed)
             characters=len(outcome.text),
             turns=call.turns,
             outside=call.outside,
+            imported=call.imported,
         )
         transition.state = replace(
             state,
@@ -127,12 +135,17 @@ def _ask(transition: Transition) -> None:
     state = transition.state
     limits = transition.configuration.limits
     rules = transition.configuration.prompts.get(SUMMARIZER)
+    # What came over goes into the first summary, and so is what makes way first.
+    came = came_over(state, limits.history_tokens_max, limits.history_tokens_max)
     count = to_sum_up(state.history, limits)
+    is_full = bool(count) or (
+        bool(came) and _tokens(state, came, limits) > limits.history_tokens_max * FULL_SHARE
+    )
     # A session that is closing is not spoken in any more.
-    if not count or not limits.summary_output_tokens_max or rules is None or _is_last(transition):
+    if not is_full or not limits.summary_output_tokens_max or rules is None or _is_last(transition):
         return
     taken = state.history[:count]
-    messages = _messages(transition, rules, taken)
+    messages = _messages(transition, rules, taken, came)
     estimated = prompt_tokens(messages, transition.configuration, ())
     prompt = Prompt(
         purpose=CallPurpose.SUMMARIZE,
@@ -154,6 +167,7 @@ def _ask(transition: Transition) -> None:
         turns=state.turns - (len(state.history) - count),
         tokens_estimated=estimated,
         outside=_is_outside(state, taken),
+        imported=bool(came) or (state.summary is not None and state.summary.imported),
     )
     transition.state = replace(transition.state, summary_call=call)
 
@@ -165,7 +179,14 @@ def _had_part(turn: Turn) -> bool:
 
 def _is_outside(state: SessionState, exchanges: Sequence[Exchange]) -> bool:
     """Tell how far the past is trusted that these turns and the summary tell: as its least trusted part."""
+    if state.imported is not None:
+        return True
     return any(one.outside for one in exchanges) or (state.summary is not None and state.summary.outside)
+
+
+def _tokens(state: SessionState, came: Sequence[ImportedMessage], limits: Limits) -> int:
+    tokens_max = limits.history_tokens_max
+    return imported_tokens(came, tokens_max) + sum(exchange_tokens(one, tokens_max) for one in state.history)
 
 
 def _is_worth_it(admitted: Admission, budget: Budget) -> bool:
@@ -180,12 +201,15 @@ def _is_last(transition: Transition) -> bool:
     return state.status is SessionStatus.CLOSING and not state.queue
 
 
-def _messages(transition: Transition, rules: str, exchanges: Sequence[Exchange]) -> tuple[PromptMessage, ...]:
-    before = transition.state.summary
+def _messages(
+    transition: Transition, rules: str, exchanges: Sequence[Exchange], came: Sequence[ImportedMessage]
+) -> tuple[PromptMessage, ...]:
+    before, past = transition.state.summary, transition.state.imported
     limits = transition.configuration.limits
     told = [text for exchange in exchanges for text in exchange_messages(exchange, limits.history_tokens_max)]
     return (
         PromptMessage(role=ChatRole.SYSTEM, text=rules),
+        *(imported_messages(past, came, limits.history_tokens_max) if past is not None and came else ()),
         *((summary_message(before, limits.summary_output_tokens_max),) if before is not None else ()),
         *(_quoted(text) for text in told),
         PromptMessage(role=ChatRole.USER, text="Write the summary of all of this."),

@@ -223,6 +223,38 @@ class SessionForked:
     budget_nanodollars: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedText:
+    """What a conversation of V1 had, by its place on `session.imports`."""
+
+    role: Impersonal
+    """As there: user, assistant, tool, system …"""
+    partition: int
+    offset: int
+    event_id: Impersonal
+    """Of its MessageImported."""
+    tokens: int
+    """Of its text; of a long one an upper bound."""
+    characters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionImported:
+    """A conversation that came over from V1 is gone on with: what V1 says of it is the session's past.
+
+    The ingress shell writes it before the first message, for nobody else is believed what a session was. The
+    texts stay where they stand, and no model takes anything in them for an instruction.
+    """
+
+    origin: Impersonal
+    """Name of the source."""
+    title: Personal = ""
+    messages: int
+    """How many it had there."""
+    told: tuple[ImportedText, ...] = ()
+    """The latest that users and answers said, oldest first; at most 32."""
+
+
 OperatorFact = ApprovalReceived | SessionBudgetSet | OutcomeTold | ApprovalEdited
 """Acts of operators: on `user.inputs` they are refused, for there anybody may say who they are."""
 SignedFact = ApprovalReceived | ApprovalEdited
@@ -252,6 +284,7 @@ CommandFact = (
     | ForkRefused
     | OutcomeTold
     | ApprovalEdited
+    | SessionImported
 )
 """What people and programs tell a session to do."""
 InputFact = CommandFact | FeedbackGiven

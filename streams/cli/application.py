@@ -43,6 +43,7 @@ _PANELS: Final = {
         "tail": "tail:tail",
         "sessions": "sessions:sessions",
         "cost": "cost:cost",
+        "ask": "ask:ask",
         "trace": "trace:trace",
         "replay": "replay:replay",
         "record": "replay:record",

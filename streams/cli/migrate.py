@@ -1,9 +1,13 @@
 """`migrate`: the tables in Postgres."""
 
+from typing import Annotated
+
 import psycopg
+import typer
 
 from sinks import migrator, roles
 from sinks.mapping import read_mapping
+from sinks.way_back import way_back
 from streams.cli import output
 from streams.cli.command import command
 from streams.cli.context import settings
@@ -11,11 +15,21 @@ from streams.cli.version_one import told_of_v1
 
 
 @command
-async def migrate() -> None:
+async def migrate(
+    back: Annotated[
+        bool,
+        typer.Option(
+            "--way-back", help="Change nothing, and print the SQL that takes V2 out of this database again."
+        ),
+    ] = False,
+) -> None:
     """Create the tables, or add what this version adds; safe to repeat."""
     mapping = read_mapping(settings().version_one_tables)
     connection = await psycopg.AsyncConnection.connect(settings().postgres_dsn, autocommit=True)
     async with connection:
+        if back:
+            output.say("{sql}", sql=(await way_back(connection)).rstrip())
+            return
         applied = await migrator.migrate(connection, mapping=mapping)
         if settings().gateway_postgres_dsn:
             await roles.let_in(connection, settings().gateway_dsn)

@@ -13,6 +13,7 @@ from streams.gateway import (
     letters_api,
     lists_api,
     outcomes_api,
+    questions_api,
     sessions_api,
     system_api,
 )
@@ -23,6 +24,7 @@ APIS: Final = (
     lists_api,
     history_api,
     costs_api,
+    questions_api,
     letters_api,
     system_api,
     agents_api,

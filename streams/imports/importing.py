@@ -33,6 +33,7 @@ from streams.imports.counting import Counts
 from streams.imports.log import Log
 
 EVENTS_AT_ONCE: Final = 4_000
+LOOKED_UP_AT_ONCE: Final = 500
 STATISTICS_DAYS: Final = 30
 _AGE_MAX: Final = 2**31 - 1
 """Of a transaction, in transactions: of older ones Postgres does not tell which came first."""
@@ -74,6 +75,8 @@ class _Standing:
 
     owners: dict[str, Owner]
     own_rows: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
+    """Keys of sessions that are V2's own."""
     left: dict[str, LeftBehind] = field(default_factory=dict)
 
 
@@ -135,7 +138,8 @@ class _Pass:
         self._is_same_database = False
         self._has_told = False
         """True: something of V1 is on the log already."""
-        self._numbers: dict[str, frozenset[str]] = {}
+        self._numbered: frozenset[str] = frozenset()
+        """Tables of V1 in which rows of V2 have numbers."""
         self._whole: tuple[str, dict[str, int]] = (progress.reached, progress.counts)
         """The last session of which all rows were read, and what there was up to it."""
         self._places = Places(messages=False, invocations=False, has_own_messages=False)
@@ -149,7 +153,7 @@ class _Pass:
         source = self._source()
         async with aclosing(self._reader.sessions(wanted)) as sessions:
             async for some in sessions:
-                standing = await self._standing([session_id_of(source.origin, one.key) for one in some])
+                standing = await self._standing(source.origin, [one.key for one in some])
                 for session in some:
                     await self._bring(source, session, standing)
                     self._whole = (session.key, self._counts.numbers())
@@ -195,7 +199,7 @@ class _Pass:
             messages=places.messages and relations.get(MESSAGES) == theirs.get(MESSAGES),
             invocations=places.invocations and relations.get(INVOCATIONS) == theirs.get(INVOCATIONS),
         )
-        self._numbers = await imports.own_numbers(self._connection)
+        self._numbered = await imports.numbered(self._connection)
 
     async def _begin(self) -> Wanted:
         progress, moment = self._progress, self._reader.moment
@@ -231,12 +235,15 @@ class _Pass:
             invocations_in_place=self._places.invocations,
         )
 
-    async def _standing(self, ids: Sequence[str]) -> _Standing:
+    async def _standing(self, origin: str, keys: Sequence[str]) -> _Standing:
+        ids = [session_id_of(origin, key) for key in keys]
         standing = _Standing(owners=await imports.owners(self._connection, ids))
         if self._is_same_database:
             standing.own_rows = await imports.own_rows(
                 self._connection, ids, has_own_messages=self._places.has_own_messages
             )
+        if SESSIONS in self._numbered:
+            standing.numbers = await imports.own_numbers(self._connection, SESSIONS, keys)
         standing.left = await imports.left_behind(self._connection, ids)
         return standing
 
@@ -247,8 +254,8 @@ class _Pass:
         refusal = _refusal(source, session, owner)
 
         async def take(rows: AsyncIterator[_Row], table: str, made: Callable[[_Row], list[Envelope]]) -> None:
-            async for row in rows:
-                if self._is_own(row, table, standing.own_rows):
+            async for row, is_numbered in self._looked_up(rows, table):
+                if is_numbered or self._is_own(row, standing.own_rows):
                     self._counts.own += 1
                     continue
                 found = made(row)
@@ -261,7 +268,7 @@ class _Pass:
         await take(self._reader.invocations_of(session.key), INVOCATIONS, conversation.invocation)
         is_empty = not (conversation.messages or conversation.invocations)
         is_of_v2 = owner is not None and owner.imported_from is None
-        if is_empty and (is_of_v2 or session.key in self._numbers.get(SESSIONS, ())):
+        if is_empty and (is_of_v2 or session.key in standing.numbers):
             self._counts.own += 1
         elif refusal:
             self._counts.add_bad(BadRow(table=SESSIONS, key=session.key, reason=refusal))
@@ -269,11 +276,32 @@ class _Pass:
             self._events += conversation.end()
             self._count(conversation)
 
-    def _is_own(self, row: PastMessage | PastInvocation, table: str, own_rows: frozenset[str]) -> bool:
-        """Tell whether V2 wrote a row into V1's table."""
+    async def _looked_up(self, rows: AsyncIterator[_Row], table: str) -> AsyncIterator[tuple[_Row, bool]]:
+        """Tell of each row whether its id is a number of V2's; some at once are asked for."""
+        some: list[_Row] = []
+
+        async def told() -> list[tuple[_Row, bool]]:
+            taken = some.copy()
+            some.clear()
+            own = await imports.own_numbers(self._connection, table, [row.key for row in taken])
+            return [(row, row.key in own) for row in taken]
+
+        async for row in rows:
+            if table not in self._numbered:
+                yield row, False
+                continue
+            some.append(row)
+            if len(some) >= LOOKED_UP_AT_ONCE:
+                for one in await told():
+                    yield one
+        for one in await told() if some else ():
+            yield one
+
+    def _is_own(self, row: PastMessage | PastInvocation, own_rows: frozenset[str]) -> bool:
+        """Tell whether V2 wrote a row into V1's table under an id that is no number."""
         if not self._is_same_database:
             return False
-        if row.key.lower() in own_rows or row.key in self._numbers.get(table, ()):
+        if row.key.lower() in own_rows:
             return True
         return isinstance(row, PastMessage) and row.metadata.get("event_id") in own_rows
 
@@ -286,8 +314,9 @@ class _Pass:
 
     async def _measure_tools(self, source: Source) -> None:
         uses: dict[str, ToolUse] = {}
-        async for call in self._reader.invocations_since(source.as_of_us - STATISTICS_DAYS * DAY_US):
-            if self._is_same_database and call.key in self._numbers.get(INVOCATIONS, ()):
+        calls = self._reader.invocations_since(source.as_of_us - STATISTICS_DAYS * DAY_US)
+        async for call, is_numbered in self._looked_up(calls, INVOCATIONS):
+            if is_numbered:
                 continue
             uses.setdefault(call.tool or "unknown_tool", ToolUse()).add(call)
         if self._log is not None:

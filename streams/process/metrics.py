@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.metrics import MetricWrapperBase
 
 from schemas.events.budgets import ReservationExceeded
-from sinks.metrics import LATENCY_S, Described
+from sinks.described import Described
+from sinks.metrics import LATENCY_S
 
 _BATCH: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 

@@ -83,6 +83,14 @@ class ForwardingShell(ABC):
             OwnershipLost: the partitions were revoked in the meantime.
         """
 
+    async def forerunner(self, event: Envelope) -> Envelope | None:
+        """Return what is written to the same topic before what is forwarded; None: nothing.
+
+        Raises:
+            InputInvalid: the event cannot be used after all.
+        """
+        return None
+
     async def own(
         self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE
     ) -> Collection[int]:
@@ -129,8 +137,7 @@ class ForwardingShell(ABC):
         generation = self._generation
         async with self._checking:
             self._check(generation)
-            records = [await self._taken(delivery) for delivery in deliveries]
-            to_publish = [record for record in records if record is not None]
+            to_publish = [record for delivery in deliveries for record in await self._taken(delivery)]
             failpoints.reach("decided")
         async with self._writing:
             self._check(generation)
@@ -149,16 +156,19 @@ class ForwardingShell(ABC):
         for record in to_publish:
             self._metrics.output(record.topic.name)
 
-    async def _taken(self, delivery: Delivery) -> Outgoing | None:
+    async def _taken(self, delivery: Delivery) -> list[Outgoing]:
         if self.floors.is_taken(delivery):
             self._metrics.input(delivery.topic, "replayed")
-            return None
+            return []
         event: Envelope | None = None
         try:
             event = await self._intake.read(delivery)
-            record = outgoing(self._codec, *await self.forwarded(event, delivery))
+            forwarded, topic = await self.forwarded(event, delivery)
+            record = outgoing(self._codec, forwarded, topic)
             if record.size_bytes > RECORD_BYTES_MAX:
                 raise InputInvalid(f"it would be a record of {record.size_bytes:,} bytes")
+            before = await self.forerunner(forwarded)
+            records = [] if before is None else [outgoing(self._codec, before, topic)]
         except UnknownFactError as unknown:
             refused = RecordRefused("invalid_input", f"this program does not know the fact {unknown.name}")
         except InputInvalid as invalid:
@@ -173,10 +183,10 @@ class ForwardingShell(ABC):
             refused = RecordRefused("invalid_input", f"it cannot be checked: {error!r}", event)
         else:
             self._metrics.input(delivery.topic, "applied")
-            return record
+            return [*records, record]
         self._metrics.input(delivery.topic, "rejected")
         self._metrics.dead_letter(refused.code)
-        return self._intake.letter(delivery, refused)
+        return [self._intake.letter(delivery, refused)]
 
     def _check(self, generation: int) -> None:
         if not self._owner or self._generation != generation:

@@ -13,7 +13,7 @@ from processors.inputs import Tokenizer, checked_input, checked_restraint
 from processors.redrives import checked_redrive
 from schemas.configuration import Limits, Policy
 from schemas.envelope import Envelope
-from schemas.events.inputs import ForkRequested
+from schemas.events.inputs import ForkRequested, MessageReceived
 from schemas.events.redrives import RedriveRequested
 from schemas.events.restraints import RestraintAct
 from schemas.frozen import replace
@@ -24,6 +24,7 @@ from streams.engine.faust_shell import FaustShell
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log
 from streams.shells.forwarding import ForwardingShell, ReadFloors, build_forwarding
+from streams.shells.pasts import Pasts
 from topics.catalog import FORK_REQUESTS, REDRIVES, SESSION_INPUTS, TOOL_RESTRAINTS, Topic
 from topics.shells import INGRESS
 
@@ -43,6 +44,7 @@ class IngressShell(ForwardingShell):
         topic_prefix: str,
         metrics: ShellMetrics,
         now_ms: Callable[[], int],
+        pasts: Pasts | None = None,
     ) -> None:
         """Take the surroundings, as in ForwardingShell.
 
@@ -56,6 +58,7 @@ class IngressShell(ForwardingShell):
             topic_prefix: before topic names in dead letters.
             metrics: counts.
             now_ms: the clock, for the metrics of latency.
+            pasts: knows what sessions were in V1; None: nobody does.
         """
         super().__init__(
             name=INGRESS,
@@ -69,6 +72,7 @@ class IngressShell(ForwardingShell):
         self._tokenizer = tokenizer
         self._limits = limits
         self._policy = policy
+        self._pasts = pasts
 
     async def forwarded(self, event: Envelope, delivery: Delivery) -> tuple[Envelope, Topic]:
         """Return the input as its session gets it, or whoever else acts on it.
@@ -94,8 +98,16 @@ class IngressShell(ForwardingShell):
         # The event with which the fork begins has the id that the sender knows, as any input's.
         return replace(checked, event_id=derived_id(checked.event_id, "request")), FORK_REQUESTS
 
+    async def forerunner(self, event: Envelope) -> Envelope | None:
+        """Return what the session was in V1, before a message that may be the first to go on with it."""
+        if self._pasts is None or not isinstance(event.body, MessageReceived):
+            return None
+        return await self._pasts.past_of(event)
 
-def build_ingress(context: ShellContext, tokenizer: Tokenizer, limits: Limits, policy: Policy) -> FaustShell:
+
+def build_ingress(
+    context: ShellContext, tokenizer: Tokenizer, limits: Limits, policy: Policy, pasts: Pasts
+) -> FaustShell:
     """Build the ingress shell; nothing connects until its app starts."""
-    make = partial(IngressShell, tokenizer=tokenizer, limits=limits, policy=policy)
+    make = partial(IngressShell, tokenizer=tokenizer, limits=limits, policy=policy, pasts=pasts)
     return build_forwarding(context, INGRESS, make, reads_all=True)

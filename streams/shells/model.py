@@ -13,6 +13,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.client_calls import EMBEDDINGS, ClientCallReceived
 from schemas.events.deltas import ModelDeltaReceived
+from schemas.events.imports import MessageImported
 from schemas.events.inputs import MessageReceived, SessionForked
 from schemas.events.models import (
     CallPurpose,
@@ -25,6 +26,7 @@ from schemas.events.models import (
 )
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
 from schemas.frozen import replace
+from schemas.hidden_text import without_hidden
 from schemas.ports.chat import (
     ChatAnswer,
     ChatMessage,
@@ -44,10 +46,12 @@ from streams.effects.pieces import AnswerTold
 from streams.process.metrics import Metrics
 from streams.records.reader import RecordMissing, RecordReader
 from streams.shells.vectors import vectors_of
+from topics.catalog import SESSION_IMPORTS
 from topics.shells import MODEL
 
 _BACKOFF_MS_MAX: Final = 60_000
 """Between two attempts, at most, a Retry-After included."""
+NO_LONGER_THERE: Final = "(It is no longer kept.)"
 _MARGIN_MS: Final = 30_000
 """For resolving references and for publishing."""
 
@@ -221,7 +225,13 @@ class ModelExecutor:
         text = message.text or ""
         if message.source is None:
             return ChatMessage(role=message.role, text=text, tool_call_id=message.tool_call_id)
-        source = (await self._reader.event(message.source)).body
+        try:
+            source = (await self._reader.event(message.source)).body
+        except RecordMissing:
+            # What another system said may be deleted; a conversation goes on without it.
+            if message.source.topic != SESSION_IMPORTS.name:
+                raise
+            return ChatMessage(role=message.role, text=text + NO_LONGER_THERE)
         text += both_ends(_text_of(source), message.characters_max)
         # Who is quoted to a model as material does not speak in its own voice.
         if isinstance(source, ModelCallCompleted) and message.role is ChatRole.ASSISTANT:
@@ -270,6 +280,8 @@ def _text_of(fact: Fact | None) -> str:
     match fact:
         case ModelCallCompleted() | MessageReceived():
             return fact.text
+        case MessageImported():
+            return without_hidden(fact.text)
         case SessionForked():
             return fact.text or ""
         case ToolCallCompleted():

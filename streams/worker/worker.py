@@ -31,6 +31,7 @@ from streams.shells.effect import EffectSpec, build_effect
 from streams.shells.fork import build_fork
 from streams.shells.ingress import build_ingress
 from streams.shells.model import ModelExecutor
+from streams.shells.pasts import ImportedPasts
 from streams.shells.stateful import ACCOUNT_SPEC, CAPABILITY_SPEC, SESSION_SPEC, build_stateful
 from streams.shells.tool import ToolExecutor
 from streams.worker.providers import Providers, make_providers
@@ -181,8 +182,10 @@ class _Parts:
 
 
 def _ingress(context: ShellContext, parts: _Parts) -> FaustShell:
-    configuration = parts.providers.configuration
-    return build_ingress(context, parts.providers.tokenizer, configuration.limits, configuration.policy)
+    providers = parts.providers
+    configuration = providers.configuration
+    pasts = ImportedPasts(providers.pool, providers.tokenizer)
+    return build_ingress(context, providers.tokenizer, configuration.limits, configuration.policy, pasts)
 
 
 def _fork(context: ShellContext, _parts: _Parts) -> FaustShell:

@@ -174,7 +174,7 @@ async def test_a_turn_is_read_as_it_was() -> None:
 @pytest.mark.parametrize(
     "arguments",
     ["{}", '{"query": "  "}', '{"query": "a", "k": 0}', f'{{"query": "a", "k": {RESULTS_MAX + 1}}}',
-     '{"query": "a", "session_id": "another"}', '{"query": "a", "turn": 0}'],
+     '{"query": "a", "session_id": "another"}', '{"query": "a", "turn": -1}'],
 )  # fmt: skip
 async def test_arguments_that_do_not_fit_are_refused(arguments: str) -> None:
     registry = ToolRegistry([RecallConversation(FixedPast([]))])
@@ -194,3 +194,26 @@ async def test_a_database_that_is_away_fails_the_call_which_may_be_repeated() ->
         await RecallConversation(Away([])).run({"query": "boat"}, context())
 
     assert failed.value.retryable
+
+
+async def test_what_came_over_is_found_beside_what_was_said_since_and_has_citations_of_its_own() -> None:
+    there = [
+        PastText(turn=0, number=number, speaker=speaker, event_id=f"v{number}", text=text)
+        for number, speaker, text in (
+            (2, "answer", "Marlin is a fine name."),
+            (1, "user", "My boat is called Marlin."),
+        )
+    ]
+    now = PastText(turn=1, speaker="user", event_id="m1", text="What is Marlin?")
+    tool = RecallConversation(FixedPast([now, *there]))
+
+    told = [
+        (await tool.run({"query": "Marlin", **more}, context())).result
+        for more in ({}, {"turn": 0}, {"turn": 1})
+    ]
+
+    for one in told[:2]:
+        assert isinstance(one["said"], list)
+        assert [said["citation"] for said in one["said"]] == ["imported 1 user#1", "imported 2 answer#1"]
+        assert one["turns_searched"] == 0
+    assert told[2]["said"] == []

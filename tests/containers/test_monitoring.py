@@ -25,6 +25,10 @@ WATCHED: Final = {
     "OutboxStuck": "cartrita_outbox_records",
     "RecoverySlow": "cartrita_recovery_seconds",
     "CostBurns": "cartrita_model_cost_dollars_total",
+    "AnswersSlow": "cartrita_answer_seconds_bucket",
+    "BudgetsRunOut": "cartrita_answers_total",
+    "ApprovalsExpire": "cartrita_approvals_ended_total",
+    "RetriesPile": "cartrita_retries_total",
 }
 """What an operator must be told of, and by which series it is seen."""
 

@@ -1,5 +1,6 @@
 """The command line as people and scripts use it, against a running deployment."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -98,6 +99,28 @@ def test_an_answer_traces_to_the_message_and_its_session_shows_the_plan(
     assert {one["what"] for one in by_agent["costs"]} > {"planner", "synthesizer"}
     assert by_agent["total"]["tokens"] == detail["session"]["tokens_used"]
     assert answered["session_id"] in run(*of_it, "session").stdout
+
+
+def test_questions_are_listed_explained_and_answered(
+    run: Run, command_environment: dict[str, str], answered: Json
+) -> None:
+    wait_until_stored(command_environment, answered["event_id"])
+
+    names = [one["name"] for one in json.loads(run("ask", "--json").stdout)["questions"]]
+    assert all(name in run("ask").stdout for name in names)
+    for name in names:
+        explained = json.loads(run("ask", name, "--explain", "--json").stdout)
+        columns = [one["name"] for one in explained["columns"]]
+        told = json.loads(run("ask", name, "--days", "1", "--json").stdout)
+        assert all(list(row) == columns for row in told["rows"])
+        assert next(csv.reader(run("ask", name, "--csv").stdout.splitlines())) == columns
+        assert columns[-1] in run("ask", name, "--explain").stdout
+    agents = json.loads(run("ask", "cost_by_agent", "--tenant", "default", "--json").stdout)["rows"]
+    assert {one["agent"] for one in agents} > {"planner", "synthesizer"}
+    assert run("ask", "cost_by_agent", "--tenant", "nobody", "--csv").stdout.count("\n") == 1
+    assert "planner" in run("ask", "cost_by_agent").stdout
+    run("ask", "--csv", code=2)
+    run("ask", "cost_by_agents", code=2)
 
 
 def test_a_session_is_forked_at_an_event_and_both_replay(

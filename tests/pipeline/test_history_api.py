@@ -109,3 +109,39 @@ def test_costs_are_what_the_ledger_charged_and_nobody_elses(
     assert bob.get("/api/v2/costs", params={"by": "session"}).json()["costs"] == []
     assert ann.get("/api/v2/costs", params={"by": "nothing"}).status_code == 422
     assert ann.get("/api/v2/costs", params={"since": "2026-01-01"}).status_code == 422
+
+
+def test_questions_are_answered_of_what_the_token_may_see(
+    bearing: Bearing, make_token: Make, address: str
+) -> None:
+    tenant = f"asked-{uuid.uuid4().hex[:8]}"
+    ann = bearing(address, make_token("--tenant", tenant, "--user", "ann"))
+    session = opened(ann)
+    say(ann, session, "Calculate 6 * 7 with code.")
+    used = settled(ann, session)["tokensUsed"]
+
+    listed = ann.get("/api/v2/questions").json()["questions"]
+    assert len(listed) == 6
+    for question in listed:
+        told = ann.get(f"/api/v2/questions/{question['name']}").json()
+        assert told["question"] == question
+        assert all(len(row) == len(question["columns"]) and row[0] == tenant for row in told["rows"])
+        assert told["rows"] or question["name"] == "retrieval_usefulness"
+        assert not told["truncated"]
+    asked = ann.get("/api/v2/questions/cost_by_agent").json()
+    names = [one["name"] for one in asked["question"]["columns"]]
+    assert sum(row[names.index("tokens")] for row in asked["rows"]) == used
+    first = ann.get("/api/v2/questions/cost_by_agent", params={"limit": 1}).json()
+    assert (first["rows"], first["truncated"]) == (asked["rows"][:1], True)
+    past = {"until": "2020-01-01T00:00:00Z", "since": "2019-01-01T00:00:00Z"}
+    assert ann.get("/api/v2/questions/slowest_hops", params=past).json()["rows"] == []
+
+    for options in (("--tenant", tenant, "--user", "bob"), ("--tenant", "other")):
+        stranger = bearing(address, make_token(*options))
+        for question in listed:
+            rows = stranger.get(f"/api/v2/questions/{question['name']}").json()["rows"]
+            assert tenant not in {row[0] for row in rows}
+    sender = bearing(address, make_token("--tenant", tenant, "--user", "ann", "--scope", "send"))
+    assert sender.get("/api/v2/questions").status_code == 403
+    assert sender.get("/api/v2/questions/cost_by_agent").status_code == 403
+    assert ann.get("/api/v2/questions/pg_authid").status_code == 422

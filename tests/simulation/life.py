@@ -12,7 +12,8 @@ from processors.restraints import Restraints
 from processors.session import SessionDecider
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
-from schemas.events.inputs import SessionForked
+from schemas.events.inputs import ImportedText, SessionForked, SessionImported
+from schemas.ids import derived_id
 from schemas.references import RecordReference
 from streams.effects.recall import OnTheLog
 from streams.effects.shell import EffectShell
@@ -22,12 +23,14 @@ from streams.records.floors import FloorsFound
 from streams.shells.fork import ForkShell
 from streams.shells.forwarding import ForwardingShell
 from streams.shells.ingress import IngressShell
+from streams.shells.pasts import told_before
 from streams.stateful.shell import StatefulShell
 from streams.stateful.stored_record import StoredRecord
 from tests.simulation.broker import PARTITIONS, Applied, Broker, Place
 from tests.simulation.forks import folded
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, ProviderExecutor
+from tests.simulation.users import STRANGER
 from tests.streams.twin import CODEC, Crash, metrics
 from topics.catalog import (
     read_by,
@@ -205,6 +208,7 @@ class Life:
                 topic_prefix="",
                 metrics=_METRICS["ingress"],
                 now_ms=self._now_ms,
+                pasts=_CameOver(),
             )
         if self.name == "fork":
 
@@ -269,6 +273,19 @@ class Life:
 
     def _now_ms(self) -> int:
         return self._loop.now_ms
+
+
+class _CameOver:
+    """One session in four came over from V1."""
+
+    async def past_of(self, message: Envelope) -> Envelope | None:
+        if message.session_id[-1] not in "048c" or message.user_id == STRANGER:
+            return None
+        earlier = derived_id(message.session_id, "earlier")
+        text = ImportedText(role="user", partition=0, offset=1, event_id=earlier, tokens=40, characters=160)
+        return told_before(
+            message, SessionImported(origin="old", messages=3, told=(text,)), caused_by=earlier
+        )
 
 
 class _NothingDamaged:

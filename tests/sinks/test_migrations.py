@@ -29,6 +29,7 @@ LANDED = (
     ("imports", "8da54c990399e105"),
     ("row_level_security", "4481bb5add81e3a3"),
     ("when_sessions_came_over", "82ead6997f87d53d"),
+    ("questions", "cbf22d43beb91f65"),
 )
 
 

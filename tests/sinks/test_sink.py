@@ -56,6 +56,9 @@ async def test_events_become_rows_and_metrics_tell_so(
 
     await assert_exactly_once(connection, 5, 4)
     assert registry.get_sample_value("cartrita_sink_rows_total", {"table": "sessions"})
+    # The two charges that came again are not counted anew.
+    charged = {"basis": "usage"}
+    assert registry.get_sample_value("cartrita_budget_tokens_charged_total", charged) == 5 * 4
     assert registry.get_sample_value("cartrita_sink_batch_records_count")
     lag = {"topic": "budget.events", "partition": "0"}
     assert registry.get_sample_value("cartrita_sink_lag_records", lag) == 0

@@ -20,6 +20,7 @@ from sinks import (
     open_outcomes,
     owned_trace,
     queries,
+    questions,
     responses,
     session_history,
     session_lists,
@@ -115,6 +116,8 @@ MANY: Final = """
     INSERT INTO tasks_v2 (id, session_id, intent, status)
     SELECT md5('t' || n)::uuid, md5('s' || 1 + n % 20000)::uuid, 'do', 'complete'
     FROM generate_series(1, 40000) n;
+    INSERT INTO retrieval_metrics (id, session_id, query_text)
+    SELECT md5('r' || n)::uuid, md5('s' || n)::uuid, 'sink' FROM generate_series(1, 20000) n;
     INSERT INTO task_edges (from_task_id, to_task_id, relation_type)
     SELECT md5('t' || n)::uuid, md5('t' || n + 20000)::uuid, 'enables' FROM generate_series(1, 20000) n;
     ANALYZE;
@@ -141,6 +144,9 @@ async def ask_everything(connection: Connection, user: str | None) -> None:
     await responses.put_aside(connection, EVENT, SESSION)
     for by in costs.By:
         assert await costs.costs(connection, by, since=AT, tenant=tenant, user=user, limit=10)
+    for question in questions.Question:
+        await questions.explained(connection, question)
+        await questions.answer(connection, question, since=AT, tenant=tenant, limit=10)
     wanted = session_lists.Wanted(tenant=tenant, user=user)
     for order in session_lists.Order:
         page = await session_lists.sessions_of(connection, wanted, order=order, limit=50)
