@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from processors.hidden_text import without_hidden
+from processors.redaction.redactor import PATTERNS_ALONE, Redactor
 from schemas.configuration import ChatModel, ToolSpec
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import (
@@ -69,10 +69,13 @@ class Ending:
 class ModelOutcomes:
     """Outcomes of model calls."""
 
-    def __init__(self, prices: Mapping[str, ChatModel], producer: str) -> None:
-        """Take the models by name, and the name of the shell that reports."""
+    def __init__(
+        self, prices: Mapping[str, ChatModel], producer: str, redactor: Redactor = PATTERNS_ALONE
+    ) -> None:
+        """Take the models by name, the name of the shell that reports, and what takes credentials out."""
         self._prices = prices
         self._producer = producer
+        self._redactor = redactor
 
     def completed(self, event: Envelope, answer: ChatAnswer, ending: Ending) -> Outcome:
         """Return the outcome of a call that was answered."""
@@ -111,7 +114,7 @@ class ModelOutcomes:
             agent=body.agent,
             model=body.model,
             kind=error.kind,
-            message=str(error)[:_MESSAGE_CHARACTERS_MAX],
+            message=self._redactor.text(str(error))[:_MESSAGE_CHARACTERS_MAX],
             retryable=error.retryable,
             maybe_billed=error.maybe_billed,
             prompt_tokens_counted=error.prompt_tokens_counted,
@@ -145,6 +148,7 @@ class ModelOutcomes:
 
     def _outcome(self, event: Envelope, result: ModelResultFact, label: str, ending: Ending) -> Outcome:
         call_id = model_request(event).call_id
+        result = self._redactor.fact(result)
         return Outcome(
             events=(result_of(event, result, call_id, self._producer, ending.now_ms),), label=label
         )
@@ -153,10 +157,13 @@ class ModelOutcomes:
 class ToolOutcomes:
     """Outcomes of tool calls."""
 
-    def __init__(self, specs: Mapping[str, ToolSpec], producer: str) -> None:
-        """Take what each tool is by name, and the name of the shell that reports."""
+    def __init__(
+        self, specs: Mapping[str, ToolSpec], producer: str, redactor: Redactor = PATTERNS_ALONE
+    ) -> None:
+        """Take what each tool is by name, the name of the shell that reports, and what takes secrets out."""
         self._specs = specs
         self._producer = producer
+        self._redactor = redactor
 
     def completed(
         self,
@@ -168,7 +175,8 @@ class ToolOutcomes:
     ) -> Outcome:
         """Return the outcome of a call with a result; `count_tokens` counts the text that models get."""
         body = tool_request(event)
-        result_json = without_hidden(json.dumps(result.result, ensure_ascii=False, separators=(",", ":")))
+        told = json.dumps(result.result, ensure_ascii=False, separators=(",", ":"))
+        result_json = self._redactor.json(told)
         completed = ToolCallCompleted(
             call_id=body.call_id,
             task_id=body.task_id,
@@ -178,7 +186,7 @@ class ToolOutcomes:
             tool_version=body.tool_version,
             result_json=result_json,
             result_tokens=count_tokens(result_json),
-            retrieval=result.retrieval,
+            retrieval=None if result.retrieval is None else self._redactor.fact(result.retrieval),
             used_tokens=result.used_tokens,
             cost_nanodollars=result.cost_nanodollars,
             attempts=attempts,
@@ -262,7 +270,7 @@ class ToolOutcomes:
             tool=body.tool,
             tool_version=body.tool_version,
             kind=error.kind,
-            message=without_hidden(str(error))[:_MESSAGE_CHARACTERS_MAX],
+            message=self._redactor.text(str(error))[:_MESSAGE_CHARACTERS_MAX],
             retryable=error.retryable,
             maybe_effected=maybe_effected,
             used_tokens=error.used_tokens,

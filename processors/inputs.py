@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from processors import forking
 from processors.approvals.binding import arguments_of
-from processors.hidden_text import without_hidden
 from processors.objections import EVERY_TENANT
 from processors.open_outcomes import RESULT_CHARACTERS_MAX
+from processors.redaction.redactor import PATTERNS_ALONE
 from schemas.canonical import NotCanonical
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
@@ -19,6 +19,7 @@ from schemas.events.inputs import (
     Attachment,
     FeedbackGiven,
     ForkRequested,
+    InputFact,
     MessageReceived,
     OperatorFact,
     OutcomeTold,
@@ -56,6 +57,9 @@ _COMMANDS: Final[dict[type, str]] = {
 """By operator's act the command that writes it."""
 
 Tokenizer = Callable[[str], int]
+
+
+Said = TypeVar("Said", bound=SentFact | InputFact)
 
 
 class InputInvalid(Exception):
@@ -119,8 +123,22 @@ def checked_input(
         occurred_at_ms=taken_at_ms,
         producer=event.producer or producer,
         traceparent=event.traceparent,
-        body=_checked_body(body, tokenizer, limits),
+        body=_checked_body(cleaned(body), tokenizer, limits),
     )
+
+
+def cleaned(body: Said) -> Said:
+    """Return what is said without hidden text, and with credentials replaced by what kind they are of.
+
+    Raises:
+        InputInvalid: what is signed would not be what was signed any more.
+    """
+    told = PATTERNS_ALONE.fact(body)
+    if isinstance(told, ApprovalEdited) and told.arguments_json != getattr(body, "arguments_json", ""):
+        raise InputInvalid(
+            "arguments_json holds a credential, and none goes on the log: name where the tool finds it"
+        )
+    return told
 
 
 def checked_restraint(event: Envelope, *, taken_at_ms: int) -> Envelope:
@@ -196,8 +214,7 @@ def _checked_body(body: SentFact, tokenizer: Tokenizer, limits: Limits) -> SentF
 
 
 def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits) -> MessageReceived:
-    said = without_hidden(body.text)
-    if not said.strip():
+    if not body.text.strip():
         raise InputInvalid("text is empty")
     _short("agent", body.agent, AGENT_CHARACTERS_MAX)
     _budgets(body)
@@ -214,8 +231,7 @@ def _checked_message(body: MessageReceived, tokenizer: Tokenizer, limits: Limits
         )
     return replace(
         body,
-        text=said,
-        tokens=tokenizer(said),
+        tokens=tokenizer(body.text),
         attachments=tuple(
             replace(attachment, tokens=tokenizer(attachment.text)) for attachment in body.attachments
         ),
@@ -231,10 +247,9 @@ def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) 
     _short("model", body.model, NAME_CHARACTERS_MAX)
     if body.text is None and body.call_id is not None:
         raise InputInvalid("call_id needs the result that is put in its place, as text")
-    said = None if body.text is None else without_hidden(body.text)
-    if said is not None and body.call_id is None and not said.strip():
+    if body.text is not None and body.call_id is None and not body.text.strip():
         raise InputInvalid("text is empty")
-    text = said or ""
+    text = body.text or ""
     size_bytes = len(text.encode()) + len((body.policy_json or "").encode())
     if size_bytes > limits.text_bytes_max:
         raise InputInvalid(
@@ -244,7 +259,7 @@ def _checked_request(body: ForkRequested, tokenizer: Tokenizer, limits: Limits) 
         forking.policy_of(body.policy_json)
     except forking.ForkInvalid as error:
         raise InputInvalid(str(error)) from error
-    return replace(body, text=said, tokens=tokenizer(text))
+    return replace(body, tokens=tokenizer(text))
 
 
 def _checked_arguments(body: ApprovalEdited) -> None:

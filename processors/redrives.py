@@ -1,8 +1,8 @@
 """Records that were put aside and are tried again: who may ask for what, and what may be changed of one.
 
 A redrive is asked for by an operator and carried out by a worker, which may write to every topic. So what is
-asked for is narrow: records go back byte for byte to where they stood, and only what came by `user.inputs`,
-where anybody may write, may be changed, never in what says whose it is.
+asked for is narrow: records go back byte for byte, as they were put aside, to where they stood, and only what
+came by `user.inputs`, where anybody may write, may be changed, never in what says whose it is.
 """
 
 import json

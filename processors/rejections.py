@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from processors.redaction.masking import masked, texts_of
+from processors.redaction.redactor import PATTERNS_ALONE
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordHeader, RecordRejected, RejectionCode
 from schemas.ids import derived_id, is_uuid
@@ -40,7 +42,8 @@ class Refused:
 def rejected(record: Refused, *, by: str, now_ms: int) -> Envelope:
     """Make the event that puts a record aside; the same record, refused again, gives the same id.
 
-    Whatever fits a record of its topic is kept whole; of more than that, the beginning.
+    Whatever fits a record of its topic is kept whole; of more than that, the beginning. Credentials in it are
+    written over by as many asterisks, so that what is read and redriven is of the same form.
 
     Args:
         record: what cannot be used.
@@ -48,14 +51,15 @@ def rejected(record: Refused, *, by: str, now_ms: int) -> Envelope:
         now_ms: the time.
     """
     event = record.event
-    headers = _kept(record.headers)
-    key = None if record.key is None else record.key[:KEY_BYTES_MAX]
+    headers = _kept([(name, None if text is None else masked(text)) for name, text in record.headers])
+    key = None if record.key is None else masked(record.key)[:KEY_BYTES_MAX]
     room_bytes = RECORD_BYTES_MAX - len(key or b"") - _size_bytes(headers)
-    value = None if record.value is None else record.value[:room_bytes]
-    reason = record.reason[:REASON_CHARACTERS_MAX]
+    texts = None if event is None else list(texts_of(event.body))
+    value = None if record.value is None else masked(record.value, texts)[:room_bytes]
+    reason = PATTERNS_ALONE.text(record.reason)[:REASON_CHARACTERS_MAX]
     if record.value is not None and value is not None and len(value) < len(record.value):
         reason += f" (only the first {len(value)} of its {len(record.value)} bytes are kept here)"
-    if len(headers) < len(record.headers) or key != record.key:
+    if len(headers) < len(record.headers) or len(key or b"") < len(record.key or b""):
         reason += " (its key or headers are not kept whole)"
     return mended(
         Envelope(

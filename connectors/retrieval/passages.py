@@ -14,7 +14,7 @@ TITLE_TOKENS_MAX: Final = 100
 """Of the headings above a passage together; longer ones are text, and begin no passage."""
 HEADING_CHARACTERS_MAX: Final = 200
 """A longer line is text, whatever it begins with."""
-SPLITTER_VERSION: Final = "2"
+SPLITTER_VERSION: Final = "3"
 """Stored with each passage, and part of a document's hash: a new way to split means that an ingest is due."""
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*?)(?:[ \t]+#+)?[ \t]*$")
@@ -23,6 +23,12 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _KEPT_CONTROLS: Final = frozenset("\n\t")
 # All that ends a line or page somewhere; to drop them would glue two words together.
 _LINE_ENDS: Final = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+_JOINERS: Final = "\u200c\u200d"
+# Joiners in a row, and those that stand beside a space or ASCII: none of these joins anything.
+_STRAY_JOINERS: Final = re.compile(
+    "[\u200c\u200d]{2,}|(?<![^\x00-\x7f\\s])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f\\s])"
+)
 
 Count = Callable[[str], int]
 
@@ -62,15 +68,19 @@ def cleaned(text: str) -> str:
     """Return `text` without what nobody sees: control characters, marks of direction, tags.
 
     Text from outside may hide orders to a model in them; and a database takes no NUL. All that ends a line
-    becomes a line end.
+    becomes a line end. A joiner stays where it joins or parts what scripts and emoji write; several in a row
+    would spell something else.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
+    kept = "".join(
         character
         for character in _LINE_ENDS.sub("\n", text)
-        if character in _KEPT_CONTROLS or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
+        if character in _KEPT_CONTROLS
+        or character in _JOINERS
+        or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co")
     )
+    return _STRAY_JOINERS.sub("", kept)
 
 
 @dataclass(frozen=True, slots=True)

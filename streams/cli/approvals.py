@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from processors.approvals.binding import arguments_of, asked_bound, binding_digest
+from processors.inputs import InputInvalid
 from processors.objections import EVERY_TENANT
 from schemas.canonical import NotCanonical
 from schemas.envelope import Envelope
@@ -217,6 +218,8 @@ async def _send(request: Request, fact: SignedFact, key: ApproverKey, tenant: st
     try:
         async with asyncio.timeout(WORD_S), Client(settings()) as client:
             word = await _word(client, message)
+    except InputInvalid as error:
+        fail(Code.USAGE, str(error))
     except TimeoutError:
         fail(
             Code.TIMED_OUT,

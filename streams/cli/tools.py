@@ -12,6 +12,7 @@ from rich.table import Table
 from connectors.mcp.acceptance import AcceptedServer, Differences, differences, write_acceptance
 from connectors.mcp.definitions import Definition, Listing
 from connectors.mcp.server import Server
+from processors.redaction.redactor import Redactor
 from schemas.events.restraints import EVERY_TOOL
 from schemas.ports.tool import ToolContext, ToolError
 from streams.cli import output, restraints
@@ -190,7 +191,7 @@ async def try_tool(
     stop = None if held is None else held.stop_of(tool)
     if stop is not None:
         fail(Code.FAILED, f"{tool}: {restraints.told_of_stop(stop)}", "`cartrita tools start` takes it back.")
-    servers = mcp_servers(given)
+    servers = mcp_servers(given, Redactor())
     registry = ToolRegistry(servers.tools())
     providers = None
     if tool not in registry.specs:
@@ -236,7 +237,7 @@ async def _look(given: Settings, server: Server) -> tuple[Listing, AcceptedServe
     from streams.worker.servers import mcp_ways
 
     try:
-        seen = await look(server, mcp_ways(given).open)
+        seen = await look(server, mcp_ways(given, Redactor()).open)
     except ServerBroken as error:
         fail(Code.AWAY, f"the server {server.name}: {error}")
     accepted = load_accepted(given.mcp_servers).get(server.name, _NOTHING)

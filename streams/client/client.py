@@ -15,7 +15,10 @@ from aiokafka import (  # type: ignore[import-untyped]  # it ships no types
 )
 from aiokafka.errors import UnknownTopicOrPartitionError  # type: ignore[import-untyped]  # as above
 
+from processors.inputs import cleaned
+from processors.redaction.redactor import PATTERNS_ALONE
 from schemas.envelope import Envelope
+from schemas.events.inputs import SentFact
 from schemas.frozen import replace
 from schemas.wire.codec import Codec, UndecodableError
 from schemas.wire.registry import RegistryError, SchemaRegistry
@@ -88,11 +91,16 @@ class Client:
     async def post(self, envelope: Envelope, topic: Topic = USER_INPUTS) -> tuple[int, int]:
         """Append an input to a topic that leads in, and return its partition and offset when Kafka has it.
 
+        Credentials in what is said are replaced by what kind they are of, as ingress does.
+
         Raises:
+            InputInvalid: there is one in what is signed.
             KafkaError: Kafka is away, or refuses the record.
         """
+        body = envelope.body
         envelope = replace(
             envelope,
+            body=cleaned(body) if isinstance(body, SentFact) else PATTERNS_ALONE.fact(body),
             type=type(envelope.body).__name__,
             occurred_at_ms=envelope.occurred_at_ms or time.time_ns() // 1_000_000,
         )

@@ -49,7 +49,7 @@ class Running:
         except (Exception, SystemExit, BaseExceptionGroup) as error:
             # A bug of an executor, or a tool that exits, ends its call: it would come back for ever.
             _log.exception("executor_raised", shell=self._shell, call_id=call.call_id)
-            return self.broken(call, event, f"{type(error).__name__}: {error}"[:500])
+            return self.broken(call, event, f"{type(error).__name__}: {error}")
         finally:
             call.running = None
 

@@ -15,8 +15,7 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
 
-from processors.hidden_text import without_hidden
-from processors.inputs import InputInvalid, checked_input
+from processors.inputs import InputInvalid, checked_input, cleaned
 from schemas.configuration import Limits
 from schemas.envelope import Envelope, Fact
 from schemas.events.access import Scope
@@ -282,17 +281,17 @@ class Door:
     def _event(
         self, event_id: str, session_id: str, tenant: str, user: str, body: SentFact | InputFact
     ) -> Envelope:
-        event = Envelope(
-            event_id=event_id,
-            type=type(body).__name__,
-            session_id=session_id,
-            tenant_id=tenant,
-            user_id=user,
-            producer=PRODUCER,
-            body=body,
-        )
         topic = _entrance_of(body)
         try:
+            event = Envelope(
+                event_id=event_id,
+                type=type(body).__name__,
+                session_id=session_id,
+                tenant_id=tenant,
+                user_id=user,
+                producer=PRODUCER,
+                body=cleaned(body),
+            )
             # What ingress would put aside is refused here, by the same rules; only it counts tokens.
             checked = checked_input(
                 event,
@@ -362,7 +361,7 @@ def id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
 
 
 def _says_the_same(known: Mapping[str, object], body: Fact) -> bool:
-    """Compare an input on the log with one that was just sent, but for what ingress counts and takes out."""
+    """Compare an input on the log with one that was just sent, but for what ingress counts."""
     return _uncounted(known) == _uncounted(to_plain(body))
 
 
@@ -371,7 +370,7 @@ def _uncounted(value: object) -> object:
         return {key: _uncounted(item) for key, item in value.items() if key != "tokens" and item is not None}
     if isinstance(value, list | tuple):
         return [_uncounted(item) for item in value]
-    return without_hidden(value) if isinstance(value, str) else value
+    return value
 
 
 def metadata_json(metadata: Mapping[str, object]) -> str | None:

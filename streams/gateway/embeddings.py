@@ -17,6 +17,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from processors.redaction.redactor import PATTERNS_ALONE
 from schemas.configuration import EmbeddingModel
 from schemas.events.access import Scope
 from schemas.events.client_calls import (
@@ -103,11 +104,11 @@ def _texts(given: object, model: EmbeddingModel, models: ModelBook) -> list[tupl
 def _text(item: object, place: str, model: EmbeddingModel, models: ModelBook) -> str:
     if isinstance(item, str):
         # JSON may escape halves of characters, which no record can hold.
-        return mended(item)
+        return PATTERNS_ALONE.text(mended(item))
     if not isinstance(item, list) or not all(map(_is_token, item)):
         raise invalid(f"{place} is neither a text nor a list of tokens", place)
     try:
-        return models.embedding_counter.text_of(item, model.name)
+        return PATTERNS_ALONE.text(models.embedding_counter.text_of(item, model.name))
     except ValueError as error:
         raise invalid(f"{place} holds a number that is no token of {model.encoding}", place) from error
 

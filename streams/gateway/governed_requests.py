@@ -12,6 +12,7 @@ from typing import Final
 
 from connectors.models.requests import prepared
 from connectors.models.tokens import TokenCounter
+from processors.redaction.redactor import PATTERNS_ALONE
 from schemas.configuration import ChatModel
 from schemas.events.client_calls import ClientCallReceived, ClientMessage, ClientTool
 from schemas.events.models import ChatRole, ToolCallProposed
@@ -94,7 +95,7 @@ def asked_of(body: Json, model: ChatModel, counter: TokenCounter) -> Asked:
 def counted(fact: ClientCallReceived, model: ChatModel, counter: TokenCounter) -> ClientCallReceived:
     """Return the fact with its tokens, counted as the model shell counts them, and its digest."""
     # JSON may escape halves of characters, which no record can hold.
-    fact = mended(fact)
+    fact = PATTERNS_ALONE.fact(mended(fact))
     request = ChatRequest(
         call_id="",
         model=model.name,

@@ -6,6 +6,7 @@ import sys
 import structlog
 
 from connectors.text.harmless import harmless
+from processors.redaction.redactor import PATTERNS_ALONE
 
 _QUIET = (
     "faust",
@@ -37,9 +38,9 @@ def set_up_logs(*, log_format: str, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderers: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [structlog.processors.format_exc_info, _without_secrets, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [_harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [_without_secrets, _harmless, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -60,6 +61,15 @@ def set_up_logs(*, log_format: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _without_secrets(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Take credentials out: errors of foreign programs quote what these were given."""
+    return {
+        key: PATTERNS_ALONE.text(value) if isinstance(value, str) else value for key, value in event.items()
+    }
 
 
 def _harmless(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

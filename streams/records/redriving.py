@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from processors.inputs import InputInvalid, Tokenizer, checked_input
+from processors.redaction.masking import agree
 from processors.redrives import edit_of, edited, is_wanted, is_whole, reason_in_common, topic_named
 from schemas.configuration import Limits
 from schemas.envelope import Envelope
@@ -245,7 +246,7 @@ class Redriver:
         if original is None:
             raise _Kept("its record is not on its topic any more")
         for here, there in ((kept.key, original.key), (kept.value, original.value)):
-            same = here == there if here is None or there is None else there.startswith(here)
+            same = here == there if here is None or there is None else agree(here, there)
             if not same:
                 raise _Kept("at its place stands another record than the letter says")
         return original, topic

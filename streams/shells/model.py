@@ -6,9 +6,9 @@ from typing import Final
 
 from processors.amounts import NANODOLLARS
 from processors.effects import Ending, ModelOutcomes, Outcome, model_request
-from processors.hidden_text import without_hidden
 from processors.outputs import schema_of_critique, schema_of_plan
 from processors.prompts import both_ends
+from processors.redaction.redactor import PATTERNS_ALONE, Redactor
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope, Fact
 from schemas.events.client_calls import EMBEDDINGS, ClientCallReceived
@@ -22,8 +22,11 @@ from schemas.events.models import (
     ModelCallCompleted,
     ModelCallRequested,
     PromptMessage,
+    ToolCallProposed,
 )
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed
+from schemas.frozen import replace
+from schemas.hidden_text import without_hidden
 from schemas.ports.chat import (
     ChatAnswer,
     ChatMessage,
@@ -39,6 +42,7 @@ from schemas.ports.chat import (
 from schemas.ports.embedding import Embedder
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
+from streams.effects.pieces import AnswerTold
 from streams.process.metrics import Metrics
 from streams.records.reader import RecordMissing, RecordReader
 from streams.shells.vectors import vectors_of
@@ -65,6 +69,7 @@ class ModelExecutor:
         feed: Feed,
         metrics: Metrics,
         now_ms: Callable[[], int],
+        redactor: Redactor = PATTERNS_ALONE,
     ) -> None:
         """Take the models and where texts are.
 
@@ -76,11 +81,13 @@ class ModelExecutor:
             feed: takes pieces of answers.
             metrics: counts tokens and cost.
             now_ms: the clock.
+            redactor: takes credentials out of answers.
         """
         self._model = model
         self._embedder = embedder
         prices = {chat.name: chat for chat in configuration.models.chat}
-        self._outcomes = ModelOutcomes(prices, MODEL)
+        self._outcomes = ModelOutcomes(prices, MODEL, redactor)
+        self._redactor = redactor
         self._tools = configuration.tools
         self._schemas = {
             CallPurpose.PLAN: schema_of_plan(configuration.agents),
@@ -160,12 +167,26 @@ class ModelExecutor:
         return self._outcomes.broken(event, message, self._ended(latency_ms))
 
     async def _answer(self, event: Envelope, body: ModelCallRequested) -> ChatAnswer:
+        told = AnswerTold(self._redactor, self._sink(event, body))
         if body.purpose is not CallPurpose.CLIENT:
-            return await self._model.complete(await self._chat_request(event, body))
-        asked = await self._asked(body)
-        if asked.route == EMBEDDINGS:
-            return await vectors_of(self._embedder, asked, body)
-        return await self._model.complete(_clients_request(asked, body, self._sink(event, body)))
+            request = await self._chat_request(body, told.take)
+        else:
+            asked = await self._asked(body)
+            if asked.route == EMBEDDINGS:
+                return await vectors_of(self._embedder, asked, body)
+            request = _clients_request(asked, body, told.take)
+        answer = await self._model.complete(request)
+        await told.finish()
+        return replace(
+            answer, tool_calls=tuple(self._counted(call, body.model) for call in answer.tool_calls)
+        )
+
+    def _counted(self, call: ToolCallProposed, model: str) -> ToolCallProposed:
+        """Return a tool call without credentials, with the tokens that it has then."""
+        told = self._redactor.fact(call)
+        if told.arguments_json == call.arguments_json:
+            return told
+        return replace(told, arguments_tokens=self._model.count_tokens(told.arguments_json, model))
 
     def _sink(self, event: Envelope, body: ModelCallRequested) -> TextSink:
         async def on_text(attempt: int, index: int, text: str) -> None:
@@ -181,7 +202,7 @@ class ModelExecutor:
 
         return on_text
 
-    async def _chat_request(self, event: Envelope, body: ModelCallRequested) -> ChatRequest:
+    async def _chat_request(self, body: ModelCallRequested, on_text: TextSink) -> ChatRequest:
         return ChatRequest(
             call_id=body.call_id,
             model=body.model,
@@ -194,7 +215,7 @@ class ModelExecutor:
             output_tokens_max=body.output_tokens_max,
             timeout_ms=body.timeout_ms,
             attempts_max=body.attempts_max,
-            on_text=self._sink(event, body),
+            on_text=on_text,
         )
 
     def _schema(self, body: ModelCallRequested) -> str | None:

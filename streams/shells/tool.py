@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from processors.approvals.execution import approval_fault
 from processors.effects import Ending, Outcome, ToolOutcomes, tool_request
+from processors.redaction.redactor import PATTERNS_ALONE, Redactor
 from processors.restraints import Stop, reason_of
 from schemas.configuration import Configuration, ToolSpec
 from schemas.envelope import Envelope
@@ -21,6 +22,7 @@ from schemas.frozen import replace
 from schemas.ports.tool import DeltaSink, Happened, ToolContext, ToolError, ToolResult
 from streams.effects.executor import Cancellation
 from streams.effects.feed import Feed
+from streams.effects.pieces import OutputTold
 from streams.records.reader import RecordMissing, RecordReader
 from topics.shells import TOOL
 
@@ -60,6 +62,7 @@ class ToolExecutor:
         tokenizer: Callable[[str], int],
         now_ms: Callable[[], int],
         stop_of: Callable[[str], Stop | None] = lambda _tool: None,
+        redactor: Redactor = PATTERNS_ALONE,
     ) -> None:
         """Take the tools and where attachments are.
 
@@ -71,10 +74,12 @@ class ToolExecutor:
             tokenizer: counts the tokens of results, as models count them.
             now_ms: the clock.
             stop_of: tells by a tool's name what an operator has stopped.
+            redactor: takes credentials out of results.
         """
         self._tools = tools
         self._configuration = configuration
-        self._outcomes = ToolOutcomes(tools.specs, TOOL)
+        self._outcomes = ToolOutcomes(tools.specs, TOOL, redactor)
+        self._redactor = redactor
         self._reader = reader
         self._feed = feed
         self._tokenizer = tokenizer
@@ -118,16 +123,19 @@ class ToolExecutor:
         if fault is not None:
             refused = ToolError("approval_invalid", f"not run: {fault}")
             return self._outcomes.failed(event, refused, attempt, self._ending(began_s), reached=False)
+        told = OutputTold(self._redactor, self._sink(event, body, attempt))
         try:
-            context = await self._context(event, body, attempt)
+            context = await self._context(event, body, told.take)
         except RecordMissing as error:
             failure = ToolError("execution_error", str(error))
             return self._outcomes.failed(event, failure, attempt, self._ending(began_s), reached=False)
         try:
             result = await self._tools.invoke(body.tool, body.arguments_json, context, body.timeout_ms)
         except ToolError as error:
+            await told.finish()
             failed = self._outcomes.failed(event, error, attempt, self._ending(began_s))
             return await self.reconciled(event, failed)
+        await told.finish()
         return self._outcomes.completed(event, result, self._tokenizer, attempt, self._ending(began_s))
 
     def interrupted(self, event: Envelope, latency_ms: int) -> Outcome | None:
@@ -179,7 +187,7 @@ class ToolExecutor:
             is_repeat=attempt > 1,
         )
 
-    async def _context(self, event: Envelope, body: ToolCallRequested, attempt: int) -> ToolContext:
+    async def _context(self, event: Envelope, body: ToolCallRequested, on_output: DeltaSink) -> ToolContext:
         attachments: tuple[Attachment, ...] = ()
         if body.message is not None:
             message = (await self._reader.event(body.message)).body
@@ -188,7 +196,7 @@ class ToolExecutor:
         return replace(
             self._bare_context(event, body),
             attachments=attachments,
-            on_output=self._sink(event, body, attempt),
+            on_output=on_output,
         )
 
     def _bare_context(self, event: Envelope, body: ToolCallRequested) -> ToolContext:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,6 +24,7 @@ from connectors.tools.recall import RecallConversation
 from connectors.tools.registry import ToolRegistry
 from connectors.tools.search import SearchDocuments
 from connectors.tools.ui import AnalyzeUi
+from processors.redaction.redactor import Redactor
 from schemas.configuration import ChatModel, Configuration, Models, RequestParameters
 from schemas.ports.chat import Model
 from streams.configuration.checking import TOOLS
@@ -53,6 +54,8 @@ class Providers:
     """Those of MCP that the settings name; None: they name none."""
     absent_tools: Mapping[str, str]
     """Tools of one's own that cannot be used, with the reasons; agents that name them do without."""
+    redactor: Redactor
+    """Knows the secrets of this process, and takes them and all other credentials out of what is told."""
 
     async def open(self, *, tools: bool = True) -> None:
         """Begin to connect to Postgres and, where tools run, to MCP servers.
@@ -92,7 +95,8 @@ async def make_providers(settings: Settings) -> Providers:
         )
     )
     _log.info("sandbox_opened", tier=sandbox.tier.value, reason=sandbox.probes[-1].reason)
-    servers, own = _servers(settings), load_own_tools(settings)
+    redactor = redactor_of(settings)
+    servers, own = _servers(settings, redactor), load_own_tools(settings)
     tools = ToolRegistry(
         [
             GenerateEmbeddings(embeddings),
@@ -118,16 +122,29 @@ async def make_providers(settings: Settings) -> Providers:
         sandbox=sandbox,
         servers=servers,
         absent_tools=own.absent,
+        redactor=redactor,
     )
 
 
-def _servers(settings: Settings) -> "Servers | None":
+def redactor_of(settings: Settings) -> Redactor:
+    """Return what takes credentials out, and knows the secrets of these settings."""
+    redactor = Redactor()
+    for one in fields(settings):
+        if one.metadata.get("secret"):
+            secret = str(getattr(settings, one.name))
+            redactor.know(secret)
+            # Of an address the password by itself, too: an error may name it alone.
+            redactor.know(secret.rpartition("@")[0].rpartition(":")[2])
+    return redactor
+
+
+def _servers(settings: Settings, redactor: Redactor) -> "Servers | None":
     if settings.mcp_servers is None:
         return None
     # Their SDK takes most of a second and 34 MB, which nobody without servers should pay.
     from streams.worker.servers import mcp_servers
 
-    return mcp_servers(settings)
+    return mcp_servers(settings, redactor)
 
 
 def chat_model(

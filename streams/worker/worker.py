@@ -219,6 +219,7 @@ def _model(context: ShellContext, parts: _Parts) -> FaustShell:
             feed=feed,
             metrics=context.metrics,
             now_ms=context.now_ms,
+            redactor=parts.providers.redactor,
         ),
     )
 
@@ -236,6 +237,7 @@ def _tool(context: ShellContext, parts: _Parts) -> FaustShell:
             tokenizer=parts.providers.tokenizer,
             now_ms=context.now_ms,
             stop_of=parts.restraining.restraints.stop_of,
+            redactor=parts.providers.redactor,
         ),
         heed=parts.restraining.listen,
     )

@@ -154,3 +154,22 @@ def test_every_text_splits_into_bounded_passages(text: str) -> None:
 def test_hidden_characters_are_taken_out_and_line_ends_made_one() -> None:
     assert cleaned("a\u202eb\u200bc\x00d\r\ne\tf") == "abcd\ne\tf"
     assert cleaned("page\x0cpage\x0bline\x85line\u2028line\rline") == "page\npage\nline\nline\nline\nline"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\U0001f469\u200d\U0001f680 \u2764\ufe0f \U0001f3f3\ufe0f\u200d\U0001f308",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+    ],
+)
+def test_joiners_that_scripts_and_emoji_need_stay(text: str) -> None:
+    assert cleaned(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["a\u200db", "a \u200c b", "\u0645\u200d\u200c\u200d\u0645", "\u200d\u0645", "\u0645\u200c"]
+)
+def test_joiners_that_join_nothing_are_taken_out(text: str) -> None:
+    assert cleaned(text) == text.replace("\u200d", "").replace("\u200c", "")

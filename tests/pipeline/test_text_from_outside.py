@@ -128,7 +128,7 @@ def test_a_hostile_message_acts_nowhere(run: Run, tmp_path: Path) -> None:
             run("sessions", **environment),
         ]
         assert all(ended.stdout for ended in everything)
-    # The producer's record on user.inputs is as it was sent; what the session was given follows it.
+    # Another producer's record on user.inputs is as it was sent; what the session was given follows it.
     lines = run(
         "tail",
         "--from-beginning",

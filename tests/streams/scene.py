@@ -11,6 +11,7 @@ from schemas.events.models import (
     CallPurpose,
     ModelCallRequested,
     PromptMessage,
+    ToolCallProposed,
 )
 from schemas.events.tools import (
     ToolCallRequested,
@@ -55,16 +56,18 @@ class FakeModel:
     def __init__(self) -> None:
         self.requests: list[ChatRequest] = []
         self.failure: ProviderFailed | None = None
+        self.pieces = ["par", "is"]
+        self.tool_calls: tuple[ToolCallProposed, ...] = ()
 
     async def complete(self, request: ChatRequest) -> ChatAnswer:
         self.requests.append(request)
-        await request.on_text(1, 0, "par")
-        await request.on_text(1, 1, "is")
+        for index, piece in enumerate(self.pieces):
+            await request.on_text(1, index, piece)
         if self.failure is not None:
             raise self.failure
         return ChatAnswer(
-            text="paris",
-            tool_calls=(),
+            text="".join(self.pieces),
+            tool_calls=self.tool_calls,
             finish_reason="stop",
             model="local/gpt-4o-mini",
             input_tokens=100,
@@ -87,6 +90,7 @@ class FakeTools:
         self.arguments: list[str] = []
         self.result: dict[str, object] = {"found": "ö"}
         self.failure: ToolError | None = None
+        self.output = ["searching"]
         self._specs = {"search": SPEC} if specs is None else specs
         self.known: Happened | None = None
         """What it says of an earlier call."""
@@ -101,7 +105,8 @@ class FakeTools:
     ) -> ToolResult:
         self.contexts.append(context)
         self.arguments.append(arguments_json)
-        await context.on_output("stdout", "searching")
+        for piece in self.output:
+            await context.on_output("stdout", piece)
         if self.failure is not None:
             raise self.failure
         return ToolResult(result=self.result, used_tokens=7, cost_nanodollars=8)

@@ -247,11 +247,12 @@ async def test_a_failure_keeps_what_the_connector_knows() -> None:
 
 async def test_pieces_of_an_answer_are_published_with_ids_of_their_own() -> None:
     scene = Scene()
+    scene.model.pieces = ["par ", "is"]
 
     await scene.models.run(model_call(), 1)
 
     bodies = [record.event.body for record in scene.offers.records]
-    assert [body.text for body in bodies if isinstance(body, ModelDeltaReceived)] == ["par", "is"]
+    assert [body.text for body in bodies if isinstance(body, ModelDeltaReceived)] == ["par ", "is"]
     assert len({record.event.event_id for record in scene.offers.records}) == 2
 
 

@@ -30,6 +30,14 @@ def without_hidden(text: str) -> str:
     return _HIDDEN.sub(_kept, text)
 
 
+def begin_of_open(text: str) -> int:
+    """Return from where on a text ends in what can only be judged when more of it is known."""
+    at = len(text)
+    while at and _HIDDEN.match(text, at - 1):
+        at -= 1
+    return at - 1 if at and text[at - 1] == _FLAG else at
+
+
 def _kept(found: re.Match[str]) -> str:
     before = found.string[found.start() - 1 : found.start()] if found.start() else ""
     return found[0] if before == _FLAG and found[0] in _FLAGS else ""

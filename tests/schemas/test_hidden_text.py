@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.hidden_text import without_hidden
+from schemas.hidden_text import without_hidden
 
 
 def tags(text: str) -> str:
