@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from processors.budgets import Left, exhausted, reserve_model_call, task_tokens_left
 from processors.health import resting
+from processors.memory.imported import told_by
 from processors.prompts import evidence_of, prompt_tokens
 from processors.routing import Admission, Refusal, Wish, route
 from processors.state import Task, ToolCallStatus
@@ -62,7 +63,7 @@ def request(transition: Transition, prompt: Prompt) -> str | Unaffordable:
     left = reserve_model_call(transition, call_id, _wish(transition, prompt), admitted)
     requested = _requested(transition, prompt, admitted, call_id, task_id, left)
     begun = (prompt.task.started_event_id,) if prompt.task else ()
-    transition.emit(requested, (*begun, *evidence_of(prompt.messages)))
+    transition.emit(requested, (*begun, *told_by(transition.state), *evidence_of(prompt.messages)))
     transition.turn = replace(transition.turn, calls=turn.calls + 1)
     return call_id
 

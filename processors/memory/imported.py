@@ -46,6 +46,11 @@ def kept_for(state: SessionState, opens: Envelope) -> ImportedPast | None:
     return past
 
 
+def told_by(state: SessionState) -> tuple[str, ...]:
+    """Return the event that told of what came over: evidence of all that is asked of models since."""
+    return () if state.imported is None else (state.imported.event_id,)
+
+
 def _message(text: ImportedText) -> ImportedMessage:
     reference = RecordReference(
         topic=SESSION_IMPORTS.name,

@@ -70,7 +70,7 @@ def test_an_answer_leads_back_to_what_was_told() -> None:
     assert world.inputs[0][0].event_id in began.evidence_ids
     assert isinstance(plan.body, ModelCallRequested)
     sources = {one.source.event_id for one in plan.body.messages if one.source}
-    assert sources <= set(plan.evidence_ids)
+    assert sources | {world.inputs[0][0].event_id} <= set(plan.evidence_ids)
 
 
 @pytest.mark.parametrize("length", [1, 40, 400, 100_000])
