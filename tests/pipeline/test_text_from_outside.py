@@ -6,10 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.credentials import ALNUM, Maker
+from tests.pipeline.waiting import tries
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -151,6 +155,37 @@ def test_a_hostile_message_acts_nowhere(run: Run, tmp_path: Path) -> None:
             "tail", "--from-beginning", "--session", session, "--type", "MessageReceived", "--limit", "1"
         ).stdout
     )
+
+
+def test_a_credential_that_is_said_is_in_no_file_of_kafka_postgres_or_the_logs(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    made = Maker(1)
+    token, key = "ghp_" + made.some(ALNUM, 36), "sk-proj-" + made.some(ALNUM, 100)
+    secrets = [token, key, made.some(ALNUM, 20) + "!7a"]
+    mark = f"mark {made.some(ALNUM, 20)}"
+    attachment = tmp_path / "notes.txt"
+    attachment.write_text(f"{mark} DB_PASSWORD={secrets[2]}\n")
+
+    run("send", "--follow", "-f", str(attachment), f"{mark} Write a greeting to {token} and {key}")
+
+    # Every event of the turn is on the log by now; the mark shows when the sink has written what was said.
+    for _ in tries():
+        if _holding(home / "stack" / "postgres", [mark.encode()]):
+            break
+    assert _holding(home / "stack" / "kafka", [mark.encode()])
+    assert _holding(home / "stack" / "postgres", [mark.encode()])
+    assert not _holding(home, [secret.encode() for secret in secrets])
+
+
+def _holding(folder: Path, texts: Sequence[bytes]) -> list[Path]:
+    """Return the files that hold one of these texts; what goes away meanwhile holds none."""
+    found = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            if path.is_file() and not path.is_symlink() and any(text in path.read_bytes() for text in texts):
+                found.append(path)
+    return found
 
 
 def test_a_reader_that_has_gone_ends_a_command_quietly(
