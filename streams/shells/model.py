@@ -292,7 +292,8 @@ def _text_of(fact: Fact | None) -> str:
         case ModelCallCompleted() | MessageReceived():
             return fact.text
         case MessageImported():
-            return without_hidden(fact.text)
+            # Nobody cleaned it before it came onto the log.
+            return PATTERNS_ALONE.text(without_hidden(fact.text))
         case SessionForked():
             return fact.text or ""
         case ToolCallCompleted():
