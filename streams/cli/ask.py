@@ -1,7 +1,6 @@
 """`ask`: the questions that are ready for analysts, answered from the log."""
 
 import csv
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +15,7 @@ from sinks.questions import Cell, Column, Explained, Question
 from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import database
-from streams.cli.output import AsJson, HarmlessStream
+from streams.cli.output import AsJson
 
 _RIGHT: Final = ("bigint", "numeric", "integer")
 
@@ -57,7 +56,7 @@ async def ask(
         output.emit_json({"question": question, "since": since, "rows": told, "truncated": is_cut})
         return
     if as_csv:
-        HarmlessStream(sys.stdout).write(_csv(asked.columns, shown))
+        output.emit(_csv(asked.columns, shown))
     else:
         output.show(_table(asked.columns, shown))
         if not shown:

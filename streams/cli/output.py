@@ -133,6 +133,11 @@ def error(message: str, hint: str = "") -> None:
         note("[dim]{text}[/]", text=hint)
 
 
+def emit(text: str) -> None:
+    """Write a text for programs, such as CSV, to standard output."""
+    HarmlessStream(sys.stdout).write(text)
+
+
 def emit_json(value: object) -> None:
     """Print one JSON value on a line of its own, in characters that the stream has and that never act."""
     text = json.dumps(plain(value), ensure_ascii=False)
