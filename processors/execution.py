@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from processors import snapshots, steps, synthesis
 from processors.answers import prune
 from processors.calls import tell_unaffordable
-from processors.plans import prerequisites
+from processors.plans import agent_of, prerequisites
 from processors.progress import report
 from processors.state import Phase, Prerequisite, Task, TaskStatus, ToolCallStatus, Turn
 from processors.transition import Transition
@@ -234,7 +234,7 @@ def _budget_tokens(transition: Transition, task: PlannedTask) -> int:
     mending one. At most the configured bound, and what the session was granted.
     """
     configuration = transition.configuration
-    limits, agent = configuration.limits, configuration.agents[task.agent]
+    limits, agent = configuration.limits, agent_of(task.agent, configuration)
     tools = [configuration.tools[name].tokens_max for name in agent.tools if name in configuration.tools]
     wanted = limits.attempts_max * task.estimated_tokens + agent.output_tokens_max + max(tools, default=0)
     if agent.output_model_json:

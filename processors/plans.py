@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from processors.outputs import Misread, read_plan
 from processors.state import Prerequisite
-from schemas.configuration import Agent, Limits
+from schemas.configuration import Agent, Configuration, Limits
 from schemas.events.plans import PlannedEdge, PlannedTask, RejectReason, Relation
 from schemas.frozen import replace
 
@@ -54,13 +54,20 @@ def check_plan(
 
 
 def default_plan(agents: Mapping[str, Agent], limits: Limits) -> tuple[PlannedTask, ...]:
-    """Return the plan of a request for which no plan can be had: one task of the default agent.
+    """Return the plan of a request for which no plan can be had: one task of the default agent."""
+    return one_task(_default_agent(agents, limits))
 
-    Where there is no such agent, it is the first by name that needs no tools, or the first of all.
-    """
+
+def agent_of(name: str, configuration: Configuration) -> Agent:
+    """Return who does a task: the default agent where its own is not in the configuration any more."""
+    agents = configuration.agents
+    return agents.get(name) or agents[_default_agent(agents, configuration.limits)]
+
+
+def _default_agent(agents: Mapping[str, Agent], limits: Limits) -> str:
+    """Return the default agent's name, else the first that needs no tools, or the first of all."""
     without_tools = sorted(name for name, agent in agents.items() if not agent.tools)
-    names = [name for name in (limits.default_agent, *without_tools, *sorted(agents)) if name in agents]
-    return one_task(names[0])
+    return next(name for name in (limits.default_agent, *without_tools, *sorted(agents)) if name in agents)
 
 
 def one_task(agent: str) -> tuple[PlannedTask, ...]:

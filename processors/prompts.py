@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from processors.memory.history import MESSAGE_TOKENS, RECALL_TOOL, past_messages
+from processors.plans import agent_of
 from processors.state import Task, TaskStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Agent, Configuration, ToolSpec
@@ -81,7 +82,7 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
     counts. Agents may be told them always, or never.
     """
     turn = transition.turn
-    agent = transition.configuration.agents[task.agent]
+    agent = agent_of(task.agent, transition.configuration)
     finds = RECALL_TOOL in agent.tools
     results = tuple(
         PromptMessage(
@@ -194,7 +195,7 @@ def estimated_tokens(
     transition: Transition, task: PlannedTask, prerequisites: int, *, alone: bool = False
 ) -> int:
     """Estimate what a task will use in all. Who works alone reads the earlier turns."""
-    agent = transition.configuration.agents[task.agent]
+    agent = agent_of(task.agent, transition.configuration)
     message = transition.turn.message
     past = 0
     if reads_past(agent, alone=alone):

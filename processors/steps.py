@@ -11,6 +11,7 @@ from processors.answers import (
 )
 from processors.calls import Prompt, Unaffordable, admission, request, tell_unaffordable
 from processors.output_models import answer_fault
+from processors.plans import agent_of
 from processors.prompts import task_messages
 from processors.retries import retry_delay_ms
 from processors.state import Task, TaskStatus, ToolCallPending, ToolCallStatus
@@ -139,7 +140,7 @@ def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallComplet
         fail(transition, task, TaskErrorKind(f"tool_{outcome.kind}"), outcome.message, retryable=False)
         return
     tool_calls.settle(transition, task, outcome)
-    agent = transition.configuration.agents[task.agent]
+    agent = agent_of(task.agent, transition.configuration)
     if isinstance(outcome, ToolCallCompleted) and agent.answers_with == "tool" and len(task.tool_calls) == 1:
         task = transition.turn.tasks[task.task_id]
         _complete(transition, task, outcome.result_json, outcome.result_tokens)
@@ -237,7 +238,7 @@ def degrade(transition: Transition, reason: AnswerReason) -> None:
 
 def _answered(transition: Transition, task: Task, outcome: ModelCallCompleted, said: PromptMessage) -> None:
     """End a task whose answer fits its agent's output model; have another mended, as often as is allowed."""
-    model_json = transition.configuration.agents[task.agent].output_model_json
+    model_json = agent_of(task.agent, transition.configuration).output_model_json
     fault = answer_fault(outcome.text, model_json) if model_json else None
     if fault is None:
         _complete(transition, task, outcome.text, outcome.output_tokens)
@@ -289,7 +290,7 @@ def _go_on(transition: Transition, task_id: str) -> bool:
 
 
 def _steps_max(transition: Transition, task: Task) -> int:
-    own = transition.configuration.agents[task.agent].steps_max
+    own = agent_of(task.agent, transition.configuration).steps_max
     limit = transition.configuration.limits.steps_max
     return min(own, limit) if own else limit
 
@@ -300,7 +301,7 @@ def _is_last_step(transition: Transition, task: Task) -> bool:
 
 def _prompt(transition: Transition, task: Task) -> Prompt:
     configuration = transition.configuration
-    agent = configuration.agents[task.agent]
+    agent = agent_of(task.agent, configuration)
     # The last step offers no tools, so that it ends in an answer; nor does one that mends an answer.
     is_last = task.steps + 1 >= _steps_max(transition, task) or task.repairs > 0
     tools = () if is_last else tuple(name for name in agent.tools if name in configuration.tools)

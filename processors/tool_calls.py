@@ -8,6 +8,7 @@ from processors import retrievals
 from processors.approvals.asking import Again, ask, unaskable
 from processors.budgets import EXHAUSTED_RULE, reserve, task_tokens_left, what_is_left
 from processors.decisions import tell_decision
+from processors.plans import agent_of
 from processors.policy import decide as policies
 from processors.policy import hindsight
 from processors.policy.decide import UNREADABLE_RULE, PolicyRequest, Verdict, narrowed
@@ -112,7 +113,7 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
         # A call that is decided again counts already.
         calls_before=calls if again is None else max(0, calls - 1),
         share_left=share_left(transition.budget),
-        listed=name in configuration.agents[task.agent].tools,
+        listed=name in agent_of(task.agent, configuration).tools,
         arguments_json=call.proposed.arguments_json,
         tenant=transition.state.tenant_id,
         user=transition.state.user_id,
