@@ -219,7 +219,7 @@ async def turn_at(connection: Connection, session_id: UUID, sequence: int) -> tu
 
 
 async def read_up_to(connection: Connection) -> dict[tuple[str, int], int]:
-    """Return the offset that the sink reads next, by full name of the topic and partition."""
+    """Return the offset that the sink reads next, by topic, without the configured prefix, and partition."""
     cursor = await connection.execute(_READ)
     return {(str(topic), int(partition)): int(offset) for topic, partition, offset in await cursor.fetchall()}
 

@@ -11,6 +11,7 @@ TEXT_CHARACTERS_MAX: Final = 20_000
 LOOKED_AT_MAX: Final = 200
 """So many of the latest messages are looked at, whoever said them."""
 
+_ANY: Final = "SELECT EXISTS (SELECT FROM sink_offsets WHERE topic = 'session.imports' AND next_offset > 0)"
 _SESSION: Final = """
     SELECT s.tenant_id, s.user_id, s.imported_from, COALESCE(s.title, ''), COALESCE(s.imported_messages, 0),
            (SELECT e.event_id::text FROM event_log e
@@ -66,6 +67,12 @@ class ImportedSession:
     messages: int
     event_id: str | None
     """Of its newest ConversationImported."""
+
+
+async def has_any_come(connection: Connection) -> bool:
+    """Tell whether anything came over from a V1."""
+    cursor = await connection.execute(_ANY)
+    return await cursor.fetchone() == (True,)
 
 
 async def imported_session(connection: Connection, session_id: UUID) -> ImportedSession | None:

@@ -9,7 +9,6 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, class_row
 
-_SUNK: Final = "SELECT topic, partition, max(next_offset) FROM sink_offsets GROUP BY topic, partition"
 _NEWEST: Final = """
     SELECT body ->> 'kind' AS kind, body ->> 'content_hash' AS hash, body ->> 'content_json' AS content,
            occurred_at AS at
@@ -74,12 +73,6 @@ class PartInForce:
         """Return what it says; nothing, if that is no object."""
         content = json.loads(self.content)
         return content if isinstance(content, Mapping) else {}
-
-
-async def sunk(connection: AsyncConnection[TupleRow]) -> dict[tuple[str, int], int]:
-    """Return how far sinks are, by full topic name and partition."""
-    cursor = await connection.execute(_SUNK.encode())
-    return {(str(row[0]), int(row[1])): int(row[2]) for row in await cursor.fetchall()}
 
 
 async def in_force(connection: AsyncConnection[TupleRow]) -> list[PartInForce]:

@@ -130,7 +130,7 @@ class Door:
         """Return what a look finds, and look again for a moment; see `Database.lately`."""
         return await self._database.lately(sight, look, within_s)
 
-    async def read_up(self, prefix: str, topic: Topic, session_id: str) -> None:
+    async def read_up(self, topic: Topic, session_id: str) -> None:
         """Wait until the sink has read all that the session's partition of a topic has now.
 
         Raises:
@@ -138,7 +138,7 @@ class Door:
             KafkaError: Kafka does not, or OSError.
         """
         partition, end = await self.client.end_of(topic, session_id.encode())
-        await self._sink.reached(prefix + topic.name, partition, end)
+        await self._sink.reached(topic.name, partition, end)
 
     async def _read_up_to(self) -> dict[tuple[str, int], int]:
         async with self.database(None) as connection:

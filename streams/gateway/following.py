@@ -38,11 +38,10 @@ _CLOCKS: Final = timedelta(seconds=2)
 class Following:
     """One follower of one session."""
 
-    def __init__(self, door: Door, feed: Feed, prefix: str, owner: Owner, session_id: str) -> None:
-        """Note whom and what it follows; `prefix` is that of the topics."""
+    def __init__(self, door: Door, feed: Feed, owner: Owner, session_id: str) -> None:
+        """Note whom and what it follows."""
         self._door = door
         self._feed = feed
-        self._prefix = prefix
         self._owner = owner
         self._session_id = session_id
         self._cursor = Cursor()
@@ -116,7 +115,7 @@ class Following:
     async def _await_sink(self) -> None:
         try:
             async with asyncio.timeout(SINK_S):
-                await self._door.read_up(self._prefix, SESSION_OUTPUTS, self._session_id)
+                await self._door.read_up(SESSION_OUTPUTS, self._session_id)
         except TimeoutError as error:
             raise away("the log's copy in Postgres") from error
         except (KafkaError, OSError) as error:

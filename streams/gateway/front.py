@@ -69,7 +69,7 @@ class Front:
 
     def following(self, owner: Owner, session_id: str) -> Following:
         """Return a new follower of a session."""
-        return Following(self.door, self.feed, self.prefix, owner, session_id)
+        return Following(self.door, self.feed, owner, session_id)
 
     async def frames(
         self, bearer: Principal, owner: Owner, session_id: str, cursor: Cursor | None

@@ -318,7 +318,7 @@ class Call:
         while True:
             try:
                 await self.ready()
-                await front.door.read_up(front.prefix, CLIENT_ANSWERS, self.session_id)
+                await front.door.read_up(CLIENT_ANSWERS, self.session_id)
                 found = await self.answered()
             except (Problem, KafkaError, OSError):
                 found = None

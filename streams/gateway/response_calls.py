@@ -201,7 +201,7 @@ class CallAnswering:
         front = self._front
         try:
             async with asyncio.timeout(SINK_S):
-                await front.door.read_up(front.prefix, CLIENT_ANSWERS, self.placed.session_id)
+                await front.door.read_up(CLIENT_ANSWERS, self.placed.session_id)
         except (TimeoutError, KafkaError, OSError):
             pass
         return await self._followed().answered()

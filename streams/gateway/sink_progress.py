@@ -8,7 +8,7 @@ from typing import Final
 PAUSE_S: Final = 0.05
 """Between two looks, however many wait."""
 Places = Mapping[tuple[str, int], int]
-"""By full name of a topic and partition: the offset that the sink reads next."""
+"""By name of a topic, without the configured prefix, and partition: the offset that the sink reads next."""
 
 
 class SinkProgress:
@@ -28,7 +28,7 @@ class SinkProgress:
         """Wait until the sink has read up to an offset; at once where it has.
 
         Args:
-            topic: full name, with the configured prefix.
+            topic: its name, without the configured prefix.
             partition: its number.
             offset: of the first record that need not be read.
 

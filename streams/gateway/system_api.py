@@ -21,7 +21,7 @@ from processors.restraints import Restraints
 from schemas.envelope import Envelope
 from schemas.events.access import Scope
 from schemas.events.restraints import RestraintAct, ToolsStarted, ToolsStopped
-from sinks import queries, system
+from sinks import conversations, queries, system
 from sinks.system import PartInForce
 from streams.client.standing import ReaderStanding, Standing
 from streams.gateway.access import Principal
@@ -155,7 +155,7 @@ async def show_system(front: Doors, bearer: Bearer) -> System:
     """Tell how the deployment stands: parts, topics and lag, what is stopped, and which policy decides."""
     demand_operator(bearer)
     async with front.door.database(bearer) as connection:
-        sunk = await system.sunk(connection)
+        sunk = await conversations.read_up_to(connection)
         parts = await system.in_force(connection)
         quarantined = await queries.sessions(
             connection, status="quarantined", tenant_id=bearer.tenant, limit=QUARANTINED_MAX
@@ -262,7 +262,7 @@ def withheld_of(restraints: Restraints, tenant: str | None = None) -> list[Withh
 
 
 async def _standing(front: Front, sunk: dict[tuple[str, int], int]) -> Standing:
-    known = {TopicPartition(topic, partition): at for (topic, partition), at in sunk.items()}
+    known = {TopicPartition(front.prefix + topic, number): at for (topic, number), at in sunk.items()}
     try:
         async with asyncio.timeout(KAFKA_S):
             return await front.door.client.standing(known)

@@ -100,7 +100,7 @@ class Turn:
     async def _await_sink(self) -> None:
         try:
             async with asyncio.timeout(SINK_S):
-                await self._front.door.read_up(self._front.prefix, SESSION_OUTPUTS, self.session_id)
+                await self._front.door.read_up(SESSION_OUTPUTS, self.session_id)
         except (TimeoutError, KafkaError, OSError):
             return
 

@@ -22,7 +22,7 @@ from schemas.envelope import Envelope
 from schemas.events.inputs import ImportedText, SessionImported
 from schemas.frozen import replace
 from schemas.ids import derived_id
-from sinks.imported_past import SaidThere, imported_session, said_there
+from sinks.imported_past import SaidThere, has_any_come, imported_session, said_there
 from topics.shells import INGRESS
 
 _log = structlog.get_logger()
@@ -32,6 +32,8 @@ AWAY_S: Final = 30.0
 """So long nothing is asked of a Postgres that did not answer."""
 KNOWN_S: Final = 60.0
 """So long a session of V2's own is not asked about again."""
+NOTHING_S: Final = 5.0
+"""So long it is not asked again whether anything came over at all, which most deployments never have."""
 KNOWN_MAX: Final = 10_000
 TOLD_CHARACTERS_MAX: Final = 100_000
 """Of the messages told one by one, all but the latest; more would not fit a prompt."""
@@ -65,14 +67,21 @@ class ImportedPasts:
         self._clock = clock
         self._known_until_s: OrderedDict[str, float] = OrderedDict()
         self._away_until_s = 0.0
+        self._nothing_until_s = 0.0
+        self._has_any = False
 
     async def past_of(self, message: Envelope) -> Envelope | None:
         """Return what is to be told before a message; see `Pasts`."""
         session_id, now_s = message.session_id, self._clock()
-        if now_s < max(self._away_until_s, self._known_until_s.get(session_id, 0.0)):
+        known_until_s = self._known_until_s.get(session_id, 0.0)
+        if now_s < max(self._away_until_s, self._nothing_until_s, known_until_s):
             return None
         try:
             async with asyncio.timeout(WAIT_S), self._pool.connection(WAIT_S) as connection:
+                self._has_any = self._has_any or await has_any_come(connection)
+                if not self._has_any:
+                    self._nothing_until_s = now_s + NOTHING_S
+                    return None
                 found = await imported_session(connection, UUID(session_id))
                 if found is None:
                     self._note(session_id, now_s + KNOWN_S)

@@ -193,7 +193,6 @@ async def ask_as_operator(connection: Connection, user: str | None) -> None:
     assert await letters.letter(connection, mine, page[0].event_id) is not None
     listed = await letters.redrives(connection, mine, limit=5)
     assert len(await letters.redrives(connection, mine, redrive_id=listed[0].id, limit=1)) == 1
-    await system.sunk(connection)
     assert await system.in_force(connection)
     await system.tools_used(connection, OWNER[0])
     await system.agents_used(connection, OWNER[0])

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -15,8 +16,9 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import ForkRequested, ImportedText, MessageReceived, SessionImported, SessionOpened
 from schemas.ids import derived_id
+from sinks.imported_past import ImportedSession
 from streams.shells.ingress import IngressShell
-from streams.shells.pasts import AWAY_S, ImportedPasts, told_before
+from streams.shells.pasts import AWAY_S, NOTHING_S, ImportedPasts, told_before
 from tests.streams.test_ingress_shell import SESSION, shell_on
 from tests.streams.twin import Kafka, TwinLog
 from topics.catalog import DEAD_LETTERS, FORK_REQUESTS, SESSION_INPUTS, USER_INPUTS
@@ -84,7 +86,7 @@ async def test_a_message_for_what_came_over_for_somebody_else_is_put_aside() -> 
 class Away:
     """A Postgres that does not answer."""
 
-    error: Exception
+    error: Exception | None
     tries: int = 0
 
     @asynccontextmanager
@@ -111,3 +113,36 @@ async def test_where_postgres_is_away_messages_go_on_and_it_is_asked_again_later
     now_s += AWAY_S
     assert await pasts.past_of(message) is None
     assert away.tries == 2
+
+
+async def test_where_nothing_ever_came_over_it_is_asked_every_few_seconds_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s, came, asked = 100.0, False, 0
+
+    async def has_any_come(_connection: AsyncConnection) -> bool:
+        nonlocal asked
+        asked += 1
+        return came
+
+    async def imported_session(_connection: AsyncConnection, session_id: UUID) -> ImportedSession:
+        raise InputInvalid(f"{session_id} came over for somebody else")
+
+    monkeypatch.setattr("streams.shells.pasts.has_any_come", has_any_come)
+    monkeypatch.setattr("streams.shells.pasts.imported_session", imported_session)
+    pool = cast("AsyncConnectionPool[AsyncConnection]", Away(None))
+    pasts = ImportedPasts(pool, len, clock=lambda: now_s)
+    messages = [
+        Envelope(session_id=str(UUID(int=number)), body=MessageReceived(text="a")) for number in range(9)
+    ]
+
+    assert [await pasts.past_of(one) for one in messages] == [None] * 9
+    assert asked == 1
+
+    came = True
+    assert await pasts.past_of(messages[0]) is None
+    now_s += NOTHING_S
+    for one in messages:
+        with pytest.raises(InputInvalid):
+            await pasts.past_of(one)
+    assert asked == 2
