@@ -107,11 +107,12 @@ async def test_the_latest_of_users_and_answers_is_named_by_its_place(dsn: str, p
 
 
 async def test_nothing_is_told_of_what_did_not_come_over_or_was_gone_on_with(dsn: str, pool: Pool) -> None:
-    pasts = ImportedPasts(pool, len)
     mine = replace(GO_ON, session_id=str(uuid.uuid4()))
-    assert await pasts.past_of(mine) is None
+    assert await ImportedPasts(pool, len).past_of(mine) is None
 
     await write(dsn, [said(1, "user", "Hello."), came_over()])
+    pasts = ImportedPasts(pool, len)
+    assert await pasts.past_of(mine) is None
     past = await pasts.past_of(GO_ON)
     assert past == await pasts.past_of(replace(GO_ON, event_id=str(uuid.uuid4()), traceparent="another"))
     await write(dsn, [past, GO_ON] if past else [], 10)
