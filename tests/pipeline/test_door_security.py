@@ -228,7 +228,8 @@ def test_every_request_that_names_something_is_tried_with_foreign_ids() -> None:
         (method.upper(), re.sub(r"\{\w+\}", "FOREIGN", path))
         for path, methods in openapi_document("2")["paths"].items()
         for method in methods
-        if "{" in path
+        # A question has a name that is the same for all, and is nobody's.
+        if "{" in path.replace("questions/{name}", "")
     }
 
     assert described <= {(method, path) for method, path, _ in WAYS.values()}
