@@ -1,10 +1,19 @@
 """The JSON of /api/v2: what requests and answers hold."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -15,8 +24,16 @@ def _written(given: object) -> object:
     return given
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
-"""A time that a request names, with its zone."""
+def _universal(moment: datetime) -> datetime:
+    """Return it in UTC: Postgres takes no zone that is sixteen hours away or more."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a moment is one of the years 1 to 9999 in UTC") from error
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_universal)]
+"""A time that a request names, with its zone; told in UTC."""
 
 
 class Body(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from streams.gateway.bodies import Body
+from streams.gateway.bodies import Body, Moment
 from streams.gateway.reference import APIS
 
 LOOKALIKES = (True, False, 0, 1, 5, 1.5, 1_700_000_000, "true", "1", "5", "1.5", "1700000000", "1700000000.5")
@@ -64,3 +64,14 @@ def test_no_body_takes_a_field_that_it_does_not_know() -> None:
     for body in bodies():
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
             body.model_validate({"surely unknown": 1})
+
+
+def test_a_moment_of_any_zone_is_told_in_utc() -> None:
+    read: TypeAdapter[Any] = TypeAdapter(Moment)
+
+    told = read.validate_python("0652-12-05T15:44:02-20:46")
+
+    assert told.isoformat() == "0652-12-06T12:30:02+00:00"
+    for beyond in ("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"):
+        with pytest.raises(ValidationError, match="years 1 to 9999"):
+            read.validate_python(beyond)
