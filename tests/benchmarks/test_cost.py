@@ -27,6 +27,7 @@ def test_a_cost_is_the_change_by_the_number_of_sessions() -> None:
 
 
 @pytest.mark.stack
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_a_session_of_three_tasks_leaves_an_audit_trail_of_bounded_length() -> None:
     async with ground(sink=False) as where:

@@ -72,6 +72,7 @@ def test_what_is_not_there_is_said(command_environment: dict[str, str], deployme
     run(command_environment, "replay", "00000000-0000-4000-8000-000000000000", code=4)
 
 
+@pytest.mark.slow
 def test_a_session_of_which_the_log_was_cut_is_not_taken_for_diverged(
     session_id: str, command_environment: dict[str, str], settings: Settings
 ) -> None:

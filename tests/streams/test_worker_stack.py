@@ -153,6 +153,7 @@ def encoded(schema_id: int, schema: object, plain: Mapping[str, object]) -> byte
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 async def test_a_worker_waits_for_servers_that_are_away_at_its_start(scene: Scene) -> None:
     for service in ("registry", "kafka"):
         await asyncio.to_thread(scene.stack.stop_service, service, hard=True)
