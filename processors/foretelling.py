@@ -104,6 +104,17 @@ class Factor:
     samples: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What a part of one turn used, as a share of what was expected of it."""
+
+    session_id: str
+    what: str
+    """As an estimate's line is named."""
+    tokens: float
+    money: float
+
+
 Learnt = Mapping[str, Factor]
 """By what an estimate's lines are named; what is not there was not seen often enough."""
 
@@ -136,28 +147,51 @@ def learnt_from(
     turns: dict[tuple[str, int], list[Use]] = defaultdict(list)
     for use in uses:
         turns[use.session_id, use.turn].append(use)
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for key, used in turns.items():
-        if key not in asked:
+    return learnt_of(shares(asked, turns, configuration))
+
+
+def shares(
+    asked: Mapping[tuple[str, int], Asked],
+    used: Mapping[tuple[str, int], Iterable[Use]],
+    configuration: Configuration,
+) -> list[Share]:
+    """Return what turns used as a share of what would have been expected, part by part.
+
+    Args:
+        asked: by session and turn, the messages; what their tasks were is read off the uses.
+        used: by session and turn; turns without a message are passed over.
+        configuration: in force.
+    """
+    found = []
+    for (session_id, turn), uses in used.items():
+        if (session_id, turn) not in asked:
             continue
-        agents = {use.task_id: use.agent for use in used if use.purpose == CallPurpose.STEP}
-        expected = expectation(replace(asked[key], tasks=tuple(agents.values())), configuration)
+        agents = {use.task_id: use.agent for use in uses if use.purpose == CallPurpose.STEP}
+        message = replace(asked[session_id, turn], tasks=tuple(agents.values()))
         spent: dict[str, list[Use]] = defaultdict(list)
-        for use in used:
+        for use in uses:
             spent[_name(use)].append(use)
-        for what, (times, amount) in expected.items():
+        for what, (times, amount) in expectation(message, configuration).items():
             if amount.tokens and amount.nanodollars:
                 tokens = sum(use.tokens for use in spent[what]) / (times * amount.tokens)
                 money = sum(use.nanodollars for use in spent[what]) / (times * amount.nanodollars)
-                found[what].append((tokens, money))
+                found.append(Share(session_id=session_id, what=what, tokens=tokens, money=money))
+    return found
+
+
+def learnt_of(seen: Iterable[Share]) -> Learnt:
+    """Return the medians of what was seen often enough."""
+    found: dict[str, list[Share]] = defaultdict(list)
+    for one in seen:
+        found[one.what].append(one)
     return {
         what: Factor(
-            tokens=median(tokens for tokens, _ in seen),
-            money=median(money for _, money in seen),
-            samples=len(seen),
+            tokens=median(one.tokens for one in some),
+            money=median(one.money for one in some),
+            samples=len(some),
         )
-        for what, seen in found.items()
-        if len(seen) >= SAMPLES_MIN
+        for what, some in found.items()
+        if len(some) >= SAMPLES_MIN
     }
 
 

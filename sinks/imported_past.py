@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from psycopg.rows import class_row
+
 from sinks.connection import Connection
 
 TEXT_CHARACTERS_MAX: Final = 20_000
@@ -13,12 +15,13 @@ LOOKED_AT_MAX: Final = 200
 
 _ANY: Final = "SELECT EXISTS (SELECT FROM sink_offsets WHERE topic = 'session.imports' AND next_offset > 0)"
 _SESSION: Final = """
-    SELECT s.tenant_id, s.user_id, s.imported_from, COALESCE(s.title, ''), COALESCE(s.imported_messages, 0),
+    SELECT s.tenant_id, COALESCE(s.user_id, '') AS user_id, s.imported_from AS origin,
+           COALESCE(s.title, '') AS title, COALESCE(s.imported_messages, 0) AS messages,
            (SELECT e.event_id::text FROM event_log e
             WHERE e.session_id = s.id AND e.topic = 'session.imports' AND e.type = 'ConversationImported'
-            ORDER BY e."offset" DESC LIMIT 1)
+            ORDER BY e."offset" DESC LIMIT 1) AS event_id
     FROM session_summaries s
-    WHERE s.id = %(session)s AND s.imported_from IS NOT NULL
+    WHERE s.id = %(session)s AND s.imported_from IS NOT NULL AND s.tenant_id IS NOT NULL
       AND NOT EXISTS (
           SELECT FROM event_log e
           WHERE e.session_id = s.id AND e.topic = 'session.inputs' AND e.type = 'SessionImported'
@@ -34,8 +37,9 @@ _SAID: Final = """
     ), newest AS (
         SELECT DISTINCT ON (subject_id) * FROM latest ORDER BY subject_id, "offset" DESC
     )
-    SELECT event_id::text, partition, "offset", body ->> 'role', left(body ->> 'text', %(characters)s),
-           length(body ->> 'text'), octet_length(body ->> 'text')
+    SELECT event_id::text AS event_id, partition, "offset", body ->> 'role' AS role,
+           left(body ->> 'text', %(characters)s) AS text, length(body ->> 'text') AS characters,
+           octet_length(body ->> 'text') AS size_bytes
     FROM newest
     WHERE body ->> 'role' = ANY('{user,assistant}') AND body ->> 'text' ~ '\\S'
     ORDER BY occurred_at DESC, "offset" DESC LIMIT %(limit)s
@@ -77,13 +81,9 @@ async def has_any_come(connection: Connection) -> bool:
 
 async def imported_session(connection: Connection, session_id: UUID) -> ImportedSession | None:
     """Return a session that came over; None: it did not, or was gone on with."""
-    cursor = await connection.execute(_SESSION, {"session": session_id})
-    row = await cursor.fetchone()
-    if row is None or row[0] is None:
-        return None
-    return ImportedSession(
-        tenant_id=row[0], user_id=row[1] or "", origin=row[2], title=row[3], messages=row[4], event_id=row[5]
-    )
+    async with connection.cursor(row_factory=class_row(ImportedSession)) as cursor:
+        await cursor.execute(_SESSION, {"session": session_id})
+        return await cursor.fetchone()
 
 
 async def said_there(
@@ -99,16 +99,6 @@ async def said_there(
     """
     given = {"session": session_id, "tenant": owner[0], "user": owner[1], "limit": limit}
     given |= {"looked_at": LOOKED_AT_MAX, "characters": TEXT_CHARACTERS_MAX}
-    cursor = await connection.execute(_SAID, given)
-    return [
-        SaidThere(
-            event_id=row[0],
-            partition=row[1],
-            offset=row[2],
-            role=row[3],
-            text=row[4],
-            characters=row[5],
-            size_bytes=row[6],
-        )
-        for row in await cursor.fetchall()
-    ]
+    async with connection.cursor(row_factory=class_row(SaidThere)) as cursor:
+        await cursor.execute(_SAID, given)
+        return await cursor.fetchall()

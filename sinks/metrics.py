@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from sinks.described import Described
 from sinks.work_metrics import WORK_METRICS, WorkMetrics
@@ -75,24 +75,14 @@ class SinkMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register every metric."""
-        self._registry = registry
-        self._by_name = {one.name: one for one in _OWN}
-        self.events = self._counter("cartrita_sink_events_total")
-        self.rows = self._counter("cartrita_sink_rows_total")
-        self.batch_records = self._histogram("cartrita_sink_batch_records", _BATCH)
-        self.batch_seconds = self._histogram("cartrita_sink_batch_seconds", LATENCY_S)
-        self.latency_seconds = self._histogram("cartrita_sink_latency_seconds", LATENCY_S)
-        lag = self._by_name["cartrita_sink_lag_records"]
-        self.lag_records = Gauge(lag.name, lag.text, lag.labels, registry=registry)
-        self.dead_letters = self._counter("cartrita_sink_dead_letters_total")
-        self.retries = self._counter("cartrita_sink_retries_total")
-        self.sequence_conflicts = self._counter("cartrita_sink_sequence_conflicts_total")
+        named = {one.name.removeprefix("cartrita_sink_"): one for one in _OWN}
+        self.events = named["events_total"].counter(registry)
+        self.rows = named["rows_total"].counter(registry)
+        self.batch_records = named["batch_records"].histogram(registry, _BATCH)
+        self.batch_seconds = named["batch_seconds"].histogram(registry, LATENCY_S)
+        self.latency_seconds = named["latency_seconds"].histogram(registry, LATENCY_S)
+        self.lag_records = named["lag_records"].gauge(registry)
+        self.dead_letters = named["dead_letters_total"].counter(registry)
+        self.retries = named["retries_total"].counter(registry)
+        self.sequence_conflicts = named["sequence_conflicts_total"].counter(registry)
         self.work = WorkMetrics(registry)
-
-    def _counter(self, name: str) -> Counter:
-        one = self._by_name[name]
-        return Counter(name.removesuffix("_total"), one.text, one.labels, registry=self._registry)
-
-    def _histogram(self, name: str, buckets: tuple[float, ...]) -> Histogram:
-        one = self._by_name[name]
-        return Histogram(name, one.text, one.labels, registry=self._registry, buckets=buckets)

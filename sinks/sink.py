@@ -230,13 +230,16 @@ class Sink:
         self._metrics.batch_records.observe(len(part))
         oldest_ms = min(taken.delivery.place.timestamp_ms for taken in part)
         self._metrics.latency_seconds.observe(max(0.0, time.time() - oldest_ms / 1_000))
-        outcomes = Counter((taken.delivery.place.topic, _outcome(taken, written)) for taken in part)
-        for (topic, outcome), number in outcomes.items():
+        outcomes = [_outcome(taken, written) for taken in part]
+        places = [taken.delivery.place for taken in part]
+        for (topic, outcome), number in Counter(
+            (place.topic, outcome) for place, outcome in zip(places, outcomes, strict=True)
+        ).items():
             self._metrics.events.labels(topic, outcome).inc(number)
         fresh = [
-            Recorded(taken.projected.log, taken.delivery.place.timestamp_ms)
-            for taken in part
-            if taken.projected.log is not None and _outcome(taken, written) == "applied"
+            Recorded(taken.projected.log, place.timestamp_ms)
+            for taken, place, outcome in zip(part, places, outcomes, strict=True)
+            if taken.projected.log is not None and outcome == "applied"
         ]
         self._metrics.work.count(fresh, int(time.time() * 1_000))
         for table, rows in written.rows.items():

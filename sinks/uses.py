@@ -1,5 +1,6 @@
 """What the calls of turns and tasks used, from the charges of the log: estimates are learnt from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,7 +31,7 @@ _USES: Final = """
                COALESCE(e.body ->> 'tool', '') AS tool
         FROM event_log e
         WHERE e.session_id = c.session_id AND e.type IN ('ModelCallRequested', 'ToolCallRequested')
-          AND e.body ->> 'call_id' = c.call_id
+          AND e.subject_id = cartrita_uuid(c.call_id)
         LIMIT 1
     ) r
     WHERE r.purpose <> 'client'
@@ -64,15 +65,16 @@ _TURNS: Final = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """A message whose turn has ended."""
+    """A message, as far as its cost hangs on it."""
 
-    session_id: str
-    turn: int
     text: str
     agent: str | None
     tokens: int
-    attached_tokens: int
-    attachments: list[str]
+    attached_tokens: int = 0
+    attachments: Sequence[str] = ()
+    session_id: str = ""
+    """Empty: it was not said yet."""
+    turn: int = 0
 
 
 async def uses(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from processors.projections.event_log import LogRow
 from sinks.described import Described
@@ -98,13 +98,9 @@ class WorkMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register every metric."""
-        self._counters = {
-            one.name: Counter(one.name.removesuffix("_total"), one.text, one.labels, registry=registry)
-            for one in WORK_METRICS
-            if one.kind == "counter"
-        }
+        self._counters = {one.name: one.counter(registry) for one in WORK_METRICS if one.kind == "counter"}
         (waited,) = (one for one in WORK_METRICS if one.kind == "histogram")
-        self._answer_seconds = Histogram(waited.name, waited.text, registry=registry, buckets=ANSWER_S)
+        self._answer_seconds = waited.histogram(registry, ANSWER_S)
         self._values: dict[tuple[str, str], set[str]] = {}
         self._said_at_ms: dict[str, int] = {}
         """By message that waits for its answer, when it was said."""
@@ -123,12 +119,23 @@ class WorkMetrics:
                 self._count(row, recorded_at_ms)
 
     def _count(self, row: LogRow, at_ms: int) -> None:
+        # Bodies are read of what counts alone: most events do not.
         match (row.topic, row.type):
             case ("policy.decisions", "PolicyDecided"):
                 said = orjson.loads(row.body)
                 self._add("cartrita_decisions_total", decision=said["decision"], rule=said["rule"])
-            case ("budget.events", kind):
-                self._count_budget(kind, row.body)
+            case ("budget.events", "BudgetGranted"):
+                said = orjson.loads(row.body)
+                more = max(0, said["tokens"] - said.get("tokens_before", 0))
+                self._add("cartrita_budget_tokens_granted_total", more)
+            case ("budget.events", "BudgetCharged"):
+                said = orjson.loads(row.body)
+                self._add("cartrita_budget_tokens_charged_total", max(0, said["tokens"]), basis=said["basis"])
+            case ("budget.events", "BudgetExhausted"):
+                self._add("cartrita_budget_exhausted_total", scope=orjson.loads(row.body)["scope"])
+            case ("budget.events", "BudgetDownshifted"):
+                cause = orjson.loads(row.body).get("limited_by") or OTHER
+                self._add("cartrita_downshifts_total", cause=cause)
             case ("task.events", "TaskRetried"):
                 self._add("cartrita_retries_total", what="task", kind=orjson.loads(row.body)["error_kind"])
             case ("task.events", "CallRetried"):
@@ -143,21 +150,6 @@ class WorkMetrics:
                 self._add("cartrita_approvals_asked_total")
             case ("session.outputs", "ApprovalClosed"):
                 self._add("cartrita_approvals_ended_total", end=orjson.loads(row.body)["end"])
-            case _:
-                pass
-
-    def _count_budget(self, kind: str, body: str) -> None:
-        said = orjson.loads(body)
-        match kind:
-            case "BudgetGranted":
-                more = max(0, said["tokens"] - said.get("tokens_before", 0))
-                self._add("cartrita_budget_tokens_granted_total", more)
-            case "BudgetCharged":
-                self._add("cartrita_budget_tokens_charged_total", max(0, said["tokens"]), basis=said["basis"])
-            case "BudgetExhausted":
-                self._add("cartrita_budget_exhausted_total", scope=said["scope"])
-            case "BudgetDownshifted":
-                self._add("cartrita_downshifts_total", cause=said.get("limited_by") or OTHER)
             case _:
                 pass
 

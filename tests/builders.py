@@ -2,6 +2,7 @@
 
 import uuid
 
+from schemas.events.imports import ConversationImported, ImportedStatus
 from schemas.events.tasks import (
     TaskCreated,
 )
@@ -12,6 +13,7 @@ from schemas.events.tools import (
 )
 from tests.projections.envelopes import (
     CALL,
+    ROOT,
     TASK,
 )
 
@@ -61,4 +63,16 @@ SEARCHED = ToolCallCompleted(
     cost_nanodollars=390,
     attempts=1,
     latency_ms=12,
+)
+CAME_OVER = ConversationImported(
+    origin="old",
+    source_key="41",
+    task_id=ROOT,
+    status=ImportedStatus.RUNNING,
+    title="About ferries",
+    messages=7,
+    created_at_us=None,
+    began_at_us=1_700_000_000_000_000,
+    newest_at_us=1_700_000_900_000_000,
+    ended_at_us=None,
 )

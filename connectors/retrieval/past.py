@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from psycopg import AsyncConnection
+from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from topics.catalog import SESSION_IMPORTS, SESSION_INPUTS, SESSION_OUTPUTS
@@ -66,7 +67,8 @@ WITH RECURSIVE line AS (
         ) AS characters
     FROM said WHERE text <> ''
 )
-SELECT turn, number, speaker, event_id::text, text FROM latest WHERE characters <= %(characters)s
+SELECT turn, number::int AS number, speaker, event_id::text AS event_id, text FROM latest
+WHERE characters <= %(characters)s
 ORDER BY characters
 """
 
@@ -109,15 +111,9 @@ class ConversationPast:
             "characters": CHARACTERS_MAX,
             "text_characters": TEXT_CHARACTERS_MAX,
         }
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(_PAST, given)
-            return [
-                PastText(
-                    turn=int(turn),
-                    number=int(number),
-                    speaker=str(speaker),
-                    event_id=str(event_id),
-                    text=str(text),
-                )
-                for turn, number, speaker, event_id, text in await cursor.fetchall()
-            ]
+        async with (
+            self._pool.connection() as connection,
+            connection.cursor(row_factory=class_row(PastText)) as cursor,
+        ):
+            await cursor.execute(_PAST, given)
+            return await cursor.fetchall()

@@ -17,7 +17,7 @@ from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import database
 from streams.cli.output import AsJson
-from streams.configuration.foresight import errors, foretold, in_force, learnt
+from streams.configuration.foresight import beside, errors, foretold, in_force, learnt
 
 
 @command
@@ -63,8 +63,6 @@ async def estimate(
 def _said(text: str, agent: str | None, attached: list[Path]) -> Said:
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in attached]
     return Said(
-        session_id="",
-        turn=0,
         text=text,
         agent=agent,
         tokens=usual_tokens(text),
@@ -74,8 +72,9 @@ def _said(text: str, agent: str | None, attached: list[Path]) -> Said:
 
 
 def _tell_errors(turns: list[Said], found: list[Use], configuration: Configuration, *, as_json: bool) -> None:
-    tokens = errors(turns, found, configuration)
-    money = errors(turns, found, configuration, lambda one: one.nanodollars)
+    compared = beside(turns, found, configuration)
+    tokens = errors(compared)
+    money = errors(compared, lambda one: one.nanodollars)
     row = {
         "turns": len(tokens),
         "tokens_off_median": median(tokens) if tokens else None,

@@ -1,11 +1,12 @@
 """An estimate of a message before it runs: a plan by plain rules, and what such tasks used."""
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from connectors.local_model.answers import reply_to
 from connectors.local_model.wire import ChatCall
-from processors.foretelling import Asked, Estimate, Learnt, Use, estimate, learnt_from
+from processors.foretelling import Asked, Estimate, Learnt, Use, estimate, learnt_from, learnt_of, shares
 from processors.prompts import agent_lines, usual_tokens
 from schemas.configuration import Agent, Configuration
 from schemas.envelope import Versions
@@ -62,28 +63,42 @@ def learnt(turns: Iterable[Said], uses: Iterable[Use], configuration: Configurat
     return learnt_from(uses, asked, configuration)
 
 
-def errors(
-    turns: Sequence[Said],
-    uses: Sequence[Use],
-    configuration: Configuration,
-    of: Callable[[Use | Estimate], int] = lambda one: one.tokens,
-) -> list[float]:
-    """Return how far estimates were off what turns used, as a share; each is learnt from the other sessions.
+def beside(
+    turns: Sequence[Said], uses: Iterable[Use], configuration: Configuration
+) -> list[tuple[Estimate, list[Use]]]:
+    """Return what each turn used beside an estimate of it, which is learnt from the other sessions.
 
     Args:
         turns: messages whose turns have ended.
         uses: of all of them.
         configuration: in force.
+    """
+    used: dict[tuple[str, int], list[Use]] = defaultdict(list)
+    for use in uses:
+        used[use.session_id, use.turn].append(use)
+    asked = {(said.session_id, said.turn): _asked(said, configuration) for said in turns}
+    seen = shares(asked, used, configuration)
+    compared = []
+    for said in turns:
+        if (said.session_id, said.turn) in used:
+            elsewhere = learnt_of(one for one in seen if one.session_id != said.session_id)
+            told = foretold(said, elsewhere, configuration)
+            compared.append((told, used[said.session_id, said.turn]))
+    return compared
+
+
+def errors(
+    compared: Iterable[tuple[Estimate, Iterable[Use]]],
+    of: Callable[[Use | Estimate], int] = lambda one: one.tokens,
+) -> list[float]:
+    """Return how far estimates were off what turns used, as a share of that.
+
+    Args:
+        compared: see `beside`.
         of: what is compared, tokens or money.
     """
-    found = []
-    for said in turns:
-        actual = sum(of(use) for use in uses if (use.session_id, use.turn) == (said.session_id, said.turn))
-        others = [use for use in uses if use.session_id != said.session_id]
-        if actual > 0:
-            told = foretold(said, learnt(turns, others, configuration), configuration)
-            found.append(abs(of(told) - actual) / actual)
-    return found
+    found = [(of(told), sum(map(of, uses))) for told, uses in compared]
+    return [abs(told - actual) / actual for told, actual in found if actual > 0]
 
 
 def _asked(said: Said, configuration: Configuration) -> Asked:

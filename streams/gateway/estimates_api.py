@@ -59,15 +59,7 @@ async def estimate_message(message: MessageToEstimate, front: Doors, bearer: Bea
         raise Problem(503, "no worker has published its configuration yet")
     if message.agent is not None and message.agent not in configuration.agents:
         raise Problem(404, f"there is no agent {message.agent}")
-    said = Said(
-        session_id="",
-        turn=0,
-        text=message.text,
-        agent=message.agent,
-        tokens=front.count_tokens(message.text),
-        attached_tokens=0,
-        attachments=[],
-    )
+    said = Said(text=message.text, agent=message.agent, tokens=front.count_tokens(message.text))
     told = foretold(said, learnt(turns, found, configuration), configuration)
     return MessageEstimate(
         lines=[

@@ -6,7 +6,7 @@ import sys
 from processors.foretelling import Use, uses_of
 from schemas.frozen import replace
 from sinks.uses import Said
-from streams.configuration.foresight import errors, foretold
+from streams.configuration.foresight import beside, errors, foretold
 from tests.connectors.conftest import Local
 from tests.connectors.test_estimates import REQUESTS, Session, shipped_tools, simulated_code
 
@@ -47,8 +47,9 @@ async def test_estimates_learnt_from_other_sessions_are_off_by_at_most_a_quarter
 ) -> None:
     said, used, session = await run_workload(local)
 
-    tokens = errors(said, used, session.configuration)
-    money = errors(said, used, session.configuration, lambda one: one.nanodollars)
+    compared = beside(said, used, session.configuration)
+    tokens = errors(compared)
+    money = errors(compared, lambda one: one.nanodollars)
     unlearnt = [
         abs(foretold(one, {}, session.configuration).tokens - spent) / spent
         for one in said

@@ -11,12 +11,13 @@ from connectors.retrieval.past import ConversationPast
 from processors.inputs import InputInvalid
 from processors.memory.imported import TOLD_MAX
 from schemas.envelope import Envelope
-from schemas.events.imports import ConversationImported, ImportedStatus, MessageImported
+from schemas.events.imports import ImportedStatus, MessageImported
 from schemas.events.inputs import MessageReceived, SessionImported
 from schemas.frozen import replace
 from schemas.ids import derived_id
 from sinks.imported_past import LOOKED_AT_MAX, TEXT_CHARACTERS_MAX
 from streams.shells.pasts import TOLD_CHARACTERS_MAX, ImportedPasts
+from tests.builders import CAME_OVER
 from tests.projections.envelopes import NOON_MS, ROOT, SESSION, event
 from tests.sinks.test_imports import write
 
@@ -35,18 +36,7 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
 
 def came_over(messages: int = 2, number: int = 0) -> Envelope:
     """Return what tells of the conversation itself."""
-    fact = ConversationImported(
-        origin="old",
-        source_key="41",
-        task_id=ROOT,
-        status=ImportedStatus.COMPLETE,
-        title="About boats",
-        messages=messages,
-        created_at_us=None,
-        began_at_us=0,
-        newest_at_us=None,
-        ended_at_us=None,
-    )
+    fact = replace(CAME_OVER, status=ImportedStatus.COMPLETE, title="About boats", messages=messages)
     return event(fact, 900_000 + number)
 
 

@@ -8,13 +8,13 @@ import pytest
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from schemas.events.imports import ConversationImported, ImportedStatus
 from schemas.events.inputs import MessageReceived, SessionOpened
 from schemas.events.outputs import TurnStarted
 from schemas.frozen import replace
 from sinks import queries
 from sinks.conversations import SessionStanding, session_of
 from sinks.session_lists import Order, Wanted, changed, count_of, key_of, moved, sessions_of
+from tests.builders import CAME_OVER
 from tests.projections.envelopes import ROOT, SESSION, event
 from tests.sinks.test_imports import write
 
@@ -207,20 +207,6 @@ async def test_the_sinks_progress_tells_whether_anything_can_have_changed(connec
     await connection.execute(row, [uuid.uuid4()])
 
     assert (await moved(connection))[0] == none + 5
-
-
-CAME_OVER = ConversationImported(
-    origin="old",
-    source_key="41",
-    task_id=ROOT,
-    status=ImportedStatus.RUNNING,
-    title="About ferries",
-    messages=7,
-    created_at_us=None,
-    began_at_us=1_700_000_000_000_000,
-    newest_at_us=1_700_000_900_000_000,
-    ended_at_us=None,
-)
 
 
 async def test_a_session_that_came_over_says_so_until_somebody_speaks_in_it(

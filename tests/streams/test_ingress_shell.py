@@ -22,6 +22,7 @@ from schemas.events.inputs import (
     SessionCancelled,
     SessionClosed,
     SessionForked,
+    SessionImported,
     SessionOpened,
 )
 from schemas.events.outputs import ApprovalRequested
@@ -42,6 +43,7 @@ from topics.catalog import (
     SESSION_INPUTS,
     TOOL_RESTRAINTS,
     USER_INPUTS,
+    Topic,
 )
 
 SESSION = derived_id("session", "x")
@@ -491,10 +493,22 @@ async def test_a_redrive_of_another_tenant_is_put_aside() -> None:
     assert len(kafka.events(DEAD_LETTERS)) == 1
 
 
-async def test_only_acts_of_operators_enter_by_their_topic() -> None:
+@pytest.mark.parametrize(
+    ("entrance", "written_for", "body"),
+    [
+        # Only acts of operators enter by their topic.
+        (OPERATOR_INPUTS, USER_INPUTS, MessageReceived(text="hello")),
+        # Nobody is believed what a session was in V1.
+        (USER_INPUTS, SESSION_INPUTS, SessionImported(origin="old", messages=1)),
+        (OPERATOR_INPUTS, SESSION_INPUTS, SessionImported(origin="old", messages=1)),
+    ],
+)
+async def test_what_does_not_enter_by_a_topic_is_put_aside_in_another_one_s_schema_too(
+    entrance: Topic, written_for: Topic, body: Fact
+) -> None:
     kafka = Kafka()
-    said = Envelope(event_id=ID, session_id=SESSION, body=MessageReceived(text="hello"))
-    kafka.send(said, OPERATOR_INPUTS, value=CODEC.encode(USER_INPUTS, said))
+    said = Envelope(event_id=ID, session_id=SESSION, body=body)
+    kafka.send(said, entrance, value=CODEC.encode(written_for, said))
     shell = shell_on(TwinLog(kafka))
     await shell.own({})
     await shell.process(kafka.waiting())
