@@ -1,6 +1,7 @@
 """Records that were put aside: grouped, looked into, edited and tried again, by HTTP, command and console."""
 
 import json
+import re
 import subprocess
 import sys
 import uuid
@@ -9,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.console.browsing import Watched, needs_browser, overflows, photograph, violations
 from tests.pipeline.conftest import Bearing, Make
@@ -229,7 +230,15 @@ def test_a_letter_is_put_right_in_the_console(
     page.goto("/")
     page.get_by_role("link", name="Dead letters").click()
     expect(page.get_by_role("heading", name="Dead letters")).to_be_focused()
-    page.get_by_role("link", name="title has … characters; the most is …").click()
+    held: list[Route] = []
+    newest = re.compile(r"/api/v2/dead-letters/[0-9a-f-]{36}$")
+    page.route(newest, lambda route: held.append(route), times=1)
+    with page.expect_request(newest), page.expect_response(re.compile(r"/dead-letters\?code=")):
+        page.get_by_role("link", name="title has … characters; the most is …").click()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    # Nothing can be clicked that would move once what stands above it is there.
+    expect(page.get_by_role("table", name="Letters")).to_have_count(0)
+    held[0].continue_()
     page.locator(f'a[href="/dead-letters?letter={letter}"]').click()
     expect(page.get_by_label("Value as bytes")).to_contain_text("000000  00 00")
     page.get_by_role("button", name="Dry run").click()

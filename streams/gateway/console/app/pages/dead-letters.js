@@ -1,5 +1,5 @@
 /** Records that were put aside: grouped, looked into, and tried again. */
-import { useEffect, useState } from "../../vendor/hooks.js";
+import { useEffect, useRef, useState } from "../../vendor/hooks.js";
 import { get, queryOf, sentence } from "../api.js";
 import { Heading } from "../heading.js";
 import { html, use } from "../html.js";
@@ -114,8 +114,11 @@ function Group({ query, moved, onAsked }) {
   useEffect(() => () => list.end(), [list]);
   use(list.version);
   const group = value?.groups.find((/** @type {any} */ one) => keyOf(one) === keyOf({ ...of, schemaId: of.schemaId === "" ? null : Number(of.schemaId) }));
-  const newest = useAnswer(group ? "/api/v2/dead-letters/" + group.example : "/api/v2/me").value;
+  const newest = useAnswer(group ? "/api/v2/dead-letters/" + group.example : "/api/v2/me");
   const left = group ? group.letters - group.redriven : 0;
+  // What stands above the letters comes first, or they would move under the pointer of whoever clicks on one.
+  const isWhole = useRef(false);
+  if (error || (value && (left === 0 || newest.error || newest.value?.id === group?.example))) isWhole.current = true;
   const now = Date.now();
   return html`
     <h2>${shown(of.reason)}</h2>
@@ -124,8 +127,8 @@ function Group({ query, moved, onAsked }) {
       ${group && html` ${counted(group.letters, "letter")}, of which ${count(group.redriven)} were tried again.`}
     </p>
     ${error ? html`<${Failed} error=${error} again=${again} />` : null}
-    ${left > 0 && html`<${RedriveForm} about=${{ like: group.example, putAsideUntil: group.lastAt }} many=${left} said=${newest?.editable ? newest.event.body : null} onAsked=${onAsked} />`}
-    ${list.length > 0
+    ${isWhole.current && left > 0 && html`<${RedriveForm} about=${{ like: group.example, putAsideUntil: group.lastAt }} many=${left} said=${newest.value?.editable ? newest.value.event.body : null} onAsked=${onAsked} />`}
+    ${isWhole.current && list.length > 0
       ? html`<${Rows}
           name="letters"
           label="Letters"
@@ -148,7 +151,7 @@ function Group({ query, moved, onAsked }) {
         />`
       : list.error
         ? html`<${Failed} error=${list.error} again=${() => list.begin()} />`
-        : list.at
+        : isWhole.current && list.at
           ? html`<${Empty} title="There is no such letter" />`
           : html`<${Loading} what="the letters" />`}
   `;
