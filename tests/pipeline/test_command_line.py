@@ -97,6 +97,10 @@ def test_an_answer_traces_to_the_message_and_its_session_shows_the_plan(
     of_it = ("cost", "--session", answered["session_id"], "--by")
     by_agent = json.loads(run(*of_it, "agent", "--json").stdout)
     assert {one["what"] for one in by_agent["costs"]} > {"planner", "synthesizer"}
+    fixed = json.loads(run(*of_it[:-1], "--fixed", "premium", "--json").stdout)
+    assert 0 < fixed["share_saved"] < 1
+    assert "less than with gpt-4o for all" in run(*of_it[:-1], "--fixed", "premium").stdout
+    assert "there is no model and no tier nothing" in run(*of_it[:-1], "--fixed", "nothing", code=4).stderr
     assert by_agent["total"]["tokens"] == detail["session"]["tokens_used"]
     assert answered["session_id"] in run(*of_it, "session").stdout
 

@@ -253,3 +253,9 @@ def test_costs_are_told_by_what_is_asked(context: BrowserContext, session: str) 
         assert "by=session" in page.url
         assert violations(page) == []
         assert not overflows(page)
+        page.get_by_role("link", name="What routing saved").click()
+        expect(page.get_by_text("with gpt-4o for all:")).to_be_visible()
+        expect(page.get_by_role("rowheader", name="planner").first).to_be_visible()
+        photograph(page, f"cost-saved-{name}")
+        assert violations(page) == []
+        assert not overflows(page)

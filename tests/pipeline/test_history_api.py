@@ -143,6 +143,16 @@ def test_costs_are_what_the_ledger_charged_and_nobody_elses(
     bob = bearing(address, make_token("--tenant", tenant, "--user", "bob"))
     assert bob.get("/api/v2/costs", params={"by": "session"}).json()["costs"] == []
     assert ann.get("/api/v2/costs", params={"by": "nothing"}).status_code == 422
+
+    fixed = ann.get("/api/v2/costs/fixed").json()
+    assert fixed["model"] == "gpt-4o"
+    assert {one["agent"] for one in fixed["costs"]} > {"planner", "synthesizer"}
+    assert sum(one["tokens"] for one in fixed["costs"]) <= used
+    assert 0 < fixed["dollars"] < fixed["fixedDollars"]
+    assert bob.get("/api/v2/costs/fixed").json()["costs"] == []
+    cheap = ann.get("/api/v2/costs/fixed", params={"model": "gpt-4o-mini"}).json()
+    assert cheap["shareSaved"] < fixed["shareSaved"]
+    assert ann.get("/api/v2/costs/fixed", params={"model": "nothing"}).status_code == 404
     assert ann.get("/api/v2/costs", params={"since": "2026-01-01"}).status_code == 422
 
 

@@ -7,9 +7,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from schemas.events.budgets import BudgetCharged
-from schemas.events.models import ModelCallRequested
+from schemas.events.models import ModelCallCompleted, ModelCallRequested
 from schemas.events.tools import ToolCallRequested
 from sinks.costs import By, Cost, costs
+from sinks.routed import routed
 from sinks.writer import Writer
 from tests.sinks.conftest import rows
 from tests.sinks.test_whole_session import writer
@@ -78,3 +79,30 @@ async def test_what_is_asked_of_others_is_nothing(
     assert await costs(connection, By.MODEL, since=datetime.now(UTC) + timedelta(days=1)) == []
     assert len(await costs(connection, By.AGENT, limit=1)) == 1
     assert list(spent(await costs(connection, By.TOKEN))) == [None]
+
+
+async def test_routed_calls_are_told_by_agent_model_and_reason(
+    writer: Writer, connection: AsyncConnection[TupleRow]
+) -> None:
+    events = whole_session()
+    await write(writer, [await projected(events)])
+    asked = {one.body.call_id: one.body for one in events if isinstance(one.body, ModelCallRequested)}
+    expected: dict[tuple[str, str, str], tuple[int, int, int, int]] = {}
+    for one in events:
+        if isinstance(one.body, ModelCallCompleted):
+            call, said = asked[one.body.call_id], one.body
+            key = (call.agent, call.model, call.routing[-1].cause.value)
+            known = expected.get(key, (0, 0, 0, 0))
+            more = (1, said.input_tokens, said.output_tokens, said.cost_nanodollars)
+            expected[key] = (known[0] + more[0], known[1] + more[1], known[2] + more[2], known[3] + more[3])
+
+    found = await routed(connection, tenant=events[0].tenant_id, user=events[0].user_id)
+
+    assert {
+        (one.agent, one.model, one.cause): (one.calls, one.input_tokens, one.output_tokens, one.nanodollars)
+        for one in found
+    } == expected
+    assert len(expected) > 3
+    assert await routed(connection, tenant="rival") == []
+    assert await routed(connection, user="nobody") == []
+    assert await routed(connection, since=datetime.now(UTC) + timedelta(days=40_000)) == []
