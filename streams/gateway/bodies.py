@@ -341,10 +341,14 @@ class Message(Body):
     tokens: int | None = None
     """What the turn used, all calls together."""
     dollars: float | None = None
+    imported_from: str | None = None
+    """Of what was said in V1: the source's name. `id` is then its row's, and none of an event."""
+    imported_at: datetime | None = None
+    """When it came over; `createdAt` is when it was said."""
 
 
 class MessagePage(Body):
-    """Some messages, in their order."""
+    """Some messages, in their order: what came over from V1 before what was said here."""
 
     messages: list[Message]
     next: str | None

@@ -26,6 +26,7 @@ from schemas.events.inputs import (
 from sinks import conversations
 from sinks.connection import Connection
 from sinks.conversations import LoggedEvent, SessionStanding
+from sinks.session_messages import ImportedMessage, Mark, mark_of_message, messages_of
 from streams.gateway.access import LIFETIME_S, Principal, Purpose
 from streams.gateway.bodies import (
     Budget,
@@ -203,7 +204,14 @@ async def session_events(
     session_id: str, front: Doors, bearer: Bearer, after: str | None = None, limit: Limit = 100
 ) -> EventPage:
     """List a session's events, with what each says and which one caused it."""
-    page, following = await _page(front, bearer, session_id, after, limit, None)
+    require(bearer, Scope.READ)
+    owner = await front.door.owner(bearer, session_id)
+    mark = None if after is None else _mark(after)
+    async with front.door.database(bearer) as connection:
+        page = await conversations.events_of(
+            connection, UUID(session_id), (owner.tenant, owner.user), after=mark, limit=limit
+        )
+    following = None if len(page) < limit else _mark_text(mark_of_message(page[-1]))
     events = [
         Event(
             id=one.event_id,
@@ -223,9 +231,15 @@ async def session_events(
 async def session_messages(
     session_id: str, front: Doors, bearer: Bearer, after: str | None = None, limit: Limit = 100
 ) -> MessagePage:
-    """List what was said in a session, and what was answered."""
-    types = ["MessageReceived", "AnswerGiven"]
-    page, following = await _page(front, bearer, session_id, after, limit, types)
+    """List what was said in a session, and what was answered; first what came over of it from V1."""
+    require(bearer, Scope.READ)
+    owner = await front.door.owner(bearer, session_id)
+    mark = None if after is None else _mark(after)
+    async with front.door.database(bearer) as connection:
+        page = await messages_of(
+            connection, UUID(session_id), (owner.tenant, owner.user), after=mark, limit=limit
+        )
+    following = None if len(page) < limit else _mark_text(mark_of_message(page[-1]))
     return MessagePage(messages=[_message(one) for one in page], next=following)
 
 
@@ -244,34 +258,26 @@ def queued(posted: Posted) -> QueuedMessage:
     return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
 
 
-async def _page(
-    front: Front, bearer: Principal, session_id: str, after: str | None, limit: int, types: list[str] | None
-) -> tuple[list[LoggedEvent], str | None]:
-    require(bearer, Scope.READ)
-    owner = await front.door.owner(bearer, session_id)
-    mark: tuple[datetime, int, str, int, int] | None = None
-    if after is not None:
-        at, sequence, topic, partition, offset = parts_of(after, 5)
-        mark = moment_in(at), number_in(sequence), topic, number_in(partition), number_in(offset)
-    async with front.door.database(bearer) as connection:
-        page = await conversations.events_of(
-            connection,
-            UUID(session_id),
-            (owner.tenant, owner.user),
-            types=types,
-            # A message stands on the topic of entrance too.
-            topics=["session.inputs", "session.outputs"] if types else None,
-            after=mark,
-            limit=limit,
+def _mark(text: str) -> Mark:
+    at, sequence, topic, partition, offset = parts_of(text, 5)
+    return moment_in(at), number_in(sequence), topic, number_in(partition), number_in(offset)
+
+
+def _mark_text(mark: Mark) -> str:
+    at, sequence, topic, partition, offset = mark
+    return mark_of(at.isoformat(), str(sequence), topic, str(partition), str(offset))
+
+
+def _message(event: LoggedEvent | ImportedMessage) -> Message:
+    if isinstance(event, ImportedMessage):
+        return Message(
+            id=event.message_id,
+            role="user" if event.role == "user" else "assistant",
+            content=event.text,
+            created_at=event.said_at,
+            imported_from=event.origin,
+            imported_at=event.came_at,
         )
-    if len(page) < limit:
-        return page, None
-    last = page[-1]
-    numbers = map(str, (last.partition, last.offset))
-    return page, mark_of(last.occurred_at.isoformat(), str(last.sequence), last.topic, *numbers)
-
-
-def _message(event: LoggedEvent) -> Message:
     said = Message(
         id=event.event_id,
         role="user",

@@ -125,10 +125,16 @@ def test_lists_and_pages_say_of_a_session_that_it_came_over_until_it_is_gone_on_
     facts = page.locator(".facts").first
     expect(facts).to_contain_text("2 of them came from")
     expect(facts).to_contain_text("imported")
+    chat = page.get_by_role("region", name="Chat").get_by_role("list").first.get_by_role("listitem")
+    origin = f"from {file.parent.name[:50]}"
+    expect(chat).to_contain_text(["When do they leave?", "At eight."])
+    expect(chat.filter(has=page.get_by_text(origin, exact=True))).to_have_count(2)
     assert violations(page) == []
     say(http, session, "And back?")
     expect(facts).to_contain_text("answered")
     expect(facts).to_contain_text("3 messages")
+    expect(chat).to_contain_text(["When do they leave?", "At eight.", "And back?", ""])
+    expect(chat.filter(has=page.get_by_text(origin, exact=True))).to_have_count(2)
     for _ in tries():
         status = http.get(f"/api/v2/sessions/{session}/status").json()
         if status["status"] == "answered":
@@ -207,6 +213,15 @@ def test_who_is_not_the_owner_of_what_came_over_cannot_go_on_with_it(
     session = held(dsn, "Mine", ("user", FACT))
     bring(run, file)
     stranger = bearing(address, make_token("--tenant=other"))
+    other = bearing(address, make_token("--user=eve"))
+    path = f"/api/v2/sessions/{session}/messages"
+    for _ in tries():
+        told = http.get(path).json()["messages"]
+        if told:
+            break
+    assert [(one["content"], one["importedFrom"]) for one in told] == [(FACT, file.parent.name[:50])]
+    assert told[0]["importedAt"] > told[0]["createdAt"]
+    assert [who.get(path).status_code for who in (stranger, other)] == [404, 404]
 
     refused = stranger.post(f"/api/v2/sessions/{session}/messages", json={"content": "Let me in."})
     outsider.post([{**message("Let me in.", session_id=session), "tenant_id": "default", "user_id": "eve"}])

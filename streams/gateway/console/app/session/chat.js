@@ -51,15 +51,18 @@ export function Chat({ talk, isOver }) {
 /** @param {{one: import("./talk.js").Said, talk: import("./talk.js").Talk}} props */
 function Message({ one, talk }) {
   const isAnswer = one.role === "assistant";
+  const from = one.importedFrom;
   return html`
     <div class="said-head">
       <h3>${isAnswer ? "Answer" : "Message"}</h3>
-      <time datetime=${one.createdAt} title=${exact(one.createdAt)}>${clock(one.createdAt)}</time>
+      <time datetime=${one.createdAt} title=${exact(one.createdAt)}>${from ? exact(one.createdAt) : clock(one.createdAt)}</time>
+      ${from && html`<span class="tag" title=${one.importedAt ? `It came over on ${exact(one.importedAt)}` : ""}>from ${shown(from)}</span>`}
       ${isAnswer && one.complete === false && html`<span class="tone-warn">not all of it could be done</span>`}
       ${one.pending && !isAnswer && html`<span class="muted">queued</span>`}
     </div>
     ${isAnswer ? html`<${Markdown} text=${one.content} />` : html`<p class="plain">${shown(one.content)}</p>`}
     ${isAnswer &&
+    !from &&
     html`<div class="said-foot">
       ${one.tokens !== undefined && html`<span>${count(one.tokens)} tokens</span>`}
       ${one.dollars !== undefined && html`<span>${money(one.dollars)}</span>`}

@@ -13,6 +13,8 @@ import { get, newKey, post } from "../api.js";
  * @property {string} [model]
  * @property {number} [tokens]
  * @property {number} [dollars]
+ * @property {string | null} [importedFrom] Name of the V1 in which it was said.
+ * @property {string | null} [importedAt] When it came over.
  * @property {boolean} [pending] Whether the log does not have it yet.
  */
 /** @typedef {{messageId: string, words: string, text: string, call: string}} Turn A turn under way, and the answer so far. */
