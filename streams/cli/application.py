@@ -56,6 +56,7 @@ _PANELS: Final = {
         "agents": "agents:agents",
         "tools": "tools:tools",
         "policy": "policy:policy",
+        "eval": "evaluate:evaluate",
     },
     "Processes": {"worker": "processes:worker", "sink": "processes:sink", "gateway": "processes:gateway"},
     "Ground": {

@@ -413,3 +413,46 @@ def test_wrong_settings_are_told_all_at_once(command_environment: dict[str, str]
     assert ended.returncode == 2
     for name in ("CARTRITA_PARTITIONS", "CARTRITA_LOG_LEVEL", "CARTRITA_TYPO"):
         assert name in ended.stderr
+
+
+SUITE = """
+[[tasks]]
+name = "sum"
+text = "Calculate 17 * 23 with code. Then write one sentence about the result."
+[tasks.checks]
+contains = ["391"]
+tools = ["execute_python"]
+agents = ["coder"]
+dollars_max = 1.0
+
+[[tasks]]
+name = "wrong"
+text = "Calculate 2 + 2 with code."
+agent = "coder"
+[tasks.checks]
+contains = ["nobody says this"]
+"""
+
+
+def test_a_suite_tells_what_was_good_and_what_was_amiss(run: Run, tmp_path: Path) -> None:
+    suite, before = tmp_path / "mine.toml", tmp_path / "before.json"
+    suite.write_text(SUITE, encoding="utf-8")
+
+    told = run("eval", str(suite), "--repeats", "2", "--json", code=1).stdout
+    before.write_text(told, encoding="utf-8")
+    good, wrong = json.loads(told)["tasks"]
+    assert (good["task"], good["passed"], good["attempts"]) == ("sum", 2, 2)
+    assert (wrong["task"], wrong["passed"], wrong["attempts"]) == ("wrong", 0, 2)
+    assert [one["faults"] for one in wrong["runs"]] == [['the answer lacks "nobody says this"']] * 2
+    assert len({one["session"] for task in (good, wrong) for one in task["runs"]}) == 4
+    assert all(one["tokens"] and one["latency_ms"] for one in good["runs"])
+    assert all("execute_python" in one["tools"] and "coder" in one["agents"] for one in good["runs"])
+
+    shown = run("eval", str(suite), "--task", "sum", "--against", str(before)).stdout
+    assert "1/1" in shown
+    assert "2/2" in shown
+    assert (
+        "no task names an agent" in run("eval", str(suite), "--task", "sum", "--plan", "never", code=2).stderr
+    )
+    assert "there is no task other" in run("eval", str(suite), "--task", "other", code=4).stderr
+    run("eval", str(suite), "--against", str(suite), code=2)
