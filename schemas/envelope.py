@@ -13,6 +13,7 @@ from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
 from schemas.events.imports import ImportFact
 from schemas.events.inputs import ForkRequested, InputFact
+from schemas.events.maintenance import MaintenanceFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
@@ -55,6 +56,7 @@ Fact: TypeAlias = (
     | ClientAnswerFact
     | RestraintFact
     | RedriveFact
+    | MaintenanceFact
     | ImportFact
 )
 

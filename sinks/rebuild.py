@@ -33,8 +33,6 @@ from sinks.storing import store
 from sinks.writer import CONNECT_TIMEOUT_S, Slot, Writer
 from topics.catalog import BY_NAME
 
-# Any number that nobody else takes for an advisory lock of the same database.
-_LOCK: Final = 0x6361_7275
 _ALONE_WITHIN_S: Final = 3
 _NEAR_RECORDS: Final = 5_000
 """So few may be left to read when the sink is held up."""
@@ -384,7 +382,7 @@ async def _demand_alone(connection: AsyncConnection[TupleRow]) -> None:
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{_ALONE_WITHIN_S}s'".encode())
-            await connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+            await connection.execute("SELECT pg_advisory_lock(%s)", [shadow.LOCK])
     except LockNotAvailable as error:
         raise RebuildBusy("another rebuild runs on this database") from error
 

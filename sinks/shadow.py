@@ -7,6 +7,7 @@ that they refuse what those refuse, and no other index: nobody searches them.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Final
 from uuid import UUID
@@ -21,6 +22,8 @@ from sinks.staging import statements
 from sinks.writer import Position, Slot
 
 SCHEMA: Final = "cartrita_rebuild"
+LOCK: Final = 0x6361_7275
+"""Advisory lock of whoever fills the shadow: any number that nobody else takes in the same database."""
 _ALSO_COPIED: Final = ("event_log", "sink_offsets")
 
 # What decides how an event becomes rows: rows of two programs must not meet in one shadow.
@@ -47,6 +50,20 @@ _PLAIN_INDEXES: Final = """
 """
 
 
+_IS_FILLED: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = %s
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+"""
+_LEFT: Final = """
+    SELECT obj_description(n.oid, 'pg_namespace'),
+           COALESCE((SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c
+                     WHERE c.relnamespace = n.oid AND c.relkind = 'r'), 0)::bigint
+    FROM pg_namespace n WHERE n.nspname = %(schema)s
+"""
+
+
 def copied(found: Fitted) -> tuple[str, ...]:
     """Return the tables that a shadow has: those that are written, the log and the offsets."""
     return (*found.names, *_ALSO_COPIED)
@@ -63,7 +80,7 @@ async def begin(connection: AsyncConnection[TupleRow], sink: str, found: Fitted)
     Raises:
         DatabaseUnfit: live tables are missing, or no schema may be made.
     """
-    mark = f"begun by {await digest_of_program(connection, found)} for {sink}"
+    mark = _mark(await digest_of_program(connection, found), sink)
     cursor = await connection.execute(
         "SELECT obj_description(to_regnamespace(%s)::oid, 'pg_namespace')", [SCHEMA]
     )
@@ -88,6 +105,46 @@ async def begin(connection: AsyncConnection[TupleRow], sink: str, found: Fitted)
     except psycopg.errors.UndefinedTable as error:
         raise DatabaseUnfit(f"{str(error).strip()}: run `cartrita migrate` first") from error
     return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A shadow that stands, and that no rebuild is filling."""
+
+    bytes: int
+    records: int
+    """That were read into it."""
+    goes_on: bool
+    """True: a rebuild of this program goes on with it; False: whatever rebuild comes begins anew."""
+
+
+async def left(connection: AsyncConnection[TupleRow], sink: str, found: Fitted) -> Left | None:
+    """Return the shadow that an earlier rebuild left; None where there is none."""
+    cursor = await connection.execute(_LEFT, {"schema": SCHEMA})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    mark, size = row
+    records = 0
+    if await _has_offsets(connection):
+        cursor = await connection.execute(
+            f"SELECT COALESCE(sum(next_offset), 0)::bigint FROM {SCHEMA}.sink_offsets".encode()  # noqa: S608  # our own schema
+        )
+        [(records,)] = await cursor.fetchall()
+    goes_on = mark == _mark(await digest_of_program(connection, found), sink) and records > 0
+    return Left(bytes=size, records=records, goes_on=goes_on)
+
+
+async def _has_offsets(connection: AsyncConnection[TupleRow]) -> bool:
+    """Tell whether the shadow has its offsets."""
+    cursor = await connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.sink_offsets"])
+    return await cursor.fetchone() == (True,)
+
+
+async def is_being_filled(connection: AsyncConnection[TupleRow]) -> bool:
+    """Tell whether a rebuild, or a snapshot, is at work."""
+    cursor = await connection.execute(_IS_FILLED, [LOCK])
+    return await cursor.fetchone() == (True,)
 
 
 async def drop(connection: AsyncConnection[TupleRow]) -> None:
@@ -174,3 +231,8 @@ async def digest_of_program(connection: AsyncConnection[TupleRow], found: Fitted
     # What V1's owner says of a table makes other rows of it as well.
     digest.update(repr([statements(target).insert for target in found.targets]).encode())
     return digest.hexdigest()[:16]
+
+
+def _mark(digest: str, sink: str) -> str:
+    """Say in the database whose the shadow is."""
+    return f"begun by {digest} for {sink}"

@@ -104,19 +104,28 @@ def manifest_of(path: Path, tables: Sequence[str]) -> Manifest:
     Raises:
         SnapshotInvalid: it is none, or has a newer form.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            plain = json.loads(archive.read(_MANIFEST))
-        members = tuple(Member(**{**one, "columns": tuple(one["columns"])}) for one in plain["members"])
-        manifest = Manifest(**{**plain, "members": members})
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise SnapshotInvalid(f"{path} is no snapshot: {error}") from error
-    if manifest.form != _FORM or {one.table for one in members} != set(tables):
+    manifest = manifest_in(path)
+    if manifest.form != _FORM or {one.table for one in manifest.members} != set(tables):
         raise SnapshotInvalid(
             f"{path} was written by another program, or of a database whose V1 tables have another form; "
             f"this program reads form {_FORM}"
         )
     return manifest
+
+
+def manifest_in(path: Path) -> Manifest:
+    """Return what a snapshot says of itself, of whichever tables it is.
+
+    Raises:
+        SnapshotInvalid: it is none.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            plain = json.loads(archive.read(_MANIFEST))
+        members = tuple(Member(**{**one, "columns": tuple(one["columns"])}) for one in plain["members"])
+        return Manifest(**{**plain, "members": members})
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise SnapshotInvalid(f"{path} is no snapshot: {error}") from error
 
 
 async def seed(connection: AsyncConnection[TupleRow], path: Path, tables: Sequence[str]) -> Manifest:

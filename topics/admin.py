@@ -92,7 +92,7 @@ async def _reported(
         existing = await _settled(client, specs)
         absent = []
     present = [spec for spec in specs if spec.name in existing]
-    configs = await _configs(client, [spec.name for spec in present])
+    configs = await configs_of(client, [spec.name for spec in present])
     differences = [
         difference
         for spec in present
@@ -161,7 +161,8 @@ async def _existing(client: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -
     }
 
 
-async def _configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+async def configs_of(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    """Return by topic, with its full name, the settings that it has, Kafka's defaults included."""
     if not names:
         return {}
     answers = await client.describe_configs(

@@ -16,6 +16,7 @@ from schemas.events.dead_letters import DeadLetterFact
 from schemas.events.deltas import DeltaFact
 from schemas.events.imports import ImportFact
 from schemas.events.inputs import ForkRequested, InputFact, OperatorFact, SentFact
+from schemas.events.maintenance import MaintenanceFact
 from schemas.events.models import ModelCallFact, ModelResultFact
 from schemas.events.outputs import OutputFact
 from schemas.events.plans import PlanFact
@@ -310,6 +311,14 @@ REDRIVES: Final = Topic(
     # One owner carries them out, in their order.
     partitions=1,
 )
+MAINTENANCE_EVENTS: Final = Topic(
+    name="maintenance.events",
+    facts=_facts(MaintenanceFact),
+    keying=Keying.ANY,
+    purpose="What operators deleted of what need not stay; no shell reads it.",
+    writers="`cartrita storage prune` alone",
+    partitions=1,
+)
 DEAD_LETTERS: Final = Topic(
     name="dead.letters",
     facts=_facts(DeadLetterFact),
@@ -347,6 +356,7 @@ TOPICS: Final = (
     ACCESS_TOKENS,
     TOOL_RESTRAINTS,
     REDRIVES,
+    MAINTENANCE_EVENTS,
     DEAD_LETTERS,
 )
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})

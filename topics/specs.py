@@ -227,6 +227,8 @@ def _event_demands(topic: Topic) -> dict[str, Demand]:
     else:
         demands["cleanup.policy"] = _tuned("delete")
         demands["retention.ms"] = _tuned(str(topic.retention_ms))
+        # A segment goes as a whole; by Kafka's own default one is a week long.
+        demands["segment.ms"] = _tuned(str(HOUR_MS))
     return demands
 
 

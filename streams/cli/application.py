@@ -65,6 +65,7 @@ _PANELS: Final = {
         "rebuild": "rebuild:rebuild",
         "snapshot": "rebuild:snapshot",
         "topics": "topics:topics",
+        "storage": "storage:storage",
         "tables": "tables:tables",
         "schemas": "schemas:schemas",
     },

@@ -29,6 +29,7 @@ from connectors.text.harmless import harmless, harmless_json, one_line
 from schemas.plain import to_plain
 
 _WIDTH_WITHOUT_TERMINAL: Final = 180
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 # Stands in a template for a value: a character that no template has.
 _PLACE: Final = "\ue000"
 
@@ -188,6 +189,14 @@ def money(nanodollars: int) -> str:
     dollars = Decimal(nanodollars) / 1_000_000_000
     text = f"{dollars:.4f}" if dollars >= Decimal("0.01") else f"{dollars:.6f}"
     return "$" + text
+
+
+def size(count: float) -> str:
+    """Write a number of bytes in the largest unit that leaves one digit before the point: 12.3 MB."""
+    power = 0
+    while count >= 999.5 and power < len(_UNITS) - 1:
+        count, power = count / 1_000, power + 1
+    return f"{count:,.0f} B" if power == 0 else f"{count:,.1f} {_UNITS[power]}"
 
 
 class HarmlessStream(StringIO):

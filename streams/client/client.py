@@ -27,6 +27,7 @@ from streams.process.settings import Settings
 from topics.catalog import BY_NAME, TOPICS, USER_INPUTS, Keying, Topic
 from topics.clients import consumer_of, partitions_of, producer_of
 from topics.routing import key_of, partition_of
+from topics.usage import LogUsage, log_usage
 
 _POLL_MS: Final = 200
 _KNOWN_S: Final = 5.0
@@ -223,6 +224,11 @@ class Client:
                 if received.offset + 1 >= end:
                     break
         return events
+
+    async def log_usage(self, *, over_ms: int, at_ms: int) -> LogUsage:
+        """Return what the log takes; arguments and errors are those of `topics.usage.log_usage`."""
+        given = self._settings
+        return await log_usage(given.kafka_bootstrap, given.topic_prefix, over_ms=over_ms, at_ms=at_ms)
 
     async def standing(self, sunk: Mapping[TopicPartition, int]) -> Standing:
         """Return how the deployment stands; `sunk` is as in `standing_of`.

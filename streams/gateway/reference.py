@@ -16,6 +16,7 @@ from streams.gateway import (
     outcomes_api,
     questions_api,
     sessions_api,
+    storage_api,
     system_api,
 )
 
@@ -29,6 +30,7 @@ APIS: Final = (
     estimates_api,
     letters_api,
     system_api,
+    storage_api,
     agents_api,
     sessions_api,
     approvals_api,

@@ -53,7 +53,7 @@ def test_all_parts_are_seen_at_work(http: httpx.Client) -> None:
     assert told["policy"]
 
 
-@pytest.mark.parametrize("path", ["system", "agents"])
+@pytest.mark.parametrize("path", ["system", "agents", "storage"])
 def test_a_tenants_administrator_does_not_run_the_deployment(
     make_token: Make, bearing: Bearing, address: str, path: str
 ) -> None:
@@ -68,6 +68,21 @@ def test_a_tenants_administrator_does_not_run_the_deployment(
         assert client.get(f"/api/v2/{path}").status_code == 403
         stop = client.post("/api/v2/tools/stops", json={"name": "*", "stopped": True})
         assert stop.status_code == 403
+
+
+def test_what_the_deployment_takes_is_told(http: httpx.Client) -> None:
+    answer = http.get("/api/v2/storage", params={"overDays": 1})
+
+    told = answer.json()
+    assert answer.status_code == 200, answer.text
+    topics = {one["name"]: one for one in told["topics"]}
+    assert topics["configuration"]["records"] > 0
+    assert topics["configuration"]["bytes"] > 0
+    assert topics["configuration"]["bytesADay"] is None, "what is compacted grows as it likes"
+    assert told["logBytes"] == sum(one["bytes"] for one in topics.values())
+    assert {one["name"] for one in told["tables"]} >= {"event_log", "document_passages"}
+    assert told["databaseBytes"] > sum(one["bytes"] for one in told["tables"])
+    assert http.get("/api/v2/storage", params={"overDays": 0}).status_code == 422
 
 
 @pytest.mark.parametrize("name", ["", "a b", "files/../x", "x" * 101])
