@@ -259,3 +259,21 @@ def test_costs_are_told_by_what_is_asked(context: BrowserContext, session: str) 
         photograph(page, f"cost-saved-{name}")
         assert violations(page) == []
         assert not overflows(page)
+
+
+def test_ready_questions_are_answered(context: BrowserContext, session: str) -> None:
+    for page, name in everywhere(context):
+        page.goto("/")
+        page.get_by_role("link", name="Questions").click()
+        expect(page.get_by_role("heading", name="Questions", exact=True)).to_be_focused()
+        expect(page.get_by_role("cell", name="planner").first).to_be_visible()
+        photograph(page, f"questions-{name}")
+        assert violations(page) == []
+        assert not overflows(page)
+        page.get_by_role("link", name="Tool reliability").click()
+        expect(page.get_by_role("cell", name="execute_python").first).to_be_visible()
+        page.get_by_label("The last").select_option("365")
+        page.get_by_text("What the columns mean").click()
+        expect(page.get_by_role("cell", name="execute_python").first).to_be_visible()
+        assert "ask=tool_reliability&days=365" in page.url
+        assert violations(page) == []

@@ -85,7 +85,7 @@ def test_whoever_asks_after_a_restart_of_the_database_is_answered(
     assert [http.get("/api/v2/sessions").status_code for _ in range(4)] == [503] * 4
     stack.start_service("postgres")
 
-    # On a busy machine the database may be slower than a request waits; pauses that grow would outlast all three.
+    # On a busy machine it may be slower than one request waits; pauses that grow would outlast all three.
     answers = [http.get("/api/v2/sessions") for _ in range(3)]
 
     assert answers[-1].status_code == 200, [answer.text for answer in answers]
