@@ -15,7 +15,7 @@ from connectors.embedded.errors import ServerError
 from connectors.embedded.launch import process_identity
 from connectors.embedded.process import LOG_BYTES_MAX, Command, ServerProcess, tail_of
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

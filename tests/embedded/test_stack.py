@@ -25,7 +25,7 @@ from connectors.embedded.stack import Endpoints, Ports, Stack
 pytestmark = pytest.mark.stack
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
-WAIT_S = 15.0
+WAIT_S = 120.0
 NAMES = ("kafka", "registry", "postgres")
 
 
@@ -334,7 +334,7 @@ def test_what_a_killed_starter_left_running_is_adopted_by_the_next_and_stopped_w
     for thread in starters:
         thread.start()
     for thread in starters:
-        thread.join(120)
+        thread.join(2 * WAIT_S)
 
     assert len(results) == 2
     assert results[0] == results[1]

@@ -28,7 +28,7 @@ from tests.streams.scene import Offers
 from tests.streams.twin import CODEC, Crash, Kafka, TwinLog, TwinLogOfCalls, event, metrics
 from topics.catalog import TOOL_CALLS, TOOL_RESULTS
 
-WAIT_S = 20.0
+WAIT_S = 90.0
 TOOLS = (
     tool("effect"),
     tool("die"),

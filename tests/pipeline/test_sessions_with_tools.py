@@ -61,7 +61,7 @@ def asked(environment: dict[str, str], request: str) -> Json:
 
 def rows(settings: Settings, query: str, session_id: str, count: int) -> list[tuple[Json, ...]]:
     """Return the rows of a session as soon as the sink has `count` of them."""
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 120
     while True:
         with psycopg.connect(settings.postgres_dsn, autocommit=True) as connection:
             found = connection.execute(query, [session_id]).fetchall()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-WAIT_S: Final = 60.0
+WAIT_S: Final = 120.0
 _PAUSE_S: Final = 0.05
 
 

@@ -13,7 +13,7 @@ from topics.catalog import TOPICS, Topic, topic_of
 from topics.routing import key_of, partition_of
 
 PARTITIONS = 2
-WAIT_S = 15.0
+WAIT_S = 90.0
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from tests.sinks.conftest import rows
 from tests.sinks.records import CODEC
 
 PROJECT_DIRECTORY = Path(__file__).parents[2]
-WAIT_S = 30.0
+WAIT_S = 120.0
 COUNT = "SELECT count(*) FROM event_log"
 NUMBERS: Iterator[int] = count(1)
 """Of events, so that each is another."""

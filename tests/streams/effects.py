@@ -23,7 +23,7 @@ from streams.effects.shell import EffectShell
 from tests.streams.twin import CODEC, Kafka, TwinLog, TwinLogOfCalls, event, metrics
 from topics.catalog import MODEL_CALLS
 
-WAIT_S = 5.0
+WAIT_S = 60.0
 
 
 class World:
