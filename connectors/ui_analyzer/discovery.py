@@ -76,7 +76,7 @@ _VENDORED_NAME = re.compile(
     re.IGNORECASE,
 )
 _VENDORED_SHEET = re.compile(
-    r"^(?:tabler|semantic|bootstrap|adminlte|materialize|foundation|bulma|uikit|milligram|select2|datatables|daterangepicker|"
+    r"^_?(?:tabler|semantic|bootstrap|adminlte|materialize|foundation|bulma|uikit|milligram|select2|datatables|daterangepicker|"
     r"toastr|animate|fontawesome|font-awesome|normalize|reset|tailwind-preflight|jquery-ui)(?:[.-](?:all|core|theme|min))*\.(?:css|scss)$",
     re.IGNORECASE,
 )

@@ -68,7 +68,8 @@ _SENDS_ON = re.compile(
     r"<meta\s[^>]*http-equiv\s*=\s*['\"]?refresh['\"]?[^>]*content\s*=\s*['\"]\s*0\s*;", re.IGNORECASE
 )
 _SERVER_CODE = re.compile(
-    rb"\brequire\(\s*['\"](?:node:\w+|fs|fs-extra|path|os|net|tls|child_process|http|https|postcss|express|koa|fastify|ws|better-sqlite3|sqlite3|pg|mysql2?|mongoose|rollup|webpack|esbuild|gulp|glob)['\"]\s*\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
+    rb"\brequire\(\s*['\"](?:node:\w+|fs|fs-extra|path|os|net|tls|child_process|http|https|postcss|express|koa|fastify|ws|better-sqlite3|sqlite3|pg|mysql2?|mongoose|rollup|webpack|esbuild|gulp|glob)['\"]\s*\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b|"
+    rb"\bprocess\.env\.(?!NEXT_PUBLIC_|REACT_APP_|VUE_APP_|GATSBY_|EXPO_PUBLIC_|PUBLIC_|VITE_)\w*(?:SECRET|TOKEN|PASSWORD|PRIVATE|DATABASE|CREDENTIAL)",
     re.MULTILINE,
 )
 
