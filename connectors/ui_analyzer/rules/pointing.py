@@ -201,12 +201,15 @@ def _component_control(child: Element) -> bool:
 
 
 def _pressed_inside(element: Element) -> bool:
-    """Whether a button inside has no handler of its own: its clicks, also those of the keyboard, reach the element."""
-    return any(
+    """Whether a button inside has no handler of its own: its clicks, also those of the keyboard, reach the element.
+
+    What a caller puts into a slot may be such a button.
+    """
+    return any(child.tag == "slot" for child in element.descendants()) or any(
         (
             child.tag in ("button", "summary")
             if child.native
-            else re.search(r"(?:^|\w)(?:Button|Btn)$", child.tag)
+            else re.search(r"(?:Button|Btn|-button|-btn)$", child.tag)
         )
         and not child.has("on:click", "href", "to", "type", "aschild")
         and not child.spread
