@@ -100,6 +100,7 @@ FACT_SOURCES: tuple[FactSource, ...] = (
     landmarks.landmark_facts,
     net_facts,
     raw_html.loader_facts,
+    raw_html.sanitised_facts,
     landmarks.heading_facts,
     form_labels.hiding_facts,
     form_labels.id_facts,

@@ -6,7 +6,7 @@ from connectors.ui_analyzer.markup import Element, handler_name
 
 LITERAL = re.compile(r"\s*(?:'([^'\\]*)'|\"([^\"\\]*)\"|`([^`$\\]*)`|(-?\d+(?:\.\d+)?|true))\s*")
 """A bound value that is written out."""
-DIRECTIVE = re.compile(r"[:@\[(*]|x-|v-|ng-|data-bind$")
+DIRECTIVE = re.compile(r"[:@\[(*.?]|x-|v-|ng-|data-bind$")
 """What their attributes begin with."""
 _FILLS = frozenset(
     {
@@ -34,6 +34,8 @@ def directive(name: str, written: str, value: str | None, element: Element) -> t
         return "", None
     elif name in ("x-if", "x-show", "v-if", "v-show", "v-else", "ng-if", "ng-show", "ng-hide", "*ngif"):
         element.conditional = True
+    if name[:1] in (".", "?"):
+        return name[1:], value  # A property, or a flag, of an element of Lit.
     bound = re.match(r"(?::|x-bind:|v-bind:|ng-attr-|\[attr\.|\[)([a-z][\w-]*)(?:\.[\w.]+)?\]?$", name)
     if bound and name not in _FILLS:
         literal = LITERAL.fullmatch(written)

@@ -76,7 +76,7 @@ _VENDORED_NAME = re.compile(
     re.IGNORECASE,
 )
 _VENDORED_SHEET = re.compile(
-    r"^(?:tabler|semantic|bootstrap|adminlte|materialize|foundation|bulma|uikit|milligram|select2|datatables|daterangepicker|"
+    r"^_?(?:tabler|semantic|bootstrap|adminlte|materialize|foundation|bulma|uikit|milligram|select2|datatables|daterangepicker|"
     r"toastr|animate|fontawesome|font-awesome|normalize|reset|tailwind-preflight|jquery-ui)(?:[.-](?:all|core|theme|min))*\.(?:css|scss)$",
     re.IGNORECASE,
 )
@@ -152,7 +152,7 @@ def discover(root: Path, *, files_max: int, exclude: tuple[str, ...], include_te
     for absolute in entries:
         path = _shown(absolute, base)
         suffix = absolute.suffix.lower()
-        if suffix in UNSUPPORTED:
+        if suffix in UNSUPPORTED and not language_of(path):
             unsupported[UNSUPPORTED[suffix]] = unsupported.get(UNSUPPORTED[suffix], 0) + 1
             continue
         if not language_of(path):

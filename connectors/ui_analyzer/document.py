@@ -1,7 +1,7 @@
 """A source file, read, classified and parsed into what rules ask for."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tree_sitter import Node
@@ -9,11 +9,12 @@ from tree_sitter import Node
 from connectors.ui_analyzer.markup import VOID, Element
 from connectors.ui_analyzer.markup_html import html_elements
 from connectors.ui_analyzer.markup_jsx import jsx_elements
-from connectors.ui_analyzer.masking import Masked, mask_mustaches, mask_svelte
+from connectors.ui_analyzer.masking import Masked, mask_svelte
 from connectors.ui_analyzer.script import Script
 from connectors.ui_analyzer.single_file import Block, only, split
 from connectors.ui_analyzer.stylesheet import Sheet, StyleRule, parse_stylesheet
 from connectors.ui_analyzer.syntax import Deadline, parse
+from connectors.ui_analyzer.templates import has_tags, is_template, mask_in_script, mask_templates
 
 DEPTH_MAX = 400
 """Deepest nesting of brackets or tags that is parsed."""
@@ -68,7 +69,8 @@ _SENDS_ON = re.compile(
     r"<meta\s[^>]*http-equiv\s*=\s*['\"]?refresh['\"]?[^>]*content\s*=\s*['\"]\s*0\s*;", re.IGNORECASE
 )
 _SERVER_CODE = re.compile(
-    rb"\brequire\(\s*['\"](?:node:\w+|fs|fs-extra|path|os|net|tls|child_process|http|https|postcss|express|koa|fastify|ws|better-sqlite3|sqlite3|pg|mysql2?|mongoose|rollup|webpack|esbuild|gulp|glob)['\"]\s*\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b",
+    rb"\brequire\(\s*['\"](?:node:\w+|fs|fs-extra|path|os|net|tls|child_process|http|https|postcss|express|koa|fastify|ws|better-sqlite3|sqlite3|pg|mysql2?|mongoose|rollup|webpack|esbuild|gulp|glob)['\"]\s*\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b|"
+    rb"\bprocess\.env\.(?!NEXT_PUBLIC_|REACT_APP_|VUE_APP_|GATSBY_|EXPO_PUBLIC_|PUBLIC_|VITE_)\w*(?:SECRET|TOKEN|PASSWORD|PRIVATE|DATABASE|CREDENTIAL)",
     re.MULTILINE,
 )
 
@@ -239,14 +241,18 @@ class Document:
             masked = (
                 mask_svelte(parts.template)
                 if self.language == "svelte"
-                else mask_mustaches(parts.template, components=self.language == "vue")
+                else mask_templates(parts.template, self.path, components=self.language == "vue")
             )
             tree = parse("html", masked.text.encode("latin-1"), self.deadline)
             self._parts.elements = html_elements(tree, self.source, self.language, masked)
             _check_elements(self._parts.elements)
-            self._parts.error_bytes += tree.error_bytes
+            if self.language != "html" or not has_tags(parts.template, self.path):
+                self._parts.error_bytes += tree.error_bytes
+        typed = any(block.lang == "ts" for block in parts.blocks)
         for block in parts.blocks:
-            self._add_block(text, block)
+            # Where one script of a component is TypeScript, all are.
+            untyped = typed and self.language != "html" and block.kind == "script" and not block.lang
+            self._add_block(text, replace(block, lang="ts") if untyped else block)
 
     def _add_block(self, text: str, block: Block) -> None:
         if block.end <= block.start or not text[block.start : block.end].strip():
@@ -271,7 +277,10 @@ class Document:
             return
         language = _SCRIPT_LANGUAGES.get(block.lang, "javascript")
         setup = not re.search(r"""context\s*=\s*["']?module|(?:^|\s)module(?:\s|$)""", block.attributes)
-        self._add_script(only(text, block).encode("latin-1"), language, setup=setup)
+        source = only(text, block)
+        if self.language == "html":
+            source = mask_in_script(source, self.path)
+        self._add_script(source.encode("latin-1"), language, setup=setup)
 
     def _add_script(self, source: bytes, language: str, *, setup: bool = True) -> None:
         tree = parse(language, source, self.deadline)
@@ -305,6 +314,8 @@ def _is_svelte(path: str, source: bytes) -> bool:
 
 
 def language_of(path: str) -> str:
-    """The language by the suffix, or ""."""
+    """The language by the suffix, or ""; templates of pages are HTML."""
+    if is_template(path):
+        return "html"
     dot = path.rfind(".")
     return LANGUAGES.get(path[dot:].lower(), "") if dot >= 0 else ""

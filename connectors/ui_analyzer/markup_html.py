@@ -20,135 +20,20 @@ _SVG_NAMES = frozenset(
 
 _HTML = frozenset(
     [
-        "a",
-        "abbr",
-        "acronym",
-        "address",
-        "area",
-        "article",
-        "aside",
-        "audio",
-        "b",
-        "base",
-        "bdi",
-        "bdo",
-        "big",
-        "blink",
-        "blockquote",
-        "body",
-        "br",
-        "button",
-        "canvas",
-        "caption",
-        "center",
-        "cite",
-        "code",
-        "col",
-        "colgroup",
-        "data",
-        "datalist",
-        "dd",
-        "del",
-        "details",
-        "dfn",
-        "dialog",
-        "dir",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "embed",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "font",
-        "footer",
-        "form",
-        "frame",
-        "frameset",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "head",
-        "header",
-        "hgroup",
-        "hr",
-        "html",
-        "i",
-        "iframe",
-        "img",
-        "input",
-        "ins",
-        "kbd",
-        "label",
-        "legend",
-        "li",
-        "link",
-        "main",
-        "map",
-        "mark",
-        "marquee",
-        "menu",
-        "menuitem",
-        "meta",
-        "meter",
-        "nav",
-        "noscript",
-        "object",
-        "ol",
-        "optgroup",
-        "option",
-        "output",
-        "p",
-        "param",
-        "picture",
-        "pre",
-        "progress",
-        "q",
-        "rp",
-        "rt",
-        "ruby",
-        "s",
-        "samp",
-        "script",
-        "search",
-        "section",
-        "select",
-        "slot",
-        "small",
-        "source",
-        "span",
-        "strike",
-        "strong",
-        "style",
-        "sub",
-        "summary",
-        "sup",
-        "svg",
-        "math",
-        "table",
-        "tbody",
-        "td",
-        "template",
-        "textarea",
-        "tfoot",
-        "th",
-        "thead",
-        "time",
-        "title",
-        "tr",
-        "track",
-        "tt",
-        "u",
-        "ul",
-        "var",
-        "video",
-        "wbr",
+        "a", "abbr", "acronym", "address", "area", "article", "aside", "audio", "b", "base", "bdi", "bdo",
+        "big", "blink", "blockquote", "body", "br", "button", "canvas", "caption", "center", "cite",
+        "code", "col", "colgroup", "data", "datalist", "dd", "del", "details", "dfn", "dialog", "dir",
+        "div", "dl", "dt", "em", "embed", "fieldset", "figcaption", "figure", "font", "footer", "form",
+        "frame", "frameset", "h1", "h2", "h3", "h4", "h5", "h6", "head", "header", "hgroup", "hr", "html",
+        "i", "iframe", "img", "input", "ins", "kbd", "label", "legend", "li", "link", "main", "map",
+        "mark", "marquee", "math", "menu", "menuitem", "meta", "meter", "nav", "noscript", "object", "ol",
+        "optgroup", "option", "output", "p", "param", "picture", "pre", "progress", "q", "rp", "rt",
+        "ruby", "s", "samp", "script", "search", "section", "select", "slot", "small", "source", "span",
+        "strike", "strong", "style", "sub", "summary", "sup", "svg", "table", "tbody", "td", "template",
+        "textarea", "tfoot", "th", "thead", "time", "title", "tr", "track", "tt", "u", "ul", "var",
+        "video", "wbr",
     ]
-)
+)  # fmt: skip
 
 
 def _drawn(name: str, element: Element) -> bool:
@@ -160,6 +45,7 @@ def html_elements(tree: Tree, original: bytes, flavour: str, masked: Masked) -> 
     """All elements in document order; `flavour` is html, vue or svelte; `original` is the unmasked source."""
     made: dict[int, Element] = {}
     elements: list[Element] = []
+    templated = flavour == "html" and (DYNAMIC in masked.text or bool(masked.blocks))
     for item in tree.of("element", "script_element", "style_element"):
         tag_node = _start_tag(item)
         if tag_node is None:
@@ -167,18 +53,53 @@ def html_elements(tree: Tree, original: bytes, flavour: str, masked: Masked) -> 
         parent = _around(item, made)
         element = _element(tree, original, tag_node, item, parent, flavour)
         made[id(item)] = element
+        if templated and element.tag in _CLOSED and not _closed(item, tag_node):
+            element.dynamic_content = True  # Another part of the template goes on inside, and closes it.
         if parent is not None:
             parent.children.append(element)
         elements.append(element)
     _add_text(tree, made)
     if flavour == "svelte":
         _add_svelte(elements, masked, original)
+    _add_blocks(elements, masked)
     for element in elements:
         around = element.parent
         if around is not None:
             element.conditional |= around.conditional
             element.loop |= around.loop
     return elements
+
+
+_CLOSED = frozenset(
+    {
+        "a",
+        "button",
+        "div",
+        "span",
+        "label",
+        "table",
+        "ul",
+        "ol",
+        "select",
+        "form",
+        "section",
+        "main",
+        "nav",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+    }
+)
+"""Elements that a page has to close."""
+
+
+def _closed(item: Syntax, tag_node: Node) -> bool:
+    return tag_node.type == "self_closing_tag" or any(
+        child.type == "end_tag" for child in item.node.named_children
+    )
 
 
 def _start_tag(item: Syntax) -> Node | None:
@@ -332,6 +253,22 @@ def _add_svelte(elements: list[Element], masked: Masked, original: bytes) -> Non
             element.attributes.setdefault(
                 name, Attribute(name, None, source, element.line, element.column, source)
             )
+    for offset, expression in masked.raw_html:
+        position = bisect.bisect_right(starts, offset) - 1
+        for element in reversed(elements[: position + 1]):
+            if element.end > offset:
+                element.dynamic_content = True
+                line = original.count(b"\n", 0, offset) + 1
+                column = offset - original.rfind(b"\n", 0, offset)
+                element.attributes["{@html}"] = Attribute(
+                    "{@html}", None, expression, line, column, "{@html}"
+                )
+                break
+
+
+def _add_blocks(elements: list[Element], masked: Masked) -> None:
+    """Tell the elements inside of blocks that they are chosen, repeated or handed to a helper."""
+    starts = [element.start for element in elements]
     for kind, start, end in masked.blocks:
         first = bisect.bisect_left(starts, start)
         outermost_end = -1
@@ -348,17 +285,6 @@ def _add_svelte(elements: list[Element], masked: Masked, original: bytes) -> Non
                 if element.start >= outermost_end:
                     element.loop_root = True
                     outermost_end = element.end
-    for offset, expression in masked.raw_html:
-        position = bisect.bisect_right(starts, offset) - 1
-        for element in reversed(elements[: position + 1]):
-            if element.end > offset:
-                element.dynamic_content = True
-                line = original.count(b"\n", 0, offset) + 1
-                column = offset - original.rfind(b"\n", 0, offset)
-                element.attributes["{@html}"] = Attribute(
-                    "{@html}", None, expression, line, column, "{@html}"
-                )
-                break
 
 
 def _add_text(tree: Tree, made: dict[int, Element]) -> None:

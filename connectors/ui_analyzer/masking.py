@@ -5,11 +5,6 @@ from dataclasses import dataclass, field
 
 from connectors.ui_analyzer.markup import DYNAMIC
 
-_OPENERS = re.compile(
-    r"\{\{|<%|\{%|\{#|<\?|"
-    r"\{(?=(?:include|if|elseif|loop|foreach|function|block|extends)[\s=(]|/(?:if|loop|foreach|block)\}|else\}|\$\w|['\"][^'\"{}\n]{1,200}['\"]\|)"
-)
-_CLOSERS = {"{": "}", "{{": "}}", "<%": "%>", "{%": "%}", "{#": "#}", "<?": "?>"}
 _BLOCKS_DEPTH_MAX = 200
 _BLOCK_OPEN = re.compile(r"\{\s*#(if|each|await|key|snippet)\b")
 _BLOCK_CLOSE = re.compile(r"\{\s*/(if|each|await|key|snippet)\b")
@@ -102,48 +97,6 @@ class Masked:
     """Svelte `{@html …}`: offset and expression."""
 
 
-def mask_mustaches(text: str, *, components: bool = True) -> Masked:
-    """Mask `{{ … }}` and server-side `<% … %>`, `{% … %}`, `<? … ?>`; `components` where capitals tell names apart."""
-    out: list[str] = []
-    unclosed: set[str] = set()
-    at = 0
-    for opener in _OPENERS.finditer(text):
-        kind = opener.group()
-        if opener.start() < at or kind in unclosed:
-            continue
-        end = text.find(_CLOSERS[kind], opener.end())
-        if end < 0:
-            unclosed.add(kind)  # Searching again from every further opener would be quadratic.
-            continue
-        out.append(text[at : opener.start()])
-        end += len(_CLOSERS[kind])
-        whole = text[opener.start() : end]
-        choosing = kind == "{#" or (
-            _CHOOSING.match(whole) is not None and _among_attributes(text, opener.start())
-        )
-        out.append(_blank(whole) if choosing else _filler(whole))
-        at = end
-    out.append(text[at:])
-    return Masked(_tidied("".join(out), components=components))
-
-
-_CHOOSING = re.compile(
-    r"\{/?(?:if|else|elseif|loop|foreach)\b|(?:\{\{|\{%|<%)[-~=]?\s*(?:#|/)?(?:if|elif|elsif|else|end|endif|unless|endunless|ifequal|endifequal)\b|<%\s*\}"
-)
-"""Tags of languages for templates that choose what is written out between them."""
-_TAG_CHARACTERS_MAX = 2_000
-
-
-def _among_attributes(text: str, at: int) -> bool:
-    """Whether a place is inside a tag, and not inside the value of an attribute."""
-    before = text[max(0, at - _TAG_CHARACTERS_MAX) : at]
-    before = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>", "", before, flags=re.DOTALL)
-    opened = before.rfind("<")
-    if opened < 0 or before.rfind(">") > opened:
-        return False
-    return before.count('"', opened) % 2 == 0 and before.count("'", opened) % 2 == 0
-
-
 def mask_svelte(text: str) -> Masked:
     """Mask everything in braces of a Svelte template."""
     masked = Masked("")
@@ -186,11 +139,11 @@ def mask_svelte(text: str) -> Masked:
         out.append(char)
         at += 1
     masked.blocks.extend((kind, start, len(text)) for kind, start in open_blocks)
-    masked.text = _tidied("".join(out), components=True)
+    masked.text = tidied("".join(out), components=True)
     return masked
 
 
-def _tidied(text: str, *, components: bool) -> str:
+def tidied(text: str, *, components: bool) -> str:
     """Write what is valid in pages and templates so that the HTML grammar accepts it, each byte at its place.
 
     That is: dots in names, characters of markup that stand for themselves, and components whose names differ from

@@ -83,6 +83,10 @@ _ABSENT_BRANCH = re.compile(
 )
 
 
+_SAME_OR_EMPTY = re.compile(r"([\w$.?]+)\s*\?\s*\1\s*:\s*(?:undefined|null|''|\"\"|``)$")
+"""`label ? label : ""` is whatever the caller gives as `label`, as `label` alone would be."""
+
+
 def _sometimes_absent(element: Element, name: str) -> bool:
     """Whether a name is given under a condition only: `title={off ? "Why" : undefined}`."""
     attribute = element.attributes.get(name)
@@ -91,6 +95,7 @@ def _sometimes_absent(element: Element, name: str) -> bool:
         and attribute.value is None
         and not attribute.partial
         and _ABSENT_BRANCH.search(attribute.expression.strip()) is not None
+        and _SAME_OR_EMPTY.match(attribute.expression.strip()) is None
     )
 
 
@@ -241,10 +246,21 @@ def _inner_name(inner: Element, document: Document) -> Naming | None:
         return Naming.NAMED
     if inner.tag in ("input", "select", "textarea", "iframe", "video", "object"):
         return Naming.UNKNOWN
+    if document.language == "html" and _empty_hook(inner):
+        return Naming.UNKNOWN
     # What is meant for screen readers is filled in somehow.
     if any(_SCREEN_READER_ONLY.search(name) for name in inner.classes()):
         return Naming.UNKNOWN
     return None
+
+
+def _empty_hook(element: Element) -> bool:
+    """Whether a script of a plain page finds an empty element by an attribute, and so may fill it: `<span data-count>`."""
+    return (
+        element.tag in ("span", "div", "p", "b", "strong", "em", "small", "output", "time")
+        and not element.children
+        and any(name == "id" or name.startswith("data-") for name in element.attributes)
+    )
 
 
 def translated(document: Document, element: Element) -> str:

@@ -113,7 +113,10 @@ def is_email(path: str, source: bytes) -> bool:
     )
 
 
-_EMAIL_FOLDER = re.compile(r"(?:^|/)(?:e-?mails?|mailers?|mail[_-]templates?)/[^.]*\.html?$", re.I)
+_EMAIL_FOLDER = re.compile(
+    r"(?:^|/)(?:e-?mails?|mailers?|\w+_mailer|mail[_-]templates?)/(?:[\w-]+/)*[^./]*\.(?:html?(?:\.\w+)?|erb|blade\.php|twig|liquid|hbs|ejs|njk)$",
+    re.I,
+)
 _OF_PAGES = re.compile(rb"<(?:script|form|input|link|nav|main)\b", re.I)
 
 

@@ -28,6 +28,8 @@ _SINKS = re.compile(
 )
 """Where a script puts markup onto the page."""
 _MARKUP = re.compile(rb"['\"`]\s*<[A-Za-z]")
+_TAGGED = re.compile(rb"\bhtml\s*`")
+"""How web components of Lit write their markup."""
 _MAKES = b"createElement("
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
 _NODES_MAX = 200_000
@@ -37,7 +39,9 @@ def scripted(document: Document) -> Document | None:
     """The elements that the scripts of a file make, as a document of their own; None where they make none."""
     if document.server or document.language in ("css", "scss", "less"):
         return None
-    writes = _MARKUP.search(document.source) is not None and _SINKS.search(document.source) is not None
+    writes = (
+        _MARKUP.search(document.source) is not None and _SINKS.search(document.source) is not None
+    ) or _TAGGED.search(document.source) is not None
     makes = _MAKES in document.source
     if not writes and not makes:
         return None

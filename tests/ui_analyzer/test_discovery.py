@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.ui_analyzer.analysis import analyze
-from connectors.ui_analyzer.masking import mask_mustaches, mask_svelte
+from connectors.ui_analyzer.masking import mask_svelte
 from connectors.ui_analyzer.options import Options
 from connectors.ui_analyzer.single_file import only, split
 from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow
+from connectors.ui_analyzer.templates import mask_templates
 from tests.ui_analyzer.conftest import AnalyzeFiles
 
 IMAGE = "export const A = () => <img src='/a.png' />;\n"
@@ -130,7 +131,7 @@ def test_styles_of_a_component_are_on_the_line_of_the_file(analyze_files: Analyz
 def test_masking_keeps_every_byte_in_its_place(text: str) -> None:
     source = text.encode().decode("latin-1")
 
-    for masked in (mask_svelte(source).text, mask_mustaches(source).text):
+    for masked in (mask_svelte(source).text, mask_templates(source, "a.html", components=True).text):
         assert len(masked) == len(source)
         assert [i for i, c in enumerate(masked) if c == "\n"] == [
             i for i, c in enumerate(source) if c == "\n"

@@ -193,3 +193,19 @@ def test_a_library_that_many_files_load_as_a_whole_is_one_finding(analyze_files:
 
     assert [finding.rule_id for finding in analysis.findings] == ["whole-library"]
     assert "3 files" in analysis.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a.html", "<ul>{% if deeper %}<li>{% endif %}<script>const rows = {{ rows|safe }};\n{% if a %}go({% url 'b' %});{% endif %}</script>\n"),
+        ("a.blade.php", "<p>a@b.example</p><script>\n@if ($open)\nstart(@json($rows), '{{ $name }}');\n@endif\n</script>\n"),
+        ("a.html.erb", "<% if deeper %><div><% end %><script>const rows = <%= raw @rows.to_json %>;</script>\n"),
+        ("a.svelte", '<script module>\n\texport interface A {\n\t\tb: string\n\t}\n</script>\n<script lang="ts">\n\tlet { b }: A = $props()\n</script>\n<p>{b}</p>\n'),
+    ],
+)  # fmt: skip
+def test_what_a_template_leaves_open_is_no_error(name: str, source: str, analyze_files: AnalyzeFiles) -> None:
+    analysis = analyze_files({name: source})
+
+    assert not analysis.problems
+    assert analysis.totals.files_assessed == 1

@@ -15,6 +15,7 @@ from connectors.ui_analyzer.aria import (
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.markup import Attribute
 from connectors.ui_analyzer.model import Category, Confidence, Severity
+from connectors.ui_analyzer.naming import hidden
 from connectors.ui_analyzer.rule import FileRule, ProjectRule, Tally, describe, wcag
 from connectors.ui_analyzer.rules.structure import HEADING, placeholder
 from connectors.ui_analyzer.spreading import merged
@@ -103,6 +104,8 @@ def _aria_naming(document: Document, tally: Tally) -> None:
             continue
         if element.has("role", "contenteditable") or element.spread or element.tag == "i" or merged(element):
             continue  # What a component becomes gets its role and content from there.
+        if hidden(element):
+            continue  # Nothing of it is read, with a name or without.
         # What has words of its own is read anyway.
         wordless = (
             not element.static_text()

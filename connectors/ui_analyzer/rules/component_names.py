@@ -76,7 +76,21 @@ _WORDS = (
 def _vue_buttons(document: Document, tally: Tally) -> None:
     """Buttons of Vuetify and the like, which are registered for all files: an icon by a prop or inside, and no words."""
     for element in document.elements:
-        if element.tag not in _VUE_BUTTONS or element.spread or hidden(element) or merged(element):
+        if (
+            element.tag not in _VUE_BUTTONS | {"v-icon", "VIcon"}
+            or element.spread
+            or hidden(element)
+            or merged(element)
+        ):
+            continue
+        if element.tag in ("v-icon", "VIcon"):
+            if element.has("on:click") and not labelled_directly(element) and not element.has("aria-hidden"):
+                tally.failed(
+                    element,
+                    "this icon is a button, for it is clicked, and has no accessible name",
+                    severity=Severity.SERIOUS,
+                    confidence=Confidence.MEDIUM,
+                )
             continue
         if labelled_directly(element) or any(
             name.split(".")[0].split(":")[0] in _WORDS for name in element.attributes

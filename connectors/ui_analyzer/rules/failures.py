@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from tree_sitter import Node
 
 from connectors.ui_analyzer.document import Document
+from connectors.ui_analyzer.handlers import handler_code
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import translated
 from connectors.ui_analyzer.rule import Fact, FileRule, Project, ProjectRule, Tally, describe, mdn, page, wcag
-from connectors.ui_analyzer.rules.pointing import handler_code
 from connectors.ui_analyzer.syntax import Syntax
 
 _ERRORS = Category.ERRORS

@@ -25,13 +25,7 @@ _HOLDS_TEXT = re.compile(
 
 
 def _fixed_width(document: Document, tally: Tally) -> None:
-    narrowed = {
-        selector
-        for rule in document.style_rules
-        if any("max-width" in around or re.search(r"width\s*<", around) for around in rule.context)
-        and rule.value("width", "min-width", "max-width", "inline-size") is not None
-        for selector in rule.selectors()
-    }
+    narrowed = _narrowed(document.style_rules)
     scrollers = [rule.selector for rule in document.style_rules if _scrolls(rule)]
     bounded = [
         frozenset(re.findall(r"[.#]?[\w-]+", subject(selector)))
@@ -80,6 +74,27 @@ def _fixed_width(document: Document, tally: Tally) -> None:
         if element.native and element.tag not in ("svg", "canvas", "img", "video", "iframe", "rect"):
             _inline_width(element, tally)
             _utility_width(element, tally)
+
+
+_MIXIN = re.compile(r"^\.[\w-]+\([^()]*\)\s+")
+"""The definition of a mixin of Less around a selector: which screens it is for is told where it is called."""
+
+
+def _narrowed(rules: list[StyleRule]) -> frozenset[str]:
+    """The selectors that get another width on narrow screens, or what a mixin there gives."""
+    found: set[str] = set()
+    for rule in rules:
+        if rule.value("width", "min-width", "max-width", "inline-size") is None and not any(
+            d.name == "@include" for d in rule.declarations
+        ):
+            continue
+        on_narrow = any(
+            "max-width" in around or re.search(r"width\s*<", around) is not None for around in rule.context
+        )
+        found.update(
+            _MIXIN.sub("", selector) for selector in rule.selectors() if on_narrow or _MIXIN.match(selector)
+        )
+    return frozenset(found)
 
 
 def _bounded(rule: StyleRule) -> bool:

@@ -82,6 +82,8 @@ def _focus_outline(document: Document, tally: Tally) -> None:
                 continue
             if re.search(r":(?:hover|active)\b", last) and not _FOCUS.search(last):
                 continue
+            if _PSEUDO_ELEMENT.search(last):
+                continue  # What is drawn before or after an element never has the focus.
             if _FOCUSED_BY_SCRIPT.search(last) and not _CONTROL_SUBJECT.search(last):
                 continue
             if _STATE_CLASS.search(last) and _shows_focus(rule):
@@ -122,6 +124,7 @@ def _focus_outline(document: Document, tally: Tally) -> None:
     _focus_utilities(document, tally)
 
 
+_PSEUDO_ELEMENT = re.compile(r"::[\w-]+|:(?:before|after)\b")
 _STATE_CLASS = re.compile(r"[.-]-?(?:is-|has-)?focus(?:ed)?(?![\w-])")
 _TEXT_FIELD = re.compile(
     r"^(?:input|textarea|select)(?![\w-])|[.#][\w-]*(?:input|field|textarea|control)", re.I

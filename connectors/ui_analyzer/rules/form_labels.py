@@ -150,6 +150,8 @@ def _label_target(document: Document, tally: Tally) -> None:
                 )
         elif target.dynamic or target.value in ids or holds:
             tally.passed()
+        elif document.language == "html" and _written_beside(element):
+            continue  # `<label for="id_name">Name</label> {{ form.name }}`: the server writes the field.
         elif not dynamic_ids:
             tally.depends(
                 target,
@@ -158,6 +160,43 @@ def _label_target(document: Document, tally: Tally) -> None:
                 frozenset(),
                 excused_by=(("id", target.value or ""),),
             )
+
+
+_WORDS_ONLY = frozenset(
+    {
+        "label",
+        "span",
+        "small",
+        "p",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "a",
+        "strong",
+        "em",
+        "option",
+        "textarea",
+    }
+)
+
+
+def _written_beside(label: Element) -> bool:
+    """Whether a template writes something out beside a label, or beside what is around it, that may be its control."""
+    if label.parent is None:
+        return True  # A piece of a page: what stands beside it is in another file.
+    around: Element | None = label.parent
+    for _ in range(2):
+        if around is None:
+            break
+        if around.dynamic_content or any(
+            inner.dynamic_content and inner.tag not in _WORDS_ONLY for inner in around.descendants()
+        ):
+            return True
+        around = around.parent
+    return False
 
 
 def id_facts(document: Document) -> Iterator[Fact]:

@@ -4,13 +4,14 @@ import re
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import BUTTON, LINK, ref_of
+from connectors.ui_analyzer.handlers import only_stops
 from connectors.ui_analyzer.markup import Element, class_names
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.naming import hidden, never_shown
 from connectors.ui_analyzer.native import library_control
 from connectors.ui_analyzer.roles import CHILDREN_FLATTENED
 from connectors.ui_analyzer.rule import ComponentRef, FileRule, Tally, describe, mdn, wcag
-from connectors.ui_analyzer.rules.pointing import KEY_HANDLERS, native_interactive, only_stops
+from connectors.ui_analyzer.rules.pointing import KEY_HANDLERS, native_interactive
 from connectors.ui_analyzer.spreading import merged
 
 _A11Y = Category.ACCESSIBILITY
@@ -182,7 +183,9 @@ def _opened_by_script(element: Element, document: Document) -> bool:
 
 
 def _focusable(element: Element) -> bool:
-    if not element.native or element.spread or element.has("disabled", "inert"):
+    if not element.native or element.spread or element.has("disabled", "inert", "hidden"):
+        return False
+    if any(around.has("hidden", "inert") for around in element.ancestors()):
         return False
     tabindex = element.attributes.get("tabindex")
     if tabindex is not None:

@@ -27,7 +27,9 @@ _LAYOUT_PROPERTIES = frozenset(
         "max-width",
     }
 )
-_SIZE_UTILITY = re.compile(r"^(?:[\w-]+:)*!?(?:w-|h-|size-|aspect-|max-h-|object-|min-h-)")
+_SIZE_UTILITY = re.compile(
+    r"^(?:[\w-]+:)*!?(?:w-|h-|size-|aspect-|max-h-|object-|min-h-)|^is-\d+(?:x|by)\d+$"
+)
 
 
 def _layout_animation(document: Document, tally: Tally) -> None:

@@ -5,6 +5,7 @@ import re
 from connectors.ui_analyzer.aria import NATIVE_CONTROLS, WIDGET_ROLES
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.following import DRAWING, ref_of
+from connectors.ui_analyzer.handlers import handler_code, only_stops
 from connectors.ui_analyzer.libraries import FOCUS, KEYS, ROLE
 from connectors.ui_analyzer.markup import Attribute, Element
 from connectors.ui_analyzer.model import Category, Confidence, Severity
@@ -26,9 +27,6 @@ _PRESSES = (
     "on:touchend",
 )
 """Events of the pointer by which something is pressed, the plainest first."""
-_ONLY_STOPPING = re.compile(
-    r"^(?:[\w$]+(?:\??\.nativeEvent)?\??\.(?:stopPropagation|preventDefault|stopImmediatePropagation|persist)\(\s*\)|return(?:\s+(?:false|undefined))?|void 0|\$event\.\w+\(\))?$"
-)
 _DRAGS = re.compile(
     r"mousemove|pointermove|touchmove|setPointerCapture|startDrag|onDrag|dragStart|startResize|resiz(?:e|ing)\b|\bdrag",
     re.I,
@@ -52,47 +50,6 @@ def native_interactive(element: Element) -> bool:
     if element.tag == "input":
         return element.get("type") != "hidden"
     return element.tag in NATIVE_CONTROLS or element.tag in ("iframe", "label", "details", "dialog")
-
-
-def handler_code(document: Document, expression: str) -> str:
-    """A handler's source together with that of the functions of this file that it calls, three calls deep."""
-    text, seen = expression, set[str]()
-    for _ in range(3):
-        for script in document.scripts:
-            for name in sorted(set(re.findall(r"\b([A-Za-z_$][\w$]*)\b", text)) - seen):
-                function = script.named_functions.get(name)
-                if function is not None:
-                    seen.add(name)
-                    text += "\n" + script.code_of(function)
-    return text[:20_000]
-
-
-def only_stops(document: Document, handler: Attribute) -> bool:
-    """Whether a handler does nothing but keep an event from others."""
-    expression = handler.expression.strip()
-    if not expression:
-        # `@click.stop` has nothing to run; a bare `on:click` of Svelte hands the event on.
-        return "." in handler.raw_name or handler.raw_name.startswith(("on:", "@"))
-    if re.fullmatch(r"[\w$]+", expression):
-        named = next(
-            (s.named_functions[expression] for s in document.scripts if expression in s.named_functions), None
-        )
-        if named is None:
-            return False
-        body = named.node.child_by_field_name("body")
-        script = next(s for s in document.scripts if expression in s.named_functions)
-        expression = script.code_of(body) if body is not None else ""
-    else:
-        expression = re.sub(
-            r"^(?:async\s+)?(?:\([^()]*\)|[\w$]+)\s*=>\s*|^function\s*\w*\([^()]*\)\s*", "", expression
-        )
-    bare = (
-        re.sub(r"/\*.*?\*/|//[^\n]*", "", expression, flags=re.DOTALL)
-        .strip()
-        .removeprefix("{")
-        .removesuffix("}")
-    )
-    return all(_ONLY_STOPPING.match(part.strip()) for part in re.split(r"[;\n,]", bare))
 
 
 def unreachable(element: Element, document: Document) -> tuple[Attribute, str] | None:
@@ -136,8 +93,8 @@ def _click_keyboard(document: Document, tally: Tally) -> None:
     for element in document.elements:
         if not element.has(*_PRESSES):
             continue
-        if native_interactive(element):
-            tally.passed()
+        if native_interactive(element) or element.tag in ("v-icon", "VIcon"):
+            tally.passed()  # Vuetify makes a button of an icon that is clicked.
             continue
         if not rendered_tag(element, document):
             _component_clicked(document, tally, element)
@@ -182,7 +139,12 @@ def _judge(document: Document, tally: Tally, element: Element, handler: Attribut
     what = "clicks" if event == "click" else event
     role = element.attributes.get("role")
     shown = tag if element.native else element.tag
-    if _delegates(element) or tag == "canvas" or _asks_where(document, element, handler):
+    if (
+        _delegates(element)
+        or _pressed_inside(element)
+        or tag == "canvas"
+        or _asks_where(document, element, handler)
+    ):
         tally.failed(element, f"<{shown}> handles {what} on what is inside it", confidence=Confidence.LOW)
     elif _is_backdrop(element, handler, document):
         tally.failed(element, f"<{shown}> is a backdrop that closes by {what}", confidence=Confidence.LOW)
@@ -235,6 +197,24 @@ def _component_control(child: Element) -> bool:
         not child.native
         and _CONTROL_NAME.search(child.tag) is not None
         and child.has("to", "href", "on:click", "on:select", "v-model", "value")
+    )
+
+
+def _pressed_inside(element: Element) -> bool:
+    """Whether a button inside has no handler of its own: its clicks, also those of the keyboard, reach the element.
+
+    What a caller puts into a slot may be such a button.
+    """
+    return any(child.tag == "slot" for child in element.descendants()) or any(
+        (
+            child.tag in ("button", "summary")
+            if child.native
+            else re.search(r"(?:Button|Btn|-button|-btn)$", child.tag)
+        )
+        and not child.has("on:click", "href", "to", "type", "aschild")
+        and not child.spread
+        and not _shut(child)
+        for child in element.descendants()
     )
 
 

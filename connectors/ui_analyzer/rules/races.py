@@ -25,17 +25,34 @@ def _effect_race(document: Document, tally: Tally) -> None:
             } - setters
             asked = list(_asked(script, function, setters))
             # What does not depend on anything that changes is asked for in the same words each time.
-            if any(
-                re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$(])", text)
-                for text in asked
+            used = {
+                name
                 for name in changing
-                if name
-            ):
+                if name and any(re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$(])", text) for text in asked)
+            }
+            if used:
                 tally.check(
                     returns_cleanup(script, function) or _ignores_old(script, function),
                     call.item,
                     "answers can arrive in the wrong order: the effect neither cancels nor ignores an old request",
+                    confidence=None if _chosen_by_user(script, used) else Confidence.LOW,
                 )
+
+
+_CHOSEN = re.compile(
+    r"^(?:id|q|slug|value|text|input|tab|city|symbol)$|query|search|filter|term|keyword|page|sort|selected|active|date|range|param|debounced",
+    re.I,
+)
+"""What a caller changes while a component stays on the page: what was typed, picked or turned to."""
+
+
+def _chosen_by_user(script: Script, names: set[str]) -> bool:
+    """Whether a request depends on a state of the component, or on a prop that is called like something chosen.
+
+    Whether any other prop ever changes is for its callers to say: a dialog for one document, the team of a session.
+    """
+    states = {state for state, _, _ in script.state_pairs() if state}
+    return any(name in states or _CHOSEN.search(name) is not None for name in names)
 
 
 _NOT_ASKING = re.compile(
@@ -106,10 +123,14 @@ def _takes_data(call: Call) -> bool:
 
 def _ignores_old(script: Script, function: Syntax) -> bool:
     """Whether an answer is compared with what was asked last before it is taken."""
+    code = script.code_of(function)
+    once = re.search(r"!\s*(\w+)\.current\b", code)
+    if once is not None and re.search(rf"\b{once.group(1)}\.current\s*=\s*true", code):
+        return True  # It asks once and never again.
     return (
         re.search(
             r"\.current\)\s*\{?\s*return|AbortController|\bsignal\b|\.current\s*[!=]==|[!=]==\s*\w+(?:Ref)?\.current|\b(?:cancelled|canceled|ignore|stale|aborted|isMounted|active)\b",
-            script.code_of(function),
+            code,
         )
         is not None
     )

@@ -96,16 +96,39 @@ def _raw_html(document: Document, tally: Tally) -> None:
                     excused_by=(("loads-sanitised", posixpath.dirname(document.path)),),
                 )
             elif not _project_sanitiser(document, sink):
-                tally.failed(
-                    sink.place,
-                    f"{sink.written[:60]} becomes HTML, and nothing here sanitises it",
-                    confidence=Confidence.LOW
-                    if _rendered_by_server(sink)
-                    or _made_elsewhere(document, sink.written)
-                    or _given_by_plugin(document, sink.written)
-                    or not from_outside(document, sink.script, sink.node)
-                    else None,
-                )
+                _judge(document, tally, sink)
+
+
+def _judge(document: Document, tally: Tally, sink: _Sink) -> None:
+    message = f"{sink.written[:60]} becomes HTML, and nothing here sanitises it"
+    kept = re.search(r"\.([A-Za-z_$][\w$]*)(?:\s*(?:\|\||\?\?)\s*(?:''|\"\"|``))?$", sink.written)
+    if (
+        _rendered_by_server(sink)
+        or _made_elsewhere(document, sink.written)
+        or _given_by_plugin(document, sink.written)
+        or not from_outside(document, sink.script, sink.node)
+    ):
+        tally.failed(sink.place, message, confidence=Confidence.LOW)
+    elif kept is not None:
+        tally.depends(
+            sink.place, message, (), frozenset(), excused_by=(("sanitised-property", kept.group(1)),)
+        )
+    else:
+        tally.failed(sink.place, message)
+
+
+_SANITISED = re.compile(
+    r"\.([A-Za-z_$][\w$]*)\s*=\s*(?:await\s+)?[\w$.]*(?:[sS]aniti[sz]e|DOMPurify|[pP]urify)[\w$.]*\(|"
+    r"\b([A-Za-z_$][\w$]*)\s*:\s*(?:await\s+)?[\w$.]*(?:[sS]aniti[sz]e|DOMPurify|[pP]urify)[\w$.]*\("
+)
+
+
+def sanitised_facts(document: Document) -> Iterator[Fact]:
+    """Properties that a file of the project sanitises, on the server or where they are fetched: `row.body = sanitize(…)`."""
+    for script in document.scripts:
+        if b"aniti" in document.source or b"urify" in document.source:
+            for match in _SANITISED.finditer(script.code_text):
+                yield Fact(kind="sanitised-property", name=match.group(1) or match.group(2))
 
 
 def _given_by_plugin(document: Document, written: str) -> bool:

@@ -161,6 +161,11 @@ def responsive_facts(document: Document) -> Iterator[Fact]:
     ):
         yield Fact(kind="adapts", name="script")
     if any(
+        element.tag == "link" and re.search(r"(?:width|inline-size)\b", element.get("media") or "")
+        for element in document.elements
+    ):
+        yield Fact(kind="adapts", name="link")
+    if any(
         _TAILWIND_SCREEN.search(e.attributes["class"].expression) for e in document.elements if e.has("class")
     ):
         yield Fact(kind="adapts", name="tailwind")

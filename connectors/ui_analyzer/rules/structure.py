@@ -230,6 +230,13 @@ def _list_structure(document: Document, tally: Tally) -> None:
                 ),
                 None,
             )
+            if (
+                wrong is not None
+                and wrong.tag in ("ul", "ol")
+                and wrong.conditional
+                and document.language == "html"
+            ):
+                continue  # One branch of a template opens the list of the next level, and another closes it.
             tally.check(
                 wrong is None,
                 wrong or element,

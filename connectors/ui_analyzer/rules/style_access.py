@@ -22,6 +22,7 @@ _REVEALS = {
     "opacity": {"1"},
 }
 _DECORATION = re.compile(r"^(?:svg|img|i|path)\b|icon|chevron|arrow|overlay|shadow", re.I)
+_FOCUSED = re.compile(r":focus(?:-visible|-within)?(?![\w-])")
 _DISABLED = re.compile(r"disabled|:not\(|::placeholder|::selection|loading|skeleton|readonly", re.I)
 
 
@@ -34,6 +35,9 @@ def _hover_only(document: Document, tally: Tally) -> None:
         re.sub(r":focus(?:-visible|-within)?$", "", one)
         for one in selectors
         if re.search(r":focus(?:-visible|-within)?$", one)
+    }
+    focused_compounds = {
+        _FOCUSED.sub("", subject(one)) for one in selectors if _FOCUSED.search(subject(one)) is not None
     }
     hidden_by_default = {
         selector for rule in document.style_rules for selector in rule.selectors() if _hides_by_style(rule)
@@ -63,7 +67,10 @@ def _hover_only(document: Document, tally: Tally) -> None:
                     for other in rule.selectors()
                 )
                 # What is only transparent takes the focus; what is not displayed cannot.
-                or (declaration.name == "opacity" and selector.replace(":hover", "") in focused_itself),
+                or (
+                    declaration.name == "opacity"
+                    and (selector.replace(":hover", "") in focused_itself or last in focused_compounds)
+                ),
                 declaration,
                 f"{selector} shows on hover only, never for the keyboard",
             )

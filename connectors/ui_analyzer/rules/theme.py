@@ -249,7 +249,13 @@ def _theme_parity(project: Project, tally: Tally) -> None:
                 if name in base or name in light or name in anywhere or name in provided:
                     tally.passed()
                 elif name in used or _own_family(name, tokens, base):
-                    tally.failed(located, f"{name} exists in the {theme} theme only", path=located.path)
+                    # What is used nowhere does no harm yet.
+                    tally.failed(
+                        located,
+                        f"{name} exists in the {theme} theme only",
+                        path=located.path,
+                        confidence=None if name in used else Confidence.LOW,
+                    )
                 # Otherwise it is for a library's sheet, which has the others.
 
 

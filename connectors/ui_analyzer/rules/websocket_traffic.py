@@ -6,7 +6,7 @@ from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
 from connectors.ui_analyzer.rule import FileRule, Tally, describe, mdn, page
 from connectors.ui_analyzer.rules.realtime import message_handlers
-from connectors.ui_analyzer.rules.websocket import all_sockets, handlers, sockets
+from connectors.ui_analyzer.rules.sockets import all_sockets, handlers, sockets
 
 _WS = Category.WEBSOCKET
 
