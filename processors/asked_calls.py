@@ -203,5 +203,6 @@ def _tell(transition: Transition, task: Task, call: ToolCallPending, verdict: Ve
         task_id=task.task_id,
         agent=task.agent,
         tool=call.proposed.name,
+        trust=call.trust,
         request=request,
     )

@@ -36,6 +36,8 @@ checks what this behaviour decided, and says of the rest which one did.
         may have fewer steps than the limit, and be told the past always or never; whoever sums up a
         conversation has a name of its own. A call tells why it goes to its model; hard and easy tasks, calls
         with tools and models that failed often lately count for that, too.
+    18  Whose word is in what led to a call is carried along, and told of prompts, calls and decisions. Rules
+        ask for it; where untrusted input, data and an effect outside come together, a person is asked.
 """
 
 from typing import Final
@@ -44,7 +46,7 @@ from schemas.configuration import Configuration
 from schemas.envelope import Versions
 from schemas.frozen import replace
 
-BEHAVIOUR: Final = 17
+BEHAVIOUR: Final = 18
 
 
 def stamped(configuration: Configuration) -> Configuration:

@@ -17,6 +17,7 @@ from processors.leases import open_session
 from processors.lifecycles import BEGINS, CLIENT_CALL, ENDS
 from processors.policy import hindsight
 from processors.policy.decide import PolicyRequest, Verdict, decide_client_tool
+from processors.provenance import of_roles
 from processors.repeats import has_seen, mark_of, with_mark
 from processors.routing import price, share_left
 from processors.state import Reservation, SessionStatus
@@ -209,6 +210,7 @@ def _call(transition: Transition, body: ClientCallReceived, model: ChatModel | N
         body_sha256=body.body_sha256,
         due_at_ms=transition.now_ms + WAIT_MS_MAX,
         embeds=embeds,
+        made_from=of_roles(message.role for message in body.messages),
     )
 
 
@@ -269,7 +271,7 @@ def _request(transition: Transition, call: ClientCall, model: ChatModel) -> None
         purpose=CallPurpose.CLIENT,
         agent=CLIENT,
         model=model.name,
-        messages=(PromptMessage(role=ChatRole.USER, source=call.reference),),
+        messages=(PromptMessage(role=ChatRole.USER, source=call.reference, trust=call.made_from.trust),),
         input_tokens_max=call.input_tokens,
         output_tokens_max=call.output_tokens,
         reserved_tokens=held.tokens,
@@ -362,6 +364,8 @@ def _decided(
         tenant=transition.state.tenant_id,
         user=transition.state.user_id,
         now_ms=transition.now_ms,
+        trust=call.made_from.trust,
+        trust_why=call.made_from.why,
     )
     verdict = decide_client_tool(request, transition.configuration.policy)
     event_id = tell_decision(
@@ -371,6 +375,7 @@ def _decided(
         task_id="",
         agent=CLIENT,
         tool=proposed.name,
+        trust=request.trust,
         request={**hindsight.told(request), "model": call.model},
     )
     return verdict, event_id

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from processors.provenance import UNNOTED, Provenance
 from schemas.events.accounts import AccountLimits
 from schemas.references import RecordReference
 
@@ -38,6 +39,7 @@ class ClientCall:
     """Of its ModelCallRequested."""
     embeds: bool = False
     """True: it asks for vectors, which have no tokens."""
+    made_from: Provenance = UNNOTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from processors import snapshots
 from processors.policy.decide import Verdict
 from processors.transition import Transition
 from schemas.events.policies import PolicyDecided
+from schemas.events.trust import Trust
 
 
 def tell_decision(
@@ -18,6 +19,7 @@ def tell_decision(
     tool: str = "",
     tokens: int = 0,
     nanodollars: int = 0,
+    trust: Trust = Trust.UNKNOWN,
     request: Mapping[str, object],
 ) -> str:
     """Tell how a call was decided; returns the event's id.
@@ -31,6 +33,7 @@ def tell_decision(
         tool: that was to be called; empty for a call of a model.
         tokens: what will be reserved for it.
         nanodollars: likewise.
+        trust: of what led to a tool's call.
         request: the call as it was asked for.
     """
     state = transition.state
@@ -58,5 +61,6 @@ def tell_decision(
             usage_after_json=snapshots.json_text(after),
             request_json=snapshots.json_text(request),
             user_json=snapshots.json_text({"tenant_id": state.tenant_id, "user_id": state.user_id}),
+            trust=trust,
         )
     )

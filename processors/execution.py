@@ -79,6 +79,7 @@ def create_tasks(transition: Transition, evidence: tuple[str, ...], *, start: bo
                 created_event_id=created_event_id,
                 started_event_id=created_event_id if task.key in started else "",
                 progress_at_ms=transition.now_ms,
+                made_from=turn.draft.made_from,
             )
         )
 

@@ -14,6 +14,7 @@ from processors.answers import ended_task, prune
 from processors.memory.state import ImportedPast
 from processors.plans import PlanFault, check_plan
 from processors.policy.conditions import fault_of
+from processors.provenance import FORKED, USERS, joined
 from processors.state import (
     MessageTaken,
     Overrides,
@@ -108,6 +109,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
             received_at_ms=transition.now_ms,
             traceparent=transition.event.traceparent,
             characters=len(body.text),
+            made_from=USERS,
         )
         queue = (message,)
     transition.override(overrides)
@@ -120,6 +122,7 @@ def session_forked(transition: Transition, body: SessionForked) -> None:
         history=origin.history,
         imported=_taken_along(transition, origin),
         summary=origin.summary,
+        past=origin.past,
     )
     leases.open_session(transition, body.budget_tokens, body.budget_nanodollars)
 
@@ -209,10 +212,12 @@ def _answered(transition: Transition, turn: Turn, body: SessionForked) -> Turn:
         role=ChatRole.TOOL,
         source=transition.reference(body.tokens),
         tool_call_id=open_call.proposed.tool_call_id,
+        trust=FORKED.trust,
     )
     settled = replace(open_call, status=ToolCallStatus.SETTLED, answer=answer)
     calls = tuple(settled if call is open_call else call for call in task.tool_calls)
-    return replace(turn, tasks={**turn.tasks, task.task_id: replace(task, tool_calls=calls)})
+    task = replace(task, tool_calls=calls, made_from=joined(task.made_from, FORKED))
+    return replace(turn, tasks={**turn.tasks, task.task_id: task})
 
 
 def _restore(transition: Transition, task: Task, origin: Task) -> None:
@@ -261,6 +266,7 @@ def _restore_running(transition: Transition, task: Task, origin: Task) -> None:
                 for call in origin.tool_calls
             ),
             tools_called=calls_before,
+            made_from=origin.made_from,
         )
     )
 
@@ -310,5 +316,6 @@ def _restore_end(transition: Transition, task: Task, origin: Task) -> None:
             tools_called=origin.tools_called,
             result=origin.result,
             excerpt=origin.excerpt,
+            made_from=origin.made_from,
         )
     )

@@ -13,6 +13,7 @@ from processors.transition import Transition
 from schemas.events.inputs import OutcomeTold
 from schemas.events.outputs import OutcomeAsked
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolFailureKind
+from schemas.events.trust import Trust
 from schemas.frozen import replace
 
 RESULT_CHARACTERS_MAX: Final = 20_000
@@ -76,7 +77,7 @@ def told(transition: Transition, task: Task, body: OutcomeTold) -> None:
     else:
         said = {"error": f"not carried out, as a person has found{because}"}
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
-    answer(transition, task, call, said)
+    answer(transition, task, call, said, Trust.USER)
 
 
 def expired(transition: Transition, task: Task) -> ToolCallPending | None:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from processors import cancellation, leases, planning, snapshots
+from processors.provenance import of_message
 from processors.state import (
     AttachmentName,
     Draft,
@@ -57,6 +58,7 @@ def message_received(transition: Transition, body: MessageReceived) -> None:
         traceparent=transition.event.traceparent,
         agent=body.agent,
         characters=len(body.text),
+        made_from=of_message(body.trust, attachments=bool(body.attachments)),
     )
     transition.state = replace(state, queue=(*state.queue, taken))
 
@@ -125,7 +127,8 @@ def _start_turn(transition: Transition, message: MessageTaken) -> None:
     state = transition.state
     number = state.turns + 1
     transition.state = replace(state, turns=number)
-    draft = Draft(plan_id=derived_id(state.session_id, "plan", str(number)))
+    plan_id = derived_id(state.session_id, "plan", str(number))
+    draft = Draft(plan_id=plan_id, made_from=message.made_from)
     begin_turn(transition, number, message, Phase.PLAN, draft)
     snapshots.take(transition, Node.INTAKE)
     planning.begin(transition)

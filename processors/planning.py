@@ -6,7 +6,7 @@ from processors.calls import Prompt, Unaffordable, request, tell_unaffordable
 from processors.examples import copied_tasks, is_copied
 from processors.outputs import read_critique
 from processors.plans import PlanFault, default_plan, one_task, parse_plan, prerequisites_of, with_estimates
-from processors.prompts import critique_messages, estimated_tokens, plan_messages
+from processors.prompts import critique_messages, estimated_tokens, plan_made_from, plan_messages
 from processors.state import Phase
 from processors.transition import Transition
 from schemas.events.models import (
@@ -70,8 +70,8 @@ def ask_for_plan(transition: Transition) -> None:
             transition, AnswerReason.BUDGET_EXHAUSTED, "the budget is too small to plan the work"
         )
         return
-    transition.turn = replace(transition.turn, phase=Phase.PLAN, model_call_id=call_id)
-    draft = transition.turn.draft
+    draft = replace(transition.turn.draft, made_from=plan_made_from(transition))
+    transition.turn = replace(transition.turn, phase=Phase.PLAN, model_call_id=call_id, draft=draft)
     if draft.repairs:
         progress.report(transition, "the plan was not right, and is mended")
     else:
@@ -88,7 +88,11 @@ def plan_completed(transition: Transition, outcome: ModelCallCompleted) -> None:
         _reject(transition, fault, said=None)
         return
     checked = parse_plan(outcome.text, transition.configuration.agents, limits)
-    said = PromptMessage(role=ChatRole.ASSISTANT, source=transition.reference(outcome.output_tokens))
+    said = PromptMessage(
+        role=ChatRole.ASSISTANT,
+        source=transition.reference(outcome.output_tokens),
+        trust=turn.draft.made_from.trust,
+    )
     if isinstance(checked, PlanFault):
         if outcome.finish_reason is FinishReason.LENGTH:
             checked = replace(
@@ -254,6 +258,7 @@ def _reject(transition: Transition, fault: PlanFault, said: PromptMessage | None
     told = PromptMessage(
         role=ChatRole.USER,
         text=f"Your plan was rejected: {fault.reason}: {fault.detail}. Answer with the corrected JSON alone.",
+        trust=turn.draft.made_from.trust,
     )
     _ask_again(transition, said, told, repairs=turn.draft.repairs + 1, revision=turn.draft.revision)
 
@@ -262,6 +267,7 @@ def _revise(transition: Transition, score: float, remarks: str) -> None:
     told = PromptMessage(
         role=ChatRole.USER,
         text=f"A critic scored your plan {score:.2f}: {remarks} Answer with the improved plan as JSON alone.",
+        trust=transition.turn.draft.made_from.trust,
     )
     _ask_again(transition, None, told, repairs=0, revision=transition.turn.draft.revision + 1)
 

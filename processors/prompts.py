@@ -5,13 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from processors.memory.history import MESSAGE_TOKENS, RECALL_TOOL, past_messages
+from processors.memory.history import MESSAGE_TOKENS, RECALL_TOOL, past_messages, past_of
 from processors.plans import agent_of
-from processors.state import Task, TaskStatus, Turn
+from processors.provenance import Provenance, joined, lowest, of_descriptions
+from processors.state import SessionState, Task, TaskStatus, Turn
 from processors.transition import Transition
 from schemas.configuration import Agent, Configuration, ToolSpec
 from schemas.events.models import ChatRole, PromptMessage
 from schemas.events.plans import Difficulty, PlannedTask
+from schemas.events.trust import Trust
 
 PROMPT_TOKENS: Final = 8
 """What it adds to each prompt, rounded up."""
@@ -53,9 +55,9 @@ def plan_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     turn = transition.turn
     request = f"Agents:\n{agent_lines(configuration.agents.values())}\n\n{_attachments(turn)}Request:\n"
     return (
-        PromptMessage(role=ChatRole.SYSTEM, text=configuration.prompts["planner"]),
+        _rules(configuration.prompts["planner"]),
         *past_messages(transition.state, configuration, finds=True),
-        PromptMessage(role=ChatRole.USER, text=request, source=turn.message.reference),
+        _request(turn, request),
         *turn.draft.conversation,
     )
 
@@ -68,10 +70,11 @@ def agent_lines(agents: Iterable[Agent]) -> str:
 def critique_messages(transition: Transition) -> tuple[PromptMessage, ...]:
     """What the critic reads: the rules, the request and the plan."""
     turn = transition.turn
+    plan = f"Plan:\n{plan_json(turn.draft.tasks)}"
     return (
-        PromptMessage(role=ChatRole.SYSTEM, text=transition.configuration.prompts["critic"]),
-        PromptMessage(role=ChatRole.USER, text="Request:\n", source=turn.message.reference),
-        PromptMessage(role=ChatRole.USER, text=f"Plan:\n{plan_json(turn.draft.tasks)}"),
+        _rules(transition.configuration.prompts["critic"]),
+        _request(turn, "Request:\n"),
+        PromptMessage(role=ChatRole.USER, text=plan, trust=turn.draft.made_from.trust),
     )
 
 
@@ -89,23 +92,57 @@ def task_messages(transition: Transition, task: Task) -> tuple[PromptMessage, ..
             role=ChatRole.USER,
             text=f"Result of task {earlier.key} ({earlier.intent}):\n",
             source=earlier.result,
+            trust=lowest(turn.draft.made_from.trust, earlier.made_from.trust),
         )
         for earlier in _complete_prerequisites(turn, task)
     )
     return (
-        PromptMessage(role=ChatRole.SYSTEM, text=agent.prompt),
+        _rules(agent.prompt),
         *(
             past_messages(transition.state, transition.configuration, finds=finds)
             if reads_past(agent, alone=len(turn.tasks) == 1)
             else ()
         ),
-        PromptMessage(
-            role=ChatRole.USER, text=f"{_attachments(turn)}Request:\n", source=turn.message.reference
-        ),
+        _request(turn, f"{_attachments(turn)}Request:\n"),
         *results,
-        PromptMessage(role=ChatRole.USER, text=f"Task {task.key}: {task.intent}"),
+        PromptMessage(
+            role=ChatRole.USER, text=f"Task {task.key}: {task.intent}", trust=turn.draft.made_from.trust
+        ),
         *task.conversation,
     )
+
+
+def plan_made_from(transition: Transition) -> Provenance:
+    """Return what is read for a plan: what the planner and the critic have read before goes along."""
+    turn = transition.turn
+    return joined(turn.draft.made_from, turn.message.made_from, past_of(transition.state))
+
+
+def task_made_from(transition: Transition, task: Task, tools: Iterable[str]) -> Provenance:
+    """Return what a task's model has read once it has read its next prompt.
+
+    Args:
+        transition: with the turn.
+        task: as it stands.
+        tools: names of those that the prompt offers.
+    """
+    turn, configuration = transition.turn, transition.configuration
+    alone = len(turn.tasks) == 1
+    reads = reads_past(agent_of(task.agent, configuration), alone=alone)
+    return joined(
+        task.made_from,
+        turn.message.made_from,
+        turn.draft.made_from,
+        *((past_of(transition.state),) if reads else ()),
+        *(earlier.made_from for earlier in _complete_prerequisites(turn, task)),
+        of_descriptions(tuple(configuration.tools[name] for name in tools)),
+    )
+
+
+def turn_made_from(state: SessionState, turn: Turn) -> Provenance:
+    """Return what a turn's answer is made of."""
+    tasks = (task.made_from for task in turn.tasks.values())
+    return joined(turn.message.made_from, turn.draft.made_from, past_of(state), *tasks)
 
 
 def reads_past(agent: Agent, *, alone: bool) -> bool:
@@ -127,18 +164,30 @@ def synthesis_messages(transition: Transition, complete: Iterable[Task]) -> tupl
         if task.status is not TaskStatus.COMPLETE
     ]
     results = tuple(
-        PromptMessage(role=ChatRole.USER, text=f"[{number}] {task.intent}\n", source=task.result)
+        PromptMessage(
+            role=ChatRole.USER,
+            text=f"[{number}] {task.intent}\n",
+            source=task.result,
+            trust=lowest(turn.draft.made_from.trust, task.made_from.trust),
+        )
         for number, task in enumerate(complete, start=1)
     )
+    made_from = turn_made_from(transition.state, turn)
     gaps = (
-        (PromptMessage(role=ChatRole.USER, text="Tasks without a result: " + "; ".join(missing)),)
+        (
+            PromptMessage(
+                role=ChatRole.USER,
+                text="Tasks without a result: " + "; ".join(missing),
+                trust=made_from.trust,
+            ),
+        )
         if missing
         else ()
     )
     return (
-        PromptMessage(role=ChatRole.SYSTEM, text=transition.configuration.prompts["synthesizer"]),
+        _rules(transition.configuration.prompts["synthesizer"]),
         *past_messages(transition.state, transition.configuration),
-        PromptMessage(role=ChatRole.USER, text="Request:\n", source=turn.message.reference),
+        _request(turn, "Request:\n"),
         *results,
         *gaps,
     )
@@ -250,6 +299,17 @@ def expected_use(
 def usual_tokens(text: str) -> int:
     """Return what a text of English usually has; what is reserved rests on more."""
     return len(text.encode()) // TOKEN_BYTES_USUAL
+
+
+def _rules(text: str) -> PromptMessage:
+    return PromptMessage(role=ChatRole.SYSTEM, text=text, trust=Trust.SYSTEM)
+
+
+def _request(turn: Turn, text: str) -> PromptMessage:
+    message = turn.message
+    return PromptMessage(
+        role=ChatRole.USER, text=text, source=message.reference, trust=message.made_from.trust
+    )
 
 
 def _complete_prerequisites(turn: Turn, task: Task) -> list[Task]:

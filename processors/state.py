@@ -1,7 +1,4 @@
-"""The state of a session: all that its deciders need to know, and nothing that stands on the log.
-
-Texts are named by reference, so that the record stays small however long the texts are.
-"""
+"""The state of a session: what its deciders need to know; it stays small, as texts go by reference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,11 +8,13 @@ from typing import Final
 from processors.client_state import CallAccount, ClientCall
 from processors.health import ModelFailures
 from processors.memory.state import Exchange, ImportedPast, Summary, SummaryCall
+from processors.provenance import UNNOTED, Provenance
 from schemas.configuration import Policy
 from schemas.events.models import PromptMessage, ToolCallProposed
 from schemas.events.outputs import AnswerReason
 from schemas.events.plans import Difficulty, PlannedTask
 from schemas.events.tools import CallApproval, Retrieval
+from schemas.events.trust import Trust
 from schemas.references import RecordReference
 
 TOOL_PREFIX: Final = "tool:"
@@ -159,6 +158,8 @@ class ToolCallPending:
     """The latest request to a person; None where nobody was asked."""
     edited_by: str = ""
     """Who wrote the arguments in the place of the model; empty: they are the model's own."""
+    trust: Trust = Trust.UNKNOWN
+    """Of what led to it, as it was decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +219,8 @@ class Task:
     started_at_ms: int | None = None
     progress_at_ms: int = 0
     stalled: bool = False
+    made_from: Provenance = UNNOTED
+    """All that its model has read so far, and its plan; its result is made of that."""
 
     @property
     def is_asking(self) -> bool:
@@ -250,6 +253,7 @@ class MessageTaken:
     """The agent that the message names; None: a plan is made."""
     characters: int = 0
     """How long its text is."""
+    made_from: Provenance = UNNOTED
 
     @property
     def input_id(self) -> str:
@@ -272,6 +276,8 @@ class Draft:
     proposed_event_id: str | None = None
     is_default: bool = False
     """True: no plan could be had, and one task of the default agent takes its place."""
+    made_from: Provenance = UNNOTED
+    """All that planner and critic have read so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,8 +311,7 @@ class Turn:
     tokens_used: int = 0
     nanodollars_used: int = 0
     short_of: str = ""
-    """What its latest call that could not be afforded lacked: tokens, money, a task's own tokens (task), or a
-    model that could read the prompt (window)."""
+    """What its latest unaffordable call lacked: tokens, money, its task's tokens (task), a model (window)."""
     degraded: AnswerReason | None = None
     """Why the answer cannot be complete; the first reason counts. None while it can."""
 
@@ -370,6 +375,8 @@ class SessionState:
     """The latest turns, oldest first; at most HISTORY_MAX of processors/memory/summaries.py."""
     imported: ImportedPast | None = None
     """What came over from V1 before the first turn."""
+    past: Provenance = UNNOTED
+    """What all turns that have ended were made of, those too that are no longer told."""
     summary: Summary | None = None
     """Of the turns before; None while there is no summary of them."""
     summary_call: SummaryCall | None = None

@@ -12,7 +12,8 @@ from processors.answers import (
 from processors.calls import Prompt, Unaffordable, admission, request, tell_unaffordable
 from processors.output_models import answer_fault
 from processors.plans import agent_of
-from processors.prompts import task_messages
+from processors.prompts import task_made_from, task_messages
+from processors.provenance import joined
 from processors.retries import retry_delay_ms
 from processors.state import Task, TaskStatus, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
@@ -40,7 +41,8 @@ def take_step(transition: Transition, task: Task) -> None:
             transition, task, TaskErrorKind.STEP_LIMIT, f"no answer after {task.steps} steps", retryable=False
         )
         return
-    outcome = request(transition, _prompt(transition, task))
+    prompt = _prompt(transition, task)
+    outcome = request(transition, prompt)
     task = transition.turn.tasks[task.task_id]
     if isinstance(outcome, Unaffordable):
         if outcome.refusal.scope is BudgetScope.SESSION:
@@ -66,6 +68,7 @@ def take_step(transition: Transition, task: Task) -> None:
             steps_total=task.steps_total + 1,
             progress_at_ms=transition.now_ms,
             stalled=False,
+            made_from=task_made_from(transition, task, prompt.tools),
         )
     )
 
@@ -93,7 +96,11 @@ def take_waiting(transition: Transition, task: Task) -> bool:
 def step_completed(transition: Transition, task: Task, outcome: ModelCallCompleted) -> None:
     """Act on a model's answer: call the tools that it asks for, or end the task with its text."""
     task = replace(task, model_call_id=None, progress_at_ms=transition.now_ms, prompt_tokens_min=0)
-    said = PromptMessage(role=ChatRole.ASSISTANT, source=transition.reference(outcome.output_tokens))
+    said = PromptMessage(
+        role=ChatRole.ASSISTANT,
+        source=transition.reference(outcome.output_tokens),
+        trust=task.made_from.trust,
+    )
     if outcome.tool_calls:
         transition.put(replace(task, conversation=(*task.conversation, said)))
         tool_calls.begin(transition, task.task_id, outcome.tool_calls)
@@ -133,6 +140,7 @@ def tool_call_ended(transition: Transition, task: Task, outcome: ToolCallComplet
     if open_outcomes.is_open(task, outcome.call_id) or open_outcomes.was_told(task, outcome):
         # It is told again; a person is asked already, or has told what became of the call.
         return
+    task = _with_result(transition, task, outcome)
     if isinstance(outcome, ToolCallFailed) and open_outcomes.is_to_be_asked(outcome):
         open_outcomes.ask(transition, task, outcome)
         return
@@ -252,10 +260,19 @@ def _answered(transition: Transition, task: Task, outcome: ModelCallCompleted, s
     told = PromptMessage(
         role=ChatRole.USER,
         text=f"Your answer has not the form that is asked for: {fault}. Answer with corrected JSON alone.",
+        trust=task.made_from.trust,
     )
     task = replace(task, conversation=(*task.conversation, said, told), repairs=task.repairs + 1)
     transition.put(task)
     take_step(transition, task)
+
+
+def _with_result(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> Task:
+    """Note what a tool gave, or said of its failure, among what the task is made of."""
+    result = tool_calls.result_made_from(transition, task, outcome.tool)
+    task = replace(task, made_from=joined(task.made_from, result))
+    transition.put(task)
+    return task
 
 
 def _complete(transition: Transition, task: Task, text: str, tokens: int) -> None:

@@ -8,11 +8,13 @@ from processors import retrievals
 from processors.approvals.asking import Again, ask, unaskable
 from processors.budgets import EXHAUSTED_RULE, reserve, task_tokens_left, what_is_left
 from processors.decisions import tell_decision
+from processors.memory.history import RECALL_TOOL, past_of
 from processors.plans import agent_of
 from processors.policy import decide as policies
 from processors.policy import hindsight
 from processors.policy.decide import UNREADABLE_RULE, PolicyRequest, Verdict, narrowed
 from processors.prompts import text_tokens
+from processors.provenance import Provenance, joined, lowest, of_result
 from processors.routing import share_left
 from processors.state import TOOL_PREFIX, Reservation, Task, ToolCallPending, ToolCallStatus
 from processors.transition import Transition
@@ -22,6 +24,7 @@ from schemas.events.budgets import BudgetExhausted, BudgetScope
 from schemas.events.models import ChatRole, PromptMessage, ToolCallProposed
 from schemas.events.policies import Decision
 from schemas.events.tools import ToolCallCompleted, ToolCallFailed, ToolCallRequested
+from schemas.events.trust import Trust
 from schemas.frozen import replace
 
 TOO_MANY_RULE: Final = "too_many_at_once"
@@ -88,9 +91,18 @@ def settle(transition: Transition, task: Task, outcome: ToolCallCompleted | Tool
         text=_told_of_edit(call),
         source=transition.reference(tokens),
         tool_call_id=call.proposed.tool_call_id,
+        trust=result_made_from(transition, task, outcome.tool).trust,
     )
     task = replace(task, progress_at_ms=transition.now_ms, stalled=False)
     store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
+
+
+def result_made_from(transition: Transition, task: Task, tool: str) -> Provenance:
+    """Return what a result of a tool is made of, or its error; what tells of the past is made of that."""
+    spec = transition.configuration.tools.get(tool)
+    if tool != RECALL_TOOL:
+        return of_result(spec, tool, task.made_from)
+    return joined(past_of(transition.state), replace(task.made_from, data=f"a result of {tool}"))
 
 
 def due(transition: Transition, task: Task) -> None:
@@ -120,6 +132,9 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
         now_ms=transition.now_ms,
         calls_in_turn=_calls_in_turn(transition, name, again),
         calls_in_session=max(0, transition.state.tools_called.get(name, 0) - (again is not None)),
+        trust=task.made_from.trust,
+        trust_why=task.made_from.why,
+        data=task.made_from.data,
     )
     verdict = _verdict(transition, call, request)
     planned = 0
@@ -134,6 +149,7 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
         tool=name,
         tokens=planned,
         nanodollars=planned * spec.nanodollars_per_token if spec is not None else 0,
+        trust=request.trust,
         request={
             **hindsight.told(request),
             "task": task.intent,
@@ -142,7 +158,7 @@ def decide(transition: Transition, task: Task, call: ToolCallPending, again: Aga
             **({"edited_by": call.edited_by} if call.edited_by else {}),
         },
     )
-    call = replace(call, decided_event_id=decided)
+    call = replace(call, decided_event_id=decided, trust=request.trust)
     task = replace(task, tools_called={**task.tools_called, name: request.calls_before + 1})
     transition.put(task)
     if again is None and spec is not None:
@@ -210,6 +226,7 @@ def make(transition: Transition, task: Task, call: ToolCallPending) -> None:
             task_tokens_left=left.task_tokens,
             timeout_ms=spec.timeout_ms,
             approval=given,
+            trust=call.trust,
         ),
         (call.decided_event_id, transition.turn.message.reference.event_id),
     )
@@ -299,6 +316,7 @@ def tell_denied(transition: Transition, task: Task, call: ToolCallPending, verdi
         task_id=task.task_id,
         agent=task.agent,
         tool=tool,
+        trust=task.made_from.trust,
         request={"tool": tool, "arguments": call.proposed.arguments_json, "task": task.intent},
     )
 
@@ -315,12 +333,19 @@ def decline(transition: Transition, task: Task, call: ToolCallPending, text: str
     answer(transition, task, call, {"error": text})
 
 
-def answer(transition: Transition, task: Task, call: ToolCallPending, said: Mapping[str, object]) -> None:
-    """Answer the model in place of a tool."""
+def answer(
+    transition: Transition,
+    task: Task,
+    call: ToolCallPending,
+    said: Mapping[str, object],
+    trust: Trust = Trust.SYSTEM,
+) -> None:
+    """Answer the model in place of a tool, with what is trusted so; what a person changed is theirs."""
     told = PromptMessage(
         role=ChatRole.TOOL,
         text=(_told_of_edit(call) or "") + json.dumps(said, ensure_ascii=False),
         tool_call_id=call.proposed.tool_call_id,
+        trust=lowest(trust, Trust.USER) if call.edited_by else trust,
     )
     store(transition, task, replace(call, status=ToolCallStatus.SETTLED, answer=told))
 

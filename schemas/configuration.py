@@ -182,6 +182,13 @@ class ToolSpec:
     """What its own model calls usually use, for estimates; 0: its maximum is expected."""
     result_tokens_usual: int = 0
     """What its result usually has, for estimates."""
+    trust: str = "document"
+    """Whose word its results are. document: of whoever wrote what it tells. tool: its own, for it computes or
+    this deployment vouches for it; then they are trusted as what it was given."""
+    acts_outside: bool | None = None
+    """Whether a call can change or tell something outside of this deployment; None: as its category says."""
+    sensitive: bool | None = None
+    """Whether it reaches or gives data that is not for everybody; None: as category and safety level say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +245,15 @@ class PolicyRule:
     """Of an escalation: what an approver must be good for; empty: anything."""
     four_eyes: bool = False
     """Of an escalation: neither the user of the session nor who wrote the arguments may approve."""
+    trust: tuple[str, ...] = ()
+    """How the least trusted part of what led to the call is trusted; empty: in any way."""
+    acts_outside: bool | None = None
+    """Whether the tool acts outside; None: either."""
+    holds_data: bool | None = None
+    """Whether what led to the call holds data of the session; None: either."""
+    despite_untrusted: bool = False
+    """True: what the rule lets pass passes even where untrusted input, data and an effect outside come
+    together (docs/trust.md); without it a person is asked there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,12 @@ class ToolTerms:
     """The argument that takes the key by which the server knows a repeated call; models do not see it."""
     reconciler: str | None = None
     """The server's tool, by the name that the server gives it, that tells whether a call was carried out."""
+    trust: str = "document"
+    """tool: configuration vouches for what the tool says of itself and gives; document: it does not."""
+    acts_outside: bool | None = None
+    """False: a call changes nothing and tells nobody anything; None: it may."""
+    sensitive: bool | None = None
+    """False: what it reaches and gives is for everybody; None: as the safety level says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,6 +197,9 @@ def _spec(server: Server, definition: Definition) -> ToolSpec:
         nanodollars_per_token=0,
         timeout_ms=terms.timeout_ms,
         result_tokens_usual=500,
+        trust=terms.trust,
+        acts_outside=terms.acts_outside,
+        sensitive=terms.sensitive,
     )
 
 

@@ -81,6 +81,7 @@ class GenerateEmbeddings:
             timeout_ms=TIMEOUT_MS,
             used_tokens_usual=200,
             result_tokens_usual=200,
+            trust="tool",
         )
 
     @property

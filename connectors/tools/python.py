@@ -38,6 +38,7 @@ class ExecutePython:
             nanodollars_per_token=0,
             timeout_ms=sandbox.wait_ms_max + sandbox.timeout_ms_max + START_MS_MAX + 5_000,
             result_tokens_usual=150,
+            trust="tool",
         )
 
     @property

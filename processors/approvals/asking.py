@@ -205,6 +205,7 @@ def _shown(
         "task": task.intent,
         "asked because": verdict.reason,
         "asked again because": again.why if again else "",
+        "rests on": f"{task.made_from.why} ({task.made_from.trust})" if task.made_from.is_untrusted else "",
         "arguments written by": call.edited_by,
     }
     return shown_text(call.proposed.arguments_json, facts)

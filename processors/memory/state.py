@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from processors.provenance import UNNOTED, Provenance
 from schemas.references import RecordReference
 
 
@@ -18,6 +19,10 @@ class Exchange:
     outside: bool = False
     """Whether documents, attachments or tools had a part in the answer, in this turn or in one that was told
     to whoever wrote it."""
+    said: Provenance = UNNOTED
+    """What the message is made of."""
+    made_from: Provenance = UNNOTED
+    """What the answer is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class Summary:
     """As of the least trusted of what it was made from."""
     imported: bool = False
     """Whether it tells of what came over from V1 as well."""
+    made_from: Provenance = UNNOTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +82,4 @@ class SummaryCall:
     """As of the least trusted of what goes into it."""
     imported: bool = False
     """Whether what came over from V1 goes into it."""
+    made_from: Provenance = UNNOTED

@@ -14,10 +14,13 @@ from processors.memory.history import (
     exchange_tokens,
     imported_messages,
     imported_tokens,
+    made_from,
+    past_of,
     summary_message,
 )
 from processors.memory.state import Exchange, ImportedMessage, Summary, SummaryCall
-from processors.prompts import prompt_tokens
+from processors.prompts import prompt_tokens, turn_made_from
+from processors.provenance import CAME_OVER, joined
 from processors.routing import Admission
 from processors.state import Budget, SessionState, SessionStatus, Turn
 from processors.transition import Transition
@@ -30,6 +33,7 @@ from schemas.events.models import (
     ModelCallFailed,
     PromptMessage,
 )
+from schemas.events.trust import Trust
 from schemas.frozen import replace
 from schemas.references import RecordReference
 
@@ -64,15 +68,18 @@ def note_exchange(
         message_characters=turn.message.characters,
         answer_characters=answer_characters,
         outside=_had_part(turn) or _is_outside(transition.state, transition.state.history),
+        said=turn.message.made_from,
+        made_from=turn_made_from(transition.state, turn),
     )
     state = transition.state
+    past = joined(exchange.made_from, past_of(state))
     history = (*state.history, exchange)
     call = state.summary_call
     if len(history) > HISTORY_MAX:
         history = history[1:]
         if call is not None:
             call = replace(call, exchanges=max(0, call.exchanges - 1))
-    transition.state = replace(state, history=history, summary_call=call)
+    transition.state = replace(state, history=history, summary_call=call, past=past)
     if call is None:
         _ask(transition)
 
@@ -89,6 +96,7 @@ def ended(transition: Transition, outcome: ModelCallCompleted | ModelCallFailed)
             turns=call.turns,
             outside=call.outside,
             imported=call.imported,
+            made_from=call.made_from,
         )
         transition.state = replace(
             state,
@@ -171,6 +179,11 @@ def _ask(transition: Transition) -> None:
         tokens_estimated=estimated,
         outside=_is_outside(state, taken),
         imported=bool(came) or (state.summary is not None and state.summary.imported),
+        made_from=joined(
+            *(made_from(one) for one in taken),
+            *((CAME_OVER,) if came else ()),
+            *((made_from(state.summary),) if state.summary is not None else ()),
+        ),
     )
     transition.state = replace(transition.state, summary_call=call)
 
@@ -211,11 +224,11 @@ def _messages(
     limits = transition.configuration.limits
     told = [text for exchange in exchanges for text in exchange_messages(exchange, limits.history_tokens_max)]
     return (
-        PromptMessage(role=ChatRole.SYSTEM, text=rules),
+        PromptMessage(role=ChatRole.SYSTEM, text=rules, trust=Trust.SYSTEM),
         *(imported_messages(past, came, limits.history_tokens_max) if past is not None and came else ()),
         *((summary_message(before, limits.summary_output_tokens_max),) if before is not None else ()),
         *(_quoted(text) for text in told),
-        PromptMessage(role=ChatRole.USER, text="Write the summary of all of this."),
+        PromptMessage(role=ChatRole.USER, text="Write the summary of all of this.", trust=Trust.SYSTEM),
     )
 
 

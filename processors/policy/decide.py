@@ -6,9 +6,11 @@ from typing import Final
 
 from processors.approvals.binding import ARGUMENTS_BYTES_MAX
 from processors.policy.conditions import Condition, ConditionInvalid, condition_of
+from processors.provenance import acts_outside, is_untrusted, reaches_data
 from schemas.canonical import NotCanonical, parsed
 from schemas.configuration import Policy, PolicyRule, ToolSpec
 from schemas.events.policies import Decision
+from schemas.events.trust import Trust
 
 VALUES_MAX: Final = 4_096
 """Commas and brackets of arguments that rules read; with more they have too many values to be judged."""
@@ -39,6 +41,12 @@ class PolicyRequest:
     """Of the input that led to the call, in milliseconds since 1970."""
     calls_in_turn: int = 0
     calls_in_session: int = 0
+    trust: Trust = Trust.UNKNOWN
+    """Of the least trusted part of what led to the call."""
+    trust_why: str = ""
+    """Which part that is; empty: it is trusted."""
+    data: str = ""
+    """What of the session's data is in what led to the call; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,8 @@ class Verdict:
     """Of an escalation, as its rule has them."""
     scope: str = ""
     four_eyes: bool = False
+    despite_untrusted: bool = False
+    """Whether the rule says that it counts even where untrusted input, data and an effect outside meet."""
 
 
 @dataclass(slots=True)
@@ -83,6 +93,8 @@ NO_RULE = Verdict(decision=Decision.DENY, rule="default_deny", reason="no rule a
 UNREADABLE_RULE: Final = "arguments_unreadable"
 NO_APPROVER_RULE: Final = "no_approver"
 TOO_MANY_REQUESTS_RULE: Final = "too_many_requests"
+UNTRUSTED_RULE: Final = "untrusted_to_outside"
+"""That untrusted input, data of the session and an effect outside come together: a person is asked."""
 UNASKABLE_RULES: Final = frozenset({NO_APPROVER_RULE, TOO_MANY_REQUESTS_RULE})
 """Why nobody is asked of what a rule escalates."""
 _STRICTNESS: Final = (
@@ -103,6 +115,7 @@ class CompiledRule:
         "_hours",
         "_levels",
         "_tenants",
+        "_trust",
         "_users",
         "conditions",
         "rule",
@@ -118,7 +131,7 @@ class CompiledRule:
         self._agents = frozenset(rule.agents)
         self._levels, self._categories = frozenset(rule.safety_levels), frozenset(rule.categories)
         self._tenants, self._users = frozenset(rule.tenants), frozenset(rule.users)
-        self._hours = frozenset(rule.hours)
+        self._hours, self._trust = frozenset(rule.hours), frozenset(rule.trust)
         self.conditions: tuple[Condition, ...] = tuple(map(condition_of, rule.arguments))
 
     def concerns(self, request: PolicyRequest, spec: ToolSpec) -> bool:
@@ -128,6 +141,7 @@ class CompiledRule:
             and (not self._agents or request.agent in self._agents)
             and (not self._categories or spec.category in self._categories)
             and (not self.rule.unless_listed or not request.listed)
+            and (self.rule.acts_outside is None or self.rule.acts_outside is acts_outside(spec))
             and self._is_met(request)
         )
 
@@ -136,6 +150,7 @@ class CompiledRule:
         return (
             request.agent in self._agents
             and not (self._levels or self._categories or self.rule.unless_listed)
+            and self.rule.acts_outside is None
             and self._is_met(request)
         )
 
@@ -146,6 +161,8 @@ class CompiledRule:
             and (not self._users or request.user in self._users)
             and (not self._hours or request.now_ms // HOUR_MS % 24 in self._hours)
             and (rule.share_left_below is None or request.share_left < rule.share_left_below)
+            and (not self._trust or request.trust in self._trust)
+            and (rule.holds_data is None or rule.holds_data is bool(request.data))
             and (rule.calls_above is None or _calls(rule.calls_scope, request) >= rule.calls_above)
         )
 
@@ -183,14 +200,37 @@ def decide(request: PolicyRequest, policy: Policy) -> Verdict:
     if request.spec is None:
         return UNKNOWN_TOOL
     spec = request.spec
-    return _first(request, policy, lambda one: one.concerns(request, spec)) or NO_RULE
+    verdict = _first(request, policy, lambda one: one.concerns(request, spec)) or NO_RULE
+    if verdict.decision in _FORBIDS or verdict.despite_untrusted:
+        return verdict
+    return _untrusted_to_outside(request, spec, verdict) or verdict
+
+
+def _untrusted_to_outside(request: PolicyRequest, spec: ToolSpec, verdict: Verdict) -> Verdict | None:
+    """Have a person asked where untrusted input, data and an effect outside meet; None: they do not.
+
+    Whoever wrote the input may have written the call, and what it may carry outside is not theirs. What was
+    not noted to be untrusted is decided as before.
+    """
+    if not is_untrusted(request.trust) or not acts_outside(spec):
+        return None
+    data = request.data or (f"what {spec.name} reaches" if reaches_data(spec) else "")
+    if not data:
+        return None
+    return Verdict(
+        decision=Decision.ESCALATE,
+        rule=UNTRUSTED_RULE,
+        reason=f"untrusted input ({request.trust_why or request.trust}), data ({data}) and an effect outside "
+        f"({spec.name}) come together; {verdict.rule} alone would {verdict.decision} it",
+    )
 
 
 def decide_client_tool(request: PolicyRequest, policy: Policy) -> Verdict:
     """Decide a call of a tool that a client brought along and executes itself.
 
-    Only rules count that name the agent `client`, and not those about safety levels, categories and lists, of
-    which nothing is known; what none of them matches is allowed.
+    Only rules count that name the agent `client`, and not those about safety levels, categories, lists and
+    what a tool does, of which nothing is known; what none of them matches is allowed. Nothing of a session's
+    data is in what led to such a call but what the client brought itself.
     """
     return _first(request, policy, lambda one: one.concerns_client(request)) or CLIENTS_OWN
 
@@ -256,6 +296,7 @@ def verdict_of(rule: PolicyRule) -> Verdict:
         approvers=rule.approvers,
         scope=rule.approver_scope,
         four_eyes=rule.four_eyes,
+        despite_untrusted=rule.despite_untrusted,
     )
 
 

@@ -13,6 +13,7 @@ from processors.policy.decide import (
     decide,
     verdict_of,
 )
+from processors.provenance import acts_outside
 from schemas.configuration import ArgumentCondition, Policy, PolicyRule, ToolSpec
 from schemas.events.policies import Decision
 
@@ -72,6 +73,12 @@ def _unmet(rule: PolicyRule, asked: Asked, spec: ToolSpec) -> Iterator[str]:
     for name, wanted, is_so in lists:
         if wanted and is_so not in wanted:
             yield f"{name} is {is_so}, not {' or '.join(wanted)}"
+    if rule.acts_outside is not None and rule.acts_outside is not acts_outside(spec):
+        yield f"{request.tool} {'acts' if acts_outside(spec) else 'does not act'} outside"
+    if rule.trust and request.trust not in rule.trust:
+        yield f"trust is {request.trust}, not {' or '.join(rule.trust)}"
+    if rule.holds_data is not None and rule.holds_data is not bool(request.data):
+        yield f"what led to the call holds {request.data or 'no data of the session'}"
     if rule.unless_listed and request.listed:
         yield f"the list of {request.agent} has {request.tool}"
     hour = request.now_ms // HOUR_MS % 24

@@ -13,9 +13,11 @@ from processors.policy.decide import (
     decide_client_tool,
     narrowed,
 )
+from processors.provenance import acts_outside, reaches_data
 from schemas.configuration import Policy, ToolSpec
 from schemas.envelope import Envelope
 from schemas.events.policies import Decision, PolicyDecided
+from schemas.events.trust import Trust
 
 EDITED: Final = Verdict(
     decision=Decision.ESCALATE, rule="edited_by_person", reason="a person changed the arguments"
@@ -61,6 +63,11 @@ def told(request: PolicyRequest) -> dict[str, object]:
         "listed": request.listed,
         "safety_level": None if spec is None else spec.safety_level,
         "category": None if spec is None else spec.category,
+        "trust": request.trust,
+        "trust_why": request.trust_why,
+        "data": request.data,
+        "acts_outside": None if spec is None else acts_outside(spec),
+        "reaches_data": None if spec is None else reaches_data(spec),
     }
 
 
@@ -110,6 +117,9 @@ def _request(event: Envelope, body: PolicyDecided, facts: dict[str, object]) -> 
         tenant=event.tenant_id,
         user=event.user_id,
         now_ms=event.occurred_at_ms,
+        trust=Trust(str(facts.get("trust", Trust.UNKNOWN))),
+        trust_why=str(facts.get("trust_why", "")),
+        data=str(facts.get("data", "")),
     )
 
 
@@ -117,7 +127,14 @@ def _count(value: object) -> int:
     return int(str(value))
 
 
-def spec_to_judge(tool: str, *, category: str, safety_level: str) -> ToolSpec:
+def spec_to_judge(
+    tool: str,
+    *,
+    category: str,
+    safety_level: str,
+    acts_outside: bool | None = None,
+    sensitive: bool | None = None,
+) -> ToolSpec:
     """Return a tool of which only what rules ask for is known; it is never called."""
     return ToolSpec(
         name=tool,
@@ -134,6 +151,8 @@ def spec_to_judge(tool: str, *, category: str, safety_level: str) -> ToolSpec:
         tokens_min=0,
         nanodollars_per_token=0,
         timeout_ms=1,
+        acts_outside=acts_outside,
+        sensitive=sensitive,
     )
 
 
@@ -141,4 +160,11 @@ def _spec(tool: str, facts: dict[str, object]) -> ToolSpec | None:
     """Return as much of a tool as rules ask for."""
     if facts["safety_level"] is None:
         return None
-    return spec_to_judge(tool, category=str(facts["category"]), safety_level=str(facts["safety_level"]))
+    outside, reached = facts.get("acts_outside"), facts.get("reaches_data")
+    return spec_to_judge(
+        tool,
+        category=str(facts["category"]),
+        safety_level=str(facts["safety_level"]),
+        acts_outside=None if outside is None else bool(outside),
+        sensitive=None if reached is None else bool(reached),
+    )

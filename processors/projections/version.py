@@ -8,8 +8,9 @@ say of others that a rebuild is due. `python -m tests.projections` keeps the dig
     1   The first that is told.
     2   Messages of prompts say how much of the text that they refer to is told.
     3   Sessions say when they came over from V1.
+    4   Messages, prompts, calls of tools and decisions say whose word they are.
 """
 
 from typing import Final
 
-PROJECTIONS: Final = 3
+PROJECTIONS: Final = 4

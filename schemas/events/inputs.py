@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.events.trust import Trust
 from schemas.privacy import Impersonal, Personal
 from schemas.words import Word
 
@@ -47,6 +48,8 @@ class MessageReceived:
     """As in SessionOpened."""
     agent: Personal | None = None
     """The agent that does the work as one task; absent, or no agent that there is: a plan is made."""
+    trust: Trust = Trust.UNKNOWN
+    """Of a message that is not all the user's own word: document or claim. Any other value counts as user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.events.trust import Trust
 from schemas.privacy import Impersonal, Personal, PersonalBytes
 from schemas.references import RecordReference
 from schemas.words import Word
@@ -108,6 +109,8 @@ class PromptMessage:
     characters_max: int = 0
     """Of the referred text: of a longer one its beginning and its end are told, and the reference counts the
     tokens of these. 0: all of it."""
+    trust: Trust = Trust.UNKNOWN
+    """Whose word the message is; of text and referred text the less trusted one counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.events.trust import Trust
 from schemas.privacy import Impersonal, Personal
 from schemas.words import Word
 
@@ -32,8 +33,8 @@ class PolicyDecided:
     """Empty for a model call, whose purpose and models stand in `request_json`."""
     decision: Decision
     rule: Impersonal
-    """Name of the rule that decided: the policy's, or budget_downshift, budget_exhausted, approval_expired or
-    too_many_at_once (more calls than one answer may ask for)."""
+    """Name of the rule that decided: the policy's, or budget_downshift, budget_exhausted, approval_expired,
+    too_many_at_once (more calls than one answer may ask for) or untrusted_to_outside (docs/trust.md)."""
     reason: Impersonal
     tokens_left_before: int
     """What the session had left to reserve before the call."""
@@ -47,6 +48,8 @@ class PolicyDecided:
     """JSON object: the call as it was asked for."""
     user_json: Personal
     """JSON object: for whom."""
+    trust: Trust = Trust.UNKNOWN
+    """Of what led to a tool's call, the least trusted part; `request_json` tells what that is."""
 
 
 PolicyFact = PolicyDecided

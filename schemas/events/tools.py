@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from schemas.events.trust import Trust
 from schemas.privacy import Impersonal, Personal, Privacy
 from schemas.references import RecordReference
 from schemas.words import Word
@@ -93,6 +94,8 @@ class ToolCallRequested:
     timeout_ms: int
     approval: CallApproval | None = None
     """Of the person who was asked; None: policy allowed it by itself."""
+    trust: Trust = Trust.UNKNOWN
+    """Of what the model that asked for the call had read, as it was decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

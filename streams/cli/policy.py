@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from pydantic import Field
@@ -12,6 +12,7 @@ from processors.policy.decide import HOUR_MS, PolicyRequest
 from processors.policy.explain import Explained, Looked, explain
 from processors.policy.hindsight import spec_to_judge
 from schemas.configuration import ArgumentCondition, Configuration, PolicyRule, ToolSpec
+from schemas.events.trust import Trust
 from schemas.frozen import replace
 from streams.cli import output, policy_hindsight
 from streams.cli.command import Code, command, fail, plain_command
@@ -22,6 +23,7 @@ from streams.configuration.files import ConfigurationInvalid, Strict, checked, t
 from streams.configuration.loading import load_configuration
 from streams.configuration.policies import load_policy
 
+_DATA: Final = "data of the session"
 _PASSES: Final = ("allow", "audit", "throttle")
 _LEVELS: Final = ("safe", "caution", "restricted")
 
@@ -49,6 +51,9 @@ class _CaseFile(Strict):
     calls_before: Annotated[int, Field(ge=0)] = 0
     calls_in_turn: Annotated[int, Field(ge=0)] = 0
     calls_in_session: Annotated[int, Field(ge=0)] = 0
+    trust: Literal["system", "user", "tool", "unknown", "document", "claim"] = "user"
+    holds_data: bool = False
+    acts_outside: bool | None = None
     decision: str
     rule: str = ""
 
@@ -85,6 +90,12 @@ def check(file: RulesFile = None) -> None:
                     name=rule.name,
                     argument=one.argument,
                 )
+        if rule.despite_untrusted:
+            output.say(
+                "[yellow]{name}[/] lets data go outside where untrusted text may have asked for it "
+                "(docs/trust.md)",
+                name=rule.name,
+            )
     if any(rule.decision == "escalate" for rule in rules) and not configuration.policy.approvers:
         output.say("[yellow]nobody may approve[/] what escalates: set CARTRITA_APPROVERS, or it is refused")
 
@@ -141,6 +152,13 @@ async def explain_call(
     hour: Annotated[int, typer.Option(min=0, max=23, help="Of the day, UTC.")] = 12,
     share_left: Annotated[float, typer.Option(min=0, max=1, help="Of the session's budget.")] = 1.0,
     calls_before: Annotated[int, typer.Option(min=0, help="Of the tool, by the task.")] = 0,
+    trust: Annotated[Trust, typer.Option(help="Of the least trusted of what led to the call.")] = Trust.USER,
+    holds_data: Annotated[
+        bool, typer.Option("--holds-data", help="Data of the session is in what led to it.")
+    ] = False,
+    acts_outside: Annotated[
+        bool | None, typer.Option(help="Of the tool; by default what it or its category says.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what the rules say of a call, why, and which rule nearly said otherwise. Nothing is called."""
@@ -158,6 +176,9 @@ async def explain_call(
         calls_before=calls_before,
         calls_in_turn=calls_before,
         calls_in_session=calls_before,
+        trust=trust.value,
+        holds_data=holds_data,
+        acts_outside=acts_outside,
         decision="",
     )
     configuration = await _with_tools(_configured(file), [] if safety_level else [case])
@@ -219,23 +240,31 @@ def _request(case: _CaseFile, configuration: Configuration) -> PolicyRequest:
         now_ms=case.hour * HOUR_MS,
         calls_in_turn=case.calls_in_turn,
         calls_in_session=case.calls_in_session,
+        trust=Trust(case.trust),
+        data=_DATA if case.holds_data else "",
     )
 
 
 def _spec(case: _CaseFile, configuration: Configuration) -> ToolSpec | None:
     spec = configuration.tools.get(case.tool)
     if not case.safety_level:
-        return spec
+        return _acting(spec, case) if spec is not None else None
     if case.safety_level not in _LEVELS:
         raise ConfigurationInvalid(f"{case.name}: safety_level is one of {', '.join(_LEVELS)}")
     category = case.category or (spec.category if spec is not None else "")
-    return spec_to_judge(case.tool, category=category, safety_level=case.safety_level)
+    judged = spec_to_judge(case.tool, category=category, safety_level=case.safety_level)
+    return _acting(judged, case)
+
+
+def _acting(spec: ToolSpec, case: _CaseFile) -> ToolSpec:
+    return spec if case.acts_outside is None else replace(spec, acts_outside=case.acts_outside)
 
 
 def _takes_all(rule: PolicyRule) -> bool:
-    return replace(rule, decision="", approvers=(), approver_scope="", four_eyes=False) == PolicyRule(
-        name=rule.name, decision="", reason=rule.reason
+    plain = replace(
+        rule, decision="", approvers=(), approver_scope="", four_eyes=False, despite_untrusted=False
     )
+    return plain == PolicyRule(name=rule.name, decision="", reason=rule.reason)
 
 
 def _means_a_place(one: ArgumentCondition) -> bool:
@@ -252,7 +281,7 @@ def _show(explained: Explained) -> None:
         reason=verdict.reason,
     )
     for one in explained.looked:
-        if one.rule.name == verdict.rule:
+        if not one.unmet:
             break
         output.say("[dim]{name}: {why}[/]", name=one.rule.name, why="; ".join(one.unmet))
     _show_nearest(explained.nearest)

@@ -51,6 +51,10 @@ class _RuleFile(Strict):
     approvers: tuple[str, ...] = ()
     approver_scope: str = ""
     four_eyes: bool = False
+    trust: tuple[Literal["system", "user", "tool", "unknown", "document", "claim"], ...] = ()
+    acts_outside: bool | None = None
+    holds_data: bool | None = None
+    despite_untrusted: bool = False
 
 
 class _PolicyFile(Strict):
@@ -77,6 +81,10 @@ def policy_of(plain: Mapping[str, object], name: str) -> Policy:
 
 def _rule(file: _RuleFile, name: str) -> PolicyRule:
     where = f"{name}: rule {file.name!r}"
+    if file.despite_untrusted and file.decision in ("deny", "escalate"):
+        raise ConfigurationInvalid(
+            f"{where}: despite_untrusted lets pass, and {file.decision} does not; remove it"
+        )
     return PolicyRule(
         name=file.name,
         decision=file.decision,
@@ -96,6 +104,10 @@ def _rule(file: _RuleFile, name: str) -> PolicyRule:
         approvers=file.approvers,
         approver_scope=file.approver_scope,
         four_eyes=file.four_eyes,
+        trust=file.trust,
+        acts_outside=file.acts_outside,
+        holds_data=file.holds_data,
+        despite_untrusted=file.despite_untrusted,
     )
 
 

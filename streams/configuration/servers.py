@@ -36,6 +36,9 @@ class _TermsFile(Strict):
     timeout_ms: _Milliseconds = 60_000
     idempotency_key: str | None = None
     reconciler: str | None = None
+    trust: Literal["tool", "document"] = "document"
+    acts_outside: bool | None = None
+    sensitive: bool | None = None
 
 
 class _ServerFile(_CredentialsFile, _TermsFile):
@@ -220,4 +223,7 @@ def _terms(file: _TermsFile) -> ToolTerms:
         timeout_ms=file.timeout_ms,
         idempotency_key=file.idempotency_key,
         reconciler=file.reconciler,
+        trust=file.trust,
+        acts_outside=file.acts_outside,
+        sensitive=file.sensitive,
     )

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from schemas.events.access import Scope
 from schemas.events.inputs import MessageReceived
+from schemas.events.trust import Trust
 from streams.gateway import governed_requests
 from streams.gateway.access import Principal
 from streams.gateway.completions import PING_S, Form, Json, event_of, usage
@@ -32,6 +33,7 @@ from streams.gateway.turns import (
     is_planned,
     problem_of,
     tokens_of,
+    trust_of,
     with_history,
 )
 
@@ -41,6 +43,7 @@ class Asked:
     """A request for a completion, as far as it counts."""
 
     text: str
+    trust: Trust
     model: str
     agent: str | None
     """Who does the work; None: a plan is made."""
@@ -67,8 +70,10 @@ def asked_of(body: Mapping[str, object], session_header: str | None, agent: str 
         )
     session_id = session_header or _named(body.get("metadata"), "session_id")
     options = body.get("stream_options")
+    text, trust = _text_of(body.get("messages"), in_session=session_id is not None)
     return Asked(
-        text=_text_of(body.get("messages"), in_session=session_id is not None),
+        text=text,
+        trust=trust,
         model=str(body.get("model")),
         agent=agent,
         stream=body.get("stream") is True,
@@ -82,8 +87,11 @@ def _named(metadata: object, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _text_of(messages: object, *, in_session: bool) -> str:
-    """Return what the session is told: the last message, and before it the history that it does not know."""
+def _text_of(messages: object, *, in_session: bool) -> tuple[str, Trust]:
+    """Return what the session is told, and whose word it is.
+
+    That is the last message, and before it the history that the session does not know.
+    """
     if not isinstance(messages, list) or not messages:
         raise Problem(400, "messages is a list of at least one", param="messages")
     said: list[tuple[str, str]] = []
@@ -96,8 +104,9 @@ def _text_of(messages: object, *, in_session: bool) -> str:
     if said[-1][0] != "user" or not said[-1][1].strip():
         raise Problem(400, "the last message is not a user's text", param=f"messages[{len(said) - 1}]")
     if in_session:
-        return said[-1][1]
-    return with_history(said, "The conversation before this request, as the client tells it")
+        return said[-1][1], trust_of(said[-1:])
+    title = "The conversation before this request, as the client tells it"
+    return with_history(said, title), trust_of(said)
 
 
 def _content(content: object, place: str) -> str:
@@ -218,7 +227,7 @@ class _Answering:
         Raises:
             Problem: it cannot be written.
         """
-        body = MessageReceived(text=asked.text, agent=asked.agent)
+        body = MessageReceived(text=asked.text, agent=asked.agent, trust=asked.trust)
         if asked.session_id is None:
             posted = await front.door.begin(bearer, body, key)
         else:

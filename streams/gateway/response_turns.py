@@ -20,7 +20,7 @@ from streams.gateway.problems import Problem
 from streams.gateway.response_events import OUTCOME_REQUIRED, Ending, Event, Telling
 from streams.gateway.response_forms import ECHO, Placed, head_of, usage_of
 from streams.gateway.response_requests import Asked
-from streams.gateway.turns import MODEL, Turn, final_text, problem_of, tokens_of, with_history
+from streams.gateway.turns import MODEL, Turn, final_text, problem_of, tokens_of, trust_of, with_history
 
 INSTRUCTIONS_CHARACTERS_MAX: Final = 1_000
 """Longer ones are told to the session as well, but not repeated by its responses."""
@@ -62,6 +62,7 @@ def message_of(
         text=with_history(said, title),
         metadata_json=json.dumps({ECHO: echo}, ensure_ascii=False),
         agent=agent,
+        trust=trust_of(said),
     )
 
 

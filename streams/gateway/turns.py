@@ -8,6 +8,8 @@ from uuid import UUID
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]  # it ships no types
 
+from processors.provenance import of_roles
+from schemas.events.trust import Trust
 from sinks import conversations
 from streams.gateway import frames
 from streams.gateway.door import Owner
@@ -187,6 +189,11 @@ def tokens_of(front: Front, frame: Frame) -> tuple[int, int]:
     total = cast("int", frame.body.get("tokens", 0))
     answer = min(total, front.count_tokens(final_text(frame)))
     return total - answer, answer
+
+
+def trust_of(said: Sequence[tuple[str, str]]) -> Trust:
+    """Return whose word a message of `with_history` is: of other roles than the user's it is a claim."""
+    return of_roles(role for role, text in said if text.strip()).trust
 
 
 def with_history(said: Sequence[tuple[str, str]], title: str) -> str:

@@ -40,6 +40,8 @@ class FakeTool:
             tokens_min=0,
             nanodollars_per_token=0,
             timeout_ms=TIMEOUT_MS,
+            # Sessions of the campaign have documents in them, and nobody sits there to be asked.
+            acts_outside=False,
         )
 
     @property

@@ -1,9 +1,11 @@
 """Approvals: what a person was asked about runs only as a person approved it, and once."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 
 from processors.approvals.execution import approval_fault
+from processors.provenance import is_untrusted
 from schemas.configuration import Configuration
 from schemas.events.outputs import ApprovalClosed, ApprovalEnd, ApprovalRequested
 from schemas.events.policies import Decision, PolicyDecided
@@ -31,6 +33,8 @@ def approvals(story: Story, configuration: Configuration) -> Iterator[Violation]
         gated = last is not None and (last.decision is Decision.ESCALATE or last.rule == "approved_by_person")
         if gated and body.approval is None:
             yield _broken(story, f"the call {body.call_id} was made and nobody approved it")
+        if last is not None and body.approval is None and _needs_a_person(last, configuration):
+            yield _broken(story, f"the call {body.call_id} took data outside for untrusted text, unasked")
         if body.approval is not None:
             used[body.approval.approval_id] += 1
             fault = approval_fault(
@@ -54,6 +58,18 @@ def approvals(story: Story, configuration: Configuration) -> Iterator[Violation]
         yield _broken(
             story, f"asked {dict(asked - ended)} and never closed, or closed twice {dict(ended - asked)}"
         )
+
+
+def _needs_a_person(decided: PolicyDecided, configuration: Configuration) -> bool:
+    """Tell whether untrusted input, data and an effect outside met, and no rule lets that pass."""
+    facts = json.loads(decided.request_json)
+    despite = {rule.name for rule in configuration.policy.rules if rule.despite_untrusted}
+    return (
+        is_untrusted(decided.trust)
+        and decided.rule not in despite
+        and bool(facts.get("acts_outside"))
+        and bool(facts.get("data") or facts.get("reaches_data"))
+    )
 
 
 def _broken(story: Story, told: str) -> Violation:

@@ -91,9 +91,14 @@ MODELS = Models(
 
 
 def tool_spec(
-    name: str, safety_level: str = "safe", tokens_max: int = 0, *, idempotent: bool = True
+    name: str,
+    safety_level: str = "safe",
+    tokens_max: int = 0,
+    *,
+    idempotent: bool = True,
+    acts_outside: bool = False,
 ) -> ToolSpec:
-    """Describe a tool of this world."""
+    """Describe a tool of this world; its results are those of documents."""
     return ToolSpec(
         name=name,
         version="1.0.0",
@@ -109,6 +114,7 @@ def tool_spec(
         tokens_min=min(100, tokens_max),
         nanodollars_per_token=600 if tokens_max else 0,
         timeout_ms=1_000,
+        acts_outside=acts_outside,
     )
 
 
@@ -134,7 +140,7 @@ def configuration(limits: Limits | None = None, tools: Iterable[ToolSpec] = ()) 
         prompts={role: f"Role: {role}" for role in ("planner", "critic", "synthesizer", "summarizer")},
         tools={
             "look": tool_spec("look"),
-            "buy": tool_spec("buy", "caution", idempotent=False),
+            "buy": tool_spec("buy", "caution", idempotent=False, acts_outside=True),
             "analyze": tool_spec("analyze", tokens_max=1_500),
             "guarded": tool_spec("guarded", "restricted"),
             **{spec.name: spec for spec in tools},
