@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.events.deltas import ModelDeltaReceived
 from schemas.events.models import CallPurpose
+from schemas.events.trust import Trust
 from streams.gateway.frames import Cursor
 from streams.gateway.openai_chat import asked_of
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of, uuid_in
@@ -103,7 +104,9 @@ def test_history_is_told_as_the_clients_unless_the_session_has_it() -> None:
         text.index(part) for part in ("developer: Be kind", "user: One?", "assistant: Yes")
     )
     asked = asked_of(chat(*messages), CALL)
-    assert (asked.text, asked.session_id) == ("Two?", CALL)
+    assert (asked.text, asked.session_id, asked.trust) == ("Two?", CALL, Trust.USER)
+    assert asked_of(chat(*messages), None).trust is Trust.CLAIM
+    assert asked_of(chat(said("One?"), said("Two?")), None).trust is Trust.USER
     assert asked_of(chat(*messages, metadata={"session_id": CALL}), None).session_id == CALL
 
 

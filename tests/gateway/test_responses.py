@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from schemas.events.client_calls import ClientCallAnswered, ClientMessage
 from schemas.events.inputs import MessageReceived
 from schemas.events.models import ChatRole, FinishReason, ToolCallProposed
+from schemas.events.trust import Trust
 from schemas.ids import derived_id
 from streams.gateway.door import Owner
 from streams.gateway.frames import Cursor, Frame
@@ -273,6 +274,7 @@ def test_a_session_is_told_the_history_once() -> None:
     assert new.text.startswith("two\n")
     assert new.text.endswith("developer: Be brief.\n\nuser: one")
     known = message_of(asked("two"), {}, in_session=True)
+    assert (new.trust, known.trust) == (Trust.CLAIM, Trust.USER)
     assert known.text == "two"
     for wrong, param in (
         ({"tools": [{"type": "function", "name": "x"}]}, "tools"),

@@ -97,6 +97,8 @@ def test_rules_are_read_with_all_that_they_ask_for(tmp_path: Path) -> None:
         ('hours = "morning"', "hours"),
         ("hours = [24]", "hours"),
         ('calls_scope = "tenant"', "calls_scope"),
+        ('trust = ["strangers"]', "trust"),
+        ("despite_untrusted = true", "despite_untrusted lets pass"),
     ],
 )
 def test_a_rule_that_says_what_cannot_be_is_refused_with_its_place(
@@ -179,3 +181,70 @@ def test_an_explanation_names_the_rule_the_reason_and_what_others_lacked(tmp_pat
     told = json.loads(said)
     assert (told["decision"], told["rule"], told["nearest"]["rule"]) == ("deny", "default_deny", "own_files")
     assert cartrita(tmp_path, "explain", "read_file", "{}", *options[:-1], "nobody")[0] == 4
+
+
+MAIL = """
+[[rules]]
+name = "mail"
+decision = "allow"
+reason = "mail may be sent"
+tools = ["mail__send"]
+"""
+MAIL_CASES = """
+[[cases]]
+name = "what the user asks for"
+agent = "researcher"
+tool = "mail__send"
+safety_level = "safe"
+category = "mcp"
+holds_data = true
+decision = "allow"
+
+[[cases]]
+name = "what a document may have asked for"
+agent = "researcher"
+tool = "mail__send"
+safety_level = "safe"
+category = "mcp"
+trust = "document"
+holds_data = true
+decision = "escalate"
+rule = "untrusted_to_outside"
+
+[[cases]]
+name = "a tool that tells nobody"
+agent = "researcher"
+tool = "mail__send"
+safety_level = "safe"
+category = "mcp"
+trust = "claim"
+holds_data = true
+acts_outside = false
+decision = "allow"
+"""
+
+
+def test_rules_and_cases_ask_for_trust_and_only_a_rule_that_says_so_loosens(tmp_path: Path) -> None:
+    cases = str(written(tmp_path / "cases.toml", MAIL_CASES))
+    rules = str(written(tmp_path / "policy.toml", MAIL))
+    assert cartrita(tmp_path, "test", cases, "--file", rules) == (0, "3 of 3 cases as wanted")
+    assert "lets data go outside" not in cartrita(tmp_path, "check", "--file", rules)[1]
+
+    loose = str(written(tmp_path / "loose.toml", MAIL + "despite_untrusted = true\n"))
+    code, said = cartrita(tmp_path, "test", cases, "--file", loose)
+
+    assert code == 1
+    assert "what a document may have asked for: allow by mail, not escalate by untrusted_to_outside" in said
+    assert "mail lets data go outside" in cartrita(tmp_path, "check", "--file", loose)[1]
+
+
+def test_an_explanation_says_which_three_came_together(tmp_path: Path) -> None:
+    rules = str(written(tmp_path / "policy.toml", MAIL))
+    options = ("--file", rules, "--safety-level", "safe", "--category", "mcp", "--agent", "researcher")
+
+    code, said = cartrita(tmp_path, "explain", "mail__send", *options, "--trust", "claim", "--holds-data")
+
+    assert code == 0
+    assert "escalate by untrusted_to_outside: untrusted input (claim), data (data of the session)" in said
+    assert "mail alone would allow it" in said
+    assert "allow by mail" in cartrita(tmp_path, "explain", "mail__send", *options)[1]

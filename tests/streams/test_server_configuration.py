@@ -69,6 +69,16 @@ def test_a_tools_own_terms_leave_the_servers_others(tmp_path: Path) -> None:
     assert (terms.safety_level, terms.idempotent) == ("safe", True)
 
 
+def test_nobody_vouches_for_a_server_unless_the_file_says_so(tmp_path: Path) -> None:
+    text = '[servers.a]\ncommand = ["/x"]\n[servers.a.tool.t]\ntrust = "tool"\nacts_outside = false\n'
+
+    server = load_servers(written(tmp_path, text))["a"]
+
+    own, others = server.terms_of("t"), server.terms_of("u")
+    assert (own.trust, own.acts_outside, own.sensitive) == ("tool", False, None)
+    assert (others.trust, others.acts_outside, others.sensitive) == ("document", None, None)
+
+
 def test_without_a_file_there_are_no_servers() -> None:
     assert load_servers(None) == {}
     assert load_accepted(None) == {}
