@@ -55,7 +55,11 @@ NOTHING: Final = Provenance(trust=Trust.SYSTEM)
 """What no text has gone into yet."""
 USERS: Final = Provenance(trust=Trust.USER)
 ATTACHED: Final = Provenance(trust=Trust.DOCUMENT, why="an attachment", data="an attachment")
-CLAIMED: Final = Provenance(trust=Trust.CLAIM, why="what a client says was said before")
+CLAIMED: Final = Provenance(
+    trust=Trust.CLAIM,
+    why="what a client says was said before",
+    data="what a client says was said before",
+)
 FORKED: Final = Provenance(
     trust=Trust.CLAIM, why="a result that a fork brought", data="a result that a fork brought"
 )

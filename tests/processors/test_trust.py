@@ -368,7 +368,7 @@ def test_attachments_make_a_message_a_document() -> None:
 
 
 def test_a_history_that_a_client_brings_is_a_claim() -> None:
-    world = World(calling(("buy",)), tools=(replace(BUY, safety_level="caution"),))
+    world = World(calling(("buy",)), tools=(BUY,))
     world.post(MessageReceived(text="go on", trust=Trust.CLAIM))
     world.run()
 
