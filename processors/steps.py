@@ -270,7 +270,8 @@ def _answered(transition: Transition, task: Task, outcome: ModelCallCompleted, s
 def _with_result(transition: Transition, task: Task, outcome: ToolCallCompleted | ToolCallFailed) -> Task:
     """Note what a tool gave, or said of its failure, among what the task is made of."""
     result = tool_calls.result_made_from(transition, task, outcome.tool)
-    task = replace(task, made_from=joined(task.made_from, result))
+    # What was read last tells more of why than what was read before.
+    task = replace(task, made_from=joined(result, task.made_from))
     transition.put(task)
     return task
 
