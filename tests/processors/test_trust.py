@@ -417,6 +417,17 @@ def test_earlier_turns_are_trusted_as_what_they_were_made_of() -> None:
     assert decided_again(untrusted) == untrusted.events
 
 
+def test_a_plan_is_made_of_the_past_that_its_planner_has_read() -> None:
+    world = of_one_turn(("look",))
+    world.answer = calling(("buy",), plan=plan_text(task("a"), task("b")))
+
+    world.talk("second")
+
+    # None of them is told the past itself.
+    assert is_asked_about(world)
+    assert len(decisions(world)) == 2
+
+
 def test_a_summary_does_not_wash_what_it_was_made_of() -> None:
     world = Conversation(obliging(""), tools=(BUY,), limits=RICH, says=lambda call, _: (
         "All is well." if call.purpose == "summarize" else None
