@@ -50,6 +50,8 @@ T = TypeVar("T")
 PRODUCER: Final = "gateway"
 OPENED_MAX: Final = 100_000
 IDEMPOTENCY_CHARACTERS_MAX: Final = 255
+_OURS: Final = frozenset({"tokens", "trust"})
+"""What ingress counts, and what we say of a message by itself; earlier programs said less."""
 DEPTH_MAX: Final = 32
 """Of JSON that a sender adds."""
 _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
@@ -332,7 +334,7 @@ class Door:
                 known = await conversations.known_input(connection, UUID(event.event_id), event.tenant_id)
             if known is None:
                 return None
-            same = known.type == event.type and _says_the_same(known.body, event.body)
+            same = known.type == event.type and says_the_same(known.body, event.body)
             place, at_ms = (-1, -1), round(known.occurred_at.timestamp() * 1_000)
         if not same:
             raise key_reused()
@@ -360,16 +362,16 @@ def id_of(principal: Principal, route: str, idempotency_key: str | None) -> str:
     return derived_id(principal.token_id, "idempotency", route, idempotency_key)
 
 
-def _says_the_same(known: Mapping[str, object], body: Fact) -> bool:
-    """Compare an input on the log with one that was just sent, but for what ingress counts."""
-    return _uncounted(known) == _uncounted(to_plain(body))
+def says_the_same(known: Mapping[str, object], body: Fact) -> bool:
+    """Compare an input on the log with one that was just sent, but for what we tell of it ourselves."""
+    return _as_sent(known) == _as_sent(to_plain(body))
 
 
-def _uncounted(value: object) -> object:
+def _as_sent(value: object) -> object:
     if isinstance(value, Mapping):
-        return {key: _uncounted(item) for key, item in value.items() if key != "tokens" and item is not None}
+        return {key: _as_sent(item) for key, item in value.items() if key not in _OURS and item is not None}
     if isinstance(value, list | tuple):
-        return [_uncounted(item) for item in value]
+        return [_as_sent(item) for item in value]
     return value
 
 

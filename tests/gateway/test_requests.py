@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events.deltas import ModelDeltaReceived
+from schemas.events.inputs import MessageReceived
 from schemas.events.models import CallPurpose
 from schemas.events.trust import Trust
+from schemas.plain import to_plain
+from streams.gateway.door import says_the_same
 from streams.gateway.frames import Cursor
 from streams.gateway.openai_chat import asked_of
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of, uuid_in
@@ -108,6 +111,14 @@ def test_history_is_told_as_the_clients_unless_the_session_has_it() -> None:
     assert asked_of(chat(*messages), None).trust is Trust.CLAIM
     assert asked_of(chat(said("One?"), said("Two?")), None).trust is Trust.USER
     assert asked_of(chat(*messages, metadata={"session_id": CALL}), None).session_id == CALL
+
+
+def test_a_repeat_of_what_an_earlier_program_wrote_is_known_as_the_same() -> None:
+    now = MessageReceived(text="Two?", trust=Trust.CLAIM)
+    before = {key: value for key, value in to_plain(now).items() if key != "trust"}
+
+    assert says_the_same({**before, "tokens": 3}, now)
+    assert not says_the_same({**before, "text": "Three?"}, now)
 
 
 def test_parameters_that_are_not_known_are_ignored() -> None:
