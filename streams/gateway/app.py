@@ -24,6 +24,7 @@ from streams.gateway.openai_chat import Chat
 from streams.gateway.problems import Problem, response_of
 from streams.gateway.reference import APIS, OPENAPI_PATH, TITLE
 from streams.gateway.responses import Responses
+from streams.gateway.traced import Traced
 from streams.gateway.turns import SESSION_HEADER
 from streams.process.metrics import Metrics
 
@@ -57,6 +58,7 @@ def make_app(
                 expose_headers=[SESSION_HEADER, "Retry-After"],
             ),
             Middleware(_Measured, metrics=metrics),
+            Middleware(Traced),
             Middleware(
                 Guard,
                 book=front.book,

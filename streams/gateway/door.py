@@ -44,6 +44,7 @@ from streams.gateway.posting import confirmed
 from streams.gateway.problems import Problem, key_reused, not_found
 from streams.gateway.recent import remember
 from streams.gateway.sink_progress import SinkProgress
+from streams.gateway.traced import traceparent
 from topics.catalog import OPERATOR_INPUTS, USER_INPUTS, Topic
 
 T = TypeVar("T")
@@ -292,6 +293,7 @@ class Door:
                 tenant_id=tenant,
                 user_id=user,
                 producer=PRODUCER,
+                traceparent=traceparent(),
                 body=cleaned(body),
             )
             # What ingress would put aside is refused here, by the same rules; only it counts tokens.

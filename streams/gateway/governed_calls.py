@@ -42,6 +42,7 @@ from streams.gateway.front import GOOD_EVERY_S, Front
 from streams.gateway.posting import confirmed
 from streams.gateway.problems import Problem, away, key_reused
 from streams.gateway.recent import remember
+from streams.gateway.traced import traceparent
 from topics.catalog import CLIENT_ANSWERS, CLIENT_CALLS, RECORD_BYTES_MAX, SESSION_DELTAS
 from topics.routing import key_of
 
@@ -112,6 +113,7 @@ class Calls:
             correlation_id=event_id,
             occurred_at_ms=round(known.asked_at.timestamp() * 1_000),
             producer=PRODUCER,
+            traceparent=traceparent(),
             body=fact,
         )
         call = Call(front, bearer, event, keyed=not is_new, repeated=repeated)

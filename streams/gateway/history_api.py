@@ -9,7 +9,7 @@ from fastapi import Query
 from processors.amounts import NANODOLLARS
 from schemas.events.access import Scope
 from schemas.ids import is_uuid
-from sinks import owned_trace, session_history
+from sinks import otlp, owned_trace, session_history, span_source, spans
 from sinks.session_history import Balance, Line, Mark, WantedEvents
 from sinks.trace import Node
 from streams.gateway.door import require
@@ -134,6 +134,26 @@ async def tasks(session_id: str, front: Doors, bearer: Bearer) -> TaskList:
         for one in found
     ]
     return TaskList(tasks=listed)
+
+
+@router.get("/sessions/{session_id}/spans")
+async def session_spans(
+    session_id: str, front: Doors, bearer: Bearer, *, content: bool = False
+) -> dict[str, object]:
+    """Tell a session as OpenTelemetry spans: the body of a request to a receiver's `/v1/traces`, as JSON.
+
+    `content` adds what people, models and tools said.
+    """
+    require(bearer, Scope.READ)
+    owner = await front.door.owner(bearer, session_id)
+    async with front.door.database(owner) as connection:
+        try:
+            events = await span_source.events_of(
+                connection, UUID(session_id), (owner.tenant, owner.user), content=content
+            )
+        except span_source.TooManyEvents as error:
+            raise Problem(413, str(error), code="too_many_events") from error
+    return otlp.as_plain(otlp.request_of(spans.spans_of(session_id, events, content=content)))
 
 
 @router.get("/sessions/{session_id}/balance")

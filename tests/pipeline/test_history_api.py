@@ -9,18 +9,27 @@ from tests.pipeline.conftest import Bearing, Make
 from tests.pipeline.test_front_door import opened, say, settled
 from tests.pipeline.waiting import tries
 
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
 
 def test_history_is_told_to_its_owner_alone(bearing: Bearing, make_token: Make, address: str) -> None:
     ann = bearing(address, make_token("--user", "ann"))
     session = opened(ann)
+    ann.headers["traceparent"] = f"00-{TRACE}-{SPAN}-01"
     say(ann, session, "Calculate 6 * 7 with code.")
     settled(ann, session)
     base = f"/api/v2/sessions/{session}"
     answers = ann.get(f"{base}/timeline", params={"type": "AnswerGiven"}).json()["events"]
     answer = answers[0]["id"]
-    paths = [f"{base}/timeline", f"{base}/tasks", f"{base}/balance", f"{base}/events/{answer}"]
+    paths = [
+        f"{base}/timeline",
+        f"{base}/tasks",
+        f"{base}/balance",
+        f"{base}/events/{answer}",
+        f"{base}/spans",
+    ]
     trace = f"/api/v2/events/{answer}/trace"
 
     told = {path: ann.get(path).json() for path in (*paths, trace)}
@@ -29,6 +38,12 @@ def test_history_is_told_to_its_owner_alone(bearing: Bearing, make_token: Make, 
     tokens = told[paths[2]]["tokens"]
     assert tokens["granted"] == tokens["used"] + tokens["reserved"] + tokens["available"]
     assert "42" in told[paths[3]]["body"]["text"]
+    spans = told[paths[4]]["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert {one["traceId"] for one in spans} == {TRACE}, "the trace of whoever asked goes on"
+    assert [one["name"] for one in spans if one["parentSpanId"] == SPAN] == ["invoke_workflow cartrita"]
+    assert "execute_tool execute_python" in {one["name"] for one in spans}
+    assert "Calculate" not in ann.get(paths[4]).text
+    assert "Calculate 6 * 7" in ann.get(paths[4], params={"content": True}).text
     assert told[trace]["events"][0]["id"] == answer
     assert "MessageReceived" in [one["type"] for one in told[trace]["events"]]
     assert {one["sessionId"] for one in told[trace]["events"]} == {session}
