@@ -229,6 +229,8 @@ def _told(component: Element) -> bool:
 
 def _inner_name(inner: Element, document: Document) -> Naming | None:
     """What one element inside says: NAMED, UNKNOWN, or None when it adds nothing."""
+    if inner.tag in _ICONS_BY_TEXT and not inner.has("aria-label", "title"):
+        return None  # What stands inside is the name of the drawing: `<v-icon>mdi-close</v-icon>`.
     if not inner.native:  # An icon of a library.
         if inner.spread or inner.filled(*NAMING_PROPS):
             return Naming.NAMED
@@ -252,6 +254,9 @@ def _inner_name(inner: Element, document: Document) -> Naming | None:
     if any(_SCREEN_READER_ONLY.search(name) for name in inner.classes()):
         return Naming.UNKNOWN
     return None
+
+
+_ICONS_BY_TEXT = frozenset({"v-icon", "VIcon", "q-icon", "QIcon"})
 
 
 def _empty_hook(element: Element) -> bool:

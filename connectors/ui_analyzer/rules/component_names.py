@@ -103,7 +103,9 @@ def _vue_buttons(document: Document, tally: Tally) -> None:
         bare = not element.children and not element.texts and not element.dynamic_content
         drawn = bare and icon is not None and (icon.dynamic or bool(icon.value))
         if not drawn and not bare:
-            drawn = name_from_content(element, document).naming is Naming.ICON_ONLY
+            drawn = name_from_content(element, document).naming is Naming.ICON_ONLY or (
+                element.has("icon") and _icons_only(element)
+            )
         if drawn:
             tally.failed(
                 element,
@@ -113,6 +115,23 @@ def _vue_buttons(document: Document, tally: Tally) -> None:
             )
         elif not bare:
             tally.passed()
+
+
+def _icons_only(element: Element) -> bool:
+    """Whether a button that says that it is one for an icon holds components that are called icons, and no words."""
+    return (
+        not element.texts
+        and not element.dynamic_content
+        and bool(element.children)
+        and all(
+            not inner.native
+            and re.search(r"(?:-icon|Icon)$", inner.tag) is not None
+            and not inner.texts
+            and not inner.children
+            and not labelled_directly(inner)
+            for inner in element.children
+        )
+    )
 
 
 def _may_be_named(element: Element) -> bool:
