@@ -4,6 +4,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
+from sinks.census import CENSUS_METRICS
 from sinks.described import Described
 from sinks.work_metrics import WORK_METRICS, WorkMetrics
 
@@ -67,7 +68,7 @@ _OWN: Final = (
         text="Numbers of a session that two events have: two owners decided for it at once. Alarm on any.",
     ),
 )
-METRICS: Final = (*_OWN, *WORK_METRICS)
+METRICS: Final = (*_OWN, *WORK_METRICS, *CENSUS_METRICS)
 
 
 class SinkMetrics:

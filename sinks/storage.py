@@ -12,6 +12,8 @@ from processors.projections.tables import TABLES
 from sinks.forms import own_name
 from sinks.shadow import SCHEMA
 
+EVENTS_MIN: Final = 10_000
+"""Of fewer nothing is said of what the next one costs."""
 _LOG: Final = "event_log"
 _DOCUMENTS: Final = ("document_passages", "document_collections")
 _FROM_THE_LOG: Final = (
@@ -100,14 +102,14 @@ class DatabaseUsage:
         """Return how many bytes a day the rows from the log grow by.
 
         Each event has so far cost what these tables take, divided by the rows of the event log; so much does
-        the next one.
+        the next one. Of fewer than 10,000 events most is what empty tables take, so nothing is told.
 
         Args:
             events_per_day: as the log says; None: it does not.
         """
         of_log = [one for one in self.tables if one.origin is Origin.LOG]
         rows = next((one.rows for one in of_log if one.name == _LOG), None)
-        if events_per_day is None or not rows:
+        if events_per_day is None or rows is None or rows < EVENTS_MIN:
             return None
         return events_per_day * sum(one.bytes for one in of_log) / rows
 

@@ -11,6 +11,7 @@ from streams.cli import output
 from topics.usage import Kept, LogUsage, days_left
 
 _TABLES_SHOWN: Final = 20
+_UNKNOWN: Final = "unknown"
 
 
 def show_log(log: LogUsage, prefix: str, bound: int | None, *, every: bool) -> None:
@@ -175,11 +176,16 @@ def _until(bound: int | None, taken: int, growth: float | None) -> str:
         return ""
     if taken >= bound:
         return f"; over {output.size(bound)} by {output.size(taken - bound)}"
-    return f"; {output.size(bound)} in {_days(bound - taken, growth)}"
+    days = _days(bound - taken, growth)
+    return (
+        f"; when it will be {output.size(bound)} is unknown"
+        if days == _UNKNOWN
+        else f"; {output.size(bound)} in {days}"
+    )
 
 
 def _days(left_bytes: int, growth: float | None) -> str:
     if growth == 0:
         return "no time: it does not grow"
     days = days_left(left_bytes, growth)
-    return "unknown" if days is None else f"{days:,.0f} days" if days >= 10 else f"{days:,.1f} days"
+    return _UNKNOWN if days is None else f"{days:,.0f} days" if days >= 10 else f"{days:,.1f} days"

@@ -7,6 +7,7 @@ import psycopg
 import structlog
 
 from schemas.wire.registry import SchemaRegistry
+from sinks.census import Census
 from sinks.errors import MigrationRefused, SinkStopped
 from sinks.mapping import MappingInvalid, read_mapping
 from sinks.metrics import SinkMetrics
@@ -42,7 +43,11 @@ async def run_sink_process(settings: Settings, stop: asyncio.Event) -> ExitCode:
         ready.set()
         # What was imported stays: looking through it again and again took a quarter of the sink's time.
         gc.freeze()
-        await run_sink(_sink_settings(settings), codec, stop, SinkMetrics(own.registry), failpoints.reach)
+        census = asyncio.create_task(Census(own.registry).keep(settings.postgres_dsn))
+        try:
+            await run_sink(_sink_settings(settings), codec, stop, SinkMetrics(own.registry), failpoints.reach)
+        finally:
+            census.cancel()
     except ShellStopped as stopped:
         _log.error("sink_stopped", exit_code=int(stopped.code), reason=stopped.reason)
         return stopped.code
