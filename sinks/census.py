@@ -170,9 +170,9 @@ class Census:
         """
         [(waiting, oldest_s)] = await _rows(connection, _APPROVALS)
         [(outcomes,)] = await _rows(connection, _OUTCOMES)
-        shares = dict(await _rows(connection, _BUDGETS))
+        shares: dict[str, int] = dict(await _rows(connection, _BUDGETS))
         [(running,)] = await _rows(connection, _RUNNING)
-        imported = dict(await _rows(connection, _IMPORTED))
+        imported: dict[str, int] = dict(await _rows(connection, _IMPORTED))
         self._gauges["cartrita_approvals_waiting"].set(waiting)
         self._gauges["cartrita_approvals_oldest_seconds"].set(oldest_s)
         self._gauges["cartrita_outcomes_waiting"].set(outcomes)
