@@ -1,7 +1,6 @@
 """What requests do: the same inputs that any producer may write, checked by the same rules as at ingress."""
 
 import asyncio
-import json
 import time
 import uuid
 from collections import OrderedDict
@@ -53,8 +52,6 @@ OPENED_MAX: Final = 100_000
 IDEMPOTENCY_CHARACTERS_MAX: Final = 255
 _OURS: Final = frozenset({"tokens", "trust"})
 """What ingress counts, and what we say of a message by itself; earlier programs said less."""
-DEPTH_MAX: Final = 32
-"""Of JSON that a sender adds."""
 _SCOPES: Final[Mapping[type, Scope]] = MappingProxyType(
     {SessionBudgetSet: Scope.ADMINISTER}
     | dict.fromkeys((ApprovalReceived, ApprovalEdited, OutcomeTold), Scope.APPROVE)
@@ -375,28 +372,3 @@ def _as_sent(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_as_sent(item) for item in value]
     return value
-
-
-def metadata_json(metadata: Mapping[str, object]) -> str | None:
-    """Return a sender's own object as events carry it; None: it is empty.
-
-    Raises:
-        Problem: it is nested too deep.
-    """
-    if _depth(metadata) > DEPTH_MAX:
-        raise Problem(422, f"it is nested deeper than {DEPTH_MAX}", code="invalid_request", param="metadata")
-    return json.dumps(metadata, ensure_ascii=False, separators=(",", ":")) if metadata else None
-
-
-def _depth(value: object) -> int:
-    """Return how deep JSON is nested: 0 for what holds nothing."""
-    deepest, level = -1, [value]
-    while level:
-        deepest += 1
-        level = [
-            inner
-            for one in level
-            if isinstance(one, Mapping | list)
-            for inner in (one.values() if isinstance(one, Mapping) else one)
-        ]
-    return deepest

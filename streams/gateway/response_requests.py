@@ -14,8 +14,8 @@ from uuid import UUID
 from schemas.events.client_calls import ClientMessage
 from schemas.events.models import ChatRole, ToolCallProposed
 from schemas.frozen import replace
-from streams.gateway.door import metadata_json
 from streams.gateway.governed_requests import ROLES, invalid, output_tokens_max_of, text_of
+from streams.gateway.metadata import metadata_json
 from streams.gateway.problems import Problem
 
 ECHOED: Final = (

@@ -44,8 +44,9 @@ from streams.gateway.bodies import (
     Reason,
     SessionStatus,
 )
-from streams.gateway.door import Posted, metadata_json, require
+from streams.gateway.door import Posted, require
 from streams.gateway.front import Front
+from streams.gateway.metadata import metadata_json
 from streams.gateway.pages import mark_of, moment_in, number_in, parts_of
 from streams.gateway.problems import OPENAPI_RESPONSES, Problem
 

@@ -16,10 +16,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from schemas.events.access import Scope
 from schemas.events.inputs import InputFact, MessageReceived, SessionCancelled, SessionClosed
 from streams.gateway.access import Principal, Purpose
-from streams.gateway.door import Owner, metadata_json, require
+from streams.gateway.door import Owner, require
 from streams.gateway.feed import FollowerTooSlow
 from streams.gateway.frames import Cursor
 from streams.gateway.front import Front, NoLongerGood
+from streams.gateway.metadata import metadata_json
 from streams.gateway.problems import Problem, response_of
 
 AUTHENTICATE_S: Final = 10.0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from streams.gateway.door import DEPTH_MAX, metadata_json
+from streams.gateway.metadata import DEPTH_MAX, metadata_json
 from streams.gateway.problems import Problem
 from streams.gateway.process import check_address, origins_of
 from streams.process.ending import ExitCode, ShellStopped
