@@ -94,7 +94,7 @@ class _Spans:
         self._calls: dict[str, Span] = {}
         self._of_event: dict[UUID, Span] = {}
         """Spans by the event that ended them, so that what it caused is linked with them."""
-        self._early: dict[str, tuple[SpanEvent, Span]] = {}
+        self._early: dict[str, list[tuple[SpanEvent, Span]]] = {}
         """By call, what was said of it before it began, and where that stands."""
         self._all: list[Span] = []
 
@@ -282,6 +282,8 @@ class _Spans:
             self._calls.get(call_id)
             or (self._plan_of(event) if event.type.startswith("Plan") else None)
             or self._tasks.get(_text(event, "task_id"))
+            # Whoever ends a request names the call alone.
+            or next((before for _, before in self._early.get(call_id, ())), None)
             or self._turn_of(event)
         )
         if span is None:
@@ -290,14 +292,14 @@ class _Spans:
             span.attributes |= told.attributes
         span.events.append(told)
         if call_id and call_id not in self._calls:
-            self._early[call_id] = (told, span)
+            self._early.setdefault(call_id, []).append((told, span))
 
     def _take_over(self, call_id: str, span: Span) -> None:
         """Move what was decided about a call, in the step that makes it, into the call's span."""
-        told, before = self._early.pop(call_id, (None, None))
-        if told is not None and before is not None and told.at == span.begun_at:
-            before.events.remove(told)
-            span.events.append(told)
+        for told, before in self._early.pop(call_id, ()):
+            if told.at == span.begun_at:
+                before.events.remove(told)
+                span.events.append(told)
 
     def _plan_of(self, event: LoggedEvent) -> Span | None:
         turn = self._turn_of(event)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -142,7 +143,11 @@ def test_each_call_and_task_is_a_span_where_it_belongs() -> None:
     assert [(one.form, one.error, one.attributes["error.type"]) for one in failed] == [
         (Form.MODEL_CALL, "provider_error", "provider_error")
     ]
-    assert [event.name for one in tasks for event in one.events] == ["cartrita.task_retried"]
+    noted = Counter(event.name for one in tasks for event in one.events)
+    assert noted["cartrita.task_retried"] == 1
+    # A call that waits for a person is none yet: what is asked stands in its task.
+    for name, kind in (("approval_requested", "ApprovalRequested"), ("approval_closed", "ApprovalClosed")):
+        assert noted[f"cartrita.{name}"] == len([one for one in given if one.type == kind])
 
 
 def test_a_session_gives_the_same_bytes_whoever_makes_them() -> None:
