@@ -110,7 +110,7 @@ def test_tools_are_stopped_and_started_in_the_console(
         expect(page.get_by_text("it does too much")).to_be_visible()
         tools = http.get("/api/v2/agents").json()["tools"]
         told = {(one["health"], one["actsOutside"], one["trust"]) for one in tools if one["name"] == TOOL}
-        assert told == {("stopped", False, "document")}
+        assert told == {("stopped", False, "tool")}
         for other, name in everywhere(context):
             other.goto("/system")
             expect(other.get_by_text("it does too much")).to_be_visible()
