@@ -12,6 +12,7 @@ from rich.table import Table
 from connectors.mcp.acceptance import AcceptedServer, Differences, differences, write_acceptance
 from connectors.mcp.definitions import Definition, Listing
 from connectors.mcp.server import Server
+from processors.provenance import acts_outside
 from processors.redaction.redactor import Redactor
 from schemas.events.restraints import EVERY_TOOL
 from schemas.ports.tool import ToolContext, ToolError
@@ -27,6 +28,7 @@ from streams.worker.own_tools import OwnTools, load_own_tools
 DIGEST_CHARACTERS: Final = 16
 """Of a list's digest, as it is shown and given."""
 _PARAMETERS_CHARACTERS_MAX: Final = 4_000
+_YES_NO: Final = {True: "yes", False: "no"}
 
 tools = typer.Typer(
     help="The tools of agents: list, stop and try them; look at foreign servers, accept what they offer.",
@@ -61,7 +63,7 @@ async def list_tools(as_json: AsJson = False) -> None:
             {"tools": rows, "servers_not_accepted": waiting, "absent": own.absent, "restraints": known}
         )
         return
-    columns = ("tool", "source", "safety_level", "version", "tenants", "stopped")
+    columns = ("tool", "source", "safety_level", "trust", "outside", "version", "tenants", "stopped")
     table = Table(*(name.replace("_", " ") for name in columns), box=None, header_style="dim")
     for row in rows:
         table.add_row(*(row.get(key, "") for key in columns))
@@ -93,14 +95,19 @@ def _rows(
             "tool": tool.spec.name,
             "source": "own",
             "safety_level": tool.spec.safety_level,
+            "trust": tool.spec.trust,
+            "outside": _YES_NO[acts_outside(tool.spec)],
             "version": tool.spec.version,
         }
     for name, server in sorted(servers.items()):
         for given, one in sorted(accepted.get(name, _NOTHING).definitions.items()):
+            terms = server.terms_of(given)
             yield {
                 "tool": one.name,
                 "source": f"mcp {name}",
-                "safety_level": server.terms_of(given).safety_level,
+                "safety_level": terms.safety_level,
+                "trust": terms.trust,
+                "outside": _YES_NO[terms.acts_outside is not False],
                 "version": one.digest[:12],
                 "tenants": ", ".join(server.tenants),
             }
@@ -274,7 +281,13 @@ def _show(listing: Listing, server: Server, found: Differences) -> None:
         if claims:
             output.say("  it claims {text}; nothing follows from that", text=json.dumps(claims))
         repeated = "may be repeated" if terms.idempotent else "is never repeated by itself"
-        output.say("  {level}, {repeated}", level=terms.safety_level, repeated=repeated)
+        output.say(
+            "  {level}, {repeated}, {outside} outside, trusted as a {trust}",
+            level=terms.safety_level,
+            repeated=repeated,
+            outside="does not act" if terms.acts_outside is False else "acts",
+            trust=terms.trust,
+        )
     for put_aside in listing.unusable:
         output.say("[red]put aside[/] {tool}: {reason}", tool=put_aside.tool, reason=put_aside.reason)
     for tool in found.removed:

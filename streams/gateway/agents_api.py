@@ -10,7 +10,10 @@ from typing import Final, Literal
 
 from pydantic import JsonValue
 
+from processors.provenance import acts_outside, gives_data
 from processors.restraints import SERVER_SEPARATOR, Restraints
+from schemas.configuration import ToolSpec
+from schemas.plain import from_plain
 from sinks import system
 from sinks.system import PartInForce, Used
 from streams.gateway.bodies import Body
@@ -54,6 +57,12 @@ class ToolToCall(Body):
     version: str
     description: str
     safety_level: str
+    trust: str
+    """Whose word its results are: tool (this deployment vouches for it) or document."""
+    acts_outside: bool | None
+    """Whether a call can change or tell something outside; null: it is not known."""
+    gives_data: bool | None
+    """Whether its results can hold data that is not for everybody."""
     server: str | None
     """null: it is ours, or one's own."""
     parameters: JsonValue
@@ -111,16 +120,28 @@ def _agent(name: str, told: dict[str, JsonValue], used: Used | None, *, answerab
 
 def _tool(name: str, told: dict[str, JsonValue], used: Used | None, restraints: Restraints) -> ToolToCall:
     server = name.partition(SERVER_SEPARATOR)[0] if SERVER_SEPARATOR in name else None
+    spec = _spec(told)
     return ToolToCall(
         name=name,
         version=str(told.get("version", "")),
         description=str(told.get("description", "")),
         safety_level=str(told.get("safety_level", "")),
+        trust="" if spec is None else spec.trust,
+        acts_outside=None if spec is None else acts_outside(spec),
+        gives_data=None if spec is None else gives_data(spec),
         server=server,
         parameters=_json(str(told.get("parameters_json", "null"))),
         health=health_of(name, restraints),
         used=_statistics(used),
     )
+
+
+def _spec(told: dict[str, JsonValue]) -> ToolSpec | None:
+    """Read what a worker published of a tool; None: it is of another program, and cannot be read here."""
+    try:
+        return from_plain(ToolSpec, told)
+    except (KeyError, TypeError):
+        return None
 
 
 def health_of(name: str, restraints: Restraints) -> Literal["ready", "stopped", "withheld"]:

@@ -28,6 +28,7 @@ class ToolConformance:
         assert 10 <= len(spec.description) <= 1_000
         assert spec.category
         assert spec.safety_level in ("safe", "caution", "restricted")
+        assert spec.trust in ("document", "tool")
         assert 1 <= spec.complexity_score <= 10
         assert spec.resource_intensity in ("light", "medium", "heavy")
         assert 0 <= spec.tokens_min <= spec.tokens_max

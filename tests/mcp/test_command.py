@@ -65,6 +65,8 @@ def test_a_person_sees_the_whole_list_and_accepts_it(desk: Desk) -> None:
         ("odd__echo", "restricted"),
         ("odd__effect", "restricted"),
     ]
+    assert {(one["trust"], one["outside"]) for one in foreign} == {("document", "yes")}
+    assert "acts outside, trusted as a document" in " ".join(seen.stdout.split())
     assert desk.run("show", "odd").exit_code == 0
 
 

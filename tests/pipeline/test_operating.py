@@ -109,7 +109,8 @@ def test_tools_are_stopped_and_started_in_the_console(
         assert stop["reason"] == "it does too much"
         expect(page.get_by_text("it does too much")).to_be_visible()
         tools = http.get("/api/v2/agents").json()["tools"]
-        assert {one["health"] for one in tools if one["name"] == TOOL} == {"stopped"}
+        told = {(one["health"], one["actsOutside"], one["trust"]) for one in tools if one["name"] == TOOL}
+        assert told == {("stopped", False, "tool")}
         for other, name in everywhere(context):
             other.goto("/system")
             expect(other.get_by_text("it does too much")).to_be_visible()
