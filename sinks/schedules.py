@@ -21,8 +21,8 @@ _SCHEDULES: Final = """
                  ORDER BY f.due_at DESC LIMIT 5) AS last_outcomes
     FROM schedules s
     LEFT JOIN LATERAL (
-        SELECT due_at, COALESCE(outcome, 'running') AS outcome, session_id FROM schedule_firings f
-        WHERE f.schedule_id = s.id ORDER BY due_at DESC LIMIT 1
+        SELECT due_at, COALESCE(outcome, 'running') AS outcome, target_session_id AS session_id
+        FROM schedule_firings f WHERE f.schedule_id = s.id ORDER BY due_at DESC LIMIT 1
     ) newest ON TRUE
     WHERE s.tenant_id IS NOT NULL AND s.name IS NOT NULL
       AND (%(tenant)s::text IS NULL OR s.tenant_id = %(tenant)s)
@@ -35,8 +35,8 @@ _ORDER: Final = f" ORDER BY s.status = 'deleted', s.created_at DESC, s.id LIMIT 
 # What began, and what did not, which stands on the log alone.
 _LATEST: Final = """
     SELECT f.due_at, NULL::timestamptz AS until, COALESCE(f.outcome, 'running') AS outcome,
-           COALESCE(f.detail, '') AS detail, f.session_id, f.id AS message_id, f.fired_at AS at, f.missed,
-           1 AS count
+           COALESCE(f.detail, '') AS detail, f.target_session_id AS session_id, f.id AS message_id,
+           f.fired_at AS at, f.missed, 1 AS count
     FROM schedule_firings f WHERE f.schedule_id = %(id)s AND f.due_at IS NOT NULL
     UNION ALL
     SELECT to_timestamp((e.body ->> 'first_due_at_ms')::float8 / 1000),
@@ -58,17 +58,17 @@ _ENDED: Final = """
                    (e.body ->> 'complete')::boolean AS complete
             FROM event_log e
             WHERE e.correlation_id = f.id AND e.topic = 'session.outputs' AND e.type = 'AnswerGiven'
-              AND e.session_id = f.session_id AND e.body ->> 'input_id' = f.id::text
+              AND e.session_id = f.target_session_id AND e.body ->> 'input_id' = f.id::text
             UNION ALL
             SELECT e.event_id, e.type, COALESCE(e.body ->> 'message', e.body ->> 'reason'), NULL
             FROM event_log e
-            WHERE e.causation_id = f.id AND e.session_id = f.session_id
+            WHERE e.causation_id = f.id AND e.session_id = f.target_session_id
               AND (e.tenant_id, e.user_id) = (f.tenant_id, f.user_id)
               AND (e.topic = 'session.outputs' AND e.type = 'ErrorReported'
                 OR e.topic = 'dead.letters' AND e.type = 'RecordRejected')
         ) one LIMIT 1
     ) told ON TRUE
-    LEFT JOIN session_summaries s ON s.id = f.session_id AND s.ended_at >= f.fired_at
+    LEFT JOIN session_summaries s ON s.id = f.target_session_id AND s.ended_at >= f.fired_at
     WHERE f.outcome IS NULL AND f.fired_at > now() - interval '8 days'
       AND (told.event_id IS NOT NULL OR s.ended_at IS NOT NULL)
     ORDER BY f.fired_at LIMIT %s

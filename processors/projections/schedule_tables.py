@@ -49,7 +49,7 @@ SCHEDULE_FIRINGS: Final = Table(
         column("due_at", "timestamptz", _SCHEDULES, "When it was due."),
         column("fired_at", "timestamptz", _SCHEDULES, "When it began."),
         column("missed", "boolean", _SCHEDULES, "Whether it was made up for, long behind its time."),
-        column("session_id", "uuid", _SCHEDULES, "The session in which it was said."),
+        column("target_session_id", "uuid", _SCHEDULES, "The session in which it was said."),
         column(
             "outcome",
             "text",

@@ -24,7 +24,7 @@ def of_schedule(envelope: Envelope, fact: ScheduleFact) -> tuple[RowChange, ...]
                 "due_at": moment(fact.due_at_ms),
                 "fired_at": moment(envelope.occurred_at_ms),
                 "missed": fact.missed,
-                "session_id": as_uuid(fact.target_session_id),
+                "target_session_id": as_uuid(fact.target_session_id),
             }
             return (
                 RowChange("schedules", schedule_id, owner | {"fired": 1} | _next(fact.next_at_ms)),

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS schedule_firings (
     due_at TIMESTAMP WITH TIME ZONE,
     fired_at TIMESTAMP WITH TIME ZONE,
     missed BOOLEAN,
-    session_id UUID,
+    target_session_id UUID,
     outcome TEXT,
     detail TEXT,
     ended_at TIMESTAMP WITH TIME ZONE
