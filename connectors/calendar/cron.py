@@ -44,7 +44,12 @@ class CronCalendar:
         Raises:
             CalendarInvalid: expression or zone cannot be read.
         """
-        return next((one for one in _times(cron, zone, at_ms, reverse=False) if one > at_ms), None)
+        # Where clocks are set by half an hour, as on Lord Howe, cronsim passes over what is due that day
+        # in one direction and finds it in the other; so both are asked.
+        due_ms = _after(cron, zone, at_ms)
+        while due_ms is not None and at_ms < (before_ms := _before(cron, zone, due_ms) or at_ms):
+            due_ms = before_ms
+        return due_ms
 
     def last_before_ms(self, cron: str, zone: str, at_ms: int) -> int | None:
         """Return the last due time before a moment; None: there is none.
@@ -52,7 +57,18 @@ class CronCalendar:
         Raises:
             CalendarInvalid: expression or zone cannot be read.
         """
-        return next((one for one in _times(cron, zone, at_ms, reverse=True) if one < at_ms), None)
+        due_ms = _before(cron, zone, at_ms)
+        while due_ms is not None and (after_ms := _after(cron, zone, due_ms) or at_ms) < at_ms:
+            due_ms = after_ms
+        return due_ms
+
+
+def _after(cron: str, zone: str, at_ms: int) -> int | None:
+    return next((one for one in _times(cron, zone, at_ms, reverse=False) if one > at_ms), None)
+
+
+def _before(cron: str, zone: str, at_ms: int) -> int | None:
+    return next((one for one in _times(cron, zone, at_ms, reverse=True) if one < at_ms), None)
 
 
 def _times(cron: str, zone: str, at_ms: int, *, reverse: bool) -> Iterator[int]:

@@ -69,6 +69,14 @@ def test_what_is_due_all_the_time_goes_on_through_both() -> None:
     ]
 
 
+def test_nothing_is_left_out_where_clocks_are_set_by_half_an_hour() -> None:
+    assert following("0 */6 * * *", "Australia/Lord_Howe", "2025-10-04T23:00+10:30", 3) == [
+        "2025-10-05T00:00+10:30",
+        "2025-10-05T06:00+11:00",
+        "2025-10-05T12:00+11:00",
+    ]
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu"])
 def test_zones_of_other_offsets_are_read(zone: str) -> None:
     assert len(set(following("15 9 1 * *", zone, "2026-01-15T00:00+00:00", 12))) == 12
