@@ -21,6 +21,7 @@ from schemas.events.policies import PolicyFact
 from schemas.events.redrives import RedriveFact
 from schemas.events.restraints import RestraintFact
 from schemas.events.retrieval import RetrievalFact
+from schemas.events.schedules import ScheduleFact, ScheduleInputFact
 from schemas.events.snapshots import SnapshotFact
 from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
@@ -58,6 +59,8 @@ Fact: TypeAlias = (
     | RedriveFact
     | MaintenanceFact
     | ImportFact
+    | ScheduleInputFact
+    | ScheduleFact
 )
 
 

@@ -8,9 +8,9 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
+from processors.projections.columns import Resolve
 from processors.projections.event_log import COLUMNS
 from processors.projections.imports import ADOPTED
-from processors.projections.tables import Resolve
 from sinks.errors import is_passing
 from sinks.forms import Target, literal
 from sinks.outcomes import Outcomes

@@ -84,4 +84,5 @@ _FORMS: Final = {
     "bigint": "v",
     "decimal": "v",
     "timestamptz": "v",
+    "boolean": "v",
 }

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from processors.projections.tables import TABLES, Column, Table
+from processors.projections.columns import Column, Table
+from processors.projections.tables import TABLES
 from sinks.metrics import METRICS
 from sinks.trace import TracedEvent
 

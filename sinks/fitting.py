@@ -7,7 +7,8 @@ from typing import Final
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from processors.projections.tables import TABLES, Table
+from processors.projections.columns import Table
+from processors.projections.tables import TABLES
 from sinks.errors import DatabaseUnfit
 from sinks.forms import Obstacle, Target, form_of, own_name, own_target
 from sinks.mapping import V1_TABLES, IdForm, VersionOne

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from processors.projections.tables import Column, Table
+from processors.projections.columns import Column, Table
 from schemas.frozen import replace
 from sinks.errors import DatabaseUnfit
 from sinks.mapping import IdForm, TableMapping

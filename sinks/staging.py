@@ -14,8 +14,8 @@ from typing import Final
 
 from psycopg import sql
 
+from processors.projections.columns import Column, Resolve
 from processors.projections.imports import ADOPTED
-from processors.projections.tables import Column, Resolve
 from sinks.copying import FoldedText, folded_text
 from sinks.forms import Filled, Target, literal
 from sinks.mapping import IdForm

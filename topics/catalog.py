@@ -24,11 +24,12 @@ from schemas.events.policies import PolicyFact
 from schemas.events.redrives import RedriveFact, RedriveRequested
 from schemas.events.restraints import RestraintAct, RestraintFact
 from schemas.events.retrieval import RetrievalFact
+from schemas.events.schedules import ScheduleAct, ScheduleFact, ScheduleInputFact
 from schemas.events.snapshots import SnapshotFact
 from schemas.events.tasks import CallFact, TaskFact
 from schemas.events.timers import TimerFact
 from schemas.events.tools import ToolCallFact, ToolOutcomeFact, ToolResultFact
-from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SESSION, TOOL
+from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SCHEDULE, SESSION, TOOL
 
 HOUR_MS: Final = 3_600_000
 RECORD_BYTES_MAX: Final = 1_000_000
@@ -45,6 +46,7 @@ class Keying(StrEnum):
     TOKEN = "token"  # noqa: S105  # it is the name of a key
     RESTRAINT = "restraint"
     REDRIVE = "redrive"
+    SCHEDULE = "schedule"
     ANY = "any"
 
 
@@ -99,7 +101,7 @@ USER_INPUTS: Final = Topic(
 )
 OPERATOR_INPUTS: Final = Topic(
     name="operator.inputs",
-    facts=_facts(OperatorFact | RestraintAct | RedriveRequested),
+    facts=_facts(OperatorFact | RestraintAct | RedriveRequested | ScheduleAct),
     keying=Keying.SESSION,
     purpose="Acts of operators, such as decisions about approvals; whoever can write here is an operator.",
     writers="command line, gateways",
@@ -319,6 +321,24 @@ MAINTENANCE_EVENTS: Final = Topic(
     writers="`cartrita storage prune` alone",
     partitions=1,
 )
+SCHEDULE_INPUTS: Final = Topic(
+    name="schedule.inputs",
+    facts=_facts(ScheduleInputFact),
+    keying=Keying.SCHEDULE,
+    purpose="What people want of schedules, the times that came, and what became of what was begun; whoever "
+    "can write here says something in anybody's name.",
+    writers="ingress and schedule shells",
+    readers=(SCHEDULE,),
+    # Whether something is due, and how late, is told by Kafka's clock and not by a worker's.
+    stamped_by_kafka=True,
+)
+SCHEDULE_EVENTS: Final = Topic(
+    name="schedule.events",
+    facts=_facts(ScheduleFact),
+    keying=Keying.SCHEDULE,
+    purpose="How schedules stand, and what of them began, was skipped and ended.",
+    writers="schedule shell",
+)
 DEAD_LETTERS: Final = Topic(
     name="dead.letters",
     facts=_facts(DeadLetterFact),
@@ -357,6 +377,8 @@ TOPICS: Final = (
     TOOL_RESTRAINTS,
     REDRIVES,
     MAINTENANCE_EVENTS,
+    SCHEDULE_INPUTS,
+    SCHEDULE_EVENTS,
     DEAD_LETTERS,
 )
 BY_NAME: Final = MappingProxyType({topic.name: topic for topic in TOPICS})

@@ -8,8 +8,16 @@ ACCOUNT_STATES: Final = "account-states"
 CAPABILITY_STATES: Final = "capability-states"
 MODEL_LEDGER: Final = "model-ledger"
 TOOL_LEDGER: Final = "tool-ledger"
+SCHEDULE_STATES: Final = "schedule-states"
 
-TABLES: Final = (SESSION_STATES, ACCOUNT_STATES, CAPABILITY_STATES, MODEL_LEDGER, TOOL_LEDGER)
+TABLES: Final = (
+    SESSION_STATES,
+    ACCOUNT_STATES,
+    CAPABILITY_STATES,
+    MODEL_LEDGER,
+    TOOL_LEDGER,
+    SCHEDULE_STATES,
+)
 FLOORS: Final = "intake-floors"
 """What shells without state have taken in; it has one partition, for it holds a record for each of theirs."""
 CLOCK_PROBE: Final = "clock-probe"

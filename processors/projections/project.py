@@ -8,6 +8,7 @@ from processors.projections import (
     imports,
     policy_decisions,
     retrieval_metrics,
+    schedules,
     sessions,
     task_edges,
     tasks_v2,
@@ -53,6 +54,7 @@ from schemas.events.outputs import (
 )
 from schemas.events.policies import PolicyDecided
 from schemas.events.retrieval import RetrievalMeasured
+from schemas.events.schedules import FiringEnded, FiringsSkipped, ScheduleFired, ScheduleStood
 from schemas.events.snapshots import GraphSnapshotTaken
 from schemas.events.tasks import (
     TaskAborted,
@@ -139,11 +141,11 @@ def project(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
         ):
             return imports.of_import(envelope, fact, place)
         case _:
-            return _of_session_alone(envelope, place)
+            return _of_one_alone(envelope, place)
 
 
-def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
-    """Return what changes where an event is about its session and nothing in it."""
+def _of_one_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]:
+    """Return what changes where an event is about its session and nothing in it, or about a schedule."""
     match envelope.body:
         case (
             SessionOpened()
@@ -172,5 +174,7 @@ def _of_session_alone(envelope: Envelope, place: Place) -> tuple[RowChange, ...]
             return sessions.of_call(envelope, fact)
         case RecordRejected() as fact:
             return sessions.of_rejected(envelope, fact, place)
+        case ScheduleStood() | ScheduleFired() | FiringsSkipped() | FiringEnded() as fact:
+            return schedules.of_schedule(envelope, fact)
         case _:
             return ()

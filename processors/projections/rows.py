@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from processors.projections.tables import BY_NAME, Column, Resolve
+from processors.projections.columns import Column, Resolve
+from processors.projections.tables import BY_NAME
 
 Cell = object
 """str, int, float, list[str], or None for 'said nothing'."""

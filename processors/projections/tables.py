@@ -4,83 +4,12 @@ A column gets its values from one topic alone, so that rows come out the same in
 read. `docs/postgres.md` is made from this module.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-
-class Resolve(StrEnum):
-    """What happens to a column that has a value when another event says one."""
-
-    FIRST = "first"
-    """It keeps what it has."""
-    LAST = "last"
-    """It takes the new value."""
-    ADD = "add"
-    """It takes the sum."""
-    GREATEST = "greatest"
-    """It takes the greater."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column."""
-
-    name: str
-    type: str
-    """As Postgres names it."""
-    topics: tuple[str, ...]
-    """Where values come from. More than one only where each kind of row has its own."""
-    meaning: str
-    resolve: Resolve = Resolve.LAST
-    initial: str = "NULL"
-    """SQL of what a new row has where no event has said a value; never the time of writing."""
-    belongs: bool = False
-    """True when it says whose the row is: the same whoever says it, so that any topic may."""
-    into: str = ""
-    """Not '': it is no column of the table. Its value goes into that one, and counts there past what other
-    topics say, whichever comes first: what came over from V1 was before all that V2 knows."""
-    is_of_v1: bool = False
-    """True: in a row of V1's own that V2 adopted it is V1's alone, and only a new row gets it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """One table with a primary key `id`."""
-
-    name: str
-    purpose: str
-    columns: tuple[Column, ...]
-    version_one: bool = False
-    """True when it may stand already, from before; then only columns that it has are written."""
-    by_name: Mapping[str, Column] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Index the columns."""
-        object.__setattr__(self, "by_name", MappingProxyType({c.name: c for c in self.columns}))
-
-    @property
-    def stored(self) -> tuple[Column, ...]:
-        """The columns that the table has: all but those whose values go into another one."""
-        return tuple(column for column in self.columns if not column.into)
-
-    def past_of(self, column: Column) -> Column | None:
-        """Return what goes into a column from V1; None: nothing does."""
-        return next((one for one in self.columns if one.into == column.name), None)
-
-
-def _column(
-    name: str,
-    type_: str,
-    topic: str | tuple[str, ...],
-    meaning: str,
-    resolve: Resolve = Resolve.LAST,
-    initial: str = "NULL",
-) -> Column:
-    topics = topic if isinstance(topic, tuple) else (topic,)
-    return Column(name=name, type=type_, topics=topics, meaning=meaning, resolve=resolve, initial=initial)
+from processors.projections.columns import Column, Resolve, Table
+from processors.projections.columns import column as _column
+from processors.projections.schedule_tables import SCHEDULE_FIRINGS, SCHEDULES
 
 
 def _imported(into: str, type_: str) -> Column:
@@ -371,7 +300,6 @@ TOOL_INVOCATIONS: Final = Table(
         _column("created_at", "timestamptz", _INVOCATIONS, "When it ended."),
     ),
 )
-
 TABLES: Final = (
     SESSIONS,
     SESSION_SUMMARIES,
@@ -383,6 +311,8 @@ TABLES: Final = (
     POLICY_DECISIONS,
     CONVERSATION_MESSAGES,
     TOOL_INVOCATIONS,
+    SCHEDULES,
+    SCHEDULE_FIRINGS,
 )
 """In the order in which rows can be written: parents first."""
 BY_NAME: Final = MappingProxyType({table.name: table for table in TABLES})

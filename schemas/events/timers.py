@@ -23,6 +23,8 @@ class TimerKind(Word):
     """To give up on a client's call that waits for budget."""
     LEASE = "lease"
     """To give back what a token's account has lent, or to ask it again."""
+    SCHEDULE = "schedule"
+    """To begin what a schedule wants begun; told as a ScheduleDue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

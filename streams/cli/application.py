@@ -36,6 +36,7 @@ _PANELS: Final = {
         "settle": "messages:settle",
         "budget": "budget:budget",
         "ingest": "ingest:ingest",
+        "schedule": "schedule:schedule",
         "approvals": "approvals:approvals",
         "tokens": "tokens:tokens",
     },

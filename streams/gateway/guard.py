@@ -21,7 +21,17 @@ COOKIE: Final = "__Host-cartrita"
 LOGIN_PATH: Final = "/login/"
 CONSOLE_PATH: Final = "/console/"
 CONSOLE_PAGES: Final = frozenset(
-    {"/", "/sessions", "/approvals", "/cost", "/dead-letters", "/agents", "/system"}
+    {
+        "/",
+        "/sessions",
+        "/approvals",
+        "/cost",
+        "/questions",
+        "/schedules",
+        "/dead-letters",
+        "/agents",
+        "/system",
+    }
 )
 SESSION_PAGE: Final = "/sessions/"
 _OPEN_PATHS: Final = frozenset({"/health"})

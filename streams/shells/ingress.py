@@ -7,15 +7,19 @@ owners.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
+from connectors.calendar.cron import CronCalendar
 from processors.approvals.entrance import demand_signed
 from processors.inputs import Tokenizer, checked_input, checked_restraint
 from processors.redrives import checked_redrive
+from processors.schedules.entrance import checked_schedule
 from schemas.configuration import Limits, Policy
 from schemas.envelope import Envelope
 from schemas.events.inputs import ForkRequested, MessageReceived
 from schemas.events.redrives import RedriveRequested
 from schemas.events.restraints import RestraintAct
+from schemas.events.schedules import ScheduleAct
 from schemas.frozen import replace
 from schemas.ids import derived_id
 from schemas.wire.codec import Codec
@@ -25,8 +29,17 @@ from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, Log
 from streams.shells.forwarding import ForwardingShell, ReadFloors, build_forwarding
 from streams.shells.pasts import Pasts
-from topics.catalog import FORK_REQUESTS, REDRIVES, SESSION_INPUTS, TOOL_RESTRAINTS, Topic
+from topics.catalog import (
+    FORK_REQUESTS,
+    REDRIVES,
+    SCHEDULE_INPUTS,
+    SESSION_INPUTS,
+    TOOL_RESTRAINTS,
+    Topic,
+)
 from topics.shells import INGRESS
+
+CALENDAR: Final = CronCalendar()
 
 
 class IngressShell(ForwardingShell):
@@ -78,10 +91,14 @@ class IngressShell(ForwardingShell):
         """Return the input as its session gets it, or whoever else acts on it.
 
         Forks go to the fork shell, which reads the log before their session does, stops of tools to every
-        worker, and redrives to the worker that carries them out.
+        worker, redrives to the worker that carries them out, and acts on schedules to the shell that owns
+        them.
         """
         if isinstance(event.body, RestraintAct):
             return checked_restraint(event, taken_at_ms=delivery.timestamp_ms), TOOL_RESTRAINTS
+        if isinstance(event.body, ScheduleAct):
+            checked = checked_schedule(event, taken_at_ms=delivery.timestamp_ms, calendar=CALENDAR)
+            return checked, SCHEDULE_INPUTS
         if isinstance(event.body, RedriveRequested):
             return checked_redrive(event, taken_at_ms=delivery.timestamp_ms), REDRIVES
         checked = checked_input(

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from processors.decider import Decider
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, Fact
 from schemas.wire.codec import Codec
 from streams.process.metrics import ShellMetrics
 from streams.records.delivery import Delivery, outgoing
@@ -17,6 +17,7 @@ from streams.stateful.known_inputs import KnownInputs
 from streams.stateful.loaded import Loaded, outbox_bytes_of, redriven_place, too_large
 from streams.stateful.loaded_keys import LoadedKeys
 from streams.stateful.retirement import Retirement
+from topics.catalog import Topic
 
 State = TypeVar("State")
 _log = structlog.get_logger()
@@ -36,6 +37,7 @@ class Applier(Generic[State]):
         known: KnownInputs,
         retirement: Retirement[State],
         metrics: ShellMetrics,
+        topic_for: Callable[[Fact], Topic],
     ) -> None:
         """Take the decider, and what the shell knows beside its keys."""
         self._decider = decider
@@ -46,6 +48,7 @@ class Applier(Generic[State]):
         self._known = known
         self._retirement = retirement
         self._metrics = metrics
+        self._topic_for = topic_for
 
     async def apply(
         self,
@@ -82,7 +85,7 @@ class Applier(Generic[State]):
                 self._metrics.input(delivery.topic, "repeated")
                 return
             step = self._decider.advance(loaded.state, event, reference_to(delivery, event))
-            caused = [outgoing(self._codec, one) for one in step.events]
+            caused = [outgoing(self._codec, one, self._topic_for(one.body)) for one in step.events]
             state = self._decider.encode(step.state) if step.encoded is None else step.encoded
             due_at_ms = self._retirement.next_at_ms(step.state)
         except Exception as error:

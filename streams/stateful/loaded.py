@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, get_args
 
 from schemas.envelope import Envelope
 from schemas.events.inputs import OperatorFact
+from schemas.events.schedules import ScheduleDeleted, SchedulePaused, ScheduleResumed
 from streams.records.delivery import REDRIVEN_HEADER, Delivery, Outgoing
 from streams.stateful.stored_record import NEVER, TEXT_CHARACTERS_MAX, StoredRecord
 from topics.catalog import RECORD_BYTES_MAX
@@ -14,6 +15,7 @@ State = TypeVar("State")
 
 STORED_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_024
 """Largest value of a table's record; the rest is for its key and the batch's header."""
+_ACTS: Final = (*get_args(OperatorFact), SchedulePaused, ScheduleResumed, ScheduleDeleted)
 PARKED_MAX: Final = 10_000
 """Inputs put aside for one quarantined key that a redrive still knows of."""
 
@@ -66,8 +68,8 @@ class Loaded(Generic[State]):
 
     def after(self, delivery: Delivery, event: Envelope, state: bytes, due_at_ms: int) -> StoredRecord:
         """Return the record as it is after an input was applied, still without its outbox."""
-        # An operator who acts in a session does not become its owner.
-        owner = self.stored if isinstance(event.body, OperatorFact) else event
+        # An operator who acts in a session, or on a schedule, does not become its owner.
+        owner = self.stored if isinstance(event.body, _ACTS) else event
         return StoredRecord(
             state=state,
             positions={**self.stored.positions, delivery.topic: delivery.offset},

@@ -27,6 +27,8 @@ from typing import Final, Generic, TypeVar
 import structlog
 
 from processors.decider import Decider, Timer
+from schemas.envelope import Fact
+from schemas.frozen import replace
 from schemas.wire.codec import Codec, UnknownFactError
 from streams.process import failpoints
 from streams.process.metrics import ShellMetrics
@@ -44,7 +46,8 @@ from streams.stateful.loading import Loader
 from streams.stateful.positions import survey_of
 from streams.stateful.retirement import Retirement
 from streams.stateful.stored_record import NEVER
-from streams.stateful.ticker import Ticker
+from streams.stateful.ticker import Ticker, timer_fired
+from topics.catalog import BY_NAME, Topic, topic_of
 
 State = TypeVar("State")
 
@@ -73,6 +76,8 @@ class StatefulShell(Generic[State]):
         metrics: ShellMetrics,
         now_ms: Callable[[], int],
         retention_ms: int | None = None,
+        topic_for: Callable[[Fact], Topic] = topic_of,
+        timer_told_as: Callable[[Timer], Fact] = timer_fired,
     ) -> None:
         """Take the decider and its surroundings.
 
@@ -88,6 +93,8 @@ class StatefulShell(Generic[State]):
             metrics: counts.
             now_ms: the clock, for dead letters, latencies and timers; a decider never sees it.
             retention_ms: how long after its end a key's state stays; None: for ever.
+            topic_for: where what is caused goes to.
+            timer_told_as: makes the fact that tells the decider of a timer; it goes to a source of the shell.
         """
         self.name = name
         self.decider = decider
@@ -118,9 +125,12 @@ class StatefulShell(Generic[State]):
             known=self._known,
             retirement=self._retirement,
             metrics=metrics,
+            topic_for=topic_for,
         )
         self._loader = Loader(decider, codec, table, partitions)
-        self.ticker = Ticker(self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics)
+        self.ticker = Ticker(
+            self, name=name, codec=codec, log=log, now_ms=now_ms, metrics=metrics, told_as=timer_told_as
+        )
 
     async def own(
         self, positions: Mapping[Place, int], starts: Mapping[Place, int] = NOWHERE
@@ -254,6 +264,8 @@ class StatefulShell(Generic[State]):
     async def _take(self, delivery: Delivery, batch: Batch[State]) -> None:
         try:
             event = await self.intake.read(delivery)
+            if BY_NAME[delivery.topic].stamped_by_kafka:
+                event = replace(event, occurred_at_ms=delivery.timestamp_ms)
             self._check(batch.generation)
             is_held = delivery.key in batch.touched or delivery.key in self._loaded
             fate = None if is_held else self._retirement.fate_of(delivery, event, self._table)

@@ -1,4 +1,4 @@
-"""The ticker: turns timers that sit in states into TimerFired events when they come due.
+"""The ticker: turns timers that sit in states into events, of sessions TimerFired, when they come due.
 
 A timer stays in its state until the decider clears it, so it is durable; here is only the order in which
 keys come due. One that fires is published at most once while the partition stays; after that its event id,
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from processors.decider import Timer
-from schemas.envelope import Envelope
+from schemas.envelope import Envelope, Fact
 from schemas.events.timers import TimerFired
 from schemas.ids import derived_id
 from schemas.wire.codec import Codec
@@ -41,6 +41,11 @@ class Timed(Protocol):
         ...
 
 
+def timer_fired(timer: Timer) -> Fact:
+    """Return what a session is told when a timer of its comes due."""
+    return TimerFired(timer_id=timer.timer_id, kind=timer.kind, due_at_ms=timer.due_at_ms)
+
+
 class Ticker:
     """Watches the timers of one shell."""
 
@@ -53,14 +58,16 @@ class Ticker:
         log: Log,
         now_ms: Callable[[], int],
         metrics: ShellMetrics,
+        told_as: Callable[[Timer], Fact] = timer_fired,
     ) -> None:
-        """Take the shell and its surroundings."""
+        """Take the shell and its surroundings; `told_as` makes the fact that tells of a timer."""
         self._shell = shell
         self._name = name
         self._codec = codec
         self._log = log
         self._now_ms = now_ms
         self._metrics = metrics
+        self._told_as = told_as
         self._heap: list[tuple[int, bytes]] = []
         # By key, the earliest of its times in the heap; a later one is noted when that has come.
         self._noted: dict[bytes, int] = {}
@@ -154,13 +161,14 @@ class Ticker:
         return records
 
     def _event(self, key: bytes, timer: Timer, tenant_id: str, user_id: str, now_ms: int) -> Envelope:
+        fact = self._told_as(timer)
         return Envelope(
             event_id=derived_id(timer.timer_id, "fired"),
-            type=TimerFired.__name__,
+            type=type(fact).__name__,
             session_id=key.decode(),
             tenant_id=tenant_id or "default",
             user_id=user_id or "anonymous",
             occurred_at_ms=now_ms,
             producer=self._name,
-            body=TimerFired(timer_id=timer.timer_id, kind=timer.kind, due_at_ms=timer.due_at_ms),
+            body=fact,
         )

@@ -41,11 +41,12 @@ from topics.catalog import (
     read_by,
 )
 from topics.clients import consumer_of, producer_of
-from topics.shells import ACCOUNT, CAPABILITY, MODEL, SESSION, TOOL
+from topics.shells import ACCOUNT, CAPABILITY, MODEL, SCHEDULE, SESSION, TOOL
 from topics.tables import (
     ACCOUNT_STATES,
     CAPABILITY_STATES,
     MODEL_LEDGER,
+    SCHEDULE_STATES,
     SESSION_STATES,
     TABLES,
     TOOL_LEDGER,
@@ -58,6 +59,7 @@ _SHELLS: Final = {
     CAPABILITY_STATES: CAPABILITY,
     MODEL_LEDGER: MODEL,
     TOOL_LEDGER: TOOL,
+    SCHEDULE_STATES: SCHEDULE,
 }
 _CALLS: Final = {MODEL_LEDGER: MODEL_CALLS.name, TOOL_LEDGER: TOOL_CALLS.name}
 """By ledger, where its calls stand."""

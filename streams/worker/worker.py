@@ -10,6 +10,8 @@ import structlog
 from connectors.models.tokens import VocabularyMissing
 from processors.accounts import AccountDecider
 from processors.capabilities import CapabilityDecider
+from processors.schedules.decider import ScheduleDecider
+from processors.schedules.state import ScheduleState
 from processors.session import SessionDecider
 from schemas.wire.codec import Codec
 from schemas.wire.registry import SchemaRegistry
@@ -26,20 +28,29 @@ from streams.process.metrics import Metrics
 from streams.process.metrics_server import MetricsServer
 from streams.process.settings import Settings
 from streams.process.startup import check_topics, connect_codec
+from streams.records.delivery import Log
 from streams.records.reader import RecordReader
 from streams.shells.effect import EffectSpec, build_effect
+from streams.shells.firings import FiringWatch
 from streams.shells.fork import build_fork
-from streams.shells.ingress import build_ingress
+from streams.shells.ingress import CALENDAR, build_ingress
 from streams.shells.model import ModelExecutor
 from streams.shells.pasts import ImportedPasts
-from streams.shells.stateful import ACCOUNT_SPEC, CAPABILITY_SPEC, SESSION_SPEC, build_stateful
+from streams.shells.stateful import (
+    ACCOUNT_SPEC,
+    CAPABILITY_SPEC,
+    SCHEDULE_SPEC,
+    SESSION_SPEC,
+    build_stateful,
+)
 from streams.shells.tool import ToolExecutor
+from streams.stateful.shell import StatefulShell
 from streams.worker.providers import Providers, make_providers
 from streams.worker.redriving import Redriving
 from streams.worker.restraining import Restraining
 from streams.worker.runner import run_shells
 from streams.worker.startup import check_clock_and_publish
-from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SESSION, SHELLS, TOOL
+from topics.shells import ACCOUNT, CAPABILITY, FORK, INGRESS, MODEL, SCHEDULE, SESSION, SHELLS, TOOL
 from topics.tables import MODEL_LEDGER, TOOL_LEDGER
 
 if TYPE_CHECKING:
@@ -243,6 +254,13 @@ def _tool(context: ShellContext, parts: _Parts) -> FaustShell:
     )
 
 
+def _schedule(context: ShellContext, parts: _Parts) -> FaustShell:
+    def beside(shell: StatefulShell[ScheduleState], log: Log) -> Sequence[Callable[[], Awaitable[None]]]:
+        return (FiringWatch(shell, log, context.codec, parts.providers.pool, context.now_ms).run,)
+
+    return build_stateful(context, SCHEDULE_SPEC, ScheduleDecider(CALENDAR), beside)
+
+
 _Builder = Callable[[ShellContext, _Parts], FaustShell]
 _BUILDERS: Final[dict[str, _Builder]] = {
     INGRESS: _ingress,
@@ -252,4 +270,5 @@ _BUILDERS: Final[dict[str, _Builder]] = {
     CAPABILITY: _capability,
     MODEL: _model,
     TOOL: _tool,
+    SCHEDULE: _schedule,
 }

@@ -37,6 +37,7 @@ ROOMS = {
         "worker": {"shells", "stateful", "effects", "engine", "configuration", "records", "process"},
     },
     "connectors": {
+        "calendar": set(),
         "text": set(),
         "models": set(),
         "sandbox": set(),

@@ -29,7 +29,7 @@ from topics.catalog import (
     Topic,
     read_by,
 )
-from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SESSION_STATES, changelog_of
+from topics.tables import ACCOUNT_STATES, CAPABILITY_STATES, SCHEDULE_STATES, SESSION_STATES, changelog_of
 
 SOURCES: Final[Mapping[str, tuple[Topic, ...]]] = {shell: read_by(shell) for shell in shells.SHELLS}
 """What each shell reads."""
@@ -37,6 +37,7 @@ TABLES_OF: Final[Mapping[str, str]] = {
     SESSION_STATES: shells.SESSION,
     ACCOUNT_STATES: shells.ACCOUNT,
     CAPABILITY_STATES: shells.CAPABILITY,
+    SCHEDULE_STATES: shells.SCHEDULE,
 }
 """Whose table it is."""
 _READ_S: Final = 900.0

@@ -25,7 +25,7 @@ LOG_TOPICS: Final = (
 )
 """Whose records are written again."""
 POISONED_TOPICS: Final = ("user.inputs", "session.inputs", "model.results", "model.calls", "tool.results")
-RESET_SHELLS: Final = ("ingress", "fork", "session", "model", "tool", "account", "capability")
+RESET_SHELLS: Final = ("ingress", "fork", "session", "model", "tool", "account", "capability", "schedule")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

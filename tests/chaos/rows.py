@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 
+from processors.projections.columns import Column
 from processors.projections.event_log import COLUMNS, LogRow, log_row
 from processors.projections.project import project
 from processors.projections.rows import fold
-from processors.projections.tables import BY_NAME, Column
+from processors.projections.tables import BY_NAME
 from tests.chaos.evidence import LoggedRow, LogRecord, Row
 from topics.catalog import BY_NAME as TOPIC_BY_NAME
 from topics.catalog import USER_INPUTS, Keying

@@ -1,6 +1,8 @@
 """The console's files as the gateway serves them: to anybody, with a strict policy, and nothing else."""
 
 import gzip
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from streams.gateway.bounds import Bounds, Limits
 from streams.gateway.console_files import console_files, routes
 from streams.gateway.guard import CONSOLE_PAGES, Guard
 
+CONSOLE = Path(__file__).parents[2] / "streams" / "gateway" / "console"
 OWN = "http://127.0.0.1:3000"
 LIMITS = Limits(token_requests_per_s=1_000, tenant_requests_per_s=1_000, open_max=10, token_open_max=10)
 
@@ -101,3 +104,11 @@ async def test_nothing_but_the_consoles_files_is_served(path: str) -> None:
 )
 async def test_nobody_gets_anything_else_without_a_token(method: str, path: str) -> None:
     assert (await ask(path, method)).status_code == 401
+
+
+def test_every_page_that_is_linked_can_be_opened_by_its_address() -> None:
+    shell = (CONSOLE / "app" / "shell.js").read_text(encoding="utf-8")
+    linked = set(re.findall(r'\{ path: "([^"]+)", name:', shell))
+
+    assert len(linked) > 5
+    assert linked | {"/sessions"} == CONSOLE_PAGES

@@ -9,11 +9,14 @@ from schemas.envelope import Envelope
 from schemas.events.configurations import ConfigurationPublished
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.restraints import ServerToolsRestored, ServerToolsWithheld
+from schemas.events.schedules import FiringSeen, ScheduleDue
 from schemas.events.timers import TimerFired
 from tests.invariants.violation import Violation
 
 RETOLD: Final = (
     TimerFired,
+    ScheduleDue,
+    FiringSeen,
     RecordRejected,
     ConfigurationPublished,
     ServerToolsRestored,

@@ -1,15 +1,28 @@
-"""The three deciders pass the suite of all deciders."""
+"""The four deciders pass the suite of all deciders."""
 
 from random import Random
 
+from connectors.calendar.cron import CronCalendar
 from processors.accounts import AccountDecider, AccountState
 from processors.capabilities import CapabilityDecider, CapabilityState
+from processors.schedules.decider import ScheduleDecider
+from processors.schedules.state import ScheduleState
 from processors.session import SessionDecider
 from processors.state import SessionState
 from schemas.envelope import Fact
 from schemas.events.accounts import LeaseRequested, LeaseReturned
 from schemas.events.inputs import MessageReceived, SessionCancelled, SessionClosed, SessionOpened
+from schemas.events.schedules import (
+    FiringOutcome,
+    FiringSeen,
+    ScheduleCreated,
+    ScheduleDue,
+    SchedulePaused,
+    SchedulePlan,
+    ScheduleResumed,
+)
 from schemas.events.tools import ResourceIntensity, SafetyLevel, ToolOutcomeObserved
+from schemas.ids import derived_id
 from tests.processors.decider_conformance import DeciderConformance
 from tests.processors.world import configuration, small
 
@@ -86,3 +99,22 @@ class TestSessionDecider(DeciderConformance[SessionState]):
             SessionCancelled(reason="enough"),
         )
         return [first, *random.choices(later, k=random.randint(0, 12))]
+
+
+class TestScheduleDecider(DeciderConformance[ScheduleState]):
+    key = derived_id("schedule")
+
+    def decider(self) -> ScheduleDecider:
+        return ScheduleDecider(CronCalendar())
+
+    def life(self, random: Random) -> list[Fact]:
+        """Draw acts, times that come and ends that are seen, after a creation."""
+        plan = SchedulePlan(name="often", text="Go on.", at_ms=1_000_000)
+        facts: list[Fact] = [ScheduleCreated(plan=plan, created_by="olga")]
+        due = ScheduleDue(timer_id=derived_id(self.key, "timer", "1000000", "0"), due_at_ms=1_000_000)
+        seen = FiringSeen(firing_id=derived_id(self.key, "firing", "1000000"), outcome=FiringOutcome.ANSWERED)
+        # What comes too early, or while it is paused, counts if it is told again later.
+        told: list[Fact] = [due, seen]
+        facts += told[: random.randint(0, 2)]
+        acts: list[Fact] = [SchedulePaused(), ScheduleResumed()]
+        return [*facts, *random.sample(acts, random.randint(0, len(acts)))]

@@ -8,7 +8,7 @@ from schemas.envelope import Envelope
 from schemas.references import RecordReference
 from streams.records.delivery import Delivery, Entry, Outgoing
 from tests.streams.twin import CODEC
-from topics.catalog import TOOL_RESTRAINTS, Topic
+from topics.catalog import TOOL_RESTRAINTS, USER_INPUTS, Topic
 from topics.routing import key_of, partition_of
 
 PARTITIONS: Final = 2
@@ -48,7 +48,9 @@ class Broker:
 
     def write(self, record: Outgoing, now_ms: int) -> None:
         """Take one record."""
-        self.published.append(record.event)
+        if record.topic is not USER_INPUTS:
+            # What a schedule says enters as what anybody says; what is taken of it stands on session.inputs.
+            self.published.append(record.event)
         if record.topic is TOOL_RESTRAINTS:
             self.restraints.append(record.event)
         place = (record.topic.name, partition_of(record.key, PARTITIONS) if record.key else 0)

@@ -15,6 +15,7 @@ STEP_KINDS: Final = tuple(
         ("account", _TABLE),
         ("model", (*_TABLE, "run")),
         ("tool", (*_TABLE, "run")),
+        ("schedule", _TABLE),
     )
     for kind in kinds
 )
@@ -30,6 +31,7 @@ FAILPOINTS: Final = tuple(
         ("account", _DECIDED),
         ("model", _CALLED),
         ("tool", _CALLED),
+        ("schedule", (*_DECIDED, "timer_published")),
     )
     for name in names
 )

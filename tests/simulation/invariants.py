@@ -14,6 +14,7 @@ from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import InputFact, OperatorFact, SentFact
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded, TurnStarted
 from schemas.events.restraints import RestraintAct
+from schemas.events.schedules import ScheduleAct
 from schemas.frozen import replace
 from schemas.plain import from_plain
 from streams.records.delivery import Delivery
@@ -70,14 +71,14 @@ def check(
         state = _each_input_once(broker, story)
         _replayed(broker, configuration, story, state)
         for rule in (steps, books, ends, order):
-            _demand(rule(story))
-        _demand(approvals(story, configuration))
-        _demand(calls(story, outcomes, provider.runs, provider.billed_tokens))
-        _demand(client_calls.told(story, asked, aside))
+            demand(rule(story))
+        demand(approvals(story, configuration))
+        demand(calls(story, outcomes, provider.runs, provider.billed_tokens))
+        demand(client_calls.told(story, asked, aside))
         _at_rest(story, state)
         _owned(story, distinct.values())
     _leases_returned(broker)
-    _demand(client_calls.within_budgets(stories, asked))
+    demand(client_calls.within_budgets(stories, asked))
     return stories
 
 
@@ -91,11 +92,11 @@ def distinct_of(published: list[Envelope]) -> dict[str, Envelope]:
     # What a producer sends again, Kafka takes at another time.
     timeless = [
         replace(event, occurred_at_ms=distinct[event.event_id].occurred_at_ms)
-        if isinstance(event.body, SentFact | InputFact | RestraintAct)
+        if isinstance(event.body, SentFact | InputFact | RestraintAct | ScheduleAct)
         else event
         for event in published
     ]
-    _demand(conflicts(timeless, distinct))
+    demand(conflicts(timeless, distinct))
     return distinct
 
 
@@ -107,7 +108,7 @@ def told(distinct: Mapping[str, Envelope]) -> dict[str, Story]:
     """
     stories = stories_of(distinct)
     for story in stories.values():
-        _demand(sequences(story))
+        demand(sequences(story))
     return stories
 
 
@@ -138,7 +139,7 @@ def _each_input_once(broker: Broker, story: Story) -> SessionState | None:
     answered = Counter(one.input_id for one in story.facts(AnswerGiven))
     twice = [input_id for input_id, count in (*begun.items(), *answered.items()) if count > 1]
     _hold(not twice, f"{story.session_id} began or answered {twice} twice")
-    for shell, places in ((name, broker.places(name)) for name in broker.sources):
+    for shell, places in ((name, broker.places(name)) for name in broker.owners):
         for place in places:
             at = broker.committed.get((shell, place), 0)
             _hold(at == len(broker.records[place]), f"{shell} has not acknowledged all of {place}")
@@ -244,6 +245,8 @@ def _is_due(letter: Envelope, body: RecordRejected, events: Mapping[str, Envelop
     """Tell whether a record had to be put aside: what was forged, of strangers, or came too late."""
     if body.code in ("ended", "not_owner") or body.reason.endswith("is not the key of an approver"):
         return True
+    if letter.user_id == STRANGER and body.reason == "there is no such schedule":
+        return True
     refused = events.get(letter.causation_id or "")
     return refused is not None and refused.producer == STRANGER
 
@@ -289,7 +292,8 @@ def _leases_returned(broker: Broker) -> None:
         _hold(not lost, f"the account {key.decode()} has lent to nobody: {sorted(lost)}")
 
 
-def _demand(violations: Iterable[Violation]) -> None:
+def demand(violations: Iterable[Violation]) -> None:
+    """Raise the first violation."""
     for violation in violations:
         raise Violated(f"{violation.invariant}, {violation.subject}: {violation.message}")
 

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar, cast
 from processors.accounts import AccountDecider
 from processors.decider import Decider, Step, Timer
 from processors.restraints import Restraints
+from processors.schedules.decider import ScheduleDecider
 from processors.session import SessionDecider
 from schemas.configuration import Configuration
 from schemas.envelope import Envelope
@@ -22,8 +23,9 @@ from streams.records.delivery import Delivery, Entry, Log, Outgoing, OwnershipLo
 from streams.records.floors import FloorsFound
 from streams.shells.fork import ForkShell
 from streams.shells.forwarding import ForwardingShell
-from streams.shells.ingress import IngressShell
+from streams.shells.ingress import CALENDAR, IngressShell
 from streams.shells.pasts import told_before
+from streams.shells.stateful import ACCOUNT_SPEC, SCHEDULE_SPEC, SESSION_SPEC
 from streams.stateful.shell import StatefulShell
 from streams.stateful.stored_record import StoredRecord
 from tests.simulation.broker import PARTITIONS, Applied, Broker, Place
@@ -35,14 +37,15 @@ from tests.streams.twin import CODEC, Crash, metrics
 from topics.catalog import (
     read_by,
 )
-from topics.shells import ACCOUNT, FORK, INGRESS, MODEL, SESSION, TOOL
+from topics.shells import ACCOUNT, FORK, INGRESS, MODEL, SCHEDULE, SESSION, TOOL
 
 SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     shell: tuple(topic.name for topic in read_by(shell))
-    for shell in (INGRESS, FORK, SESSION, ACCOUNT, MODEL, TOOL)
+    for shell in (INGRESS, FORK, SESSION, ACCOUNT, MODEL, TOOL, SCHEDULE)
 }
 PLACES: Final = 3
 """Calls that an effect shell runs at once."""
+_SPECS: Final = {SESSION: SESSION_SPEC, ACCOUNT: ACCOUNT_SPEC, SCHEDULE: SCHEDULE_SPEC}
 _METRICS: Final = {name: metrics(name) for name in SOURCES}
 
 State = TypeVar("State")
@@ -225,15 +228,9 @@ class Life:
                 metrics=_METRICS["fork"],
                 now_ms=self._now_ms,
             )
-        if self.name in ("session", "account"):
-            decider = (
-                Recording(SessionDecider(configuration), self.log.pending)
-                if self.name == "session"
-                else AccountDecider(configuration)
-            )
+        if self.name in _SPECS:
             return kinds.stateful(
-                # Each decider meets only states of its own making.
-                cast("Decider[object]", decider),
+                self._decider(configuration),
                 name=self.name,
                 codec=CODEC,
                 log=log,
@@ -243,7 +240,9 @@ class Life:
                 topic_prefix="",
                 metrics=_METRICS[self.name],
                 now_ms=self._now_ms,
-                retention_ms=configuration.limits.session_retention_ms if self.name == "session" else None,
+                retention_ms=configuration.limits.session_retention_ms if self.name != ACCOUNT else None,
+                topic_for=_SPECS[self.name].topic_for,
+                timer_told_as=_SPECS[self.name].timer_told_as,
             )
 
         async def wait() -> None:
@@ -265,6 +264,15 @@ class Life:
             calls=_NothingDamaged(),
             fatal=lambda error, _: self.errors.append(error),
         )
+
+    def _decider(self, configuration: Configuration) -> Decider[object]:
+        decider: object = AccountDecider(configuration)
+        if self.name == SESSION:
+            decider = Recording(SessionDecider(configuration), self.log.pending)
+        elif self.name == SCHEDULE:
+            decider = ScheduleDecider(CALENDAR)
+        # Each decider meets only states of its own making.
+        return cast("Decider[object]", decider)
 
     async def _floors(self) -> FloorsFound:
         """Read the floors as Kafka has them."""

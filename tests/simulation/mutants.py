@@ -12,9 +12,13 @@ from processors.accounts import NO_LIMIT, AccountDecider
 from processors.budgets import Left
 from processors.client_state import ClientCall
 from processors.routing import Admission, Refusal, Wish
+from processors.schedules import decider as schedule_decider
+from processors.schedules.state import ScheduleState
+from processors.schedules.times import Times
 from processors.state import Budget, Reservation
 from processors.transition import Transition
 from schemas.configuration import ChatModel, Limits
+from schemas.envelope import Fact
 from streams.effects import calls
 from streams.effects import shell as effect_shell
 from streams.effects.admission import Admission as CallAdmission
@@ -179,6 +183,23 @@ def _told_nothing_of_money() -> AbstractContextManager[object]:
     return patch.object(client_calls, "fail", free)
 
 
+def _forgets_what_was_missed() -> AbstractContextManager[object]:
+    due = Times.due
+    return patch.object(Times, "due", lambda *given: replace(due(*given), skipped=None))
+
+
+def _any_time_is_the_next() -> AbstractContextManager[object]:
+    """Begin what is due next, whichever time came, and however early."""
+    return patch.multiple(schedule_decider, EARLY_MS_MAX=10**9, _timer_id=lambda state: state.schedule_id)
+
+
+def _sees_nothing_run() -> AbstractContextManager[object]:
+    def forgetful(state: ScheduleState, now_ms: int) -> tuple[ScheduleState, list[Fact]]:
+        return replace(state, open=()), []
+
+    return patch.object(schedule_decider, "_without_old", forgetful)
+
+
 MUTANTS = (
     Mutant(name="floors forgotten", patches=lambda: patch.object(Floors, "is_taken", lambda *_: False)),
     Mutant(name="floors first", patches=_floors_first),
@@ -200,6 +221,9 @@ MUTANTS = (
     ),
     Mutant(name="an account lends what it has not", patches=_lends_without_end),
     Mutant(name="a client is told another sum", patches=_told_nothing_of_money),
+    Mutant(name="what was missed is not told", patches=_forgets_what_was_missed),
+    Mutant(name="a due time is told again", patches=_any_time_is_the_next),
+    Mutant(name="schedules overlap", patches=_sees_nothing_run),
     Mutant(
         name="what waits is not refused",
         patches=lambda: patch.object(effect_shell.EffectShell, "_give_up", _cancels_what_runs),

@@ -16,6 +16,7 @@ from schemas.events.client_calls import ClientCallReceived
 from schemas.events.inputs import ApprovalEdited, ApprovalReceived, OutcomeTold
 from schemas.events.outputs import ApprovalRequested, OutcomeAsked
 from schemas.events.restraints import RestraintAct
+from schemas.events.schedules import FiringSeen, ScheduleAct
 from schemas.ids import derived_id
 from streams.engine.faust_shell import BATCHES_MAX
 from streams.process import failpoints
@@ -26,14 +27,15 @@ from tests.invariants.reservations import CALLS
 from tests.processors.world import configuration
 from tests.simulation.broker import PARTITIONS, Broker, Place
 from tests.simulation.coverage import FAULTS, Outcome
-from tests.simulation.invariants import Violated, check
+from tests.simulation.invariants import Violated, check, demand, distinct_of
 from tests.simulation.life import SOURCES, Gate, Kinds, Life
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.provider import Provider, forged_outcome
+from tests.simulation.schedules import Schedules, check_schedules, has_schedules
 from tests.simulation.users import REPEATER, START_MS, STRANGER, Act, Scenario, acts_of, limits_of
 from tests.streams.twin import CODEC, Crash
 from topics.catalog import CLIENT_CALLS, FORK_REQUESTS, OPERATOR_INPUTS, SESSION_INPUTS, USER_INPUTS, Topic
-from topics.shells import TOOL
+from topics.shells import SCHEDULE, TOOL
 
 OPERATOR: Final = EVERY_TENANT
 APPROVER: Final = "olga"
@@ -83,8 +85,12 @@ class Simulation:
         self._inputs: list[tuple[Envelope, Topic]] = []
         self._approvals_seen = 0
         self._approvals: list[ApprovalRequested | OutcomeAsked] = []
+        self._schedules = Schedules(seed) if scenario is None and has_schedules(seed) else None
+        if self._schedules is not None:
+            self._acts.extend(self._schedules.acts)
         for name in SOURCES:
-            self._start(name)
+            if name != SCHEDULE or self._schedules is not None:
+                self._start(name)
 
     @property
     def published(self) -> Sequence[Envelope]:
@@ -104,7 +110,11 @@ class Simulation:
                     self._step()
                 self._rest()
                 self._read_again()
+                if self._schedules is not None:
+                    self._sent |= self._schedules.begun
                 check(self._broker, self._configuration, self._provider, self._sent)
+                if self._schedules is not None:
+                    demand(check_schedules(distinct_of(self._broker.published), self._schedules.wanted))
             except Violated as violated:
                 self.outcome.violation = str(violated)
         self.outcome.events = len(self._broker.published)
@@ -232,6 +242,8 @@ class Simulation:
                 self._approvals.append(event.body)
                 self._acts.append(Act(event.session_id, None, OPERATOR))
         self._approvals_seen = len(self._broker.published)
+        if self._schedules is not None:
+            self._acts.extend(self._schedules.look(self._broker.published))
         if not self._acts:
             return False
         session_id, body, who = self._acts.popleft()
@@ -257,12 +269,31 @@ class Simulation:
             user_id=APPROVER if who == OPERATOR else who,
             body=body,
         )
-        if session_id and not (isinstance(body, ApprovalReceived) and body.key == FORGED_KEY):
+        if isinstance(body, FiringSeen):
+            return self._see(session_id, body)
+        if (
+            session_id
+            and not isinstance(body, ScheduleAct)
+            and not (isinstance(body, ApprovalReceived) and body.key == FORGED_KEY)
+        ):
             # What nobody signed who may ends where it enters.
             self._sent[event_id] = session_id
         self._inputs.append((event, topic))
         self._send(event, topic)
         self._note(None, f"{who} sends {event.type}")
+        return True
+
+    def _see(self, schedule_id: str, body: FiringSeen) -> bool:
+        """Let whoever watches the log tell a schedule what became of something."""
+        event = Envelope(
+            event_id=derived_id(body.firing_id, "seen"),
+            type=type(body).__name__,
+            session_id=schedule_id,
+            occurred_at_ms=self._loop.now_ms,
+            body=body,
+        )
+        self._broker.write(outgoing(CODEC, event), self._loop.now_ms)
+        self._note(None, f"{schedule_id} is told that {body.firing_id} is {body.outcome}")
         return True
 
     def _send(self, event: Envelope, topic: Topic) -> None:
@@ -508,4 +539,4 @@ def _entrance(body: object) -> Topic:
     """Return the topic by which something enters."""
     if isinstance(body, ClientCallReceived):
         return CLIENT_CALLS
-    return OPERATOR_INPUTS if isinstance(body, RestraintAct) else USER_INPUTS
+    return OPERATOR_INPUTS if isinstance(body, RestraintAct | ScheduleAct) else USER_INPUTS

@@ -12,7 +12,7 @@ from tests.simulation.simulation import Simulation
 
 STEPS = 40_000
 STEPS_SLOW = 1_000_000
-MUTANT_STEPS_MAX = 30_000
+MUTANT_STEPS_MAX = 40_000
 CASES = json.loads((Path(__file__).parent / "seeds.json").read_text(encoding="utf-8"))
 
 

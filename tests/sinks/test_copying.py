@@ -6,18 +6,20 @@ from sinks.copying import folded_text, rows_text
 
 
 def test_every_type_of_column_has_its_text() -> None:
-    text_of = rows_text(("text", "integer", "decimal(3,2)", "timestamptz", "uuid[]", "jsonb", "varchar(20)"))
+    text_of = rows_text(
+        ("text", "integer", "decimal(3,2)", "timestamptz", "uuid[]", "jsonb", "varchar(20)", "boolean")
+    )
 
     text = text_of(
         [
-            ("a", -1, 0.25, "2026-11-24T12:00:00.005+00:00", ["x", "y"], '{"a":"\\n"}', "b"),
-            (None, None, None, None, [], None, None),
+            ("a", -1, 0.25, "2026-11-24T12:00:00.005+00:00", ["x", "y"], '{"a":"\\n"}', "b", True),
+            (None, None, None, None, [], None, None, None),
         ]
     )
 
     assert text == (
-        b'a\t-1\t0.25\t2026-11-24T12:00:00.005+00:00\t{x,y}\t{"a":"\\\\n"}\tb\n'
-        b"\\N\t\\N\t\\N\t\\N\t{}\t\\N\t\\N\n"
+        b'a\t-1\t0.25\t2026-11-24T12:00:00.005+00:00\t{x,y}\t{"a":"\\\\n"}\tb\tTrue\n'
+        b"\\N\t\\N\t\\N\t\\N\t{}\t\\N\t\\N\t\\N\n"
     )
 
 

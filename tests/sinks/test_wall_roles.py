@@ -127,6 +127,9 @@ async def test_an_existing_database_is_walled_by_the_migration_and_opened_again_
     async with await AsyncConnection.connect(empty_dsn, autocommit=True) as connection:
         before = tuple(step for step in migrations() if step.version < 24)
         await migrate(connection, before)
+        # Today's sink writes schedules, too, whose tables came with their walls.
+        schedules = next(step.sql for step in migrations() if step.version == 27)
+        await connection.execute(schedules.partition("ALTER TABLE")[0].encode())
         await write_everything(empty_dsn)
         assert 24 in [step.version for step in await migrate(connection)]
         assert await roles.unwalled(connection) == ()

@@ -15,6 +15,7 @@ from processors.accounts import AccountDecider
 from processors.capabilities import CapabilityDecider
 from processors.decider import Decider
 from processors.projections.rows import Place as RecordPlace
+from processors.schedules.decider import ScheduleDecider
 from processors.session import SessionDecider
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
@@ -27,7 +28,7 @@ from streams.effects.shell import EffectShell
 from streams.history.fork import ForkImpossible, no_session_of
 from streams.records.delivery import Delivery
 from streams.shells.fork import ForkShell
-from streams.shells.ingress import IngressShell
+from streams.shells.ingress import CALENDAR, IngressShell
 from streams.stateful.shell import StatefulShell
 from tests.aliens import ID, Alien, codec_and_aliens, envelope_of
 from tests.streams.scene import Scene
@@ -37,6 +38,7 @@ from topics.catalog import (
     DEAD_LETTERS,
     FORK_REQUESTS,
     MODEL_CALLS,
+    SCHEDULE_INPUTS,
     TOOL_CALLS,
     TOOL_OUTCOMES,
     TOPICS,
@@ -116,6 +118,7 @@ def shell_of(topic: Topic, codec: Codec, log: TwinLog, errors: list[BaseExceptio
     deciders: dict[Topic, object] = {
         ACCOUNT_REQUESTS: AccountDecider(scene.configuration),
         TOOL_OUTCOMES: CapabilityDecider(),
+        SCHEDULE_INPUTS: ScheduleDecider(CALENDAR),
     }
     return StatefulShell(
         # Each decider meets only states of its own making.

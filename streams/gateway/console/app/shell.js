@@ -14,6 +14,7 @@ const PAGES = [
   { path: "/approvals", name: "Approvals", file: "./pages/approvals.js", scope: "approve" },
   { path: "/cost", name: "Cost", file: "./pages/cost.js" },
   { path: "/questions", name: "Questions", file: "./pages/questions.js" },
+  { path: "/schedules", name: "Schedules", file: "./pages/schedules.js" },
   { path: "/dead-letters", name: "Dead letters", file: "./pages/dead-letters.js", scope: "administer" },
   { path: "/agents", name: "Agents", file: "./pages/agents.js", scope: "administer" },
   { path: "/system", name: "System", file: "./pages/system.js", scope: "administer" },
