@@ -172,8 +172,11 @@ class _Runs:
         self._spent += attempt.nanodollars
         found = faults(attempt, task.checks)
         if not self._quiet:
-            template = "[red]✗[/] {task}  [dim]{session}[/]" if found else "[green]✓[/] {task}"
-            output.note(template, task=task.name, session=attempt.session_id)
+            output.note(
+                "[red]✗[/] {task}  [dim]{session}[/]" if found else "[green]✓[/] {task}",
+                task=task.name,
+                session=attempt.session_id,
+            )
         return Tried(task=task.name, attempt=attempt, faults=found)
 
     async def _attempt(self, task: SuiteTask) -> Attempt:
