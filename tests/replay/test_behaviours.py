@@ -44,6 +44,10 @@ def test_each_behaviour_has_a_recording() -> None:
     for number, path in paths.items():
         recording = read_recording(path)
         assert {behaviour_of(one.event.versions) for one in recording.outputs} == {number}
+        replayed = replay(recording)
+        assert replayed.divergence is None
+        unchecked = sum(one.events for one in replayed.unchecked)
+        assert (replayed.events, unchecked)[number != BEHAVIOUR] == len(recording.outputs)
 
 
 def test_what_this_behaviour_decided_is_checked_to_its_end() -> None:
