@@ -35,7 +35,7 @@ demo: setup  ## Show the main job on real input; sets everything up
 test: setup  ## All tests but the slow ones; sets everything up
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
 
-test-unit: setup  ## The tests that need no service: seconds
+test-unit: setup  ## The tests that need no service: minutes
 	$(BIN)/pytest -q -m "not stack and not browser and not slow"
 
 coverage: setup  ## The tests of rules and schemas, with the floor that their branch coverage has
