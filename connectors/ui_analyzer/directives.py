@@ -45,5 +45,8 @@ def directive(name: str, written: str, value: str | None, element: Element) -> t
             else next((group for group in literal.groups() if group is not None), None)
         )
         return bound.group(1), known
-    event = re.match(r"(?:@|x-on:|v-on:)([\w-]+)", name)
+    event = re.match(
+        r"(?:@|x-on:|v-on:|ng-(?=(?:click|dblclick|mouse\w+|key\w+|submit|change|focus|blur)$)|\((?=[\w.-]+\)$))([\w-]+)",
+        name,
+    )
     return (handler_name(event.group(1)), None) if event else (name, value)

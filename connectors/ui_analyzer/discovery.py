@@ -89,6 +89,7 @@ _RELEASE_FOLDER = re.compile(
 )
 """A folder that is named after a release, such as `editor-5.17.0/`: nobody calls their own parts so."""
 
+_VIEWER_FOLDER = re.compile(r"(?:^|/)pdf\.?js/(?:web|build)/")
 _PACKAGE_FOLDER = re.compile(
     r"(?:^|/)libs?/\w+/(?:[\w.-]+/)*(?:templates|static|shared)/(?:[\w.-]+/)*[\w.-]+\.(?:html?|js|css)$"
 )
@@ -282,6 +283,7 @@ def _reason_left_out(path: str, exclude: tuple[str, ...], include_tests: bool) -
         or _RELEASE_FOLDER.search(path)
         or _LIBRARY_FOLDER.search(path)
         or _PACKAGE_FOLDER.search(path)
+        or _VIEWER_FOLDER.search(path)
     ):
         return "vendored"
     if name.endswith(".rtl.css"):

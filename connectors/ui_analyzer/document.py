@@ -68,6 +68,7 @@ _SERVER_PATH = re.compile(
 _SENDS_ON = re.compile(
     r"<meta\s[^>]*http-equiv\s*=\s*['\"]?refresh['\"]?[^>]*content\s*=\s*['\"]\s*0\s*;", re.IGNORECASE
 )
+_ASKS_PARENT = re.compile(rb"\bwindow\.parent\.\w+(?:\.\w+)*\(")
 _SERVER_CODE = re.compile(
     rb"\brequire\(\s*['\"](?:node:\w+|fs|fs-extra|path|os|net|tls|child_process|http|https|postcss|express|koa|fastify|ws|better-sqlite3|sqlite3|pg|mysql2?|mongoose|rollup|webpack|esbuild|gulp|glob)['\"]\s*\)|^[ \t]*['\"]use server['\"]|\bself\.skipWaiting\(|\brespondWith\(|\bdefine(?:EventHandler|NitroPlugin|CachedEventHandler)\(|\bprocess\.(?:argv|exit|stdout|stdin)\b|"
     rb"\bprocess\.env\.(?!NEXT_PUBLIC_|REACT_APP_|VUE_APP_|GATSBY_|EXPO_PUBLIC_|PUBLIC_|VITE_)\w*(?:SECRET|TOKEN|PASSWORD|PRIVATE|DATABASE|CREDENTIAL)",
@@ -205,6 +206,11 @@ class Document:
         if self.language != "html" or _SENDS_ON.search(self.text) is not None:
             return None
         return next((element for element in self.elements if element.tag == "html"), None)
+
+    @cached_property
+    def framed(self) -> bool:
+        """Whether a page asks the one around it for something: it is made to stand in a frame, and is no page by itself."""
+        return _ASKS_PARENT.search(self.source) is not None
 
     @cached_property
     def text(self) -> str:

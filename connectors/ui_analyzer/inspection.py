@@ -31,6 +31,8 @@ from connectors.ui_analyzer.syntax import Deadline, ParseTooSlow, TreeTooDeep
 SNIPPET_CHARACTERS_MAX = 240
 _LINE_CHARACTERS_MAX = 160
 _TAG_BYTES_MAX = 4_000
+_OF_QT = re.compile(rb"\s*<(?:\?xml|!DOCTYPE TS\b|TS\b)")
+"""How files of Qt's translators begin, which share a suffix with TypeScript."""
 _TAG_START = re.compile(rb"<[A-Za-z]")
 
 
@@ -95,6 +97,8 @@ def inspect_file(absolute: str, path: str, limits: Limits) -> FileReport:
             raise FileLeftOut("vendored")
         if path.endswith(".css") and belongs_to_library(absolute):
             raise FileLeftOut("vendored")
+        if path.endswith(".ts") and _OF_QT.match(source):
+            raise FileLeftOut("translations of Qt")
         if is_native_app(source):
             raise FileLeftOut("React Native")
         if is_picture(source):

@@ -140,6 +140,11 @@ def _element(
     if flavour == "vue" and element.native and lowered not in _HTML and not _drawn(lowered, element):
         element.native = False  # Registered under a name in small letters.
     element.tag = lowered if element.native else name
+    if element.tag == "a" and not element.has("href"):
+        for router in ("routerlink", "ui-sref"):
+            leads = attributes.get(router)
+            if leads is not None:
+                attributes["href"] = leads  # The router of Angular and that of AngularJS write it.
     return element
 
 

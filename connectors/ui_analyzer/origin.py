@@ -106,13 +106,14 @@ def is_email(path: str, source: bytes) -> bool:
     if _EMAIL_IMPORT.search(source) is not None or _EMAIL_MARKUP.search(source) is not None:
         return True
     # In a folder of mails: pages have a form, a script or a sheet, and mails write every style out.
-    return (
+    return _MAILER.search(path) is not None or (
         _EMAIL_FOLDER.search(path) is not None
         and _OF_PAGES.search(source) is None
         and (b"style=" in source or b"{% " in source)
     )
 
 
+_MAILER = re.compile(r"(?:^|/)views/(?:[\w-]+/)*\w*mailer/[^/]+\.erb$|(?:^|/)layouts/\w*mailer\b[^/]*\.erb$")
 _EMAIL_FOLDER = re.compile(
     r"(?:^|/)(?:e-?mails?|mailers?|\w+_mailer|mail[_-]templates?)/(?:[\w-]+/)*[^./]*\.(?:html?(?:\.\w+)?|erb|blade\.php|twig|liquid|hbs|ejs|njk)$",
     re.I,

@@ -263,7 +263,10 @@ def _number(whole: str, writes: bool) -> str:
     return "0" + blank[1:] if writes else blank
 
 
-_IN_SCRIPT = re.compile(r"\{\{[^{}\n]*\}\}|\{%.*?%\}|<%.*?%>|<\?(?:php|=).*?\?>|\{!![^\n]*?!!\}", re.DOTALL)
+_IN_SCRIPT = re.compile(
+    r"\{\{ \{[^{}]*\}[^{}]*\}\}|\{\{[^{}\n]*\}\}|\{%.*?%\}|<%.*?%>|<\?(?:php|=).*?\?>|\{!![^\n]*?!!\}",
+    re.DOTALL,
+)
 
 
 def mask_in_script(script: str, path: str) -> str:

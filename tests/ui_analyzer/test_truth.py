@@ -209,3 +209,15 @@ def test_what_a_template_leaves_open_is_no_error(name: str, source: str, analyze
 
     assert not analysis.problems
     assert analysis.totals.files_assessed == 1
+
+
+def test_translations_of_qt_are_no_typescript(analyze_files: AnalyzeFiles) -> None:
+    analysis = analyze_files(
+        {
+            "a_de.ts": '<?xml version="1.0"?>\n<!DOCTYPE TS>\n<TS version="2.1"><context><name>A</name></context></TS>\n',
+            "b.ts": "export const a: number = 1;\n",
+        }
+    )
+
+    assert not analysis.problems
+    assert analysis.totals.files_assessed == 1

@@ -186,7 +186,11 @@ def _frame_title(document: Document, tally: Tally) -> None:
             and not may_bring(element, NAME, document)
             and not hidden(element)
         ):
-            if element.get("tabindex") == "-1" or element.get("style") == "display:none":
+            if (
+                element.get("tabindex") == "-1"
+                or re.search(r"display\s*:\s*none", element.get("style") or "") is not None
+                or element.classes() & {"hide", "hidden", "d-none", "is-hidden"}
+            ):
                 continue
             tally.check(labelled_directly(element), element, f"<{element.tag}> has no title")
 

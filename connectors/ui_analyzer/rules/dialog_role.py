@@ -68,7 +68,19 @@ def _dialog_role(document: Document, tally: Tally) -> None:
             continue
         if any(_covers(one) for one in around):
             continue  # The outer one is told of.
-        tally.failed(element, 'this covers the page like a dialog and has no role="dialog"')
+        tally.failed(
+            element,
+            'this covers the page like a dialog and has no role="dialog"',
+            confidence=Confidence.LOW if _of_bootstrap(element) else None,
+        )
+
+
+_PARTS = frozenset({"modal-dialog", "modal-content", "modal-header"})
+
+
+def _of_bootstrap(element: Element) -> bool:
+    """Whether the script of Bootstrap, or of what stands in for it, opens the dialog: it sets the role by then."""
+    return bool(_PARTS & {name for inner in element.descendants() for name in inner.classes()})
 
 
 _MOVERS = frozenset({"Transition", "transition", "Teleport", "teleport", "Portal", "ClientOnly"})

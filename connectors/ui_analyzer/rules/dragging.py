@@ -1,6 +1,7 @@
 """A rule on what can be moved by dragging only."""
 
 import re
+from functools import cache
 
 from connectors.ui_analyzer.document import Document
 from connectors.ui_analyzer.model import Category, Confidence, Severity
@@ -31,7 +32,7 @@ def _dragging(document: Document, tally: Tally) -> None:
         for entry in script.imports
         if _LISTS.match(entry.module) and not entry.type_only
     }
-    another = _ANOTHER_WAY.search(document.text) is not None
+    another = cache(lambda: _ANOTHER_WAY.search(document.text) is not None)
     for element in document.elements:
         if element.native:
             # What takes a dragged thing and is one itself is sorted; a file or a card that goes elsewhere may have other ways.
@@ -44,12 +45,12 @@ def _dragging(document: Document, tally: Tally) -> None:
         else:
             sorted_ = element.tag in tags or element.tag.replace("-", "") in {tag.lower() for tag in tags}
         if sorted_:
-            tally.check(another, element, _MESSAGE)
+            tally.check(another(), element, _MESSAGE)
     for script in document.scripts:
         library = any(_LISTS.match(module) for module in script.modules)
         for call in (*script.calls, *script.constructions):
             if _SORTS.match(call.callee) and call.arguments and (library or call.name == "sortable"):
-                tally.check(another, call.item, _MESSAGE)
+                tally.check(another(), call.item, _MESSAGE)
 
 
 RULES = (

@@ -54,7 +54,7 @@ def _content(document: Document) -> list[Element] | None:
 
 def _page_heading(document: Document, tally: Tally) -> None:
     inside = _content(document)
-    root = document.full_page
+    root = None if document.framed else document.full_page
     if inside is None or root is None:
         return
     first = any(
@@ -166,7 +166,7 @@ def in_container(element: Element) -> bool:
 def landmark_facts(document: Document) -> Iterator[Fact]:
     """Whole pages, and main landmarks wherever they are rendered."""
     root = document.full_page
-    if root is not None:
+    if root is not None and not document.framed:
         body = next((child for child in root.children if child.tag == "body"), root)
         inside = [
             element for element in body.descendants() if element.tag not in ("script", "noscript", "style")

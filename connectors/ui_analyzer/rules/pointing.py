@@ -283,6 +283,8 @@ def _role_focusable(document: Document, tally: Tally) -> None:
             continue
         if may_bring(element, FOCUS, document) or unreachable(element, document) is not None:
             continue  # What is clicked and cannot be reached is one defect, and another rule's.
+        if any(native_interactive(inner) and not _shut(inner) for inner in element.descendants()):
+            continue  # What is inside is reached and does it; nesting is another rule's.
         if _operable_around(element) or (
             element.parent is not None and element.parent.tag.endswith("Trigger")
         ):

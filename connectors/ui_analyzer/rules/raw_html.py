@@ -107,6 +107,7 @@ def _judge(document: Document, tally: Tally, sink: _Sink) -> None:
         or _made_elsewhere(document, sink.written)
         or _given_by_plugin(document, sink.written)
         or not from_outside(document, sink.script, sink.node)
+        or any(module in _TEMPLATE_ENGINES for script in document.scripts for module in script.modules)
     ):
         tally.failed(sink.place, message, confidence=Confidence.LOW)
     elif kept is not None:
@@ -117,6 +118,8 @@ def _judge(document: Document, tally: Tally, sink: _Sink) -> None:
         tally.failed(sink.place, message)
 
 
+_TEMPLATE_ENGINES = frozenset({"nunjucks", "handlebars", "mustache", "eta", "hogan.js"})
+"""Modules whose templates escape what is put into them."""
 _SANITISED = re.compile(
     r"\.([A-Za-z_$][\w$]*)\s*=\s*(?:await\s+)?[\w$.]*(?:[sS]aniti[sz]e|DOMPurify|[pP]urify)[\w$.]*\(|"
     r"\b([A-Za-z_$][\w$]*)\s*:\s*(?:await\s+)?[\w$.]*(?:[sS]aniti[sz]e|DOMPurify|[pP]urify)[\w$.]*\("

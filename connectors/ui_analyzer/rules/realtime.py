@@ -16,6 +16,19 @@ _CONNECTION_STATE = re.compile(
     re.I,
 )
 
+_CONNECTION_WORDS = (
+    "onnect",
+    "nline",
+    "ffline",
+    "eadyState",
+    "ocketStat",
+    "wsStat",
+    "CONNECT",
+    "ONLINE",
+    "OFFLINE",
+)
+"""Parts of what the two expressions around them look for, which are found much faster."""
+
 _CONNECTION_TOLD = re.compile(
     r"(?:snack|toast|notif|message|alert)[\w.]*\(\s*['\"`][^'\"`\n]*(?:connection|connect|offline)", re.I
 )
@@ -117,6 +130,12 @@ def _closed(document: Document, tally: Tally) -> None:
                 handed_on = True
             if not closes and (handed_on or (not name and not document.elements)):
                 continue
+            if (
+                not closes
+                and script.function_around(call.item) is None
+                and document.framework in ("", "html")
+            ):
+                continue  # Opened with the page, and closed with it.
             tally.check(
                 closes
                 or (re.search(r"\.close\(\)", code) is not None and bool(name) and name.endswith(".current")),
@@ -190,17 +209,14 @@ def _unbounded(document: Document, tally: Tally) -> None:
                     )
 
 
+_BATCHES = re.compile(
+    r"requestAnimationFrame|throttle|debounce|startTransition|useDeferredValue|unstable_batchedUpdates|buffer|queue|batch|flush",
+    re.I,
+)
+
+
 def _unbatched(document: Document, tally: Tally) -> None:
     for script in document.scripts:
-        code = script.code_text
-        batches = (
-            re.search(
-                r"requestAnimationFrame|throttle|debounce|startTransition|useDeferredValue|unstable_batchedUpdates|buffer|queue|batch|flush",
-                code,
-                re.I,
-            )
-            is not None
-        )
         for handler in message_handlers(script):
             setters = [
                 call
@@ -208,7 +224,7 @@ def _unbatched(document: Document, tally: Tally) -> None:
                 if re.match(r"set[A-Z]\w*$", call.callee) and call.callee not in ("setTimeout", "setInterval")
             ]
             if setters:
-                if batches:
+                if _BATCHES.search(script.code_text):
                     tally.passed()
                 else:
                     tally.failed(setters[0].item, "each message renders by itself", confidence=Confidence.LOW)
@@ -248,6 +264,8 @@ def live_facts(document: Document) -> Iterator[Fact]:
         for call in live_sources(script):
             if not call.callee.endswith("BroadcastChannel") and not _TRIES.search(script.code_text):
                 yield Fact(kind="live-source", name=call.callee, line=call.item.line, column=call.item.column)
+    if not any(word in document.text for word in _CONNECTION_WORDS):
+        return
     if document.elements and any(_CONNECTION_STATE.search(script.code_text) for script in document.scripts):
         yield Fact(kind="connection-state", name="script")
     if any(_CONNECTION_TOLD.search(script.code_text) for script in document.scripts):

@@ -18,7 +18,7 @@ _DECLARATIONS_MIN = 60
 
 
 def _viewport_meta(document: Document, tally: Tally) -> None:
-    root = document.full_page
+    root = None if document.framed else document.full_page
     head = (
         None if root is None else next((child for child in root.descendants() if child.tag == "head"), None)
     )

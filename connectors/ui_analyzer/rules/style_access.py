@@ -40,7 +40,10 @@ def _hover_only(document: Document, tally: Tally) -> None:
         _FOCUSED.sub("", subject(one)) for one in selectors if _FOCUSED.search(subject(one)) is not None
     }
     hidden_by_default = {
-        selector for rule in document.style_rules for selector in rule.selectors() if _hides_by_style(rule)
+        selector
+        for rule in document.style_rules
+        for selector in rule.selectors()
+        if _hides_by_style(rule) and ":hover" not in selector
     }
     for rule in document.style_rules:
         if not any(

@@ -65,7 +65,12 @@ def theme_facts(document: Document) -> Iterator[Fact]:
         if scope is None:
             yield from _pair(rule)
         elif scope not in ("base", "local"):
-            yield Fact(kind="theme", name=scope, line=rule.line)
+            yield Fact(
+                kind="theme",
+                name=scope,
+                value="bootstrap" if "data-bs-theme" in rule.selector else "",
+                line=rule.line,
+            )
     for sheet in document.sheets:
         for statement in sheet.statements:
             if (
@@ -289,7 +294,8 @@ def _color_scheme(project: Project, tally: Tally) -> None:
         located
         for located in project.of("theme")
         if located.fact.name == "dark"
-        and "/.vitepress/" not in f"/{located.path}"  # Which sets it by itself.
+        and "/.vitepress/" not in f"/{located.path}"  # Which sets it by itself, as Bootstrap does.
+        and located.fact.value != "bootstrap"
     ]
     if dark:
         if project.of("color-scheme"):
