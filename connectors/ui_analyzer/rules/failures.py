@@ -137,11 +137,13 @@ def boundary_facts(document: Document) -> Iterator[Fact]:
                 yield Fact(kind="boundary", name="react", line=item.line)
             elif name in ("errorCaptured", "handleError"):
                 yield Fact(kind="boundary", name="vue", line=item.line)
-        if script.modules & {"react-error-boundary"} or re.search(
-            r"\b(?:errorElement|ErrorBoundary|errorComponent|withErrorBoundary)\b", script.code_text
+        code = script.code_text
+        if "react-error-boundary" in script.modules or (
+            ("rrorBoundary" in code or "errorElement" in code or "errorComponent" in code)
+            and re.search(r"\b(?:errorElement|ErrorBoundary|errorComponent|withErrorBoundary)\b", code)
         ):
             yield Fact(kind="boundary", name="react")
-        if re.search(r"\.config\.errorHandler\b|\berrorCaptured\b", script.code_text):
+        if ".config.errorHandler" in code or re.search(r"\berrorCaptured\b", code):
             yield Fact(kind="boundary", name="vue")
     if re.search(
         r"(?:^|/)(?:app|pages|routes)/.*\b(?:global-)?error\.[jt]sx?$|(?:^|/)_error\.[jt]sx?$", document.path

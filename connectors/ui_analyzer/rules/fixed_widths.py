@@ -64,12 +64,11 @@ def _fixed_width(document: Document, tally: Tally) -> None:
                 and rule.value("position") not in ("absolute", "fixed")
                 else Confidence.LOW
             )
-            tally.check(
-                not fixed,
-                declaration,
-                f"{declaration.name}: {declaration.value} does not fit on a phone",
-                confidence=confidence,
-            )
+            message = f"{declaration.name}: {declaration.value} does not fit on a phone"
+            if fixed and confidence is None and "rem" in declaration.value:
+                tally.depends(declaration, message, (), frozenset(), excused_by=(("root-size", "own"),))
+            else:
+                tally.check(not fixed, declaration, message, confidence=confidence)
     for element in document.elements:
         if element.native and element.tag not in ("svg", "canvas", "img", "video", "iframe", "rect"):
             _inline_width(element, tally)

@@ -183,8 +183,11 @@ def _opened_by_script(element: Element, document: Document) -> bool:
 
 
 def _focusable(element: Element) -> bool:
-    if not element.native or element.spread or element.has("disabled", "inert", "hidden"):
+    off = element.attributes.get("disabled")
+    if not element.native or element.spread or element.has("inert", "hidden"):
         return False
+    if off is not None and (not off.dynamic or off.partial):
+        return False  # One that is off only sometimes is reached at other times.
     if any(around.has("hidden", "inert") for around in element.ancestors()):
         return False
     tabindex = element.attributes.get("tabindex")

@@ -139,6 +139,13 @@ def responsive_facts(document: Document) -> Iterator[Fact]:
     if count:
         first = document.style_rules[0]
         yield Fact(kind="declarations", name=str(count), line=first.line, column=first.column)
+    if any(
+        set(rule.selectors()) & {"html", ":root", "html, body"}
+        and re.match(r"[\d.]+(?:px|%)", rule.value("font-size") or "") is not None
+        and (rule.value("font-size") or "") not in ("16px", "100%")
+        for rule in document.style_rules
+    ):
+        yield Fact(kind="root-size", name="own")  # What a `rem` is then, is not 16 pixels.
     for rule in document.style_rules:
         if any(
             re.search(

@@ -148,16 +148,26 @@ def _pair(rule: StyleRule) -> Iterator[Fact]:
         yield Fact(kind="pair", name=front, value=back, scope=own, line=at.line, column=at.column)
 
 
+_THEME_LIBRARIES = (
+    "next-themes",
+    "usePreferredDark",
+    "useColorMode",
+    "mode-watcher",
+    "@vueuse/core",
+    "@nuxtjs/color-mode",
+    "useDark",
+)
+
+
 def _script_facts(document: Document) -> Iterator[Fact]:
     text = document.text
     if "prefers-color-scheme" in text:
         yield Fact(kind="prefers-color-scheme", name="any")
-    if re.search(r"\bcolorScheme\b|(?<!prefers-)\bcolor-scheme['\"]?\s*[:=,]", text):
-        yield Fact(kind="color-scheme", name="any")
-    if re.search(
-        r"\bnext-themes\b|usePreferredDark|useColorMode|mode-watcher|@vueuse/core|@nuxtjs/color-mode|useDark\b",
-        text,
+    if ("colorScheme" in text or "color-scheme" in text) and re.search(
+        r"\bcolorScheme\b|(?<!prefers-)\bcolor-scheme['\"]?\s*[:=,]", text
     ):
+        yield Fact(kind="color-scheme", name="any")
+    if any(word in text for word in _THEME_LIBRARIES):
         yield Fact(kind="prefers-color-scheme", name="library")
         yield Fact(kind="color-scheme", name="library")
     for script in document.scripts:
