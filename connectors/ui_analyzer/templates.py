@@ -74,6 +74,8 @@ class _Tag:
     closes: bool = False
     branches: bool = False
     """Whether it ends one branch of a part and begins another: what follows is chosen, and not repeated."""
+    brace: bool = False
+    """Whether it is a block of Angular or its end, which mean nothing inside of a tag of HTML."""
 
 
 @dataclass(slots=True)
@@ -119,23 +121,32 @@ def mask_templates(text: str, path: str, *, components: bool) -> Masked:
     """Mask all tags of templates in `text`, one character per byte; `components` where capitals tell names apart."""
     canvas = _Canvas()
     blade = path.lower().endswith(".blade.php")
+    directives = _BLADE if blade else _ANGULAR if _USES_BLOCKS.search(text) is not None else None
     unclosed: set[str] = set()
     at = 0
-    while (found := _next(text, at, blade, unclosed)) is not None:
+    ahead = directives.search(text) if directives is not None else None
+    while (found := _next(text, at, ahead, unclosed)) is not None:
         start, end, tag = found
         canvas.plain(text[at:start])
-        canvas.mask(text[start:end], start, tag)
+        if tag.brace and (canvas.in_tag or (tag.closes and not canvas.open_parts)):
+            canvas.plain(text[start:end])
+        else:
+            canvas.mask(text[start:end], start, tag)
         at = end
+        # Searching from every place for what is far ahead would be quadratic.
+        if directives is not None and ahead is not None and ahead.start() < at:
+            ahead = directives.search(text, at)
     canvas.plain(text[at:])
     masked = Masked(tidied("".join(canvas.out), components=components))
     masked.blocks = canvas.blocks
     return masked
 
 
-def _next(text: str, at: int, blade: bool, unclosed: set[str]) -> tuple[int, int, _Tag] | None:
+def _next(
+    text: str, at: int, directive: re.Match[str] | None, unclosed: set[str]
+) -> tuple[int, int, _Tag] | None:
     """The next tag from `at` on: where it begins and ends, and what it does."""
-    directive = _BLADE.search(text, at) if blade else None
-    for opener in _OPENERS.finditer(text, at):
+    for opener in _OPENERS.finditer(text, at, len(text) if directive is None else directive.end()):
         kind = opener.group()
         if directive is not None and directive.start() < opener.start():
             break
@@ -152,10 +163,28 @@ def _next(text: str, at: int, blade: bool, unclosed: set[str]) -> tuple[int, int
     if directive is None:
         return None
     word = directive.group("word")
+    if directive.re is _ANGULAR:
+        return directive.start(), directive.end(), _block(directive)
     if word == "php" and directive.group("given") is None:
         end = text.find("@endphp", directive.end())
         return directive.start(), len(text) if end < 0 else end + 7, _Tag()
     return directive.start(), directive.end(), _blade(word, directive.group("given"))
+
+
+_ANGULAR = re.compile(
+    r"(?:\}\s*@(?P<branch>else if|else|empty|placeholder|loading|error)|@(?P<word>if|for|switch|case|default|defer))\b\s*"
+    r"(?:\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))?\s*\{|\}"
+)
+_USES_BLOCKS = re.compile(r"@(?:if|for|switch|defer)\s*\([^\n]*\)\s*\{")
+
+
+def _block(directive: re.Match[str]) -> _Tag:
+    """A block of Angular: `@if (a) {`, `} @else {`, and the brace that ends it."""
+    if directive.group("branch") is not None:
+        return _Tag(branches=True, brace=True)
+    if directive.group("word") is None:
+        return _Tag(closes=True, brace=True)
+    return _Tag(opens=_EACH if directive.group("word") == "for" else _IF, brace=True)
 
 
 def _blade(word: str, given: str | None) -> _Tag:

@@ -205,7 +205,7 @@ def _pressed_inside(element: Element) -> bool:
 
     What a caller puts into a slot may be such a button.
     """
-    return any(child.tag == "slot" for child in element.descendants()) or any(
+    return any(child.tag == "slot" or _leads_nowhere(child) for child in element.descendants()) or any(
         (
             child.tag in ("button", "summary")
             if child.native
@@ -215,6 +215,16 @@ def _pressed_inside(element: Element) -> bool:
         and not child.spread
         and not _shut(child)
         for child in element.descendants()
+    )
+
+
+def _leads_nowhere(element: Element) -> bool:
+    """Whether a link without a handler has no address of its own: what is around it does what a press of it does."""
+    return (
+        element.native
+        and element.tag == "a"
+        and not element.has("on:click")
+        and re.match(r"#$|javascript:", element.get("href") or "") is not None
     )
 
 
