@@ -117,6 +117,12 @@ def test_tools_are_stopped_and_started_in_the_console(
             photograph(other, f"system-{name}")
             assert violations(other) == []
             assert not overflows(other)
+            other.get_by_role("link", name="Storage").click()
+            expect(other.get_by_role("rowheader", name="event_log", exact=True)).to_be_visible()
+            expect(other.get_by_role("rowheader", name="user.inputs", exact=True)).to_be_visible()
+            photograph(other, f"storage-{name}")
+            assert violations(other) == []
+            assert not overflows(other)
         page.get_by_role("button", name=f"Start {TOOL} again").click()
         stops_of(http, set())
         expect(page.get_by_text("No tool is stopped.")).to_be_visible()

@@ -2,10 +2,12 @@
 import { useState } from "../../vendor/hooks.js";
 import { post, sentence } from "../api.js";
 import { Heading } from "../heading.js";
-import { html } from "../html.js";
+import { html, use } from "../html.js";
 import { useLive } from "../reading.js";
 import { Failed, Loading } from "../states.js";
+import { Storage } from "../system/storage.js";
 import { shown } from "../text.js";
+import { place, urlWith } from "../url.js";
 import { Ago, count, counted } from "../words.js";
 
 const READ_MS = 5_000;
@@ -17,6 +19,25 @@ const STATES = {
 };
 
 export default function System() {
+  const isStorage = use(place).query.get("view") === "storage";
+  return isStorage
+    ? html`<${Heading} text="System" />
+        <${Tabs} isStorage=${true} />
+        <${Storage} />`
+    : html`<${Standing} />`;
+}
+
+/** @param {{isStorage: boolean}} props */
+function Tabs({ isStorage }) {
+  return html`<nav class="tabs" aria-label="What is told">
+    <ul>
+      <li><a href=${urlWith({ view: "" })} aria-current=${isStorage ? undefined : "page"}>How it stands</a></li>
+      <li><a href=${urlWith({ view: "storage" })} aria-current=${isStorage ? "page" : undefined}>Storage</a></li>
+    </ul>
+  </nav>`;
+}
+
+function Standing() {
   const [paused, setPaused] = useState(false);
   const { value, error, again } = useLive("/api/v2/system", paused ? 0 : READ_MS);
   return html`
@@ -24,6 +45,7 @@ export default function System() {
       <${Heading} text="System" />
       <button type="button" aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "Resume updates" : "Pause updates"}</button>
     </div>
+    <${Tabs} isStorage=${false} />
     ${value && error ? html`<p class="stale" role="status">It could not be read again: ${sentence(error)}</p>` : null}
     ${!value
       ? error
