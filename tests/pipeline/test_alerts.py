@@ -28,16 +28,19 @@ from connectors.embedded.progress import Silent
 from schemas.envelope import Envelope, Fact
 from schemas.events.models import CallPurpose, ChatRole, ModelCallRequested, PromptMessage
 from schemas.events.plans import AcceptReason, PlanAccepted
+from schemas.ids import derived_id
 from schemas.references import RecordReference
 from streams.client.client import Client
 from streams.process.settings import Settings
 from streams.worker.deployment import Deployment
 from tests.containers.monitoring import PROMETHEUS
-from tests.pipeline.outsider import Outsider
+from tests.pipeline.outsider import Outsider, message
 from tests.pipeline.test_front_door import opened, say
 from tests.pipeline.waiting import tries
 from topics.catalog import MODEL_CALLS, PLANS, SESSION_INPUTS, Topic, topic_of
-from topics.clients import admin_of
+from topics.clients import admin_of, producer_of
+from topics.routing import partition_of
+from topics.tables import SESSION_STATES, changelog_of
 
 FASTER = 12
 FIRES_S = 240.0
@@ -179,6 +182,21 @@ class Operator:
     def sql(self, query: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self._dsn) as connection:
             return connection.execute(query.encode()).fetchall()
+
+
+def put(settings: Settings, key: bytes, value: bytes | None, partition: int) -> None:
+    """Write a record of the sessions' table as whoever may write to its changelog."""
+
+    async def write() -> None:
+        producer = producer_of(settings.kafka_bootstrap)
+        await producer.start()
+        try:
+            name = changelog_of(settings.topic_prefix, SESSION_STATES)
+            await producer.send_and_wait(name, value, key, partition)
+        finally:
+            await producer.stop()
+
+    asyncio.run(write())
 
 
 def written(settings: Settings, *facts: tuple[Topic, Fact], session: str) -> None:
@@ -325,3 +343,46 @@ def test_much_is_spent(watcher: Watcher, operator: Operator, http: httpx.Client)
         "WHERE account = 'used' GROUP BY session_id ORDER BY dollars DESC LIMIT 20"
     )
     watcher.until_gone("CostBurns")
+
+
+def test_postgres_is_away(watcher: Watcher, deployment: Deployment, outsider: Outsider) -> None:
+    deployment.stack().stop_service("postgres")
+    try:
+        # A sink that has nothing to write notices nothing.
+        outsider.post([message("Write one line about boats.")])
+        watcher.until_firing("SinkRetries")
+    finally:
+        deployment.start_services(Silent())
+    watcher.until_gone("SinkRetries")
+
+
+def test_no_sink_runs(watcher: Watcher, deployment: Deployment) -> None:
+    deployment.stop_part("sink-1")
+    watcher.until_firing("NoSinkUp")
+    deployment.start_part("sink-1", "sink")
+    deployment.wait_until_ready("sink-1")
+    watcher.until_gone("NoSinkUp")
+
+
+def test_no_worker_runs_and_its_tables_are_damaged(
+    watcher: Watcher, deployment: Deployment, settings: Settings, operator: Operator
+) -> None:
+    deployment.stop_part("worker-1", hard=True)
+    watcher.until_firing("NoWorkerUp", "WorkerDown")
+    never = derived_id("session", "never").encode()
+    home = partition_of(never, settings.partitions)
+    put(settings, never, b"garbage", home)
+    put(settings, b"\0departed/%d/0" % PARTITION, b"garbage", PARTITION)
+    restart(deployment)
+    watcher.until_firing("SessionQuarantined", "PartitionStopped")
+    assert "tables restore" in operator.cartrita("tables check", code=1)
+    operator.cartrita(f"tables restore {SESSION_STATES} {PARTITION}")
+    put(settings, never, None, home)
+    deployment.stop_part("worker-1")
+    restart(deployment)
+    watcher.until_gone("NoWorkerUp", "WorkerDown", "SessionQuarantined", "PartitionStopped")
+
+
+def restart(deployment: Deployment) -> None:
+    deployment.start_part("worker-1", "worker")
+    deployment.wait_until_ready("worker-1")
