@@ -59,6 +59,8 @@ _NAMES: Final = (
     "sessions_v2",
     "conversation_messages_v2",
     "tool_invocations_v2",
+    "session_schedules",
+    "schedule_firings",
 )
 _TAKEN: Final = """
     SELECT c.relname FROM pg_class c

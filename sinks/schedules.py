@@ -19,7 +19,7 @@ _SCHEDULES: Final = """
            newest.due_at AS last_due_at, newest.outcome AS last_outcome, newest.session_id AS last_session_id,
            ARRAY(SELECT COALESCE(f.outcome, 'running') FROM schedule_firings f WHERE f.schedule_id = s.id
                  ORDER BY f.due_at DESC LIMIT 5) AS last_outcomes
-    FROM schedules s
+    FROM session_schedules s
     LEFT JOIN LATERAL (
         SELECT due_at, COALESCE(outcome, 'running') AS outcome, target_session_id AS session_id
         FROM schedule_firings f WHERE f.schedule_id = s.id ORDER BY due_at DESC LIMIT 1
@@ -29,7 +29,8 @@ _SCHEDULES: Final = """
       AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
 """
 _COUNT: Final = """
-    SELECT count(*) FROM schedules WHERE tenant_id = %s AND user_id = %s AND status IN ('active', 'paused')
+    SELECT count(*) FROM session_schedules
+    WHERE tenant_id = %s AND user_id = %s AND status IN ('active', 'paused')
 """
 _ORDER: Final = f" ORDER BY s.status = 'deleted', s.created_at DESC, s.id LIMIT {LISTED_MAX}"
 # What began, and what did not, which stands on the log alone.

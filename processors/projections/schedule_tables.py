@@ -7,7 +7,7 @@ from processors.projections.columns import Column, Resolve, Table, column
 _FIRST, _LAST, _ADD = Resolve.FIRST, Resolve.LAST, Resolve.ADD
 _SCHEDULES: Final = "schedule.events"
 SCHEDULES: Final = Table(
-    name="schedules",
+    name="session_schedules",
     purpose="What is said by the clock, and in whose name.",
     columns=(
         column("tenant_id", "text", _SCHEDULES, "Whose it is.", _FIRST),

@@ -1,4 +1,4 @@
-"""Rows of `schedules` and `schedule_firings`."""
+"""Rows of `session_schedules` and `schedule_firings`."""
 
 from processors.projections.rows import Cell, RowChange
 from processors.projections.values import as_uuid, clean, json_of, moment
@@ -17,7 +17,7 @@ def of_schedule(envelope: Envelope, fact: ScheduleFact) -> tuple[RowChange, ...]
     owner: dict[str, Cell] = {"tenant_id": clean(envelope.tenant_id), "user_id": clean(envelope.user_id)}
     match fact:
         case ScheduleStood():
-            return (RowChange("schedules", schedule_id, owner | _standing(envelope, fact)),)
+            return (RowChange("session_schedules", schedule_id, owner | _standing(envelope, fact)),)
         case ScheduleFired():
             firing: dict[str, Cell] = {
                 "schedule_id": schedule_id,
@@ -27,12 +27,16 @@ def of_schedule(envelope: Envelope, fact: ScheduleFact) -> tuple[RowChange, ...]
                 "target_session_id": as_uuid(fact.target_session_id),
             }
             return (
-                RowChange("schedules", schedule_id, owner | {"fired": 1} | _next(fact.next_at_ms)),
+                RowChange("session_schedules", schedule_id, owner | {"fired": 1} | _next(fact.next_at_ms)),
                 *_firing(fact.firing_id, owner | firing),
             )
         case FiringsSkipped():
             count = min(max(fact.count, 0), BIGINT_MAX)
-            return (RowChange("schedules", schedule_id, owner | {"skipped": count} | _next(fact.next_at_ms)),)
+            return (
+                RowChange(
+                    "session_schedules", schedule_id, owner | {"skipped": count} | _next(fact.next_at_ms)
+                ),
+            )
         case FiringEnded():
             ended: dict[str, Cell] = {
                 "schedule_id": schedule_id,
@@ -41,7 +45,7 @@ def of_schedule(envelope: Envelope, fact: ScheduleFact) -> tuple[RowChange, ...]
                 "ended_at": moment(envelope.occurred_at_ms),
             }
             return (
-                RowChange("schedules", schedule_id, owner),
+                RowChange("session_schedules", schedule_id, owner),
                 *_firing(fact.firing_id, owner | ended),
             )
 

@@ -1,6 +1,6 @@
 -- Schedules, and what each began: rows of `schedule.events`.
 
-CREATE TABLE IF NOT EXISTS schedules (
+CREATE TABLE IF NOT EXISTS session_schedules (
     id UUID PRIMARY KEY,
     tenant_id TEXT,
     user_id TEXT,
@@ -21,11 +21,11 @@ CREATE TABLE IF NOT EXISTS schedules (
     fired BIGINT NOT NULL DEFAULT 0,
     skipped BIGINT NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS idx_schedules_owner ON schedules(tenant_id, user_id, created_at DESC);
+CREATE INDEX IF NOT EXISTS idx_session_schedules_owner ON session_schedules(tenant_id, user_id, created_at DESC);
 
 CREATE TABLE IF NOT EXISTS schedule_firings (
     id UUID PRIMARY KEY,
-    schedule_id UUID REFERENCES schedules(id) ON DELETE CASCADE,
+    schedule_id UUID REFERENCES session_schedules(id) ON DELETE CASCADE,
     tenant_id TEXT,
     user_id TEXT,
     due_at TIMESTAMP WITH TIME ZONE,
@@ -39,11 +39,11 @@ CREATE TABLE IF NOT EXISTS schedule_firings (
 CREATE INDEX IF NOT EXISTS idx_schedule_firings_schedule ON schedule_firings(schedule_id, due_at DESC);
 CREATE INDEX IF NOT EXISTS idx_schedule_firings_open ON schedule_firings(fired_at) WHERE outcome IS NULL;
 
-ALTER TABLE schedules ENABLE ROW LEVEL SECURITY;
-CREATE POLICY everybody ON schedules USING (true) WITH CHECK (true);
-CREATE POLICY gateway ON schedules AS RESTRICTIVE TO cartrita_gateway
+ALTER TABLE session_schedules ENABLE ROW LEVEL SECURITY;
+CREATE POLICY everybody ON session_schedules USING (true) WITH CHECK (true);
+CREATE POLICY gateway ON session_schedules AS RESTRICTIVE TO cartrita_gateway
     USING (cartrita_is_theirs(tenant_id, user_id));
-GRANT SELECT ON schedules TO cartrita_gateway;
+GRANT SELECT ON session_schedules TO cartrita_gateway;
 
 ALTER TABLE schedule_firings ENABLE ROW LEVEL SECURITY;
 CREATE POLICY everybody ON schedule_firings USING (true) WITH CHECK (true);

@@ -30,7 +30,7 @@ LANDED = (
     ("row_level_security", "4481bb5add81e3a3"),
     ("when_sessions_came_over", "82ead6997f87d53d"),
     ("questions", "cbf22d43beb91f65"),
-    ("schedules", "4f11819066393945"),
+    ("schedules", "4973aa073851c1fa"),
 )
 
 
