@@ -172,6 +172,7 @@ WAYS: dict[str, tuple[str, str, Json]] = {
     "outcome": ("GET", "/api/v2/sessions/FOREIGN/outcomes/FOREIGN", {}),
     "tell outcome": ("POST", "/api/v2/sessions/FOREIGN/outcomes/FOREIGN", {"json": {"carriedOut": True}}),
     "timeline": ("GET", "/api/v2/sessions/FOREIGN/timeline", {}),
+    "spans": ("GET", "/api/v2/sessions/FOREIGN/spans", {}),
     "event": ("GET", "/api/v2/sessions/FOREIGN/events/FOREIGN", {}),
     "tasks": ("GET", "/api/v2/sessions/FOREIGN/tasks", {}),
     "balance": ("GET", "/api/v2/sessions/FOREIGN/balance", {}),
