@@ -49,7 +49,7 @@ _GROUPS: Final = f"""
     WITH letters AS ({_LETTERS} ORDER BY occurred_at DESC LIMIT {LOOKED_AT_MAX})
     SELECT code, topic, schema_id, common AS reason, count(*) AS letters, count(letter_id) AS redriven,
            min(occurred_at) AS first_at, max(occurred_at) AS last_at,
-           (array_agg(event_id ORDER BY occurred_at DESC))[1] AS example
+           (array_agg(event_id ORDER BY occurred_at DESC, event_id DESC))[1] AS example
     FROM letters LEFT JOIN ({_REDRIVEN}) redriven ON letter_id = event_id
     GROUP BY code, topic, schema_id, common
     ORDER BY count(*) - count(letter_id) DESC, max(occurred_at) DESC

@@ -12,6 +12,7 @@ from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected
 from schemas.events.inputs import MessageReceived
 from schemas.events.redrives import LetterRedriven, LettersKept, RedriveEnded, RedriveFact, RedriveRequested
+from schemas.frozen import replace
 from schemas.ids import derived_id
 from sinks import letters
 from sinks.letters import Mine, Which
@@ -156,3 +157,16 @@ async def test_what_was_tried_again_is_known_of_letters_groups_and_redrives(
     (told,) = await letters.redrives(connection, Mine(tenant="acme"), redrive_id=uuid.UUID(redrive))
     assert (told.ended_at is not None, told.kept, told.kept_count) == (True, (kept,), 1)
     assert await letters.redrives(connection, Mine(tenant="other")) == []
+
+
+async def test_of_letters_of_one_moment_the_same_one_is_the_example_whoever_asks(
+    log: Log, connection: AsyncConnection[TupleRow]
+) -> None:
+    at_once = [replace(letter(number), occurred_at_ms=5_000) for number in range(12)]
+    for one in sorted(at_once, key=lambda one: one.event_id, reverse=True):
+        await log.add(one)
+
+    for mine in (Mine(), Mine(tenant="acme"), Mine(tenant="acme", user="ann")):
+        (group,) = await letters.groups(connection, mine, 5)
+        (newest, *_) = await letters.letters(connection, mine, Which(), limit=1)
+        assert str(group.example) == max(one.event_id for one in at_once) == str(newest.event_id)
