@@ -25,7 +25,7 @@ from streams.cli.command import Code, command, fail, given_uuid, plain_command
 from streams.cli.context import database, settings
 from streams.cli.messages import envelope_of
 from streams.cli.output import AsJson
-from streams.client.client import Client, Received
+from streams.client.client import Client
 from streams.configuration.approvers import (
     ApproverKey,
     approver_table,
@@ -236,23 +236,10 @@ async def _send(request: Request, fact: SignedFact, key: ApproverKey, tenant: st
 
 
 async def _word(client: Client, message: Envelope) -> ApprovalClosed | ErrorReported | RecordRejected:
-    ready = asyncio.Event()
-    told: asyncio.Queue[Received] = asyncio.Queue()
-
-    async def read() -> None:
-        async with aclosing(client.read((SESSION_OUTPUTS, DEAD_LETTERS), ready=ready)) as records:
-            async for received in records:
-                told.put_nowait(received)
-
-    reader = asyncio.create_task(read())
-    try:
-        waiting = asyncio.create_task(ready.wait())
-        await asyncio.wait({waiting, reader}, return_when=asyncio.FIRST_COMPLETED)
-        if reader.done():
-            reader.result()
+    async with client.listening((SESSION_OUTPUTS, DEAD_LETTERS)) as records:
         place = await client.post(message, OPERATOR_INPUTS)
-        while True:
-            event = (await told.get()).event
+        async for received in records:
+            event = received.event
             if event is None:
                 continue
             fact = event.body
@@ -263,9 +250,7 @@ async def _word(client: Client, message: Envelope) -> ApprovalClosed | ErrorRepo
                 or (fact.topic.endswith(OPERATOR_INPUTS.name) and (fact.partition, fact.offset) == place)
             ):
                 return fact
-    finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+    raise AssertionError("records are read without end")
 
 
 async def _found(approval: str) -> Request:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import uuid
-from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
@@ -188,18 +187,12 @@ async def _group_of(letter: str) -> LetterGroup:
 
 async def _ended(event: Envelope, timeout_s: float, *, quiet: bool) -> RedriveEnded:
     """Ask for a redrive, and wait until it has ended."""
-    ready, done = asyncio.Event(), 0
+    done = 0
     async with Client(settings()) as client:
-        reading = client.read((REDRIVES,), ready=ready)
         try:
-            async with asyncio.timeout(timeout_s), aclosing(reading) as records:
-                first = asyncio.ensure_future(anext(records))
-                begun = asyncio.ensure_future(ready.wait())
-                await asyncio.wait({first, begun}, return_when=asyncio.FIRST_COMPLETED)
-                begun.cancel()
+            async with asyncio.timeout(timeout_s), client.listening((REDRIVES,)) as records:
                 await client.write(OPERATOR_INPUTS, event)
-                received = await first
-                while True:
+                async for received in records:
                     fact = received.event.body if received.event is not None else None
                     if isinstance(fact, RedriveEnded) and fact.redrive_id == event.event_id:
                         return fact
@@ -207,7 +200,6 @@ async def _ended(event: Envelope, timeout_s: float, *, quiet: bool) -> RedriveEn
                         done += 1
                         if done % 1_000 == 0 and not quiet:
                             output.note("{done} tried again …", done=f"{done:,}")
-                    received = await anext(records)
         except TimeoutError:
             fail(
                 Code.TIMED_OUT,
@@ -215,6 +207,7 @@ async def _ended(event: Envelope, timeout_s: float, *, quiet: bool) -> RedriveEn
                 "tried again, and it goes on",
                 "Is a worker running? `cartrita status` tells, `cartrita dead-letters redrives` the rest.",
             )
+    raise AssertionError("records are read without end")
 
 
 def _tell(ended: RedriveEnded) -> None:

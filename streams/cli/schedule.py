@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -260,31 +259,27 @@ async def _act(
 
 async def _word(event: Envelope, timeout_s: float) -> ScheduleStood:
     """Write an act, and wait for what comes of it."""
-    ready = asyncio.Event()
     async with Client(settings()) as client:
-        reading = client.read((SCHEDULE_EVENTS, DEAD_LETTERS), ready=ready)
         try:
-            async with asyncio.timeout(timeout_s), aclosing(reading) as records:
-                first = asyncio.ensure_future(anext(records))
-                begun = asyncio.ensure_future(ready.wait())
-                await asyncio.wait({first, begun}, return_when=asyncio.FIRST_COMPLETED)
-                begun.cancel()
+            async with (
+                asyncio.timeout(timeout_s),
+                client.listening((SCHEDULE_EVENTS, DEAD_LETTERS)) as records,
+            ):
                 await client.write(OPERATOR_INPUTS, event)
-                received = await first
-                while True:
+                async for received in records:
                     told = received.event
                     if told is not None and told.causation_id == event.event_id:
                         if isinstance(told.body, RecordRejected):
                             fail(Code.FAILED, told.body.reason)
                         if isinstance(told.body, ScheduleStood):
                             return told.body
-                    received = await anext(records)
         except TimeoutError:
             fail(
                 Code.TIMED_OUT,
                 f"no word from the schedule within {timeout_s:.0f} s; it will do so as soon as it reads it",
                 f"Is a worker running? Look later with: cartrita schedule show {event.session_id}",
             )
+    raise AssertionError("records are read without end")
 
 
 def _time(at: datetime | None) -> str:

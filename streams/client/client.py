@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -165,6 +165,21 @@ class Client:
             ready: set as soon as nothing that is appended from then on can be missed.
             wanted: tells by a record's key whether it is to be decoded and told; None: each is.
         """
+        async with self.listening(topics, from_beginning=from_beginning, wanted=wanted) as records:
+            if ready is not None:
+                ready.set()
+            async for received in records:
+                yield received
+
+    @asynccontextmanager
+    async def listening(
+        self,
+        topics: Iterable[Topic],
+        *,
+        from_beginning: bool = False,
+        wanted: Callable[[bytes | None], bool] | None = None,
+    ) -> AsyncIterator[AsyncIterator[Received]]:
+        """Read topics without end, as `read` does: nothing that is appended within can be missed."""
         consumer = consumer_of(
             self._settings.kafka_bootstrap,
             # A reset that the client does by itself after the assignment must not race with our seek.
@@ -173,17 +188,21 @@ class Client:
         await consumer.start()
         try:
             await self._assign(consumer, topics, from_beginning=from_beginning)
-            if ready is not None:
-                ready.set()
-            while True:
-                fetched = await consumer.getmany(timeout_ms=_POLL_MS)
-                for place, records in fetched.items():
-                    topic = BY_NAME[place.topic.removeprefix(self._settings.topic_prefix)]
-                    for record in records:
-                        if wanted is None or wanted(record.key):
-                            yield await self._received(topic, record)
+            async with aclosing(self._records(consumer, wanted)) as records:
+                yield records
         finally:
             await consumer.stop()
+
+    async def _records(
+        self, consumer: AIOKafkaConsumer, wanted: Callable[[bytes | None], bool] | None
+    ) -> AsyncGenerator[Received, None]:
+        while True:
+            fetched = await consumer.getmany(timeout_ms=_POLL_MS)
+            for place, records in fetched.items():
+                topic = BY_NAME[place.topic.removeprefix(self._settings.topic_prefix)]
+                for record in records:
+                    if wanted is None or wanted(record.key):
+                        yield await self._received(topic, record)
 
     async def read_since(self, topic: Topic, key: bytes, since_ms: int) -> AsyncGenerator[Received, None]:
         """Read what a topic holds of a key since a time, up to where it ends now.

@@ -1,10 +1,8 @@
 """Following one message to its answer: what the session tells of it, until it is settled."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
 
 from schemas.envelope import Envelope
 from schemas.events.dead_letters import RecordRejected, RejectionCode
@@ -21,8 +19,6 @@ from schemas.events.outputs import (
 )
 from streams.client.client import Client, Received
 from topics.catalog import DEAD_LETTERS, SESSION_DELTAS, SESSION_OUTPUTS, USER_INPUTS, Topic
-
-T = TypeVar("T")
 
 Update = TurnStarted | ProgressReported | NoticeGiven | ModelDeltaReceived | ApprovalRequested | OutcomeAsked
 Settled = AnswerGiven | ErrorReported | SessionEnded | RecordRejected
@@ -42,38 +38,21 @@ async def ask(client: Client, message: Envelope, topic: Topic = USER_INPUTS) -> 
     Raises:
         KafkaError: Kafka is away.
     """
-    ready = asyncio.Event()
-    told: asyncio.Queue[Received] = asyncio.Queue()
-    reader = asyncio.create_task(_read(client, told, ready))
-    try:
-        await _first(ready.wait(), reader)
+    async with client.listening((SESSION_OUTPUTS, SESSION_DELTAS, DEAD_LETTERS)) as records:
         place = (topic.name, *await client.post(message, topic))
-        async for update in _follow(told, reader, message, place):
-            yield update
-            if isinstance(update.fact, Settled):
-                return
-    finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
-
-
-async def _read(client: Client, told: asyncio.Queue[Received], ready: asyncio.Event) -> None:
-    topics = (SESSION_OUTPUTS, SESSION_DELTAS, DEAD_LETTERS)
-    async with aclosing(client.read(topics, ready=ready)) as records:
-        async for received in records:
-            told.put_nowait(received)
+        async with aclosing(_follow(records, message, place)) as updates:
+            async for update in updates:
+                yield update
+                if isinstance(update.fact, Settled):
+                    return
 
 
 async def _follow(
-    told: asyncio.Queue[Received],
-    reader: asyncio.Task[None],
-    message: Envelope,
-    place: tuple[str, int, int],
+    records: AsyncIterator[Received], message: Envelope, place: tuple[str, int, int]
 ) -> AsyncGenerator[Told, None]:
     turn = 0
     seen: set[str] = set()
-    while True:
-        received = await _first(told.get(), reader)
+    async for received in records:
         event = received.event
         # A worker that was killed may publish again what it had published already.
         if event is None or event.event_id in seen:
@@ -108,14 +87,3 @@ def _concerns(fact: object, input_id: str, turn: int) -> bool:
             return fact.reason not in ("closed", "idle")
         case _:
             return False
-
-
-async def _first(wanted: Coroutine[object, None, T], reader: asyncio.Task[None]) -> T:
-    """Wait for something that the reader brings, or raise what ended the reader."""
-    waiting = asyncio.ensure_future(wanted)
-    await asyncio.wait({waiting, reader}, return_when=asyncio.FIRST_COMPLETED)
-    if waiting.done():
-        return waiting.result()
-    waiting.cancel()
-    reader.result()
-    raise AssertionError("the reader reads without end")

@@ -1,8 +1,8 @@
 """Following a message: whoever follows it is told at once when its session is put aside."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from typing import cast
 
 import pytest
@@ -32,8 +32,12 @@ class FakeClient:
         self._posted.set()
         return (0, 7)
 
-    async def read(self, topics: Iterable[Topic], ready: asyncio.Event) -> AsyncGenerator[Received, None]:
-        ready.set()
+    @asynccontextmanager
+    async def listening(self, topics: Iterable[Topic]) -> AsyncIterator[AsyncIterator[Received]]:
+        async with aclosing(self._records()) as records:
+            yield records
+
+    async def _records(self) -> AsyncGenerator[Received, None]:
         await self._posted.wait()
         for number, one in enumerate(self._told):
             topic = DEAD_LETTERS if isinstance(one.body, RecordRejected) else SESSION_OUTPUTS
