@@ -2,10 +2,11 @@
 import { queryOf, sentence } from "../api.js";
 import { Heading } from "../heading.js";
 import { html, use } from "../html.js";
+import { Period, sinceOf } from "../period.js";
 import { useAnswer } from "../reading.js";
 import { Empty, Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
-import { place, setQuery, urlWith } from "../url.js";
+import { place, urlWith } from "../url.js";
 import { count, counted, money } from "../words.js";
 
 const BY = [
@@ -15,22 +16,11 @@ const BY = [
   { id: "model", name: "Model" },
   { id: "tool", name: "Tool" },
 ];
-/** @type {Record<string, {name: string, days: number}>} */
-const PERIODS = {
-  "1": { name: "One day", days: 1 },
-  "7": { name: "7 days", days: 7 },
-  "": { name: "30 days", days: 30 },
-  "365": { name: "A year", days: 365 },
-};
-const DAY_MS = 86_400_000;
 
 export default function Cost() {
   const { query } = use(place);
   const by = BY.find((one) => one.id === query.get("by")) ?? BY[0];
-  const period = query.get("days") ?? "";
-  const days = (PERIODS[period] ?? PERIODS[""]).days;
-  // To the hour, so that going back and forth asks the same.
-  const since = new Date(Math.floor((Date.now() - days * DAY_MS) / 3_600_000) * 3_600_000).toISOString();
+  const since = sinceOf(query);
   const isSaved = query.get("view") === "saved";
   const { value, error, again } = useAnswer(isSaved ? "/api/v2/costs/fixed" + queryOf({ since }) : "/api/v2/costs" + queryOf({ by: by.id, since, limit: 200 }));
   // The answer of another view stays until the one that is asked for has come.
@@ -48,12 +38,7 @@ export default function Cost() {
       </ul>
     </nav>
     <form class="filters" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <label
-        >The last
-        <select value=${period} onChange=${(/** @type {any} */ event) => setQuery({ days: event.currentTarget.value })}>
-          ${["1", "7", "", "365"].map((id) => html`<option key=${id} value=${id}>${PERIODS[id].name}</option>`)}
-        </select>
-      </label>
+      <${Period} query=${query} />
       <button type="button" onClick=${again}>Read again</button>
       ${isHere && html`<p class="tally" role="status">${isSaved ? saved(value) : summed(value.costs)}</p>`}
     </form>

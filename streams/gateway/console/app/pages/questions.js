@@ -2,20 +2,14 @@
 import { queryOf, sentence } from "../api.js";
 import { Heading } from "../heading.js";
 import { html, use } from "../html.js";
+import { Period, sinceOf } from "../period.js";
 import { useAnswer } from "../reading.js";
 import { Empty, Failed, Loading } from "../states.js";
 import { shown } from "../text.js";
-import { place, setQuery, urlWith } from "../url.js";
+import { place, urlWith } from "../url.js";
 import { counted } from "../words.js";
 
 const ROWS_MAX = 200;
-const DAY_MS = 86_400_000;
-const PERIODS = [
-  { id: "1", name: "One day", days: 1 },
-  { id: "7", name: "7 days", days: 7 },
-  { id: "", name: "30 days", days: 30 },
-  { id: "365", name: "A year", days: 365 },
-];
 
 export default function Questions() {
   const { query } = use(place);
@@ -36,7 +30,7 @@ export default function Questions() {
         )}
       </ul>
     </nav>
-    <${Answer} key=${asked.name} asked=${asked} period=${PERIODS.find((one) => one.id === query.get("days")) ?? PERIODS[2]} />
+    <${Answer} key=${asked.name} asked=${asked} query=${query} />
   `;
 }
 
@@ -46,22 +40,15 @@ function titleOf(name) {
   return words[0].toUpperCase() + words.slice(1);
 }
 
-/** @param {{asked: any, period: {id: string, days: number}}} props */
-function Answer({ asked, period }) {
-  // To the hour, so that going back and forth asks the same.
-  const since = new Date(Math.floor((Date.now() - period.days * DAY_MS) / 3_600_000) * 3_600_000).toISOString();
-  const { value, error, again } = useAnswer(`/api/v2/questions/${asked.name}` + queryOf({ since, limit: ROWS_MAX }));
+/** @param {{asked: any, query: URLSearchParams}} props */
+function Answer({ asked, query }) {
+  const { value, error, again } = useAnswer(`/api/v2/questions/${asked.name}` + queryOf({ since: sinceOf(query), limit: ROWS_MAX }));
   const [question, ...counts] = asked.question.split(/(?<=\?) /);
   return html`
     <h2>${question}</h2>
     ${counts.length > 0 && html`<p class="muted">${counts.join(" ")}</p>`}
     <form class="filters" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <label
-        >The last
-        <select value=${period.id} onChange=${(/** @type {any} */ event) => setQuery({ days: event.currentTarget.value })}>
-          ${PERIODS.map((one) => html`<option key=${one.id} value=${one.id}>${one.name}</option>`)}
-        </select>
-      </label>
+      <${Period} query=${query} />
       <button type="button" onClick=${again}>Read again</button>
       ${value && html`<p class="tally" role="status">${counted(value.rows.length, "row")}</p>`}
     </form>

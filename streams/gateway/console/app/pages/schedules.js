@@ -5,7 +5,7 @@ import { Heading } from "../heading.js";
 import { html, use } from "../html.js";
 import { useLive } from "../reading.js";
 import { Empty, Failed, Loading } from "../states.js";
-import { Table } from "./system.js";
+import { Table } from "../table.js";
 import { shown } from "../text.js";
 import { place, urlWith } from "../url.js";
 import { count, counted, exact, money, span } from "../words.js";

@@ -6,6 +6,7 @@ import { html, use } from "../html.js";
 import { useLive } from "../reading.js";
 import { Failed, Loading } from "../states.js";
 import { Storage } from "../system/storage.js";
+import { Table } from "../table.js";
 import { shown } from "../text.js";
 import { place, urlWith } from "../url.js";
 import { Ago, count, counted } from "../words.js";
@@ -199,21 +200,4 @@ function Topics({ topics }) {
         </tr>`,
       )}
     <//>`;
-}
-
-/** @param {{name: string, heads: string[], children?: any}} props A head that begins with # is of numbers. */
-export function Table({ name, heads, children }) {
-  return html`<div class="scroll" tabindex="0" role="group" aria-label=${name}>
-    <table class="costs">
-      <caption class="visually-hidden">${name}</caption>
-      <thead>
-        <tr>
-          ${heads.map((head) => html`<th key=${head} scope="col" class=${head.startsWith("#") ? "number" : undefined}>${head.replace("#", "")}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${children}
-      </tbody>
-    </table>
-  </div>`;
 }

@@ -3,6 +3,7 @@ import { sentence } from "../api.js";
 import { html } from "../html.js";
 import { useAnswer } from "../reading.js";
 import { Failed, Loading } from "../states.js";
+import { Table } from "../table.js";
 import { shown } from "../text.js";
 import { count, exact } from "../words.js";
 
@@ -18,24 +19,6 @@ function size(bytes) {
     unit += 1;
   }
   return `${value.toLocaleString(undefined, { maximumSignificantDigits: 3 })} ${UNITS[unit]}`;
-}
-
-/** @param {{name: string, heads: string[], children?: any}} props A head that begins with # is of numbers. */
-function Sizes({ name, heads, children }) {
-  return html`<h2>${name}</h2>
-    <div class="scroll" tabindex="0" role="group" aria-label=${name}>
-      <table class="costs">
-        <caption class="visually-hidden">${name}</caption>
-        <thead>
-          <tr>
-            ${heads.map((head) => html`<th key=${head} scope="col" class=${head.startsWith("#") ? "number" : undefined}>${head.replace("#", "")}</th>`)}
-          </tr>
-        </thead>
-        <tbody>
-          ${children}
-        </tbody>
-      </table>
-    </div>`;
 }
 
 export function Storage() {
@@ -55,7 +38,8 @@ export function Storage() {
           ${" "}${exact(value.measuredSince)} tell.`}
       ${" "}<code>cartrita storage prune</code> says what may go.
     </p>
-    <${Sizes} name="Topics" heads=${["Topic", "Kept", "#Records", "#All copies", "#A day"]}>
+    <h2>Topics</h2>
+    <${Table} name="Topics" heads=${["Topic", "Kept", "#Records", "#All copies", "#A day"]}>
       ${topics.map(
         (one) => html`<tr key=${one.name}>
           <th scope="row">${shown(one.name)}</th>
@@ -66,7 +50,8 @@ export function Storage() {
         </tr>`,
       )}
     <//>
-    <${Sizes} name="Tables" heads=${["Table", "From", "#Rows, about", "#Dead rows", "#Indexes", "#In all"]}>
+    <h2>Tables</h2>
+    <${Table} name="Tables" heads=${["Table", "From", "#Rows, about", "#Dead rows", "#Indexes", "#In all"]}>
       ${value.tables.map(
         (/** @type {any} */ one) => html`<tr key=${one.name}>
           <th scope="row">${shown(one.name)}</th>
