@@ -9,7 +9,7 @@ text format.
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -169,16 +169,26 @@ async def _written(connection: AsyncConnection[TupleRow], archive: zipfile.ZipFi
     return Member(table=table, columns=columns, rows=cursor.rowcount, sha256=digest.hexdigest())
 
 
-async def _read(connection: AsyncConnection[TupleRow], archive: zipfile.ZipFile, member: Member) -> None:
+def pieces_of(archive: zipfile.ZipFile, member: Member) -> Iterator[bytes]:
+    """Read the rows of a table, piece by piece.
+
+    Raises:
+        SnapshotInvalid: after the last piece; they are not those that were written.
+    """
     digest = hashlib.sha256()
-    statement = f"COPY {SCHEMA}.{member.table} ({_listed(member.columns)}) FROM STDIN"
-    async with connection.cursor().copy(statement.encode()) as copy:
-        with archive.open(member.table) as source:
-            while piece := source.read(_PIECE_BYTES):
-                digest.update(piece)
-                await copy.write(piece)
+    with archive.open(member.table) as source:
+        while piece := source.read(_PIECE_BYTES):
+            digest.update(piece)
+            yield piece
     if digest.hexdigest() != member.sha256:
         raise SnapshotInvalid(f"the rows of {member.table} are not those that were written")
+
+
+async def _read(connection: AsyncConnection[TupleRow], archive: zipfile.ZipFile, member: Member) -> None:
+    statement = f"COPY {SCHEMA}.{member.table} ({_listed(member.columns)}) FROM STDIN"
+    async with connection.cursor().copy(statement.encode()) as copy:
+        for piece in pieces_of(archive, member):
+            await copy.write(piece)
 
 
 def _listed(columns: tuple[str, ...]) -> str:
