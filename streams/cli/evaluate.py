@@ -20,6 +20,7 @@ from schemas.events.inputs import MessageReceived
 from schemas.events.outputs import AnswerGiven, ErrorReported, SessionEnded
 from schemas.events.tasks import TaskCreated
 from schemas.events.tools import ToolCallRequested
+from schemas.frozen import replace
 from streams.cli import output
 from streams.cli.command import Code, command, fail
 from streams.cli.context import settings
@@ -116,19 +117,7 @@ def _chosen(suite: Suite, names: list[str], planning: Planning) -> list[SuiteTas
         tasks = [one for one in tasks if one.agent is not None]
         if not tasks:
             fail(Code.USAGE, "no task names an agent, so that each needs a plan")
-    return [_planned(one) for one in tasks] if planning is Planning.ALWAYS else tasks
-
-
-def _planned(task: SuiteTask) -> SuiteTask:
-    return SuiteTask(
-        name=task.name,
-        text=task.text,
-        agent=None,
-        attachments=task.attachments,
-        budget_tokens=task.budget_tokens,
-        budget_nanodollars=task.budget_nanodollars,
-        checks=task.checks,
-    )
+    return [replace(one, agent=None) for one in tasks] if planning is Planning.ALWAYS else tasks
 
 
 class _Runs:
@@ -284,11 +273,14 @@ def _summed(tried: list[Tried]) -> Summary:
 def _earlier(path: Path) -> dict[str, Share]:
     try:
         read: Any = json.loads(path.read_text(encoding="utf-8"))  # (Any: whatever the file holds)
-        return {
+        shares = {
             str(one["task"]): Share(good=int(one["passed"]), of=int(one["attempts"])) for one in read["tasks"]
         }
     except (ValueError, TypeError, KeyError):
+        shares = {}
+    if not shares or any(not 0 <= share.good <= share.of for share in shares.values()):
         fail(Code.USAGE, f"{path} is not what `cartrita eval --json` prints")
+    return shares
 
 
 def _table(by_task: Mapping[str, list[Tried]], before: Mapping[str, Share] | None) -> Table:
