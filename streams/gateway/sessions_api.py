@@ -1,6 +1,7 @@
 """/api/v2: sessions, what is said in them, and what happened."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Final
@@ -207,12 +208,12 @@ async def session_events(
     """List a session's events, with what each says and which one caused it."""
     require(bearer, Scope.READ)
     owner = await front.door.owner(bearer, session_id)
-    mark = None if after is None else _mark(after)
+    mark = _mark(after)
     async with front.door.database(bearer) as connection:
         page = await conversations.events_of(
             connection, UUID(session_id), (owner.tenant, owner.user), after=mark, limit=limit
         )
-    following = None if len(page) < limit else _mark_text(mark_of_message(page[-1]))
+    following = _following(page, limit)
     events = [
         Event(
             id=one.event_id,
@@ -235,12 +236,12 @@ async def session_messages(
     """List what was said in a session, and what was answered; first what came over of it from V1."""
     require(bearer, Scope.READ)
     owner = await front.door.owner(bearer, session_id)
-    mark = None if after is None else _mark(after)
+    mark = _mark(after)
     async with front.door.database(bearer) as connection:
         page = await messages_of(
             connection, UUID(session_id), (owner.tenant, owner.user), after=mark, limit=limit
         )
-    following = None if len(page) < limit else _mark_text(mark_of_message(page[-1]))
+    following = _following(page, limit)
     return MessagePage(messages=[_message(one) for one in page], next=following)
 
 
@@ -259,13 +260,18 @@ def queued(posted: Posted) -> QueuedMessage:
     return QueuedMessage(message_id=message_id, position=message_id, repeated=posted.repeated)
 
 
-def _mark(text: str) -> Mark:
-    at, sequence, topic, partition, offset = parts_of(text, 5)
+def _mark(after: str | None) -> Mark | None:
+    if after is None:
+        return None
+    at, sequence, topic, partition, offset = parts_of(after, 5)
     return moment_in(at), number_in(sequence), topic, number_in(partition), number_in(offset)
 
 
-def _mark_text(mark: Mark) -> str:
-    at, sequence, topic, partition, offset = mark
+def _following(page: Sequence[LoggedEvent | ImportedMessage], limit: int) -> str | None:
+    """Return the mark behind which the next window begins; None: this is the last one."""
+    if len(page) < limit:
+        return None
+    at, sequence, topic, partition, offset = mark_of_message(page[-1])
     return mark_of(at.isoformat(), str(sequence), topic, str(partition), str(offset))
 
 
