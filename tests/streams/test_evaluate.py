@@ -40,8 +40,9 @@ class FakeClient(AbstractAsyncContextManager["FakeClient"]):
         pass
 
     async def read_since(self, *asked: object) -> AsyncGenerator[object, None]:
-        for nothing in ():
-            yield nothing
+        nothing: tuple[object, ...] = ()
+        for one in nothing:
+            yield one
 
 
 def answer(nanodollars: int) -> AnswerGiven:
