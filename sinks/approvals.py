@@ -34,6 +34,9 @@ _OPEN: Final = f"""
     ORDER BY r.occurred_at, r.event_id
     LIMIT %(limit)s
 """
+_WAITING: Final = f"""
+    SELECT count(*), COALESCE(extract(epoch FROM now() - min(asked_at)), 0)::float8 FROM ({_OPEN}) AS waiting
+"""  # noqa: S608  # texts of ours
 _ONE: Final = f"""
     {_REQUESTS}
       AND r.body ->> 'approval_id' = %(approval)s
@@ -93,6 +96,13 @@ async def open_requests(
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:
         await cursor.execute(_OPEN, {"tenant": tenant, "user": user, "limit": limit, "since": since})
         return [_request(row) for row in await cursor.fetchall()]
+
+
+async def waiting(connection: Connection, since: datetime) -> tuple[int, float]:
+    """Return how many requests wait for a person, and for how many seconds the oldest has; 0: none waits."""
+    everybodys = {"tenant": None, "user": None, "limit": None, "since": since}
+    [(count, oldest_s)] = await (await connection.execute(_WAITING.encode(), everybodys)).fetchall()
+    return count, oldest_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ greatest counts and not the sum. Where Postgres does not answer they are NaN, wh
 
 import asyncio
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import psycopg
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from sinks import approvals, open_outcomes
 from sinks.connection import Connection
 from sinks.described import Described
 from sinks.writer import CONNECT_TIMEOUT_S
@@ -23,6 +25,8 @@ APPLICATION: Final = "cartrita-census"
 """As Postgres names the connection."""
 _WITHIN_MS: Final = 10_000
 """Longer Postgres does not look; the gauges are then NaN."""
+_LOOKED_BACK: Final = timedelta(days=30)
+"""Of requests and questions; what is older waits for nobody any more."""
 SHARES: Final = ("under_half", "half", "four_fifths", "all")
 """How much of a token's budget is used: from 0, 50, 80 and 100 % on."""
 IMPORTED: Final = ("sessions", "messages", "invocations", "events", "unchanged", "bad")
@@ -69,32 +73,6 @@ CENSUS_METRICS: Final = (
     ),
 )
 
-_APPROVALS: Final = """
-    SELECT count(*), COALESCE(extract(epoch FROM now() - min(r.occurred_at)), 0)::float8
-    FROM event_log r
-    WHERE r.type = 'ApprovalRequested' AND r.topic = 'session.outputs'
-      AND r.occurred_at > now() - interval '30 days' AND NOT EXISTS (
-        SELECT FROM event_log c
-        WHERE c.session_id = r.session_id AND c.sequence > r.sequence AND c.topic = 'session.outputs'
-          AND c.type = 'ApprovalClosed' AND c.body ->> 'approval_id' = r.body ->> 'approval_id'
-    )
-"""
-_OUTCOMES: Final = """
-    SELECT count(*) FROM event_log q
-    WHERE q.type = 'OutcomeAsked' AND q.topic = 'session.outputs'
-      AND q.occurred_at > now() - interval '30 days'
-      AND (q.body ->> 'expires_at_ms')::bigint > extract(epoch FROM now()) * 1000
-      AND NOT EXISTS (
-        SELECT FROM event_log t
-        WHERE t.session_id = q.session_id AND t.topic = 'session.inputs' AND t.type = 'OutcomeTold'
-          AND t.tenant_id IN (q.tenant_id, '*') AND t.body ->> 'call_id' = q.body ->> 'call_id'
-      ) AND NOT EXISTS (
-        SELECT FROM event_log e
-        WHERE e.session_id = q.session_id AND e.sequence > q.sequence AND e.topic = 'task.events'
-          AND e.type IN ('TaskCompleted', 'TaskFailed', 'TaskPruned', 'TaskAborted')
-          AND e.body ->> 'task_id' = q.body ->> 'task_id'
-      )
-"""
 _BUDGETS: Final = """
     WITH budgets AS (
         SELECT (c.body ->> 'token_id')::uuid AS token_id, c.body #>> '{budget,period}' AS period,
@@ -150,7 +128,7 @@ class Census:
                     dsn,
                     autocommit=True,
                     connect_timeout=CONNECT_TIMEOUT_S,
-                    application_name="cartrita-census",
+                    application_name=APPLICATION,
                 )
                 async with connection:
                     await connection.execute(f"SET statement_timeout = {_WITHIN_MS}".encode())
@@ -168,8 +146,9 @@ class Census:
         Raises:
             psycopg.Error: it does not answer.
         """
-        [(waiting, oldest_s)] = await _rows(connection, _APPROVALS)
-        [(outcomes,)] = await _rows(connection, _OUTCOMES)
+        now = datetime.now(UTC)
+        waiting, oldest_s = await approvals.waiting(connection, now - _LOOKED_BACK)
+        outcomes = await open_outcomes.waiting(connection, now, now - _LOOKED_BACK)
         shares: dict[str, int] = dict(await _rows(connection, _BUDGETS))
         [(running,)] = await _rows(connection, _RUNNING)
         imported: dict[str, int] = dict(await _rows(connection, _IMPORTED))

@@ -42,6 +42,7 @@ _OPEN: Final = f"""
     ORDER BY asked_at, session_id
     LIMIT %(limit)s
 """  # noqa: S608  # texts of ours
+_WAITING: Final = f"SELECT count(*) FROM ({_OPEN}) AS waiting"  # noqa: S608  # as above
 _ONE: Final = f"""
     {_QUESTIONS}
       AND q.session_id = %(session)s AND q.body ->> 'call_id' = %(call)s
@@ -89,11 +90,21 @@ async def open_questions(
     since: datetime | None = None,
 ) -> list[Question]:
     """Return the questions that wait for a person, the oldest first; None: of every tenant, user or age."""
-    asked = {"tenant": tenant, "user": user, "limit": limit, "since": since}
-    now_ms = round(now.timestamp() * 1_000)
+    asked = _asked(now, since) | {"tenant": tenant, "user": user, "limit": limit}
     async with connection.cursor(row_factory=class_row(_Row)) as cursor:
-        await cursor.execute(_OPEN, {**asked, "now_ms": now_ms, "task_ends": list(TASK_ENDS)})
+        await cursor.execute(_OPEN, asked)
         return [_question(row, now) for row in await cursor.fetchall()]
+
+
+async def waiting(connection: Connection, now: datetime, since: datetime) -> int:
+    """Return how many questions wait for a person."""
+    asked = _asked(now, since) | {"tenant": None, "user": None, "limit": None}
+    [(count,)] = await (await connection.execute(_WAITING.encode(), asked)).fetchall()
+    return int(count)
+
+
+def _asked(now: datetime, since: datetime | None) -> dict[str, object]:
+    return {"now_ms": round(now.timestamp() * 1_000), "since": since, "task_ends": list(TASK_ENDS)}
 
 
 async def question_of(

@@ -48,7 +48,7 @@ async def add(log: Log, fact: Fact, number: int, *, session: str | None = None, 
     await log.add(one if session is None else replace(one, session_id=session))
 
 
-def approval(number: int) -> ApprovalRequested:
+def approval(number: int, digest: str = "d" * 64) -> ApprovalRequested:
     return ApprovalRequested(
         approval_id=event_id(number),
         call_id=CALL,
@@ -59,6 +59,7 @@ def approval(number: int) -> ApprovalRequested:
         arguments_sha256="",
         reason="it sends mail",
         expires_at_ms=NOW_MS + DAY_MS,
+        digest=digest,
     )
 
 
@@ -106,6 +107,8 @@ async def test_requests_that_wait_are_counted_until_they_are_closed(
 ) -> None:
     for number, age_ms in ((21, 3_600_000), (22, 60_000), (23, 40 * DAY_MS)):
         await add(log, approval(number), number, at_ms=NOW_MS - age_ms)
+    # Nobody can decide it any more: it is of before decisions were signed.
+    await add(log, approval(25, digest=""), 25)
     asked = OutcomeAsked(
         call_id=CALL,
         task_id=event_id(99),
