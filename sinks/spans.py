@@ -87,7 +87,7 @@ class _Spans:
         self._roots: dict[str, Span] = {}
         """Turns by the id of their root task."""
         self._plans: dict[str, Span] = {}
-        """By the span of the turn."""
+        """By their own id."""
         self._tasks: dict[str, Span] = {}
         self._created: dict[str, LoggedEvent] = {}
         """Tasks by id, as they were created."""
@@ -209,11 +209,13 @@ class _Spans:
         turn = self._turn_of(event)
         if turn is None or event.body.get("purpose") not in ("plan", "critique"):
             return turn
-        if turn.span_id not in self._plans:
-            self._plans[turn.span_id] = self._begin(
+        plan = self._plans.get(span_id_of(Form.PLAN, turn.span_id))
+        if plan is None:
+            plan = self._begin(
                 Form.PLAN, turn.span_id, event, trace_id=turn.trace_id, parent_id=turn.span_id, bare=True
             )
-        return self._plans[turn.span_id]
+            self._plans[plan.span_id] = plan
+        return plan
 
     def _begin(
         self,
@@ -255,10 +257,10 @@ class _Spans:
         span.attributes |= self._attributes(event)
         if event.type.endswith("Failed"):
             span.error = str(event.body.get("kind") or event.body.get("error_kind") or "failed")
-        for plan in self._plans.values():
-            if span.parent_id == plan.span_id:
-                # Whatever becomes of the plan, it lasts as long as the calls for it.
-                plan.ended_at = event.occurred_at
+        plan = self._plans.get(span.parent_id)
+        if plan is not None:
+            # Whatever becomes of the plan, it lasts as long as the calls for it.
+            plan.ended_at = event.occurred_at
         self._of_event[event.event_id] = span
 
     def _end_task(self, event: LoggedEvent) -> None:
@@ -303,7 +305,7 @@ class _Spans:
 
     def _plan_of(self, event: LoggedEvent) -> Span | None:
         turn = self._turn_of(event)
-        return None if turn is None else self._plans.get(turn.span_id)
+        return None if turn is None else self._plans.get(span_id_of(Form.PLAN, turn.span_id))
 
     def _turn_of(self, event: LoggedEvent) -> Span | None:
         by_input = self._turns.get(_text(event, "input_id")) or self._turns.get(str(event.correlation_id))
