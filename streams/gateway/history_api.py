@@ -1,5 +1,6 @@
 """/api/v2: what happened in a session, by windows, and why."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -153,7 +154,9 @@ async def session_spans(
             )
         except span_source.TooManyEvents as error:
             raise Problem(413, str(error), code="too_many_events") from error
-    return otlp.as_plain(otlp.request_of(spans.spans_of(session_id, events, content=content)))
+    # A session may have very many events; others are served meanwhile.
+    made = await asyncio.to_thread(spans.spans_of, session_id, events, content=content)
+    return await asyncio.to_thread(lambda: otlp.as_plain(otlp.request_of(made)))
 
 
 @router.get("/sessions/{session_id}/balance")
